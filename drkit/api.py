@@ -1,0 +1,645 @@
+"""One function a command: what ``import drkit`` gives. The command line only parses, calls these, and chooses a view."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from drkit import cloud as clouds
+from drkit import estate, history, planner, results, runbook
+from drkit import settings as settings_
+from drkit.clock import Clock, parse_time, rfc3339
+from drkit.cloud import Cloud, Principal
+from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, RefusedError, UsageError
+from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
+from drkit.journal import RunState
+from drkit.products import actors, registry
+from drkit.runbook import Kind, Runbook
+from drkit.settings import Settings
+from drkit.store import Approval, Declaration, Message, Store, who, write
+from drkit.version import __version__
+
+if TYPE_CHECKING:
+    from drkit.execution.runner import Event
+    from drkit.providers.session import Session
+
+QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
+MOST_WAIT_MINUTES = 7 * 24 * 60.0
+REFUSAL_AGE = timedelta(hours=24)
+SCHEMAS: Mapping[str, Any] = {
+    "snapshot": Snapshot,
+    "assessment": Assessment,
+    "runbook": Runbook,
+    "settings": settings_.SettingsFile,
+    "approval": Approval,
+}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a command works: settings, store, and the cloud, which is looked up when first needed.
+
+    ``loopback_only`` makes the transport refuse whatever is not loopback; ``principal`` stands in for a simulator's identity.
+    """
+
+    settings: Settings
+    store: Store
+    find_cloud: Callable[[], Cloud]
+    loopback_only: bool = False
+    principal: Principal | None = None
+    _kept: dict[str, Cloud] = field(default_factory=dict)
+
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud."""
+        if "cloud" not in self._kept:
+            self._kept["cloud"] = self.find_cloud()
+        return self._kept["cloud"]
+
+    @property
+    def clock(self) -> Clock:
+        """The cloud's clock."""
+        return self.cloud.clock()
+
+
+def desk(
+    *,
+    config: str | None = None,
+    cloud: str | None = None,
+    store: str | None = None,
+    announce: Callable[[str], None] = lambda _line: None,
+) -> Desk:
+    """A desk from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
+
+    FileError for settings that cannot be used.
+    """
+    path = Path(config) if config else Path("drkit.toml")
+    settings = settings_.load(path) if config or os.path.lexists(path) else Settings()
+    folder = store or settings.store_location or ".drkit"
+    if folder.startswith("https://"):
+        raise UsageError("a store must be a folder here", where=folder, remedy="name a folder with --store")
+    if os.path.lexists(folder) and not Path(folder).is_dir():
+        raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
+
+    def find() -> Cloud:
+        found = clouds.resolve(cloud, settings.cloud_table())
+        announce(found.announce())
+        return found
+
+    return Desk(settings, Store(Path(folder)), find)
+
+
+# before and during: reading
+
+
+async def snapshot(desk: Desk) -> tuple[Snapshot, Path]:
+    """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised."""
+    from drkit.survey import snapshot as survey
+
+    cloud, clock = desk.cloud, desk.clock
+    generations = _generations(desk)
+    previous = generations[-1] if generations else None
+    try:
+        async with _reader(desk) as azure:
+            taken = await survey.take(azure, registry(), desk.settings, clock, mark=cloud.mark, previous=previous)
+    except CloudError as error:
+        now = rfc3339(clock.now())
+        base = previous or Snapshot(made_against=cloud.mark, taken=now)
+        failed = Capture(cloud.arm, "the cloud itself", "failed", now, str(error))
+        desk.store.keep(msgspec.structs.replace(base, made_against=cloud.mark, taken=now, captures=(failed,)))
+        raise
+    path = desk.store.keep(taken)
+    return msgspec.structs.replace(taken, generation=int(path.stem)), path
+
+
+async def assess(
+    desk: Desk, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
+) -> tuple[Assessment, Path, int]:
+    """Say how everything is; returns the assessment, where it is kept, and 0, or 5 when nothing could be told.
+
+    ``declare_lost`` with ``reason`` is kept as a declaration, with who said it. ``probe_output``: a folder with the outputs of
+    probes run by hand; those that cannot be used are among what was not read. CredentialError when no token can be had.
+    """
+    from drkit.survey import assessment as survey
+    from drkit.survey import by_hand
+
+    cloud, clock = desk.cloud, desk.clock
+    generations = _generations(desk)
+    if not generations:
+        raise RefusedError(
+            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+        )
+    if declare_lost:
+        region = _known_region(declare_lost, generations[-1])
+        if not (reason or "").strip():
+            raise UsageError("a declaration needs a reason", remedy="add --reason TEXT: it is kept as evidence")
+        desk.store.declare(Declaration(region=region, reason=str(reason), who=who(), when=rfc3339(clock.now())))
+    declared = [
+        Claim(one.region, "declaration", f"declared {one.when}", one.when, one.reason, one.who)
+        for one in desk.store.declarations()
+    ]
+    outputs, faults = by_hand.read(Path(probe_output)) if probe_output else ([], [])
+    earlier = desk.store.newest(Assessment)
+    async with _reader(desk) as azure:
+        taken = await survey.take(
+            azure,
+            registry(),
+            desk.settings,
+            clock,
+            mark=cloud.mark,
+            generations=generations,
+            earlier=earlier[0] if earlier else None,
+            declared=declared,
+            refusals=_refusals(desk, clock),
+            printed=outputs,
+        )
+    if faults:
+        taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
+    path = desk.store.keep(taken)
+    return msgspec.structs.replace(taken, generation=int(path.stem)), path, 5 if _blind(taken) else 0
+
+
+@dataclass(frozen=True)
+class ProbeScript:
+    """A probe to run by hand: its text, the SHA-256 of that, and what to type on the host once it is in a file there."""
+
+    system: str
+    text: str
+    sha256: str
+    command: str
+
+
+def probe_script(settings: Settings, system: str) -> ProbeScript:
+    """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
+    from drkit import hostscripts
+    from drkit.survey import probe
+    from drkit.survey import snapshot as survey
+
+    script = hostscripts.probe_for(system)
+    asked = hostscripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
+    command = (
+        f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
+        if script.shell == "powershell"
+        else f"sudo sh probe.sh {asked} > HOST.txt"
+    )
+    return ProbeScript(system, script.text, script.sha256, command)
+
+
+def _blind(taken: Assessment) -> bool:
+    """Whether nothing could be told: no plan's state is known, or ARM answered for none of them."""
+    if not taken.plans:
+        return bool(taken.unread)
+    arm = {reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"}
+    return all(one.state == "unknown" for one in taken.plans) or arm == {"unreachable"}
+
+
+def _reader(desk: Desk) -> Session:
+    """A session that can only read, and probe."""
+    from drkit import hostscripts
+    from drkit.providers.guard import reading_guard
+    from drkit.providers.retry import Budget
+    from drkit.providers.session import Session
+
+    return Session(
+        desk.cloud,
+        clock=desk.clock,
+        guard=reading_guard(frozenset(hostscripts.load(name).sha256 for name in hostscripts.PROBES.values())),
+        loopback_only=desk.loopback_only,
+        principal=desk.principal,
+        budget=Budget(seconds=desk.settings.run.request_budget_seconds),
+    )
+
+
+def _generations(desk: Desk) -> list[Snapshot]:
+    """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
+    ours = desk.cloud.mark
+    generations = [one for one in desk.store.snapshots() if one.made_against == ours or one.plans or one.hosts]
+    for one in generations:
+        clouds.check_same(one.made_against, desk.cloud, f"snapshot {one.generation} in {desk.store.folder}")
+    return generations
+
+
+def _known_region(text: str, newest: Snapshot) -> str:
+    region = region_name(text)
+    names = {location.name for location in newest.locations} | {plan.region for plan in newest.plans}
+    if names and region not in names:
+        raise UsageError(f"there is no region {text!r}", remedy=f"one of: {', '.join(sorted(names))}")
+    return region
+
+
+def _refusals(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for run in desk.store.runs():
+        try:
+            state = desk.store.state(run)
+            book = desk.store.runbook(state.runbook)[0] if state.runbook else None
+        except (FileError, RefusedError, IntegrityError):
+            continue
+        for step in book.steps if book else ():
+            known = state.of(step.id)
+            if (
+                step.effect != "create"
+                or known.status != "failed"
+                or known.code.lower() not in QUOTA
+                or not known.ended
+            ):
+                continue
+            if clock.now() - parse_time(known.ended) < REFUSAL_AGE:
+                key = (estate.id_part(str(step.inputs.get("plan", step.target)), "subscriptions").lower(), step.region)
+                found[key] = (*found.get(key, ()), f"{run} was refused there: {known.detail}")
+    return found
+
+
+# planning
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A runbook, its exact bytes, their digest, and where they are kept."""
+
+    runbook: Runbook
+    content: bytes
+    digest: str
+    path: Path
+    warnings: tuple[str, ...] = ()
+
+
+def plan(
+    desk: Desk,
+    *,
+    kind: Kind | None = None,
+    graceful_from: str = "",
+    snapshot: str | None = None,
+    assessment: str | None = None,
+    force: Mapping[str, str] | None = None,
+    out: str | None = None,
+) -> Planned:
+    """Write the runbook for what the newest assessment found. Loads no Azure SDK.
+
+    RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
+    """
+    from drkit.store import load
+
+    found = (
+        desk.store.newest(Assessment) if assessment is None else (load(Path(assessment), Assessment), Path(assessment))
+    )
+    if found is None:
+        raise RefusedError(
+            "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
+        )
+    assessed, path = found
+    clouds.check_same(assessed.made_against, desk.cloud, str(path))
+    if snapshot is None:
+        base = composed(desk, assessed)
+    else:
+        base = load(Path(snapshot), Snapshot)
+        clouds.check_same(base.made_against, desk.cloud, snapshot)
+    region = region_name(graceful_from)
+    if region and region not in {plan.region for plan in base.plans}:
+        raise UsageError(
+            f"no plan is in {graceful_from!r}",
+            remedy=f"one of: {', '.join(sorted({plan.region for plan in base.plans}))}",
+        )
+    book = planner.plan(
+        base,
+        assessed,
+        desk.settings,
+        registry(),
+        of_snapshot=estate.digest(estate.encode(base)),
+        of_assessment=estate.digest(path.read_bytes()),
+        made_against=desk.cloud.mark,
+        version=__version__,
+        kind=kind,
+        graceful_from=region,
+        force=force,
+    )
+    content = runbook.encode(book)
+    kept = desk.store.keep_runbook(content)
+    if out:
+        write_out(out, content)
+    return Planned(book, content, runbook.digest(content), Path(out) if out else kept, tuple(_stale(desk, assessed)))
+
+
+def write_out(name: str, content: bytes) -> None:
+    """Write a file a person asked for; FileError when that cannot be."""
+    write(Path(name), content)
+
+
+def composed(desk: Desk, assessed: Assessment) -> Snapshot:
+    """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
+    generations = _generations(desk)
+    if not generations:
+        raise RefusedError(
+            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+        )
+    regions = {plan.id.lower(): plan.region for plan in generations[-1].plans}
+    cutoffs = {
+        finding.plan.lower(): moment
+        for finding in assessed.plans
+        if (moment := history.cutoff(finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")))
+    }
+    return history.compose(generations, cutoffs)
+
+
+def _stale(desk: Desk, assessed: Assessment) -> list[str]:
+    for run in desk.store.runs():
+        try:
+            ended = desk.store.state(run).ended
+        except (FileError, IntegrityError) as error:
+            return [f"it is not known whether a run ended after this assessment was made: {error}"]
+        if ended and parse_time(ended) > parse_time(assessed.taken):
+            return [f"{run} ended after this assessment was made: `drkit assess` again, and plan on that"]
+    return []
+
+
+def show(desk: Desk, name: str = "latest") -> Planned:
+    """A runbook as it is kept, by path, digest or ``latest``."""
+    book, content, path = desk.store.runbook(name)
+    return Planned(book, content, runbook.digest(content), path)
+
+
+# approving and applying
+
+
+def approve(desk: Desk, name: str = "latest", *, hours: float = 24.0, note: str = "") -> Approval:
+    """Approve a runbook's exact bytes. In a folder store that is unauthenticated: anyone who may write there may do it."""
+    shown = show(desk, name)
+    clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    if not 0 < hours <= 24 * 31:
+        raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
+    now = desk.clock.now()
+    desk.store.keep_runbook(shown.content)
+    approval = Approval(
+        digest=shown.digest, who=who(), when=rfc3339(now), until=rfc3339(now + timedelta(hours=hours)), note=note
+    )
+    desk.store.approve(approval)
+    return approval
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How a run stands after ``apply`` or ``resume``: its outcome, why, and the exit code that says so."""
+
+    run: str
+    outcome: str
+    reason: str
+    exit_code: int
+
+
+DONE = ("succeeded", "succeeded-with-exceptions")
+EXIT = {"succeeded": 0, "succeeded-with-exceptions": 0, "failed": 1, "partial": 3}
+
+
+async def apply(
+    desk: Desk,
+    name: str = "latest",
+    *,
+    yes: bool = False,
+    wait_minutes: float | None = None,
+    on_event: Callable[[Event], None] = lambda _event: None,
+) -> Applied:
+    """Carry out an approved runbook as a new run. RefusedError (4) when it is not approved, edited, or already carried out."""
+    from drkit.execution import apply as execution
+
+    shown = show(desk, name)
+    book = shown.runbook
+    clouds.check_same(book.made_against, desk.cloud, str(shown.path))
+    execution.check_guards(book)
+    execution.check_scripts(book)
+    clock = desk.clock
+    approved = _approved(desk, shown, clock, yes=yes)
+    job = _job(desk, book, shown.digest, wait_minutes, on_event)
+    with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
+        _not_begun(desk, shown)
+        desk.store.keep_runbook(shown.content)
+        since = _outage_since(desk, book)
+        run = desk.store.new_run()
+        ending = await execution.begin(job, run, clock, {"since": since, "version": __version__}, approved)
+    return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
+
+
+def _not_begun(desk: Desk, shown: Planned) -> None:
+    """RefusedError when a run of these bytes is there: who began it, when, and how it stands."""
+    for other in desk.store.runs():
+        state = desk.store.state(other)
+        if state.runbook == shown.digest:
+            done = state.outcome in DONE
+            how = state.outcome or "it has not ended"
+            raise RefusedError(
+                f"this runbook {'was' if done else 'is being'} carried out as {other}, by {state.holder} since {state.started} ({how})",
+                where=str(shown.path),
+                remedy="`drkit assess` and `drkit plan` for what is left" if done else f"`drkit resume {other}`",
+            )
+
+
+async def resume(
+    desk: Desk,
+    run: str = "latest",
+    *,
+    wait_minutes: float | None = None,
+    on_event: Callable[[Event], None] = lambda _event: None,
+) -> Applied:
+    """Go on with a run, whatever ended it. Failed and drifted steps are looked at again. Nothing is done twice."""
+    from drkit.execution import apply as execution
+
+    name = desk.store.journal_path(run).stem
+    state = _begun(desk, name)
+    if state.outcome in DONE:
+        return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
+    shown = show(desk, state.runbook)
+    clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    execution.check_scripts(shown.runbook)
+    job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
+    ending = await execution.resume(job, name, desk.clock)
+    return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
+
+
+def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]) -> Any:
+    from drkit.execution.apply import Job
+
+    wait = desk.settings.run.answer_wait_minutes if wait_minutes is None else wait_minutes
+    if not 0 <= wait <= MOST_WAIT_MINUTES:
+        raise UsageError(f"{wait} minutes is not from 0 to a week", remedy="--wait 30")
+    return Job(
+        book,
+        digest,
+        desk.cloud,
+        desk.settings,
+        desk.store,
+        actors(),
+        on_event,
+        wait,
+        desk.loopback_only,
+        desk.principal,
+    )
+
+
+def _approved(desk: Desk, shown: Planned, clock: Clock, *, yes: bool) -> dict[str, Any]:
+    approval = desk.store.approval(shown.digest)
+    if approval is not None and parse_time(approval.until) > clock.now():
+        how = "authenticated" if approval.authenticated else "unauthenticated: a folder store cannot say who wrote it"
+        return {"who": approval.who, "how": how, "when": approval.when, "until": approval.until, "note": approval.note}
+    if yes:
+        return {"who": who(), "how": "self-approved with --yes", "when": rfc3339(clock.now())}
+    what = "is not approved" if approval is None else f"was approved until {approval.until} only"
+    raise RefusedError(
+        what, where=f"runbook {shown.digest[:12]}", remedy=f"`drkit show` it, then `drkit approve {shown.digest[:12]}`"
+    )
+
+
+def _outage_since(desk: Desk, book: Runbook) -> str:
+    """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
+    found = desk.store.newest(Assessment)
+    if found is None or estate.digest(found[1].read_bytes()) != book.of_assessment:
+        return ""
+    assessed = found[0]
+    moments = [
+        history.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
+        for finding in assessed.plans
+        for plan in book.source_plans
+        if estate.same_id(plan, finding.plan)
+    ]
+    known = [moment for moment in moments if moment]
+    return min(known, key=parse_time) if known else ""
+
+
+# talking to a run
+
+
+def answer(desk: Desk, run: str, step: str, text: str = "done") -> str:
+    """Tell a run that a person did, or is ready for, what a step asks. Returns the step's id."""
+    return _tell(desk, run, "answer", step, text)
+
+
+def skip(desk: Desk, run: str, step: str, reason: str) -> str:
+    """Leave a step out, with a reason that the journal keeps. Returns the step's id."""
+    if not reason.strip():
+        raise UsageError("skipping needs a reason", remedy="--reason TEXT: the journal keeps it")
+    return _tell(desk, run, "skip", step, reason)
+
+
+def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
+    name = desk.store.journal_path(run).stem
+    state = _begun(desk, name)
+    found = show(desk, state.runbook).runbook.find(step)
+    known = state.of(found.id)
+    if known.status in ("done", "skipped"):
+        raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
+    if state.outcome in DONE:
+        raise RefusedError(f"{name} has ended: {state.outcome}", remedy=f"`drkit report {name}`")
+    if what == "answer" and found.effect != "ask":
+        raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
+    desk.store.send(name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(desk.clock.now())))
+    return found.id
+
+
+# looking
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run as its journal has it, with its runbook and what it amounts to now."""
+
+    run: str
+    state: RunState
+    runbook: Runbook
+    digest: str
+    outcome: str
+    reason: str
+    since: str
+
+
+def status(desk: Desk, run: str = "latest") -> Standing:
+    """Where a run stands. Reads only; needs no cloud."""
+    from drkit.execution import schedule
+
+    name = desk.store.journal_path(run).stem
+    records = desk.store.records(name)
+    state = _begun(desk, name)
+    shown = show(desk, state.runbook)
+    ending = schedule.ending(shown.runbook, state)
+    since = str(records[0].data.get("since", "")) if records else ""
+    return Standing(name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since)
+
+
+def _begun(desk: Desk, run: str) -> RunState:
+    state = desk.store.state(run)
+    if not state.runbook:
+        raise RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
+    return state
+
+
+def runs(desk: Desk) -> list[Standing]:
+    """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
+    return [status(desk, run) for run in desk.store.runs() if desk.store.state(run).runbook]
+
+
+def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
+    """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
+    from drkit.execution import codes as shown
+
+    name = desk.store.journal_path(run).stem
+    return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
+
+
+def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
+    """What a run did, and what became of each environment, as plain values."""
+    standing = status(desk, run)
+    return results.report(
+        standing.run,
+        standing.runbook,
+        standing.digest,
+        standing.state,
+        outcome=standing.outcome,
+        reason=standing.reason,
+        since=standing.since,
+        objective_minutes=desk.settings.objectives.recovery_time_minutes,
+    )
+
+
+def overview(desk: Desk) -> list[str]:
+    """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
+    lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
+    newest = desk.store.newest(Snapshot)
+    if newest is None:
+        return [*lines, "no snapshot yet", "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure"]
+    now = desk.clock.now()
+    lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
+    unfinished: list[Standing] = []
+    for run in desk.store.runs():
+        try:
+            if desk.store.state(run).runbook and (one := status(desk, run)).outcome == "partial":
+                unfinished.append(one)
+        except DrkitError as error:
+            lines.append(f"cannot be read: {run}: {error}")
+    lines.extend(f"open: {one.run} ({one.reason})" for one in unfinished)
+    if unfinished:
+        return [*lines, f"next: `drkit status {unfinished[-1].run}`, then `drkit resume {unfinished[-1].run}`"]
+    assessed = desk.store.newest(Assessment)
+    if assessed is None:
+        return [*lines, "next: `drkit assess`"]
+    lines.append(f"assessment {assessed[0].generation} is {clouds.age_text(parse_time(assessed[0].taken), now)} old")
+    lost = any(finding.state == "lost" for finding in assessed[0].plans)
+    return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a file's kind."""
+    if kind not in SCHEMAS:
+        raise UsageError(f"there is no kind {kind!r}", remedy=f"one of: {', '.join(SCHEMAS)}")
+    return msgspec.json.schema(SCHEMAS[kind])
+
+
+__all__ = [
+    "Applied", "Desk", "Planned", "Standing",
+    "answer", "apply", "approve", "assess", "codes", "desk", "plan", "report", "resume", "runs", "schema", "show",
+    "skip", "snapshot", "status",
+]  # fmt: skip
+

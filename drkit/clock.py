@@ -1,0 +1,78 @@
+"""One clock for everything that waits or is dated: the real one, or that of a simulated Azure.
+
+Socket timeouts, TLS, token lifetimes, leases and file locks stay on real time (DESIGN, "Time").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+MAX_SPEED = 60.0
+
+
+class Clock(Protocol):
+    """What drkit asks of time."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of this clock, never going back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of this clock."""
+        ...
+
+
+class SystemClock:
+    """Real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+
+@dataclass(frozen=True)
+class SimulatedClock:
+    """origin + speed x (wall - started): the same moment in every process that reads the same ready file."""
+
+    origin: datetime
+    started: datetime
+    speed: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.speed <= MAX_SPEED:
+            raise ValueError(f"speed {self.speed} is not above 0 and at most {MAX_SPEED:g}")
+
+    def now(self) -> datetime:
+        return self.origin + timedelta(seconds=self.speed * (datetime.now(UTC) - self.started).total_seconds())
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds) / self.speed)
+
+
+def rfc3339(moment: datetime) -> str:
+    """``2026-11-23T07:30:00Z``: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """An RFC 3339 time as a datetime in UTC; ValueError otherwise."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.astimezone(UTC)

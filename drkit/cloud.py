@@ -1,0 +1,231 @@
+"""Which cloud a command speaks to, and why that one (DESIGN, "Which cloud"). Imports no Azure SDK."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from drkit.clock import Clock, SimulatedClock, SystemClock, parse_time
+from drkit.errors import FileError, RefusedError, UsageError
+
+CredentialName = Literal["auto", "azure-cli", "azure-pipelines", "managed-identity", "workload-identity", "environment"]
+PUBLIC_ARM = "https://management.azure.com"
+PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
+
+
+class CloudMark(msgspec.Struct, frozen=True):
+    """What a file was made against: ARM endpoint, tenant (empty: not known), and whether it was a simulator."""
+
+    arm: str
+    tenant: str = ""
+    simulated: bool = False
+
+
+class ClockSpec(msgspec.Struct, frozen=True):
+    """A simulator's clock: origin + speed x (wall - started)."""
+
+    origin: str
+    started: str
+    speed: float
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """An identity of a simulator's directory."""
+
+    client_id: str
+    client_secret: str
+    object_id: str = ""
+
+
+class ReadyFile(msgspec.Struct, frozen=True):
+    """What `drkit simulate --ready FILE` writes once it serves."""
+
+    arm: str
+    authority: str
+    ca_bundle: str
+    tenant: str
+    client_id: str
+    client_secret: str
+    principals: dict[str, Principal]
+    subscriptions: list[str]
+    services: dict[str, str]
+    control: str
+    pid: int
+    clock: ClockSpec
+
+
+class Cloud(msgspec.Struct, frozen=True):
+    """One cloud: endpoints, how to get a token, whose clock, and ``why`` it was chosen (for people).
+
+    ``services`` maps a public host name to the URL that stands in for it (a simulator's loopback ports).
+    ``client_secret`` is only ever a simulator's.
+    """
+
+    name: str
+    arm: str
+    authority: str
+    why: str
+    tenant: str = ""
+    ca_bundle: str = ""
+    scope: str = ""
+    credential: CredentialName = "auto"
+    client_id: str = ""
+    client_secret: str = ""
+    service_connection: str = ""
+    services: dict[str, str] = {}
+    subscriptions: tuple[str, ...] = ()
+    simulated: bool = False
+    control: str = ""
+    clock_spec: ClockSpec | None = None
+
+    @property
+    def mark(self) -> CloudMark:
+        """What goes into the files made against this cloud."""
+        return CloudMark(self.arm.rstrip("/").lower(), self.tenant.lower(), self.simulated)
+
+    @property
+    def token_scope(self) -> str:
+        """The scope to ask a token for."""
+        return self.scope or f"{self.arm.rstrip('/')}/.default"
+
+    def clock(self) -> Clock:
+        """Real time, or the simulator's."""
+        if self.clock_spec is None:
+            return SystemClock()
+        spec = self.clock_spec
+        return SimulatedClock(parse_time(spec.origin), parse_time(spec.started), spec.speed)
+
+    def announce(self) -> str:
+        """The first line of every command that needs a cloud."""
+        return f"cloud: {'SIMULATED ' if self.simulated else ''}{self.name} ({self.arm}), {self.why}"
+
+
+def public(why: str = "the default") -> Cloud:
+    """Azure as the world knows it."""
+    return Cloud(name="public Azure", arm=PUBLIC_ARM, authority=PUBLIC_AUTHORITY, why=why)
+
+
+def resolve(
+    option: str | None, configured: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None
+) -> Cloud:
+    """--cloud FILE, else DRKIT_CLOUD, else the [cloud] table of drkit.toml, else public Azure.
+
+    Raises FileError for a ready file that cannot be read, RefusedError for one whose process is gone.
+    """
+    env = os.environ if environ is None else environ
+    if option:
+        return from_ready_file(Path(option), "from --cloud")
+    if env.get("DRKIT_CLOUD"):
+        return from_ready_file(Path(env["DRKIT_CLOUD"]), "from DRKIT_CLOUD")
+    if configured:
+        return from_table(configured)
+    return public()
+
+
+def from_table(table: Mapping[str, Any]) -> Cloud:
+    """The [cloud] table of drkit.toml, already checked by ``settings``."""
+    base = {"name": "Azure", "arm": PUBLIC_ARM, "authority": PUBLIC_AUTHORITY, "why": "from [cloud] in drkit.toml"}
+    values = {**base, **{key: value for key, value in table.items() if value not in (None, "")}}
+    if not str(values["arm"]).startswith("https://") or not str(values["authority"]).startswith("https://"):
+        raise UsageError(
+            "an endpoint must begin with https://", where="drkit.toml: [cloud]", remedy="correct arm, authority"
+        )
+    return msgspec.convert(values, Cloud)
+
+
+def from_ready_file(path: Path, why: str) -> Cloud:
+    """The cloud a ready file describes."""
+    try:
+        content = path.read_bytes()
+        ready = msgspec.json.decode(content, type=ReadyFile)
+        fault = _ready_fault(ready)
+    except OSError as error:
+        raise FileError(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="start `drkit simulate --ready FILE` first"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        fault = str(error) if content.strip() else "it is empty"
+    if fault:
+        raise FileError(
+            f"is not a ready file: {fault}", where=str(path), remedy="it is written by `drkit simulate --ready FILE`"
+        )
+    if not alive(ready.pid):
+        raise RefusedError(
+            f"the simulator that wrote this file is gone (process {ready.pid})",
+            where=str(path),
+            remedy="start `drkit simulate --ready FILE` again, or unset DRKIT_CLOUD",
+        )
+    return from_ready(ready, why)
+
+
+def _ready_fault(ready: ReadyFile) -> str:
+    """What makes a ready file unusable, empty when nothing does."""
+    for name, url in (("arm", ready.arm), ("authority", ready.authority), ("control", ready.control)):
+        if not url.startswith("https://"):
+            return f"{name} is {url!r}, not an https:// address"
+    try:
+        SimulatedClock(parse_time(ready.clock.origin), parse_time(ready.clock.started), ready.clock.speed).now()
+    except (ValueError, OverflowError) as error:
+        return f"clock: {error}"
+    return ""
+
+
+def from_ready(ready: ReadyFile, why: str) -> Cloud:
+    """The cloud a running simulator describes."""
+    return Cloud(
+        name="embedded Azure",
+        arm=ready.arm,
+        authority=ready.authority,
+        why=why,
+        tenant=ready.tenant,
+        ca_bundle=ready.ca_bundle,
+        client_id=ready.client_id,
+        client_secret=ready.client_secret,
+        services=ready.services,
+        subscriptions=tuple(ready.subscriptions),
+        simulated=True,
+        control=ready.control,
+        clock_spec=ready.clock,
+    )
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that number exists on this machine."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def check_same(mark: CloudMark, cloud: Cloud, path: str) -> None:
+    """Refuse to use with one cloud what was made against another (exit code 4)."""
+    ours = cloud.mark
+    same_tenant = not mark.tenant or not ours.tenant or mark.tenant == ours.tenant
+    if mark.arm == ours.arm and mark.simulated == ours.simulated and same_tenant:
+        return
+    raise RefusedError(
+        f"was made against {mark.arm}{' (SIMULATED)' if mark.simulated else ''} tenant {mark.tenant or '?'}, "
+        f"not {ours.arm}{' (SIMULATED)' if ours.simulated else ''} tenant {ours.tenant or '?'}",
+        where=path,
+        remedy="choose the same cloud with --cloud, or make the file anew",
+    )
+
+
+def age_text(since: datetime, now: datetime) -> str:
+    """``3 h 20 min``: how long ago, for people."""
+    minutes = max(0, int((now - since).total_seconds() // 60))
+    days, rest = divmod(minutes, 1440)
+    hours, left = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {left} min" if hours else f"{left} min"

@@ -1,0 +1,254 @@
+"""What becomes of each environment: plan state x verdict x kind of environment, as a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from drkit.estate import Assessment, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
+from drkit.proposal import spare_names
+from drkit.runbook import Affected, Kind, LeftAlone
+
+TROUBLE = ("re-register", "host-lost", "region-lost")
+NOT_STANDING = ("failed", "deleted")
+TAG_SOURCE = "drkit-source"
+TAG_TARGET = "drkit-target"
+
+ANY = "*"
+# plan state, kind of environment, verdict (outcome or its reason) -> disposition, why. The first row that matches.
+TABLE: tuple[tuple[str, str, str, str, str], ...] = (
+    ("lost", "managed", ANY, "new-plan", "its plan is lost; created again from its repository"),
+    ("lost", "self-hosted", "no-host", "person", "its plan is lost, and which machine it runs on is not known"),
+    (
+        "lost",
+        "self-hosted",
+        "proved-successor",
+        "successor",
+        "its plan is lost; its machine was restored as another one",
+    ),
+    ("lost", "self-hosted", "no-failover", "new-plan", "its plan is lost; its machine is untouched"),
+    ("lost", "self-hosted", "transparent", "new-plan", "its plan is lost; its machine moved without noticing"),
+    (
+        "lost",
+        "self-hosted",
+        "transparent-with-interruption",
+        "new-plan",
+        "its plan is lost; its machine rebooted and is itself",
+    ),
+    ("lost", "self-hosted", "re-register", "new-plan", "its plan is lost, and its machine lost its registration"),
+    ("lost", "self-hosted", "host-lost", "lost", "its machine is lost"),
+    ("lost", "self-hosted", "region-lost", "lost", "its machine stands in the lost region"),
+    ("lost", "self-hosted", "blind", "person", "its plan is lost, and its machine cannot be seen from here"),
+    ("lost", "self-hosted", "no-witness", "person", "its plan is lost, and only a person can look at its machine"),
+    ("lost", "self-hosted", "unregistered", "person", "its plan is lost, and its Arc object is gone"),
+    ("lost", "self-hosted", "identity-unknown", "person", "its plan is lost, and its machine was never identified"),
+    ("lost", "self-hosted", "stopped", "start", "its plan is lost, and its machine was stopped on purpose"),
+    ("lost", "self-hosted", ANY, "wait", "its plan is lost, and what happened to its machine is not known yet"),
+    (
+        "answering",
+        "self-hosted",
+        "proved-successor",
+        "same-plan",
+        "its machine was restored as another one; its plan is fine",
+    ),
+    ("answering", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan is fine"),
+    ("answering", ANY, ANY, "leave", "its plan answers"),
+    (
+        "degraded",
+        "self-hosted",
+        "proved-successor",
+        "same-plan",
+        "its machine was restored as another one; its plan answers",
+    ),
+    ("degraded", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan answers"),
+    ("degraded", ANY, ANY, "leave", "its plan's service answers"),
+    ("unreachable", ANY, ANY, "leave", "its plan does not answer, and nobody claims its loss"),
+    ("gone", ANY, ANY, "leave", "its plan was deleted, not lost"),
+    ("unknown", ANY, ANY, "leave", "how its plan is cannot be told from here"),
+)
+ACTING = frozenset({"new-plan", "successor", "same-plan"})
+ON_PURPOSE = ("its plan is lost", "its plan is moved on purpose")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the table says of one environment."""
+
+    environment: Environment
+    disposition: str
+    reason: str
+    host: Host | None
+    finding: HostFinding | None
+
+
+def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, str]:
+    """What becomes of an environment, and why.
+
+    ``verdict`` is an outcome, the reason of an undetermined one, ``no-host`` or ``proved-successor``.
+    """
+    for state, row_kind, row_verdict, word, why in TABLE:
+        if state == plan_state and row_kind in (kind, ANY) and row_verdict in (verdict, ANY):
+            return word, why
+    raise ValueError(f"no row for {plan_state}, {kind}, {verdict}")
+
+
+def verdict_word(finding: HostFinding | None) -> str:
+    if finding is None:
+        return "no-host"
+    return f"{finding.outcome} ({finding.reason})" if finding.reason else finding.outcome
+
+
+def decide(
+    environment: Environment, state: str, hosts: Mapping[str, Host], findings: Mapping[str, HostFinding]
+) -> Decided:
+    if environment.kind == "managed":
+        word, why = disposition(state, "managed", "")
+        return Decided(environment, word, why, None, None)
+    link = environment.host
+    host = hosts.get(link.host.lower()) if link else None
+    if host is None:
+        word, why = disposition(state, "self-hosted", "no-host")
+        return Decided(environment, word, environment.host_dispute or why, None, None)
+    finding = findings.get(host.id.lower())
+    if finding is None:
+        word, why = disposition(state, "self-hosted", "blind")
+        return Decided(environment, word, why, host, None)
+    if finding.successor and finding.found and finding.outcome == "re-register":
+        word, why = disposition(state, "self-hosted", "proved-successor")
+        return Decided(environment, word, why, finding.found, finding)
+    word, why = disposition(state, "self-hosted", finding.reason or finding.outcome)
+    if word in ACTING and finding.confidence == "low":
+        word, why = "person", f"{why}; but that verdict has low confidence, so a person does it"
+        if state != "lost":
+            word, why = "leave", "its machine's verdict has low confidence: look again"
+    return Decided(environment, word, why, finding.found or host, finding)
+
+
+def channel(one: Decided, lost: Collection[str]) -> str:
+    host = one.host
+    if host is None:
+        return ""
+    if host.channel == "run-command" and (host.region in lost or host.group_region in lost):
+        return "manual"
+    return host.channel or "manual"
+
+
+def _affected(one: Decided, word: str, reason: str, final: str = "") -> Affected:
+    environment = one.environment
+    return Affected(
+        environment=environment.id,
+        name=environment.name,
+        plan=environment.plan,
+        owner=environment.owner,
+        disposition=word,
+        reason=reason,
+        data_at_risk=environment.data_at_risk,
+        verdict=verdict_word(one.finding) if environment.kind == "self-hosted" else "",
+        host=one.host.id if one.host else "",
+        final=final,
+    )
+
+
+def unplaced_one(one: Decided) -> Affected:
+    if one.disposition in ACTING or one.disposition == "person":
+        return _affected(one, "wait", "no target region is left for its plan")
+    return _affected(one, one.disposition, one.reason)
+
+
+def already(
+    decided: Sequence[Decided], item: Plan, assessment: Assessment, names: Collection[str]
+) -> tuple[list[Decided], list[Affected]]:
+    """Environments that already answer under the plan made for this one: done, whoever did it."""
+    ours = {
+        plan.id.lower() for plan in assessment.present_plans if plan.tags.get(TAG_SOURCE, "").lower() == item.id.lower()
+    }
+    there = {
+        (environment.name.lower(), environment.owner.lower())
+        for environment in assessment.present
+        if environment.plan.lower() in ours and environment.state.lower() == "available"
+    }
+    rest: list[Decided] = []
+    done: list[Affected] = []
+    for one in decided:
+        name, owner = one.environment.name, one.environment.owner.lower()
+        if any((known.lower(), owner) in there for known in (name, next(spare_names(name, names)))):
+            done.append(_affected(one, "already", "answers under the plan that replaces its own, for its owner"))
+        else:
+            rest.append(one)
+    return rest, done
+
+
+def offered(
+    decided: Sequence[Decided], snapshot: Snapshot, states: Mapping[str, PlanFinding], avoided: Collection[str]
+) -> tuple[list[Decided], list[Affected]]:
+    """Managed environments whose owner has the same repository and branch open in a healthy region."""
+    fine = {
+        item.id.lower(): item.region
+        for item in snapshot.plans
+        if state_of(states, item) == "answering" and item.region not in avoided
+    }
+    standing = {
+        (other.owner.lower(), other.repository.lower(), other.branch.lower()): other
+        for other in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id), reverse=True)
+        if other.kind == "managed"
+        and other.owner
+        and other.repository
+        and other.plan.lower() in fine
+        and other.state.lower() not in NOT_STANDING
+    }
+    rest: list[Decided] = []
+    offered: list[Affected] = []
+    for one in decided:
+        environment = one.environment
+        key = (environment.owner.lower(), environment.repository.lower(), environment.branch.lower())
+        other = standing.get(key) if environment.kind == "managed" and one.disposition == "new-plan" else None
+        if other is None:
+            rest.append(one)
+        else:
+            offered.append(
+                _affected(
+                    one,
+                    "offered",
+                    f"{other.name} of the same owner, repository and branch stands in {fine[other.plan.lower()]}",
+                )
+            )
+    return rest, offered
+
+
+def other_kind(decided: Sequence[Decided], belongs: Kind, item: Plan, finding: PlanFinding | None) -> list[LeftAlone]:
+    changing = [one for one in decided if one.disposition != "leave"]
+    if not changing:
+        return [LeftAlone(item.id, item.name, fine(finding))]
+    return [
+        LeftAlone(
+            one.environment.id,
+            one.environment.name,
+            f"{one.reason}; that is a {belongs}",
+            f"drkit plan --kind {belongs}",
+        )
+        for one in changing
+    ]
+
+
+def unacted(decided: Sequence[Decided]) -> list[LeftAlone]:
+    """Environments of a plan that is not lost, whose machine is in trouble that a repair does not mend."""
+    return [
+        LeftAlone(
+            one.environment.id,
+            one.environment.name,
+            f"its machine is {verdict_word(one.finding)}; {one.reason}",
+            "drkit assess",
+        )
+        for one in decided
+        if one.disposition == "leave" and one.finding is not None and one.finding.outcome in TROUBLE
+    ]
+
+
+def fine(finding: PlanFinding | None) -> str:
+    return f"{finding.state}: {finding.reason}" if finding else "not assessed"
+
+
+def state_of(states: Mapping[str, PlanFinding], item: Plan) -> str:
+    """The state of a plan as assessed, ``unknown`` when it was not."""
+    finding = states.get(item.id.lower())
+    return finding.state if finding else "unknown"

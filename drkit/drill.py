@@ -1,0 +1,509 @@
+"""The drill: loses a region of an embedded Azure and walks the whole way back, telling each command and what came of it.
+
+It speaks to the simulator's control interface as the world does (disaster, people, somebody else), and to drkit as an
+operator does. What it claims at the end is read from the simulator's record, not from drkit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from drkit import api, results
+from drkit.clock import parse_time
+from drkit.errors import DrkitError, RefusedError
+from drkit.estate import Assessment, Snapshot, id_part
+from drkit.journal import RunState
+from drkit.runbook import Runbook, Step
+from drkit.views import json as json_view
+from drkit.views import markdown, terminal
+from drkit.views.text import duration, last, plural, safe
+
+MINUTES_AGO = 25
+ANNOUNCED_AFTER = 12
+TICK = 0.15
+MOVED = "vm-orders-build"
+MOVED_TO = "rg-hosts-uks"
+WORST = ("failed", "partial", "succeeded-with-exceptions", "succeeded")
+RUN_SECONDS = 600.0
+
+
+class Control:
+    """The simulator's control interface: what happens to the world, and what it recorded."""
+
+    def __init__(self, facts: Mapping[str, Any], http: aiohttp.ClientSession) -> None:
+        self.facts, self.http = facts, http
+
+    async def get(self, name: str) -> Any:
+        """A view: ``state``, ``record?since=n``, ``throttle``, ``people/OWNER``."""
+        async with self.http.get(f"{self.facts['control']}/{name}") as answer:
+            return await self._body(answer, name)
+
+    async def post(self, name: str, body: Mapping[str, Any]) -> Any:
+        """Something happens: ``lose``, ``host``, ``change`` …"""
+        async with self.http.post(f"{self.facts['control']}/{name}", json=body) as answer:
+            return await self._body(answer, name)
+
+    async def _body(self, answer: aiohttp.ClientResponse, name: str) -> Any:
+        body = await answer.json()
+        if answer.status != 200:
+            raise RefusedError(f"the simulator refused {name}: {body.get('error')}", where=self.facts["control"])
+        return body
+
+
+@dataclass
+class Story:
+    """What the drill knows of the estate besides what drkit captured: events before the outage, and whom to blame."""
+
+    stories: Sequence[Mapping[str, Any]] = ()
+    targets: tuple[str, ...] = ()
+    hosts: Sequence[Mapping[str, str]] = ()
+    disturb: bool = False
+
+
+@dataclass
+class Drill:
+    """One drill: where its files are, how it speaks, what it found so far."""
+
+    desk: api.Desk
+    control: Control
+    folder: Path
+    region: str
+    story: Story
+    say: Callable[[str], None]
+    verbose: bool
+    columns: int
+    failures: list[str] = field(default_factory=list)
+
+    def line(self, text: str = "", indent: int = 2) -> None:
+        """A line in plain words, folded to the width."""
+        words, row, pad = text.split(" "), "", " " * indent
+        for word in words:
+            if row and len(pad) + len(row) + 1 + len(word) > self.columns:
+                self.say(pad + row)
+                row = word
+            else:
+                row = f"{row} {word}" if row else word
+        self.say((pad + row).rstrip())
+
+    def command(self, text: str) -> None:
+        """The command a person would type here."""
+        self.say(f"$ drkit {text}")
+
+    async def run(self) -> dict[str, Any]:
+        """The whole way; returns what ``--json`` prints."""
+        taken = await self._snapshot()
+        await self._outage()
+        assessed = await self._assess()
+        planned = self._plan("plan")
+        self.command(f"approve {planned.digest[:12]}")
+        approval = api.approve(self.desk, planned.digest)
+        before = await self._writes()
+        self.line(f"approved by {approval.who} (unauthenticated: a folder); writes to Azure so far: {before}")
+        if self.story.disturb:
+            await self._disturb(taken)
+        first = await self._first_run(planned)
+        runs = [first]
+        runs.extend(await self._rest())
+        return await self._end(assessed, runs, before)
+
+    # before and during
+
+    async def _snapshot(self) -> Snapshot:
+        self.command("snapshot")
+        taken, _ = await api.snapshot(self.desk)
+        kinds = Counter(one.kind for one in taken.environments)
+        places = {host.region for host in taken.hosts if host.region}
+        self.line(
+            f"{plural(len(taken.plans), 'plan')}, {plural(len(taken.environments), 'environment')} "
+            f"({kinds['managed']} managed, {kinds['self-hosted']} self-hosted), {plural(len(taken.hosts), 'host')} "
+            f"in {plural(len(places), 'region')}, "
+            f"{sum(host.baseline.guest is not None for host in taken.hosts)} identified from inside"
+        )
+        if not any(plan.region == self.region for plan in taken.plans):
+            here = ", ".join(sorted({plan.region for plan in taken.plans})) or "none"
+            raise RefusedError(f"no plan is in {self.region}", where="--lose", remedy=f"regions with plans: {here}")
+        return taken
+
+    async def _outage(self) -> None:
+        for story in self.story.stories:
+            await self.control.post(str(story["call"]), story["body"])
+        await self.control.post(
+            "lose", {"region": self.region, "minutes_ago": MINUTES_AGO, "announce_after": ANNOUNCED_AFTER}
+        )
+        if self.story.stories:
+            self.line("Then: " + "; ".join(str(story["tells"]).split(";")[0] for story in self.story.stories) + ".", 0)
+        self.line(
+            f"{self.region} is lost; {MINUTES_AGO} minutes later somebody looks (Microsoft spoke after {ANNOUNCED_AFTER}).",
+            0,
+        )
+
+    async def _assess(self) -> Assessment:
+        self.command("assess")
+        assessed, _, _ = await api.assess(self.desk)
+        lost = [one for one in assessed.plans if one.state == "lost"]
+        self.line(f"lost: {', '.join(last(one.plan) for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
+        if lost and lost[0].advice:
+            self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
+        verdicts: dict[str, list[str]] = {}
+        for finding in assessed.hosts:
+            word = f"{finding.outcome}{f' ({finding.reason})' if finding.reason else ''}"
+            verdicts.setdefault(word, []).append(last(finding.host))
+        rows = [
+            (word, len(names), _some(names, self.columns - 44))
+            for word, names in sorted(verdicts.items(), key=lambda one: one[0])
+        ]
+        self._table("what happened to the hosts", "n", "which", rows=rows, wide=2)
+        return assessed
+
+    def _table(self, *headers: str, rows: Sequence[Sequence[object]], wide: int) -> None:
+        made = terminal.table(*headers, rows=rows, ratios={wide: 1})
+        for line in terminal.render(made, columns=self.columns - 2).splitlines():
+            self.say(f"  {line}")
+
+    def _plan(self, command: str, **options: Any) -> api.Planned:
+        self.command(command)
+        planned = api.plan(self.desk, **options)
+        book = planned.runbook
+        if not options:
+            for line in terminal.render(terminal.plan_table(book), columns=self.columns - 2).splitlines():
+                self.say(f"  {line}")
+        self.line(terminal.effects_line(book))
+        for note in book.notes:
+            self.line(f"note: {note}")
+        shown = terminal.render(*terminal.show(book, planned.digest, str(planned.path)), columns=self.columns)
+        path = self.folder / f"runbook-{planned.digest[:12]}.txt"
+        path.write_text(shown + "\n", "utf-8")
+        self.line(f"every step with its reason: {path.name}")
+        return planned
+
+    async def _writes(self) -> int:
+        record = await self.control.get("record")
+        return sum(one["kind"] == "write" for one in record["requests"])
+
+    async def _disturb(self, taken: Snapshot) -> None:
+        """Somebody moves a machine to another resource group after the approval."""
+        host = next((one for one in taken.hosts if one.name == MOVED), None)
+        group = next((one.id for one in taken.hosts if id_part(one.id, "resourceGroups") == MOVED_TO), "")
+        if host is None or not group:
+            return
+        await self.control.post("host", {"id": host.id, "event": "move", "group": group.split("/providers/")[0]})
+        self.line(f"Meanwhile somebody moves {MOVED} to another resource group.", 0)
+
+    # applying
+
+    async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
+        environment = {**os.environ, "DRKIT_CLOUD": str(self.folder / "cloud.json"), "PYTHONWARNINGS": "ignore"}
+        log = (self.folder / "runs.log").open("ab")
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "drkit", *arguments,
+                "--config", str(self.folder / "drkit.toml"), "--store", str(self.desk.store.folder),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=str(self.folder),
+            )  # fmt: skip
+        finally:
+            log.close()
+
+    async def _first_run(self, planned: api.Planned) -> str:
+        """Apply in a process of its own, kill it after an intent, resume."""
+        digest = planned.digest[:12]
+        self.command(f"apply {digest}")
+        process = await self._spawn("apply", planned.digest, "--quiet")
+        run, step = await self._until_intent(process, planned)
+        if run and process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            self.line(f"{run} is killed with SIGKILL, right after it recorded the intent of {step}")
+        else:
+            await process.wait()
+            run = self._run_of(planned.digest)
+        self.command(f"resume {run}")
+        await self._attend("resume", run, planned.runbook)
+        return run
+
+    async def _until_intent(self, process: asyncio.subprocess.Process, planned: api.Planned) -> tuple[str, str]:
+        """Wait until the run recorded the intent of the first environment to be created."""
+        wanted = next((step.id for step in planned.runbook.steps if step.action == "create" and step.environment), "")
+        mark = f'"kind":"intent","step":"{wanted}"'.encode()
+        while process.returncode is None:
+            run = self._run_of(planned.digest)
+            if run and mark in self.desk.store.journal_path(run).read_bytes():
+                return run, wanted
+            await asyncio.sleep(0.01)
+        return "", ""
+
+    def _run_of(self, digest: str) -> str:
+        for run in reversed(self.desk.store.runs()):
+            try:
+                if self.desk.store.state(run).runbook == digest:
+                    return run
+            except DrkitError:
+                continue
+        return ""
+
+    async def _attend(self, verb: str, name: str, book: Runbook, begun: asyncio.Event | None = None) -> str:
+        """Run ``drkit VERB NAME`` while people and operator do their part; again while it ends partial and they can.
+
+        ``begun`` is set when the run has its name.
+        """
+        acted: set[str] = set()
+        deadline = asyncio.get_running_loop().time() + RUN_SECONDS
+        digest = api.show(self.desk, name).digest if verb == "apply" else ""
+        before = -1
+        run = "" if verb == "apply" else name
+        while True:
+            process = await self._spawn(verb, run or name, "--wait", "30", "--quiet")
+            while process.returncode is None:
+                if asyncio.get_running_loop().time() > deadline:
+                    process.kill()
+                run = run or self._run_of(digest)
+                if run:
+                    if begun is not None:
+                        begun.set()
+                    await self._people(run, book, acted)
+                await asyncio.sleep(TICK)
+            code = await process.wait()
+            run = run or self._run_of(digest)
+            if not run or code not in (0, 1, 3):
+                log = (self.folder / "runs.log").read_text("utf-8", "replace").splitlines()
+                raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
+            standing = api.status(self.desk, run)
+            if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
+                break
+            verb, before = "resume", len(acted)
+        self._tell_run(standing)
+        return run
+
+    async def _people(self, run: str, book: Runbook, acted: set[str]) -> None:
+        """One round: whoever is ready answers; whoever does something by hand does it; what cannot be is skipped with a reason."""
+        try:
+            state = self.desk.store.state(run)
+        except DrkitError:
+            return
+        for step in book.steps:
+            status = state.of(step.id).status
+            if status == "drifted" and step.id not in acted:
+                acted.add(step.id)
+                api.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
+            elif status == "asked" and step.id not in acted:
+                await self._asked(run, step, state, book, acted)
+
+    async def _asked(self, run: str, step: Step, state: RunState, book: Runbook, acted: set[str]) -> None:
+        if step.action == "by-hand":
+            acted.add(step.id)
+            await self._by_hand(step)
+            api.answer(self.desk, run, step.id, "done as the runbook says")
+            return
+        owner = str(step.inputs.get("owner", ""))
+        person = await self.control.get(f"people/{owner}")
+        if person["ready"]:
+            acted.add(step.id)
+            api.answer(self.desk, run, step.id, "ready")
+        elif person["ready_after"] is None and self._quiet(state, book, acted):
+            acted.add(step.id)
+            api.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
+
+    def _quiet(self, state: RunState, book: Runbook, acted: set[str]) -> bool:
+        """Whether nothing else is under way or answered."""
+        return not any(
+            state.of(step.id).status == "open" or (state.of(step.id).status == "asked" and step.id in acted)
+            for step in book.steps
+        )
+
+    async def _by_hand(self, step: Step) -> None:
+        """The person at the machine types the commands of the runbook."""
+        environment = api.composed(self.desk, self._assessment()).environments
+        one = next(item for item in environment if item.id == step.environment)
+        link = one.host
+        await self.control.post("host", {"id": step.host, "event": "codespaces-stop", "force": True})
+        await self.control.post(
+            "host",
+            {
+                "id": step.host,
+                "event": "codespaces-start",
+                "user": link.user if link else "",
+                "plan": step.inputs["plan"],
+                "name": one.name,
+                "workspace": (link.workspace if link else "") or one.workspace,
+            },
+        )
+
+    def _assessment(self) -> Assessment:
+        found = self.desk.store.newest(Assessment)
+        if found is None:
+            raise RefusedError("there is no assessment")
+        return found[0]
+
+    def _tell_run(self, standing: api.Standing) -> None:
+        book, state = standing.runbook, standing.state
+        counts = Counter(state.of(step.id).status for step in book.steps)
+        texts = [f"{number} {word}" for word, number in counts.items() if word != "pending"]
+        self.line(f"{standing.run} {standing.outcome}: {', '.join(texts)}")
+        for step in book.steps:
+            known = state.of(step.id)
+            if known.status == "skipped":
+                handle = step.id.split(":")[1].rsplit(".", 1)[0]
+                drift = next(
+                    (
+                        record
+                        for record in self.desk.store.records(standing.run)
+                        if record.step == step.id and record.kind == "drifted"
+                    ),
+                    None,
+                )
+                if drift:
+                    self.line(f"stopped as drifted: {handle}: {drift.data['detail']}", 4)
+                self.line(f"skipped: {handle}: {safe(known.detail)}", 4)
+            elif known.status in ("failed", "drifted"):
+                self.line(f"{known.status}: {step.id}: {safe(known.detail, 160)}", 4)
+        if self.verbose:
+            for step in book.steps:
+                self.say(
+                    "    " + terminal.event(state.of(step.id).status, step.id, state.of(step.id).detail or step.title)
+                )
+
+    async def _rest(self) -> list[str]:
+        """Assess again; apply what is left, and the repair that the planner lists apart, side by side."""
+        self.command("assess")
+        await api.assess(self.desk)
+        left = self._plan("plan", kind="failover")
+        repair = self._plan("plan --kind repair", kind="repair")
+        jobs: list[asyncio.Task[str]] = []
+        for planned in (repair, left):
+            if not planned.runbook.steps:
+                continue
+            api.approve(self.desk, planned.digest)
+            self.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
+            begun = asyncio.Event()
+            task = asyncio.create_task(self._attend("apply", planned.digest, planned.runbook, begun))
+            task.add_done_callback(lambda _task, begun=begun: begun.set())  # type: ignore[misc]
+            await begun.wait()
+            jobs.append(task)
+        return [await task for task in jobs]
+
+    # the end
+
+    async def _end(self, assessed: Assessment, runs: Sequence[str], before: int) -> dict[str, Any]:
+        standings = [api.status(self.desk, run) for run in runs]
+        found = _together([results.outcomes(one.runbook, one.state) for one in standings])
+        numbers = results.numbers(found)
+        since = next((one.since for one in standings if one.since), "")
+        seconds = results.recovery_seconds(found, since)
+        objective = self.desk.settings.objectives.recovery_time_minutes * 60
+        record = (await self.control.get("record"))["requests"]
+        throttled = sum(one["status"] == 429 for one in record)
+        kinds = Counter("read" if one["kind"] == "token" else one["kind"] for one in record)
+        paths = self._reports(runs)
+        outcome = min((one.outcome for one in standings), key=WORST.index)
+        self.say(f"{outcome}: {numbers['recovered']} of {numbers['total']} environments recovered (SIMULATED)")
+        for word, title in (("needs_person", "need a person"), ("waiting", "waiting"), ("lost", "lost")):
+            for reason, names in _by_reason(found, word).items():
+                self.line(f"{title}: {', '.join(names)}: {reason}")
+        if seconds is not None:
+            self.line(
+                f"time to recover: {duration(seconds)} of simulated time since the first sign "
+                f"({self.control.facts['clock']['speed']:g}x); the objective is {duration(objective)}"
+            )
+        made = await self._counted(record)
+        self.line(
+            f"calls: {kinds['read']} reads, {kinds['write']} writes, {kinds['probe']} probes; {throttled} throttled; "
+            f"writes before approval: {before}, to the lost region: {made['lost']}"
+        )
+        self.line(
+            f"from the simulator's record: {made['plans']} plans and {made['managed']} environments created, {made['hosts']} hosts "
+            f"registered; twice: {made['twice']}"
+        )
+        self.line(f"evidence: {', '.join(path.name for path in paths)}, runs.log in {self.folder}")
+        return {
+            "outcome": outcome,
+            "lost_region": self.region,
+            "target_regions": sorted({region for one in standings for region in one.runbook.target_regions.values()}),
+            "environments": numbers,
+            "hosts": dict(sorted(Counter(one.outcome for one in assessed.hosts).items())),
+            "rto_seconds": seconds,
+            "objective_seconds": objective,
+            "calls": {kind: kinds[kind] for kind in ("read", "write", "probe")},
+            "throttled": throttled,
+            "writes_before_approval": before,
+            "run": runs[-1],
+            "report": str(paths[-1]),
+        }
+
+    async def _counted(self, record: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """What was made, what was made twice, and what was written to the lost region, by the simulator's own record."""
+        state = await self.control.get("state")
+        plans = Counter(
+            one["path"].lower()
+            for one in record
+            if one["method"] == "PUT" and "/plans/" in one["path"] and one["status"] == 200
+        )
+        managed = Counter(
+            (one["plan"].lower(), one["name"].lower())
+            for one in state["environments"]
+            if "cloud" in one["type"].lower()
+            and parse_time(one["created"]) > parse_time(self.control.facts["clock"]["origin"])
+        )
+        registered = Counter(
+            (host["id"].lower(), item["event"])
+            for host in state["hosts"]
+            for item in host["history"]
+            if str(item["event"]).startswith("registered ")
+        )
+        twice = [key for counts in (plans, managed) for key, number in counts.items() if number > 1]
+        hosts = Counter(host for host, _ in registered)
+        lost = sum(one["kind"] == "write" and f"{self.region}." in one["host"] for one in record)
+        return {
+            "plans": len(plans),
+            "managed": len(managed),
+            "hosts": len(hosts),
+            "twice": len(twice) + sum(number > 1 for number in hosts.values()),
+            "lost": lost,
+        }
+
+    def _reports(self, runs: Sequence[str]) -> list[Path]:
+        paths = []
+        for run in runs:
+            found = api.report(self.desk, run)
+            (self.folder / f"report-{run}.md").write_text(markdown.report(found), "utf-8")
+            path = self.folder / f"report-{run}.json"
+            path.write_text(json_view.encode(found) + "\n", "utf-8")
+            paths.append(path)
+        return paths
+
+
+def _some(names: Sequence[str], room: int) -> str:
+    """As many names as fit into the room, and how many more."""
+    shown = list(names)
+    while len(shown) > 1 and len(", ".join(shown)) + (4 if len(shown) < len(names) else 0) > room:
+        shown.pop()
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" +{more}" if more else "")
+
+
+def _by_reason(found: Sequence[results.Outcome], ending: str) -> dict[str, list[str]]:
+    """The names of that ending, by their reason."""
+    grouped: dict[str, list[str]] = {}
+    for one in found:
+        if one.ending == ending:
+            grouped.setdefault(safe(one.detail, 130), []).append(safe(one.name, 40))
+    return grouped
+
+
+def _together(parts: Sequence[Sequence[results.Outcome]]) -> list[results.Outcome]:
+    """Each environment once: recovered in any run is recovered, else what the last run says."""
+    found: dict[str, results.Outcome] = {}
+    for part in parts:
+        for one in part:
+            known = found.get(one.environment)
+            if known is None or known.ending != "recovered":
+                found[one.environment] = one
+    return sorted(found.values(), key=lambda one: one.name)

@@ -1,0 +1,308 @@
+"""What drkit looks after, and what was seen of it: plans, environments, hosts; snapshots, readings, assessments.
+
+Pure values, written as JSON by ``store``. Times are RFC 3339 in UTC, ids full ARM ids in the case Azure gave them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from drkit.cloud import CloudMark
+
+CaptureState = Literal["complete", "partial", "failed"]
+HostKind = Literal["azure-vm", "arc", "physical"]
+EnvironmentKind = Literal["managed", "self-hosted"]
+Risk = Literal["pushed", "unpushed", "unknown"]
+PlanState = Literal["answering", "degraded", "unreachable", "lost", "gone", "unknown"]
+Channel = Literal["", "run-command", "ssh", "manual"]
+
+
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing observed: about whom, which signal, its value, where it was read, and when (RFC 3339)."""
+
+    subject: str
+    signal: str
+    value: Any
+    source: str
+    time: str
+    detail: str = ""
+
+
+class Capture(msgspec.Struct, frozen=True):
+    """How the reading of one subject from one source went, and when."""
+
+    subject: str
+    source: str
+    state: CaptureState
+    time: str
+    detail: str = ""
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A registration found on a host's disk by the probe."""
+
+    product: str
+    id: str
+    user: str = ""
+    path: str = ""
+
+
+class ArmIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What ARM says identifies a machine. For Arc ``instance_id`` is the machine's ``vmUuid``."""
+
+    instance_id: str = ""
+    created: str = ""
+    os_disk: str = ""
+    os_disk_unique_id: str = ""
+    network_interfaces: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    ephemeral_os_disk: bool = False
+    principal_id: str = ""
+
+
+class GuestIdentity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the probe read inside a machine; ``None`` is unknown, never "same"."""
+
+    machine_id: str | None = None
+    boot_id: str | None = None
+    smbios_uuid: str | None = None
+    physical_host: str | None = None
+    hostname: str | None = None
+    ssh_host_keys: tuple[str, ...] | None = None
+    macs: tuple[str, ...] | None = None
+    imds: dict[str, Any] | None = None
+    registrations: tuple[Registration, ...] | None = None
+
+
+class Baseline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What identified a host when the snapshot was taken; the times say when each half was read."""
+
+    arm: ArmIdentity | None = None
+    arm_time: str = ""
+    guest: GuestIdentity | None = None
+    guest_time: str = ""
+
+
+class Host(msgspec.Struct, frozen=True):
+    """A machine. ``id`` is its ARM id, or a plain name for one that ARM does not know."""
+
+    id: str
+    kind: HostKind
+    name: str
+    region: str = ""
+    group_region: str = ""
+    os: Literal["linux", "windows", ""] = ""
+    channel: Channel = ""
+    baseline: Baseline = Baseline()
+
+
+class HostLink(msgspec.Struct, frozen=True):
+    """Which host an environment runs on, and who says so (``probe``, ``settings``, ``api``)."""
+
+    host: str
+    source: Literal["probe", "settings", "api"]
+    user: str = ""
+    workspace: str = ""
+    path: str = ""
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user opens or a service uses. ``id`` is the product's own; ``plan`` the ARM id it is registered with."""
+
+    id: str
+    product: str
+    plan: str
+    name: str
+    kind: EnvironmentKind
+    state: str = ""
+    owner: str = ""
+    repository: str = ""
+    branch: str = ""
+    sku: str = ""
+    workspace: str = ""
+    data_at_risk: Risk = "unknown"
+    last_used: str = ""
+    settings: dict[str, Any] = {}
+    host: HostLink | None = None
+    host_dispute: str = ""
+
+
+class RoleAssignment(msgspec.Struct, frozen=True):
+    """A grant on a plan or its group, to be made again by hand in the target region."""
+
+    scope: str
+    role: str
+    principal: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A region-bound Azure resource that environments are registered with."""
+
+    id: str
+    product: str
+    name: str
+    region: str
+    subscription: str
+    resource_group: str
+    group_region: str = ""
+    tags: dict[str, str] = {}
+    sku: dict[str, Any] | None = None
+    properties: dict[str, Any] = {}
+    grants: tuple[RoleAssignment, ...] = ()
+    captured: str = ""
+
+
+class Location(msgspec.Struct, frozen=True):
+    """A region: its ARM name, the name people and Service Health use, and its pair."""
+
+    name: str
+    display_name: str
+    paired: str = ""
+
+
+class Snapshot(msgspec.Struct, kw_only=True, frozen=True):
+    """The estate as captured: what this capture read, and, for what it could not read, what the last complete one knew."""
+
+    drkit: str = "snapshot/1"
+    made_against: CloudMark
+    taken: str
+    generation: int = 0
+    plans: tuple[Plan, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    hosts: tuple[Host, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    locations: tuple[Location, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What Microsoft, or a person who takes responsibility, says about a region."""
+
+    region: str
+    kind: Literal["service-health", "emerging-issue", "declaration"]
+    id: str
+    since: str
+    text: str
+    who: str
+    services: tuple[str, ...] = ()
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """A status that is shown and claims nothing: informational, a false positive, another service, resolved."""
+
+    region: str
+    id: str
+    text: str
+    why_not: str
+    time: str
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """Wait or move, in minutes: the expected wait still to come against the forecast of the move, and what was assumed."""
+
+    advice: Literal["wait", "move", "nothing"]
+    wait_minutes: float
+    move_minutes: float
+    reason: str
+    assumed: tuple[str, ...] = ()
+
+
+class PlanFinding(msgspec.Struct, frozen=True):
+    """How a plan is, why, since when, and what to do about it. ``failing_since``: first failed reading since it last answered."""
+
+    plan: str
+    state: PlanState
+    reason: str
+    failing_since: str = ""
+    advice: Advice | None = None
+    readings: tuple[Reading, ...] = ()
+
+
+class HostFinding(msgspec.Struct, frozen=True):
+    """What happened to a host since its baseline. ``successor`` is the machine that carries on, where one was proved."""
+
+    host: str
+    outcome: str
+    confidence: str
+    rule: int
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    signals: dict[str, Any] = {}
+    readings: tuple[Reading, ...] = ()
+    successor: str = ""
+    found: Host | None = None
+
+
+class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in the way, or already there, in one target region for one subscription and product."""
+
+    product: str
+    subscription: str
+    region: str
+    answering: bool | None = None
+    provider: str = ""
+    offered: bool | None = None
+    skus: tuple[str, ...] | None = None
+    cores_left: int | None = None
+    plans_in_subscription: int | None = None
+    group: str = ""
+    groups: dict[str, str] = {}
+    refusals: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
+
+
+class Assessment(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything the planner may know of the night: plan states, verdicts, claims, and the facts of the target regions."""
+
+    drkit: str = "assessment/1"
+    made_against: CloudMark
+    taken: str
+    generation: int = 0
+    of_snapshot: str = ""
+    lost_regions: tuple[str, ...] = ()
+    plans: tuple[PlanFinding, ...] = ()
+    hosts: tuple[HostFinding, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    targets: tuple[TargetFacts, ...] = ()
+    present: tuple[Environment, ...] = ()
+    present_plans: tuple[Plan, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """A snapshot or assessment as its file's bytes: the marker first, readable, one final newline."""
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1) + b"\n"
+
+
+def digest(content: bytes) -> str:
+    """The sha256 of a file's bytes, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def region_name(text: str) -> str:
+    """A region by its ARM name: ``West Europe`` and ``WestEurope`` are ``westeurope``."""
+    return "".join(text.split()).lower()
+
+
+def same_id(one: str, other: str) -> bool:
+    """ARM ids are compared without case."""
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
+def id_part(arm_id: str, name: str) -> str:
+    """The segment after ``name`` in an ARM id (``resourceGroups``, ``subscriptions``), or an empty text."""
+    parts = arm_id.strip("/").split("/")
+    for index, part in enumerate(parts[:-1]):
+        if part.lower() == name.lower():
+            return parts[index + 1]
+    return ""
+
+
+def slug(name: str, arm_id: str) -> str:
+    """A short, stable, readable handle: the name's letters and digits, and six hexadecimal digits of its id."""
+    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
+    return f"{kept[:24] or 'x'}.{hashlib.sha256(arm_id.rstrip('/').lower().encode()).hexdigest()[:6]}"

@@ -1,0 +1,1 @@
+"""The only writer: which step next (pure), look, act, record."""

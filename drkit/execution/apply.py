@@ -1,0 +1,192 @@
+"""Opens a run, or one that was left, and carries it out under its locks, its guard and its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from drkit import hostscripts, runbook
+from drkit.clock import Clock, rfc3339
+from drkit.cloud import Cloud, Principal
+from drkit.errors import IntegrityError, RefusedError
+from drkit.execution import schedule
+from drkit.execution.codes import Codes, socket_path
+from drkit.execution.runner import Event, Nap, Runner, permitted
+from drkit.journal import LocalJournal
+from drkit.operation import bare
+from drkit.products.base import Actor, Context
+from drkit.providers.guard import Guard, writing_guard
+from drkit.providers.retry import Budget
+from drkit.providers.session import Session
+from drkit.runbook import Runbook
+from drkit.settings import Settings
+from drkit.store import Store, who
+
+LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run needs besides its journal."""
+
+    runbook: Runbook
+    digest: str
+    cloud: Cloud
+    settings: Settings
+    store: Store
+    products: Mapping[str, Actor]
+    show: Callable[[Event], None]
+    wait_minutes: float
+    loopback_only: bool = False
+    principal: Principal | None = None
+
+
+async def begin(
+    job: Job, run: str, clock: Clock, started: Mapping[str, Any], approved: Mapping[str, Any]
+) -> schedule.Ending:
+    """Carry a runbook out as a new run."""
+    with job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
+        async with job.store.open_journal(run, clock) as journal:
+            journal.take_over()
+            # Both in one write: a run that began is never without its approval.
+            await asyncio.gather(
+                journal.append("started", data={**started, "runbook": job.digest, "holder": journal.holder}),
+                journal.append("approved", data=approved),
+            )
+            return await _carry_out(job, journal, clock, resumed=False)
+
+
+async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
+    """Go on with a run that was left, however it was left."""
+    with job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
+        async with job.store.open_journal(run, clock) as journal:
+            if journal.state.runbook and journal.state.runbook != job.digest:
+                raise IntegrityError(f"the journal of {run} belongs to another runbook", where=str(journal.path))
+            journal.take_over()
+            if journal.repaired:
+                await journal.append("repaired", data={"torn_bytes": len(journal.repaired)})
+            await journal.append("taken-over", data={"holder": journal.holder, "who": who()})
+            return await _carry_out(job, journal, clock, resumed=True)
+
+
+async def _carry_out(job: Job, journal: LocalJournal, clock: Clock, *, resumed: bool) -> schedule.Ending:
+    nap = Nap(clock)
+    with _signals(nap.stop):
+        return await _hold(job, journal, nap, resumed=resumed)
+
+
+async def _hold(job: Job, journal: LocalJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:
+    def state_of(step: str) -> Mapping[str, Any]:
+        return journal.state.of(step).data
+
+    async with Codes(socket_path(job.store.folder, journal.run)) as codes:
+
+        def show_code(step: str, code: str, url: str) -> None:
+            if codes.show(step, code, url):
+                job.show(Event("code", job.runbook.step(step), f"open {url or 'the sign-in page'} and enter {code}"))
+
+        def show(event: Event) -> None:
+            if event.step is not None and event.kind in ("done", "failed", "skipped"):
+                codes.drop(event.step.id)
+            job.show(event)
+
+        session = Session(
+            job.cloud,
+            clock=clock,
+            guard=guard_of(job.runbook, journal),
+            loopback_only=job.loopback_only,
+            principal=job.principal,
+            budget=Budget(seconds=job.settings.run.request_budget_seconds),
+        )
+        async with session as azure:
+            context = Context(
+                run=journal.run,
+                runbook=job.runbook,
+                azure=azure,
+                clock=clock,
+                settings=job.settings,
+                attempt=1,
+                results=state_of,
+                show_code=show_code,
+                regions={plan.lower(): region for plan, region in job.runbook.source_plans.items()},
+                epoch=max(1, journal.state.token),
+            )
+            runner = Runner(
+                job.runbook, journal, job.store, job.products, context,
+                show=show, wait_minutes=job.wait_minutes, stop=clock.stopped,
+            )  # fmt: skip
+            ending = await runner.run(resumed=resumed)
+            data = {
+                "outcome": ending.outcome,
+                "reason": ending.reason,
+                "count": journal.state.count,
+                "head": journal.state.head,
+                "evidence": azure.counters.snapshot(),
+            }
+            await journal.append("ended", data=data)
+            return ending
+
+
+def guard_of(book: Runbook, journal: LocalJournal) -> Guard:
+    """Writes only as the intent says, only while the journal is held, never to what the runbook calls lost."""
+    lost_ids = tuple(plan.lower() for plan in book.source_plans) if book.lost_regions else ()
+
+    def lost(url: str) -> bool:
+        parts = urlsplit(bare(url).lower())
+        host = parts.hostname or ""
+        if any(host.startswith(f"{region}.") for region in book.lost_regions):
+            return True
+        return any(parts.path == plan or parts.path.startswith(f"{plan}/") for plan in lost_ids)
+
+    reads = frozenset(hostscripts.load(name).sha256 for name in hostscripts.READS)
+    return writing_guard(permitted, journal.check, lost, reads)
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT or SIGTERM once: start nothing new. Twice: leave now."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def heard(number: signal.Signals) -> None:
+        seen.append(number)
+        stop()
+        if len(seen) > 1:
+            os._exit(LEFT[number])
+
+    for number in LEFT:
+        loop.add_signal_handler(number, heard, number)
+    try:
+        yield
+    finally:
+        for number in LEFT:
+            loop.remove_signal_handler(number)
+
+
+def check_scripts(book: Runbook) -> None:
+    """RefusedError when a script that would run on hosts is not the approved one."""
+    changed = [name for name, known in book.scripts.items() if hostscripts.load(name).sha256 != known]
+    if changed:
+        raise RefusedError(
+            f"host scripts differ from the approved ones: {', '.join(changed)}",
+            remedy="this drkit is not the one that planned it: `drkit plan` again, and approve that",
+        )
+
+
+def check_guards(book: Runbook) -> None:
+    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now."""
+    again = runbook.check(
+        kind=book.kind, steps=book.steps, source_plans=list(book.source_plans), lost_regions=book.lost_regions
+    )
+    forced = {guard.name for guard in book.guards if guard.forced}
+    bad = [guard for guard in again if not guard.passed and guard.name not in forced]
+    if bad:
+        raise RefusedError(
+            "; ".join(f"guard {guard.name}: {guard.detail}" for guard in bad), remedy="`drkit plan` again"
+        )

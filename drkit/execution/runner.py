@@ -1,0 +1,404 @@
+"""Carries an approved runbook out: look, record the intent, act, wait, record the end; and obeys messages in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from drkit.clock import Clock
+from drkit.errors import (
+    ConflictError,
+    DrkitError,
+    GuardError,
+    LockedError,
+    PartialError,
+    RefusedError,
+    ThrottledError,
+    UnknownFateError,
+    UnreachableError,
+)
+from drkit.execution import schedule
+from drkit.journal import Journal, RunState
+from drkit.operation import Operation, Request
+from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
+from drkit.runbook import Runbook, Step
+from drkit.store import Store, who
+
+TICK = 1.0
+UNREAD_TRIES = 3
+UNREAD_PAUSE = 10.0
+# A step whose failure may pass is tried so often in one process; the pause before the next try doubles.
+TRIES = 3
+PAUSE = 15.0
+# Requests of unknown fate are sent again so often, each time after looking whether the last one was carried out.
+SENDINGS = 4
+PASSING = (UnreachableError, ThrottledError, UnknownFateError)
+INTENT: ContextVar[tuple[Request, ...]] = ContextVar("drkit_intent", default=())
+
+
+def permitted() -> Sequence[Request]:
+    """The writes that the intent of the step now running allows; asked by the pipeline's guard."""
+    return INTENT.get()
+
+
+class StoppedError(Exception):
+    """A wait was cut short because the run is to be left; the step stays as its journal has it."""
+
+
+class Nap:
+    """A clock whose waits end at once, with StoppedError, when ``stop`` is called: nobody sits out a long Retry-After.
+
+    Requests under way are not cut off; only what sleeps between them is.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Wake whatever sleeps."""
+        self._stopped.set()
+
+    def stopped(self) -> bool:
+        """Whether it was called."""
+        return self._stopped.is_set()
+
+    def now(self) -> datetime:
+        """The time of day, in UTC."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Seconds of the clock, never going back."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of the clock; StoppedError when the run is to be left."""
+        sleeper = asyncio.create_task(self._clock.sleep(seconds))
+        waker = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            waker.cancel()
+        if self.stopped():
+            raise StoppedError
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something worth showing: which step, what happened (``begun, done, failed, asked, drifted, skipped, code, note``), in words."""
+
+    kind: str
+    step: Step | None
+    text: str
+
+
+class Runner:
+    """One execution of a runbook in this process. ``stop`` is asked between steps and polls: True means leave tidily."""
+
+    def __init__(
+        self,
+        runbook: Runbook,
+        journal: Journal,
+        store: Store,
+        products: Mapping[str, Actor],
+        context: Context,
+        *,
+        show: Callable[[Event], None],
+        wait_minutes: float,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.runbook, self.journal, self.store, self.products = runbook, journal, store, products
+        self.context, self.show, self.stop = context, show, stop
+        self.wait_minutes = wait_minutes
+        self.hands = asyncio.Semaphore(context.settings.run.concurrency)
+        self.hosts: dict[str, asyncio.Lock] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def state(self) -> RunState:
+        """The run so far."""
+        return self.journal.state
+
+    async def run(self, *, resumed: bool = False) -> schedule.Ending:
+        """Until everything is settled, waits for a person longer than allowed, or ``stop`` says so.
+
+        ``resumed``: messages left for the run are obeyed first, then what failed or had drifted is looked at again.
+        """
+        try:
+            if resumed:
+                await self._obey()
+                for step in self.runbook.steps:
+                    if schedule.reopenable(self.state.of(step.id)):
+                        await self._reopen(step)
+            await self._loop()
+        except BaseException:
+            for task in self.tasks.values():
+                task.cancel()
+            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+            raise
+        return schedule.ending(self.runbook, self.state)
+
+    async def _loop(self) -> None:
+        clock = self.context.clock
+        last = clock.monotonic()
+        for step in self.runbook.steps:
+            if self.state.of(step.id).status == "open":
+                self._start(step)
+        while True:
+            if await self._obey():
+                last = clock.monotonic()
+            if not self.stop() and not self.state.stopped:
+                for step in schedule.startable(self.runbook, self.state):
+                    if step.id not in self.tasks:
+                        self._start(step)
+            if self.tasks:
+                await asyncio.wait(self.tasks.values(), timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+                for name, task in list(self.tasks.items()):
+                    if task.done():
+                        del self.tasks[name]
+                        task.result()
+                        last = clock.monotonic()
+                continue
+            if self.stop() or self.state.stopped:
+                return
+            if schedule.startable(self.runbook, self.state):
+                continue
+            asked = any(step.status == "asked" for step in self.state.steps.values())
+            if not asked or clock.monotonic() - last >= self.wait_minutes * 60:
+                return
+            with suppress(StoppedError):
+                await clock.sleep(TICK)
+
+    def _start(self, step: Step) -> None:
+        self.tasks[step.id] = asyncio.create_task(self._step(step), name=step.id)
+
+    async def _reopen(self, step: Step) -> None:
+        """Take a step anew, and before it what it says must be taken anew."""
+        for other in (*self.state.of(step.id).data.get("reopen", ()), step.id):
+            await self.journal.append("control", step=other, data={"what": "reopen", "who": who()})
+
+    # messages
+
+    async def _obey(self) -> bool:
+        messages = self.store.inbox(self.context.run)
+        for path, message in messages:
+            await self._message(message.what, message.step, message.text, message.who)
+            self.store.obeyed(path)
+        return bool(messages)
+
+    async def _message(self, what: str, step_id: str, text: str, who: str) -> None:
+        status = self.state.of(step_id).status if step_id else ""
+        if what == "answer" and status in ("asked", "pending"):
+            await self.journal.append("answered", step=step_id, data={"detail": text, "who": who})
+            self._tell("done", step_id, f"answered by {who}: {text}")
+        elif what == "skip" and status != "done":
+            task = self.tasks.pop(step_id, None)
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            for skipped in (step_id, *schedule.idle_without(self.runbook, self.state, step_id)):
+                await self.journal.append("skipped", step=skipped, data={"detail": text, "who": who})
+                self._tell("skipped", skipped, f"skipped by {who}: {text}")
+        else:
+            await self.journal.append("control", step=step_id, data={"what": "ignored", "message": what, "who": who})
+
+    def _tell(self, kind: str, step_id: str, text: str) -> None:
+        self.show(Event(kind, self.runbook.step(step_id), text))
+
+    # one step
+
+    async def _step(self, step: Step) -> None:
+        if step.effect == "ask":
+            await self._ask(step)
+            return
+        lock = self.hosts.setdefault(step.host.lower(), asyncio.Lock()) if step.host else asyncio.Lock()
+        with suppress(StoppedError):
+            for left in reversed(range(TRIES)):
+                async with lock, self.hands:
+                    if self.stop() and self.state.of(step.id).status != "open":
+                        return
+                    try:
+                        await self._carry_out(step)
+                    except (LockedError, PartialError):
+                        raise
+                    except DrkitError as error:
+                        await self._failed(step, error)
+                        if not left or not _may_pass(error):
+                            return
+                        await self._reopen(step)
+                    else:
+                        return
+                await self.context.clock.sleep(PAUSE * 2 ** (TRIES - 1 - left))
+
+    async def _ask(self, step: Step) -> None:
+        if self.state.of(step.id).status == "pending":
+            await self.journal.append("asked", step=step.id, attempt=1, data={"detail": step.title})
+            self.show(Event("asked", step, step.title))
+
+    async def _carry_out(self, step: Step) -> None:
+        known = self.state.of(step.id)
+        product = self.products[step.product]
+        if known.status == "open" and known.operation is not None:
+            context = replace(self.context, attempt=known.attempt)
+            await self._wait(step, product, context, known.operation)
+            return
+        left = known.status == "open" or known.unsettled
+        attempt = known.attempt if left else known.attempt + 1
+        context = replace(self.context, attempt=max(1, attempt))
+        observation = await self._look(step, product, context)
+        drift = schedule.compare(step.preconditions, observation)
+        if drift and left and not observation.done:
+            # Its requests may have left before. What they did is not undone by stopping here, so it must be known.
+            observation = await self._settle(step, product, context)
+        if observation.done:
+            await self._done(step, attempt, Result(observation.done, {**observation.data, "found": True}))
+            return
+        if drift:
+            detail = "; ".join(drift)
+            await self.journal.append("drifted", step=step.id, attempt=attempt, data={"detail": detail})
+            self.show(Event("drifted", step, detail))
+            return
+        if self.stop() and known.status != "open":
+            return
+        requests = product.requests(step, context)
+        if known.status != "open":
+            await self.journal.append(
+                "intent",
+                step=step.id,
+                attempt=attempt,
+                data={"requests": [msgspec.to_builtins(one) for one in requests]},
+            )
+            self.show(Event("begun", step, step.title))
+        token = INTENT.set(requests)
+        try:
+            if step.effect == "verify" and step.action.startswith("verify"):
+                outcome = await product.verify(step, context)
+            else:
+                outcome = await self._act(step, product, context)
+            if isinstance(outcome, Result):
+                await self._done(step, attempt, outcome)
+                return
+            await self._record(step, attempt, outcome)
+            await self._wait(step, product, context, outcome)
+        finally:
+            INTENT.reset(token)
+
+    async def _look(self, step: Step, product: Actor, context: Context) -> Observation:
+        """Observe until every precondition could be read, a few times; what then cannot be read stops the step."""
+        for number in range(UNREAD_TRIES):
+            try:
+                observation = await product.observe(step, context)
+            except PASSING as error:
+                missing = [str(error)]
+            else:
+                missing = schedule.unread(step.preconditions, observation)
+                if observation.done or not missing:
+                    return observation
+            if number < UNREAD_TRIES - 1:
+                await context.clock.sleep(UNREAD_PAUSE)
+        raise StepFailedError(
+            f"could not look at {', '.join(missing)}, so nothing was done",
+            where=step.id,
+            code="NotObserved",
+            again=True,
+        )
+
+    async def _settle(self, step: Step, product: Actor, context: Context) -> Observation:
+        token = INTENT.set(product.requests(step, context))
+        try:
+            return await product.settle(step, context)
+        finally:
+            INTENT.reset(token)
+
+    async def _act(self, step: Step, product: Actor, context: Context) -> Operation | Result:
+        """Act once. When nobody knows whether it was carried out, look before anything else; act again only if it was not."""
+        for number in range(SENDINGS):
+            try:
+                return await product.act(step, context)
+            except (UnknownFateError, ConflictError) as error:
+                await context.clock.sleep(5.0 * 2**number)
+                observation = await self._look(step, product, context)
+                if observation.done:
+                    return Result(
+                        f"{observation.done} (found by looking after: {error.what})",
+                        {**observation.data, "found": True},
+                    )
+                drift = schedule.compare(step.preconditions, observation)
+                if drift or isinstance(error, ConflictError) or number == SENDINGS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _record(self, step: Step, attempt: int, operation: Operation) -> None:
+        await self.journal.append(
+            "operation", step=step.id, attempt=attempt, data={"operation": msgspec.to_builtins(operation)}
+        )
+
+    async def _wait(self, step: Step, product: Actor, context: Context, operation: Operation) -> None:
+        token = INTENT.set(product.requests(step, context))
+        clock = context.clock
+        # From now, not from when it began: a run may lie for hours before somebody resumes it.
+        minutes = float(step.inputs.get("minutes", context.settings.run.step_minutes))
+        deadline = clock.monotonic() + minutes * 60
+        try:
+            while not self.stop():
+                await clock.sleep(operation.retry_after)
+                verifying = step.effect == "verify" and step.action.startswith("verify")
+                try:
+                    outcome = await (
+                        product.verify(step, context) if verifying else product.poll(step, operation, context)
+                    )
+                except PASSING:
+                    # A look that failed says nothing about what is looked at.
+                    if clock.monotonic() > deadline:
+                        raise
+                    continue
+                if isinstance(outcome, Result):
+                    await self._done(step, context.attempt, outcome)
+                    return
+                if (outcome.stage, outcome.url) != (operation.stage, operation.url):
+                    await self._record(step, context.attempt, outcome)
+                operation = outcome
+                if clock.monotonic() > deadline:
+                    said = f"; {operation.stage}" if verifying else ""
+                    raise StepFailedError(
+                        f"not finished after {minutes:.0f} min{said}",
+                        where=step.id,
+                        code="Deadline",
+                        settled=False,
+                        remedy="look into it, then `drkit resume` looks again",
+                    )
+        finally:
+            INTENT.reset(token)
+
+    async def _done(self, step: Step, attempt: int, result: Result) -> None:
+        await self.journal.append(
+            "done", step=step.id, attempt=attempt, data={"detail": result.detail, "data": dict(result.data)}
+        )
+        self.show(Event("done", step, result.detail))
+
+    async def _failed(self, step: Step, error: DrkitError) -> None:
+        data: dict[str, Any] = {"detail": str(error), "code": getattr(error, "code", "") or type(error).__name__}
+        data["again"] = _may_pass(error)
+        known = self.state.of(step.id)
+        begun = known.status == "open" or known.unsettled
+        data["settled"] = not begun or (isinstance(error, StepFailedError) and error.settled)
+        if isinstance(error, StepFailedError) and error.reopen:
+            data["data"] = {"reopen": list(error.reopen)}
+        attempt = max(1, known.attempt)
+        await self.journal.append("failed", step=step.id, attempt=attempt, data=data)
+        self.show(Event("failed", step, str(error)))
+        if isinstance(error, GuardError | RefusedError):
+            self.show(Event("note", step, "the pipeline refused this request; nothing of it was sent"))
+
+
+def _may_pass(error: DrkitError) -> bool:
+    """Whether the same step may succeed a little later."""
+    return error.again if isinstance(error, StepFailedError) else isinstance(error, PASSING)

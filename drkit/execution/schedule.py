@@ -1,0 +1,181 @@
+"""Which steps may start, what waits on what, how a run ends. Pure: runbook and folded journal in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drkit.journal import RunState, StepState
+from drkit.products.base import Observation
+from drkit.runbook import Precondition, Runbook, Step
+
+SETTLED = frozenset({"done", "failed", "skipped", "drifted"})
+HELD = frozenset({"failed", "skipped", "drifted", "asked"})
+UNKNOWN_VALUE = "unknown"
+
+
+def startable(runbook: Runbook, state: RunState) -> list[Step]:
+    """Steps not begun whose whole ground is done (their needs, and what those rest on), in the runbook's order; earlier waves first.
+
+    The whole ground: a person may say they are ready before the steps that lead to that question are done. A need on
+    another environment's step is order and no ground: it is met as well once that step can no longer come to run by itself.
+    """
+    ready: list[Step] = []
+    open_waves: list[int] = []
+    grounded: set[str] = set()
+    unaided: set[str] = set()
+    coming: set[str] = set()
+    by_id = {step.id: step for step in runbook.steps}
+    for step in runbook.steps:
+        status = state.of(step.id).status
+        ground = [need for need in step.needs if rests_on(step, by_id[need])]
+        may_run = unaided.issuperset(ground)
+        if grounded.issuperset(ground):
+            if status == "pending" and coming.isdisjoint(step.needs):
+                ready.append(step)
+            elif status == "done":
+                grounded.add(step.id)
+        if may_run and step.effect != "ask" and status in ("pending", "open"):
+            coming.add(step.id)
+        if may_run and status not in HELD and (step.effect != "ask" or status == "done"):
+            unaided.add(step.id)
+        if may_run and step.wave and step.effect != "ask" and status in ("pending", "open"):
+            open_waves.append(step.wave)
+    front = min(open_waves, default=0)
+    return [step for step in ready if step.wave <= front or step.effect == "ask"]
+
+
+def rests_on(step: Step, need: Step) -> bool:
+    """Whether a need is the ground of a step. One environment only goes before another: what becomes of it stops nobody else."""
+    return not step.environment or not need.environment or step.environment == need.environment
+
+
+def _all_needs(step: Step, runbook: Runbook) -> list[Step]:
+    """All that a step rests on, however far back."""
+    by_id = {one.id: one for one in runbook.steps}
+    found: dict[str, Step] = {}
+    stack = [step]
+    while stack:
+        one = stack.pop()
+        for need in (by_id[name] for name in one.needs):
+            if need.id not in found and rests_on(one, need):
+                found[need.id] = need
+                stack.append(need)
+    return list(found.values())
+
+
+def _obstacles(step: Step, runbook: Runbook, state: RunState, kinds: set[str]) -> list[Step]:
+    return [need for need in _all_needs(step, runbook) if state.of(need.id).status in kinds]
+
+
+def blocked_by(step: Step, runbook: Runbook, state: RunState) -> list[Step]:
+    """The failed, skipped or drifted steps that this one rests on (root causes only)."""
+    return _obstacles(step, runbook, state, {"failed", "skipped", "drifted"})
+
+
+def idle_without(runbook: Runbook, state: RunState, skipped: str) -> list[str]:
+    """Steps before a skipped one that nothing needs without it, and that have not begun: a host is not released for nothing."""
+    idle: list[str] = []
+    environment = runbook.step(skipped).environment
+    for step in reversed(runbook.steps):
+        users = [other.id for other in runbook.steps if step.id in other.needs]
+        gone = all(user == skipped or user in idle or state.of(user).status == "skipped" for user in users)
+        own = environment and step.environment == environment and step.id != skipped
+        if own and users and gone and state.of(step.id).status in ("pending", "asked"):
+            idle.append(step.id)
+    return idle
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run stands: the outcome if it ended now, and why."""
+
+    outcome: str
+    reason: str
+
+
+def ending(runbook: Runbook, state: RunState) -> Ending:
+    """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial."""
+    if state.stopped.startswith("abort"):
+        return Ending("failed", state.stopped)
+    bad = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
+    statuses = {step.id: state.of(step.id).status for step in runbook.steps}
+    if all(status == "done" for status in statuses.values()):
+        return Ending("succeeded", "every step is done")
+    excused = {
+        step.id
+        for step in runbook.steps
+        if statuses[step.id] == "skipped"
+        or (
+            statuses[step.id] == "pending"
+            and any(state.of(need.id).status == "skipped" for need in _all_needs(step, runbook))
+        )
+    }
+    if all(status == "done" or step in excused for step, status in statuses.items()):
+        return Ending(
+            "succeeded-with-exceptions",
+            f"{sum(status == 'skipped' for status in statuses.values())} steps were skipped",
+        )
+    if bad and not _unfinished_elsewhere(runbook, state):
+        return Ending("failed", f"{bad[0].title}: {state.of(bad[0].id).detail}")
+    waiting = sum(status == "asked" for status in statuses.values())
+    if waiting:
+        return Ending("partial", f"{waiting} steps wait for a person")
+    return Ending("partial", "some steps are unfinished")
+
+
+def _unfinished_elsewhere(runbook: Runbook, state: RunState) -> bool:
+    """Whether anything but the consequences of failed critical steps is left."""
+    for step in runbook.steps:
+        status = state.of(step.id).status
+        if status in ("asked", "open", "drifted") or (status == "failed" and step.criticality != "critical"):
+            return True
+        if status == "pending" and not blocked_by(step, runbook, state):
+            return True
+    return False
+
+
+def compare(preconditions: Sequence[Precondition], observation: Observation) -> list[str]:
+    """What differs from what was planned on, in words; an empty list when all of it holds.
+
+    A precondition nothing was read for, or whose reading is unknown, is not drift: the caller looks again.
+    """
+    read: Mapping[tuple[str, str], Any] = {
+        (reading.subject.lower(), reading.signal): reading.value for reading in observation.readings
+    }
+    drift = []
+    for condition in preconditions:
+        key = (condition.subject.lower(), condition.signal)
+        if key not in read or read[key] == UNKNOWN_VALUE:
+            continue
+        if _plain(read[key]) != _plain(condition.expected):
+            drift.append(
+                f"{condition.signal} of {_short(condition.subject)} is {read[key]!r}, not {condition.expected!r}"
+            )
+    return drift
+
+
+def unread(preconditions: Sequence[Precondition], observation: Observation) -> list[str]:
+    """Preconditions that could not be looked at."""
+    read = {
+        (reading.subject.lower(), reading.signal) for reading in observation.readings if reading.value != UNKNOWN_VALUE
+    }
+    return [
+        f"{condition.signal} of {_short(condition.subject)}"
+        for condition in preconditions
+        if (condition.subject.lower(), condition.signal) not in read
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _short(subject: str) -> str:
+    return subject.rstrip("/").rsplit("/", 1)[-1]
+
+
+def reopenable(state: StepState) -> bool:
+    """Whether ``resume`` tries this step again: it failed or had drifted; the look before acting decides what is left to do."""
+    return state.status in ("failed", "drifted")

@@ -1,0 +1,354 @@
+"""The append-only record of a run: hash-chained JSON lines, the fold of them into the state of the run, the local file.
+
+Each line carries ``seq``, ``prev`` and ``hash``; ``hash`` is the sha256 of the line with an empty ``hash``. An unsigned chain
+shows accident and clumsiness, not somebody who rewrites all of it: keep the head elsewhere to notice that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import msgspec
+
+from drkit.clock import Clock, rfc3339
+from drkit.errors import FileError, IntegrityError, LockedError, PartialError
+from drkit.operation import Operation
+
+GENESIS = "0" * 64
+RecordKind = Literal[
+    "started", "approved", "intent", "operation", "done", "failed", "skipped", "asked", "answered", "drifted",
+    "deferred", "control", "taken-over", "repaired", "ended",
+]  # fmt: skip
+StepStatus = Literal["pending", "open", "asked", "done", "failed", "skipped", "drifted"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a journal."""
+
+    drkit: str = "journal/1"
+    seq: int
+    time: str
+    run: str
+    token: int
+    kind: RecordKind
+    step: str = ""
+    attempt: int = 0
+    data: dict[str, Any] = {}
+    prev: str
+    hash: str = ""
+
+
+@dataclass
+class StepState:
+    """Where a step stands: folded from its records. Times are RFC 3339, empty when it did not come to that."""
+
+    status: StepStatus = "pending"
+    attempt: int = 0
+    detail: str = ""
+    code: str = ""
+    began: str = ""
+    ended: str = ""
+    operation: Operation | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    who: str = ""
+    unsettled: bool = False
+    """What its last attempt began may be under way still: the next one goes on under the same number."""
+
+
+@dataclass
+class RunState:
+    """Where a run stands: a pure fold of its journal."""
+
+    run: str = ""
+    runbook: str = ""
+    started: str = ""
+    ended: str = ""
+    outcome: str = ""
+    approved_by: str = ""
+    approved_how: str = ""
+    holder: str = ""
+    token: int = 0
+    count: int = 0
+    head: str = GENESIS
+    steps: dict[str, StepState] = field(default_factory=dict)
+    stopped: str = ""
+    resumed: int = 0
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, step: str) -> StepState:
+        """The state of a step, pending when nothing was recorded of it."""
+        return self.steps.setdefault(step, StepState())
+
+
+def fold(records: Iterable[Record]) -> RunState:
+    """The state of the run these records tell of."""
+    state = RunState()
+    for record in records:
+        apply(state, record)
+    return state
+
+
+def apply(state: RunState, record: Record) -> None:
+    """Carry one record into the state."""
+    state.count, state.head, state.token, state.run = record.seq + 1, record.hash, record.token, record.run
+    data = record.data
+    if record.kind == "started":
+        state.runbook, state.started, state.holder = data["runbook"], record.time, data.get("holder", "")
+    elif record.kind == "approved":
+        state.approved_by, state.approved_how = data["who"], data["how"]
+    elif record.kind == "taken-over":
+        state.holder = data.get("holder", "")
+        state.resumed += 1
+        state.ended = state.outcome = ""
+    elif record.kind == "ended":
+        state.ended, state.outcome = record.time, data["outcome"]
+        state.evidence = data.get("evidence", {})
+    elif record.kind == "control":
+        if data.get("what") == "stop":
+            state.stopped = data.get("reason", "")
+        elif data.get("what") == "reopen":
+            state.of(record.step).status = "pending"
+    elif record.step:
+        _apply_step(state.of(record.step), record)
+
+
+def _apply_step(step: StepState, record: Record) -> None:
+    data = record.data
+    step.attempt = max(step.attempt, record.attempt)
+    if record.kind == "intent":
+        step.status, step.began, step.operation = "open", step.began or record.time, None
+        step.ended = step.detail = step.code = ""
+        step.data = {}
+    elif record.kind == "operation":
+        step.operation = msgspec.convert(data["operation"], Operation)
+    elif record.kind == "asked":
+        step.status, step.began, step.detail = "asked", step.began or record.time, data.get("detail", "")
+    elif record.kind in ("done", "answered"):
+        step.status, step.ended, step.operation = "done", record.time, None
+        step.began = step.began or record.time
+        step.detail, step.who = data.get("detail", ""), data.get("who", "")
+        step.data, step.code, step.unsettled = dict(data.get("data", {})), "", False
+    elif record.kind in ("failed", "drifted", "skipped"):
+        step.status, step.ended, step.operation = record.kind, record.time, None
+        step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
+        step.unsettled = not data.get("settled", True)
+        if data.get("data"):
+            step.data = dict(data["data"])
+
+
+class Journal(Protocol):
+    """What a run writes to. Only the holder of its lock has one."""
+
+    @property
+    def state(self) -> RunState:
+        """The run so far."""
+        ...
+
+    async def append(
+        self, kind: RecordKind, *, step: str = "", attempt: int = 0, data: Mapping[str, Any] | None = None
+    ) -> Record:
+        """Add a record; returns when it is durable."""
+        ...
+
+    def check(self) -> None:
+        """Raise LockedError when this process no longer holds the journal."""
+        ...
+
+
+def seal(record: Record) -> tuple[Record, bytes]:
+    """The record with its hash, and its line."""
+    bare = msgspec.json.encode(msgspec.structs.replace(record, hash=""))
+    sealed = msgspec.structs.replace(record, hash=hashlib.sha256(bare).hexdigest())
+    return sealed, msgspec.json.encode(sealed) + b"\n"
+
+
+def read(path: Path) -> tuple[list[Record], bytes]:
+    """Every record of a journal file, its chain checked, and the torn rest of its last line (empty: none).
+
+    IntegrityError says where the chain breaks; FileError when the file is not a journal.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="correct its permissions, or restore it from a copy"
+        ) from error
+    whole, newline, torn = content.rpartition(b"\n")
+    return list(_records(whole.split(b"\n") if newline else [], str(path))), torn
+
+
+def _records(lines: Iterable[bytes], where: str) -> Iterator[Record]:
+    prev = GENESIS
+    for number, line in enumerate(lines):
+        place = f"{where}: line {number + 1}"
+        try:
+            record = msgspec.json.decode(line, type=Record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise IntegrityError(
+                f"is not a journal record: {error}", where=place, remedy="restore the file from a copy"
+            ) from error
+        if record.drkit != "journal/1":
+            raise FileError(
+                f"is {record.drkit!r}, which this drkit does not read", where=place, remedy="use the drkit that wrote it"
+            )
+        sealed, again = seal(record)
+        if record.seq != number or record.prev != prev or sealed.hash != record.hash or again != line + b"\n":
+            raise IntegrityError("the hash chain breaks here", where=place, remedy="restore the file from a copy")
+        prev = record.hash
+        yield record
+
+
+class LocalJournal:
+    """A journal in a local file: exclusive lock, mode 0600, group-committed fsync, stops in time when the disk is full."""
+
+    def __init__(self, path: Path, run: str, clock: Clock, holder: str) -> None:
+        self.path, self.run, self.clock, self.holder = path, run, clock, holder
+        self.state = RunState(run=run)
+        self._file = -1
+        self._buffer: list[bytes] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._size = 0
+        self._broken: OSError | None = None
+        self.repaired = b""
+
+    def open(self) -> Self:
+        """Take the lock and read what is there. LockedError says who holds it; a torn last line is cut off."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise FileError(
+                f"cannot be opened: {error.strerror}", where=str(self.path), remedy="correct its permissions"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            self._file = -1
+            raise LockedError(
+                f"run {self.run} is held by {self._held_by()}",
+                where=str(self.path),
+                remedy=f"wait for it, or stop that process; then `drkit resume {self.run}`",
+            ) from error
+        try:
+            records, torn = read(self.path)
+            if torn:
+                os.ftruncate(self._file, os.fstat(self._file).st_size - len(torn))
+                os.fsync(self._file)
+                self.repaired = torn
+        except BaseException:
+            os.close(self._file)
+            self._file = -1
+            raise
+        self.state = fold(records)
+        self.state.run = self.run
+        self._size = os.fstat(self._file).st_size
+        return self
+
+    def _held_by(self) -> str:
+        try:
+            records = read(self.path)[0]
+        except (FileError, IntegrityError):
+            return "another process"
+        taken = [record for record in records if record.kind in ("started", "taken-over")]
+        if not taken:
+            return "another process, just now"
+        return f"{taken[-1].data.get('holder') or 'another process'} since {taken[-1].time}"
+
+    def check(self) -> None:
+        if self._file < 0:
+            raise LockedError(f"run {self.run} is no longer held by this process")
+
+    async def append(
+        self, kind: RecordKind, *, step: str = "", attempt: int = 0, data: Mapping[str, Any] | None = None
+    ) -> Record:
+        self.check()
+        if self._broken is not None:
+            raise self._full(self._broken)
+        record, line = seal(
+            Record(
+                seq=self.state.count,
+                time=rfc3339(self.clock.now()),
+                run=self.run,
+                token=self.state.token,
+                kind=kind,
+                step=step,
+                attempt=attempt,
+                data=dict(data or {}),
+                prev=self.state.head,
+            )
+        )
+        # The fold runs at once so that seq and prev of the next record are right; the caller goes on only when durable.
+        apply(self.state, record)
+        self._buffer.append(line)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        await future
+        return record
+
+    def take_over(self) -> None:
+        """The next fencing token: records of this holder carry it."""
+        self.state.token += 1
+
+    async def _flush(self) -> None:
+        while self._buffer:
+            lines, waiting = b"".join(self._buffer), self._waiting
+            self._buffer, self._waiting = [], []
+            try:
+                await asyncio.to_thread(self._write, lines)
+            except OSError as error:
+                self._broken = error
+                for future in waiting:
+                    if not future.done():
+                        future.set_exception(self._full(error))
+                continue
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def _write(self, lines: bytes) -> None:
+        if self._broken is not None:
+            raise self._broken
+        view = memoryview(lines)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(lines)
+
+    def _full(self, error: OSError) -> PartialError:
+        return PartialError(
+            f"the journal cannot be written ({error.strerror}), so nothing more is done",
+            where=str(self.path),
+            remedy=f"make room, then `drkit {f'resume {self.run}' if self._size else 'apply'}`",
+        )
+
+    async def close(self) -> None:
+        """Wait for what is being written, and give the lock back."""
+        if self._flusher is not None:
+            await self._flusher
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    async def __aenter__(self) -> Self:
+        return self if self._file >= 0 else self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,188 @@
+"""Where a lost plan goes: the first target region in which nothing is in the way, and what spoke against those before it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from drkit.dispositions import ACTING, TAG_SOURCE, TAG_TARGET, Decided
+from drkit.estate import Assessment, Plan, TargetFacts, slug
+from drkit.proposal import Need, Proposer, Target
+from drkit.runbook import Estimate, Precondition, Step
+from drkit.settings import Settings
+
+
+@dataclass
+class Taken:
+    """What the plans placed so far take away from the next: plan ids, and cores and plans per (product, subscription, region)."""
+
+    ids: set[str]
+    cores: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    plans: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+
+def place(
+    item: Plan,
+    decided: Sequence[Decided],
+    assessment: Assessment,
+    settings: Settings,
+    product: Proposer,
+    avoided: Collection[str],
+    taken: Taken,
+) -> tuple[Target | None, list[str]]:
+    """The first target region in which nothing is in the way, and what spoke against those before it.
+
+    A region where the plan was made anew already comes first: what is left of it goes to the rest.
+    """
+    acting = [one.environment for one in decided if one.disposition in ACTING]
+    need = product.need(acting)
+    reasons: list[str] = []
+    there = made_anew(item, assessment)
+    for region in sorted(_candidates(item, settings, avoided, assessment), key=lambda one: one not in there):
+        existing = there.get(region)
+        key = (item.product, item.subscription.lower(), region)
+        facts = _facts(key, assessment, taken)
+        against = _against(region, facts, need, settings, product, exists=existing is not None)
+        if against:
+            reasons.append(f"not {region}: {against}")
+            continue
+        if reasons:
+            reasons.append(f"so {region}, the next in order")
+        target = _target(item, region, facts, existing, taken.ids)
+        taken.ids.add(target.plan_id.lower())
+        taken.cores[key] = taken.cores.get(key, 0) + (need.cores or 0)
+        taken.plans[key] = taken.plans.get(key, 0) + (existing is None)
+        return target, reasons
+    return None, reasons
+
+
+def made_anew(item: Plan, assessment: Assessment) -> dict[str, Plan]:
+    """Region -> the plan made there for this one."""
+    return {
+        plan.region: plan
+        for plan in sorted(assessment.present_plans, key=lambda one: one.id.lower(), reverse=True)
+        if plan.tags.get(TAG_SOURCE, "").lower() == item.id.lower()
+    }
+
+
+def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Taken) -> TargetFacts | None:
+    """What the assessment says of a region, less what plans placed before take of it."""
+    for fact in assessment.targets:
+        if (fact.product, fact.subscription.lower(), fact.region) == key:
+            cores, plans = fact.cores_left, fact.plans_in_subscription
+            return msgspec.structs.replace(
+                fact,
+                cores_left=None if cores is None else cores - taken.cores.get(key, 0),
+                plans_in_subscription=None if plans is None else plans + taken.plans.get(key, 0),
+            )
+    return None
+
+
+def _candidates(item: Plan, settings: Settings, avoided: Collection[str], assessment: Assessment) -> list[str]:
+    wanted = list(settings.targets) or sorted({fact.region for fact in assessment.targets})
+    return [region for region in wanted if region not in avoided and region != item.region]
+
+
+def _against(
+    region: str,
+    facts: TargetFacts | None,
+    need: Need,
+    settings: Settings,
+    product: Proposer,
+    *,
+    exists: bool,
+) -> str:
+    if product.regions and region not in product.regions:
+        return f"{product.name} is offered in {', '.join(product.regions)} only"
+    if facts is None:
+        return "the assessment says nothing about it; run `drkit assess` with these targets"
+    if facts.answering is False:
+        return "its own service does not answer"
+    if facts.offered is False:
+        return "the plan's type is not offered there"
+    if facts.provider and facts.provider.lower() != "registered":
+        return f"the provider is {facts.provider} in the subscription; register it first"
+    missing = sorted(need.skus - set(facts.skus)) if facts.skus is not None else []
+    if missing:
+        return f"it does not offer {', '.join(missing)}"
+    if need.cores and facts.cores_left is not None and need.cores > facts.cores_left:
+        return f"quota: {need.cores} cores are needed, {facts.cores_left} are left"
+    if exists:
+        return ""
+    if facts.refusals:
+        return f"quota: {facts.refusals[0]}"
+    limit = product.plan_limit(settings)
+    if limit and facts.plans_in_subscription is not None and facts.plans_in_subscription >= limit:
+        return f"quota: the subscription has {facts.plans_in_subscription} of {limit} plans"
+    return ""
+
+
+def _target(
+    item: Plan, region: str, facts: TargetFacts | None, existing: Plan | None, taken: Collection[str]
+) -> Target:
+    if existing is not None:
+        return Target(
+            region=region,
+            subscription=item.subscription,
+            group=existing.resource_group,
+            group_step="",
+            plan_name=existing.name,
+            plan_id=existing.id,
+            plan_exists=True,
+        )
+    group = facts.group if facts else ""
+    handle = slug(_group_name(region), f"/subscriptions/{item.subscription}/resourceGroups/{_group_name(region)}")
+    group_step = "" if group else f"azure:{handle}:create"
+    name_of_group = group or _free(_group_name(region), set(facts.groups) if facts else set())
+    kind = re.split("/providers/", item.id, flags=re.IGNORECASE)[-1].rsplit("/", 1)[0]
+    base = f"/subscriptions/{item.subscription}/resourceGroups/{name_of_group}/providers/{kind}"
+    name = f"{item.name}-{region}"
+    number = 2
+    while f"{base}/{name}".lower() in taken:
+        name, number = f"{item.name}-{region}-{number}", number + 1
+    return Target(
+        region=region,
+        subscription=item.subscription,
+        group=name_of_group,
+        group_step=group_step,
+        plan_name=name,
+        plan_id=f"{base}/{name}",
+        plan_exists=False,
+    )
+
+
+def _group_name(region: str) -> str:
+    return f"drkit-{region}"
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    lower = {one.lower() for one in taken}
+    candidate, number = name, 2
+    while candidate.lower() in lower:
+        candidate, number = f"{name}-{number}", number + 1
+    return candidate
+
+
+def group_steps(target: Target) -> list[Step]:
+    if not target.group_step:
+        return []
+    group_id = f"/subscriptions/{target.subscription}/resourceGroups/{target.group}"
+    return [
+        Step(
+            id=target.group_step,
+            product="azure",
+            action="create",
+            target=group_id,
+            title=f"create resource group {target.group} in {target.region}",
+            reason="a group in the lost region may refuse every write, so the target gets one of its own",
+            effect="create",
+            estimate=Estimate(2, 2.0),
+            inputs={"location": target.region, "tags": {TAG_TARGET: "true"}},
+            preconditions=(Precondition(group_id, "location", "", "ARM: resource group"),),
+            criticality="critical",
+            region=target.region,
+        )
+    ]

@@ -1,0 +1,242 @@
+"""Snapshot + assessment + settings -> runbook. Pure: what it does not find there, it does not know.
+
+``dispositions`` says what becomes of each environment, ``placement`` where its plan goes, a product proposes the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from drkit import runbook as book
+from drkit.cloud import CloudMark
+from drkit.dispositions import (
+    ACTING,
+    ON_PURPOSE,
+    already,
+    channel,
+    decide,
+    fine,
+    offered,
+    other_kind,
+    state_of,
+    unacted,
+    unplaced_one,
+    verdict_word,
+)
+from drkit.errors import RefusedError, UsageError
+from drkit.estate import (
+    Assessment,
+    Plan,
+    Snapshot,
+    same_id,
+)
+from drkit.placement import Taken, group_steps, made_anew, place
+from drkit.proposal import Chain, Item, Proposal, Proposer
+from drkit.runbook import Affected, GuardResult, Kind, LeftAlone, Runbook, Step
+from drkit.settings import Settings
+
+
+def plan(
+    snapshot: Snapshot,
+    assessment: Assessment,
+    settings: Settings,
+    products: Mapping[str, Proposer],
+    *,
+    of_snapshot: str,
+    of_assessment: str,
+    made_against: CloudMark,
+    version: str,
+    kind: Kind | None = None,
+    graceful_from: str = "",
+    force: Mapping[str, str] | None = None,
+) -> Runbook:
+    """The runbook for what the assessment found.
+
+    RefusedError (exit 4) when a lost region is among the targets, no region is left, or a guard refuses and was not forced.
+    UsageError for a guard to force that there is none of.
+    """
+    states = {finding.plan.lower(): finding for finding in assessment.plans}
+    lost = [item for item in snapshot.plans if state_of(states, item) == "lost"]
+    if graceful_from:
+        lost = [item for item in snapshot.plans if item.region == graceful_from]
+    chosen: Kind = kind or ("failover" if lost else "repair")
+    lost_regions = () if graceful_from else tuple(sorted(assessment.lost_regions))
+    dead = frozenset(assessment.lost_regions)
+    avoided = dead | {graceful_from} if graceful_from else dead
+    _check_targets(settings, dead, graceful_from)
+    hosts = {host.id.lower(): host for host in snapshot.hosts}
+    findings = {finding.host.lower(): finding for finding in assessment.hosts}
+    notes: list[str] = []
+    left: list[LeftAlone] = []
+    steps: list[Step] = []
+    affected: list[Affected] = []
+    scripts: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    unplaced: list[str] = []
+    taken = Taken({plan.id.lower() for plan in (*snapshot.plans, *assessment.present_plans)})
+    for item in sorted(snapshot.plans, key=lambda one: (one.name.lower(), one.id.lower())):
+        state = "lost" if item in lost else state_of(states, item)
+        decided = [
+            decide(environment, state, hosts, findings)
+            for environment in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id))
+            if same_id(environment.plan, item.id)
+        ]
+        if graceful_from and item in lost:
+            decided = [replace(one, reason=one.reason.replace(*ON_PURPOSE)) for one in decided]
+        elif graceful_from and state == "lost":
+            left.append(LeftAlone(item.id, item.name, fine(states.get(item.id.lower())), "drkit plan"))
+            continue
+        belongs: Kind = "failover" if state == "lost" else "repair"
+        if belongs != chosen:
+            left.extend(other_kind(decided, belongs, item, states.get(item.id.lower())))
+            continue
+        if item.product not in products:
+            left.append(LeftAlone(item.id, item.name, f"drkit knows no product {item.product!r}"))
+            continue
+        if belongs == "repair":
+            left.extend(unacted(decided))
+            decided = [one for one in decided if one.disposition != "leave"]
+            if not decided:
+                left.append(LeftAlone(item.id, item.name, fine(states.get(item.id.lower()))))
+                continue
+        product = products[item.product]
+        target = None
+        if belongs == "failover":
+            decided, there = already(decided, item, assessment, _names(snapshot, item))
+            affected.extend(there)
+            decided, standing = offered(decided, snapshot, states, avoided)
+            affected.extend(standing)
+        if belongs == "failover" and not any(one.disposition in ACTING | {"person"} for one in decided):
+            why = "can be brought up elsewhere now, so no plan is made for it" if decided else "is left to bring up"
+            left.append(LeftAlone(item.id, item.name, f"nothing of it {why}"))
+            targets.update((item.id, region) for region in sorted(made_anew(item, assessment))[:1])
+        elif belongs == "failover":
+            target, reasons = place(item, decided, assessment, settings, product, avoided, taken)
+            notes.extend(f"{item.name}: {reason}" for reason in reasons)
+            if target is None:
+                unplaced.append(f"{item.name}: {'; '.join(reasons) or 'no target region is set'}")
+                left.append(LeftAlone(item.id, item.name, "no target region is left: " + "; ".join(reasons)))
+                affected.extend(unplaced_one(one) for one in decided)
+                continue
+            targets[item.id] = target.region
+            steps.extend(step for step in group_steps(target) if step.id not in {known.id for known in steps})
+        proposal = Proposal(
+            kind=chosen,
+            plan=item,
+            target=target,
+            items=tuple(
+                Item(
+                    environment=one.environment,
+                    disposition=one.disposition,
+                    reason=one.reason,
+                    host=one.host,
+                    verdict=verdict_word(one.finding),
+                    confidence=one.finding.confidence if one.finding else "",
+                    channel=channel(one, dead),
+                )
+                for one in decided
+            ),
+            settings=settings,
+            grants=item.grants,
+            names=_names(snapshot, item),
+            graceful=bool(graceful_from),
+        )
+        proposed = product.propose(proposal)
+        waved = _waves(proposed.chains, settings)
+        if any(chain.steps for chain in proposed.chains):
+            steps.extend(proposed.plan_steps)
+        for chain in waved:
+            affected.append(chain.affected)
+            steps.extend(chain.steps)
+        left.extend(proposed.left_alone)
+        notes.extend(proposed.notes)
+        scripts.update(proposed.scripts)
+    if unplaced and not targets:
+        raise RefusedError(
+            "no target region is left: " + " | ".join(unplaced),
+            remedy="add a region to `targets` in drkit.toml, free quota there, then `drkit assess` and `drkit plan` again",
+        )
+    ordered = tuple(steps)
+    guards = _guards(chosen, ordered, lost, avoided, force or {})
+    return Runbook(
+        environments=tuple(affected),
+        guards=guards,
+        kind=chosen,
+        left_alone=tuple(left),
+        lost_regions=lost_regions,
+        made_against=made_against,
+        made_with=version,
+        notes=tuple(dict.fromkeys(notes)),
+        of_assessment=of_assessment,
+        of_snapshot=of_snapshot,
+        scripts=dict(sorted(scripts.items())),
+        source_plans={item.id: item.region for item in lost} if chosen == "failover" else {},
+        steps=ordered,
+        target_regions=targets,
+    )
+
+
+def _names(snapshot: Snapshot, item: Plan) -> frozenset[str]:
+    return frozenset(one.name.lower() for one in snapshot.environments if same_id(one.plan, item.id))
+
+
+def _check_targets(settings: Settings, lost: Collection[str], left: str) -> None:
+    if left in settings.targets and left not in lost:
+        raise RefusedError(
+            f"{left}, the region to move away from, is among the targets",
+            where=f"{settings.path or 'drkit.toml'}: targets",
+            remedy="take it out of `targets`",
+        )
+    both = [region for region in settings.targets if region in lost]
+    if both:
+        raise RefusedError(
+            f"the lost region {', '.join(both)} is among the targets",
+            where=f"{settings.path or 'drkit.toml'}: targets",
+            remedy="take it out of `targets`; drkit never writes to a lost region",
+        )
+
+
+def _waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
+    """One first, then more: the first chain that needs no person goes alone, the rest in waves behind it."""
+    first = next((chain for chain in chains if chain.steps and not chain.needs_person), None)
+    sizes = list(settings.run.waves) or [1]
+    waved: list[Chain] = []
+    number, room = 2, sizes[1] if len(sizes) > 1 else sizes[-1]
+    order = ([first] if first else []) + [chain for chain in chains if chain is not first]
+    for chain in order:
+        if chain is first or not chain.steps:
+            waved.append(replace(chain, steps=tuple(msgspec.structs.replace(step, wave=1) for step in chain.steps)))
+            continue
+        if room == 0:
+            number += 1
+            room = sizes[min(number - 1, len(sizes) - 1)]
+        room -= 1
+        steps = [msgspec.structs.replace(step, wave=number) for step in chain.steps]
+        if first is not None:
+            steps[0] = msgspec.structs.replace(steps[0], needs=(*steps[0].needs, first.affected.final))
+        waved.append(replace(chain, steps=tuple(steps)))
+    return waved
+
+
+def _guards(
+    kind: Kind, steps: Sequence[Step], lost: Sequence[Plan], regions: Collection[str], force: Mapping[str, str]
+) -> tuple[GuardResult, ...]:
+    results = book.check(
+        kind=kind, steps=steps, source_plans=[item.id for item in lost], lost_regions=regions, forced=dict(force)
+    )
+    unknown = sorted(set(force) - {result.name for result in results})
+    if unknown:
+        raise UsageError(
+            f"there is no guard {', '.join(unknown)} to force",
+            remedy=f"one of: {', '.join(result.name for result in results)}",
+        )
+    stopped = [result for result in results if not result.passed and not result.forced]
+    if stopped:
+        raise RefusedError(
+            "; ".join(f"guard {result.name}: {result.detail}" for result in stopped),
+            remedy="`drkit plan --force GUARD --reason TEXT` writes the exception into the runbook, for the approver to see",
+        )
+    return results

@@ -1,0 +1,154 @@
+"""What a product is to the rest of drkit: one Protocol, and the values that pass through it.
+
+A product's pure half (``need``, ``propose``) decides; the other half reads and acts through the session it is handed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from drkit.clock import Clock
+from drkit.errors import DrkitError
+from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.operation import Operation, Request
+from drkit.proposal import Proposer
+from drkit.runbook import Runbook, Step
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+
+class StepFailedError(DrkitError):
+    """A step ended badly, and it is known how.
+
+    ``code`` is Azure's or the product's word; ``again``: a retry may help; ``reopen``: steps to be taken anew before this one.
+    ``settled``: nothing that this attempt began is still under way, so the next attempt may begin afresh (default: unless
+    ``again``); otherwise the next one goes on under the same nonce.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        code: str = "",
+        again: bool = False,
+        reopen: tuple[str, ...] = (),
+        settled: bool | None = None,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.code = code
+        self.again = again
+        self.reopen = reopen
+        self.settled = not again if settled is None else settled
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a capture found: plans with their grants, their environments, and how each reading went."""
+
+    plans: tuple[Plan, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    captures: tuple[Capture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen just before a step: ``done`` says how it is already done (empty: it is not), ``readings`` feed the preconditions."""
+
+    done: str = ""
+    readings: tuple[Reading, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A step's good end: one sentence, and what is worth keeping of it (never a secret)."""
+
+    detail: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may use: the session, time, settings, the runbook, results of earlier steps, a way to show a sign-in code.
+
+    ``regions``: source plan id in lower case -> its region.
+    """
+
+    run: str
+    runbook: Runbook
+    azure: Session
+    clock: Clock
+    settings: Settings
+    attempt: int
+    results: Callable[[str], Mapping[str, Any]]
+    show_code: Callable[[str, str, str], None]
+    regions: Mapping[str, str] = field(default_factory=dict)
+    epoch: int = 1
+
+    def nonce(self, step: str, attempt: int | None = None) -> str:
+        """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process."""
+        number = self.attempt if attempt is None else attempt
+        return hashlib.sha256(f"{self.run}/{step}/{number}".encode()).hexdigest()[:32]
+
+
+class Actor(Protocol):
+    """What carries out steps: looks, acts once, polls, verifies."""
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        """The writes this step may make, announced in its intent."""
+        ...
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        """Look before acting: is it done already, and what do the preconditions read now."""
+        ...
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        """What came of requests of this step that may have left, where ``observe`` cannot see it. Does nothing itself."""
+        ...
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        """Carry out one step, once. Long work comes back as an operation that ``poll`` continues, here or in another process."""
+        ...
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        """One look at an operation: itself or its next stage while it runs, the result at its end. StepFailedError when it failed."""
+        ...
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        """Ask the service whether what the step names answers there, for its owner. An operation means: not yet."""
+        ...
+
+
+class Product(Proposer, Actor, Protocol):
+    """One kind of region-bound registration. ``health_services``: what Service Health calls what it depends on."""
+
+    health_services: tuple[str, ...]
+
+    def registration_path(self, settings: Settings) -> str:
+        """Where its registration is kept on a host; empty when it keeps none there."""
+        ...
+
+    def api_version(self, plan_id: str) -> str:
+        """The api-version that knows this plan's type."""
+        ...
+
+    async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
+        """Read what exists. Never raises for a plan that cannot be read: that is a failed capture of that plan."""
+        ...
+
+    async def service(self, azure: Session, region: str, settings: Settings, clock: Clock) -> Reading:
+        """Does this product's service in that region answer? Value ``yes``, ``no`` or ``unknown``."""
+        ...
+
+    async def target(
+        self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
+    ) -> TargetFacts:
+        """What is in the way, or already there, in a target region."""
+        ...

@@ -1,0 +1,109 @@
+"""Codespaces: plans and their environments, captured, proposed, brought up elsewhere and verified by their service.
+
+Facts: the disaster-recovery guidance of Visual Studio Codespaces, its published OpenAPI, and its official client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from drkit.clock import Clock
+from drkit.estate import Environment, Reading, Snapshot, TargetFacts
+from drkit.operation import Operation, Request
+from drkit.products import codespaces_propose as pure
+from drkit.products.base import Captured, Context, Observation, Result
+from drkit.proposal import Need, Proposal, Proposed
+from drkit.runbook import Step
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.products.codespaces_act import Acts
+    from drkit.products.codespaces_survey import Survey
+    from drkit.products.codespaces_wire import Tokens
+    from drkit.providers.session import Session
+
+
+class Codespaces:
+    """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
+
+    name: str = pure.NAME
+    plan_types: tuple[str, ...] = pure.PLAN_TYPES
+    regions: tuple[str, ...] = pure.REGIONS
+    health_services: tuple[str, ...] = ("Visual Studio Codespaces", "Codespaces", "Visual Studio Online")
+
+    # pure
+
+    def need(self, environments: Sequence[Environment]) -> Need:
+        return pure.need(environments)
+
+    def propose(self, proposal: Proposal) -> Proposed:
+        return pure.propose(proposal)
+
+    def plan_limit(self, settings: Settings) -> int:
+        return pure.plan_limit(settings)
+
+    def registration_path(self, settings: Settings) -> str:
+        return pure.settings_of(settings).registration
+
+    # reading
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Plan tokens in memory."""
+        from drkit.products.codespaces_wire import Tokens
+
+        return Tokens()
+
+    @cached_property
+    def survey(self) -> Survey:
+        """The reading half."""
+        from drkit.products.codespaces_survey import Survey
+
+        return Survey(self.tokens)
+
+    def api_version(self, plan_id: str) -> str:
+        from drkit.products import codespaces_wire as wire
+
+        return wire.api_version(plan_id)
+
+    async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
+        return await self.survey.capture(azure, subscriptions, settings, clock)
+
+    async def service(self, azure: Session, region: str, settings: Settings, clock: Clock) -> Reading:
+        from drkit.products import codespaces_wire as wire
+
+        return await wire.healthy(azure, region, pure.settings_of(settings).service, clock)
+
+    async def target(
+        self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
+    ) -> TargetFacts:
+        return await self.survey.target(azure, subscription, region, snapshot, settings, clock)
+
+    # acting
+
+    @cached_property
+    def acts(self) -> Acts:
+        """The acting half."""
+        from drkit.products.codespaces_act import Acts
+
+        return Acts(self.tokens)
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        return self.acts.requests(step, context)
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        return await self.acts.observe(step, context)
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return await self.acts.settle(step, context)
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.act(step, context)
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        return await self.acts.poll(step, operation, context)
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.verify(step, context)

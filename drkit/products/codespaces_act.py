@@ -1,0 +1,213 @@
+"""Codespaces, the acting half: plans and managed environments made and verified; what runs on hosts is ``codespaces_host``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from drkit.clock import rfc3339
+from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError
+from drkit.estate import Reading, region_name
+from drkit.operation import Operation, Request
+from drkit.products import codespaces_propose as pure
+from drkit.products import codespaces_wire as wire
+from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.codespaces_host import HostSteps
+from drkit.runbook import Step
+
+SOURCE_TAG = "drkit-source"
+VERIFY_SECONDS = 10.0
+QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
+
+
+class Acts:
+    """Looks, acts once, polls, verifies."""
+
+    def __init__(self, tokens: wire.Tokens) -> None:
+        self.tokens = tokens
+        self.hosts = HostSteps(self._ours)
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        arm = context.azure.cloud.arm.rstrip("/")
+        if step.action == "create-plan":
+            return (Request("PUT", f"{arm}{step.target}"),)
+        if step.action == "create":
+            service = pure.settings_of(context.settings).service
+            return (
+                Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
+                Request("POST", wire.environments_url(str(step.inputs["region"]), service)),
+            )
+        if step.action in ("reach", "release", "register"):
+            return (Request("POST", f"{arm}{step.inputs['host']}/runCommand"),)
+        return ()
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        readings: list[Reading] = []
+        now = rfc3339(context.clock.now())
+        done, data = "", {}
+        for condition in step.preconditions:
+            if condition.signal == "answers":
+                readings.append(await self._answers(condition.subject, context, now))
+            elif condition.signal == "instance_id":
+                readings.append(await self.hosts.instance(condition.subject, context, now))
+            elif condition.signal == "exists":
+                reading, done = await self._plan_there(step, context, now)
+                readings.append(reading)
+        if step.action in ("create", "register"):
+            ours, other = await self._look(step, context)
+            if ours is not None:
+                done = f"{ours.get('friendlyName')} is there already, for its owner"
+                data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
+            elif other is not None and len(step.inputs["names"]) < 2:
+                readings.append(Reading(step.target, "owner", str(other.get("ownerId")), "environment service", now))
+        return Observation(done, tuple(readings), data)
+
+    async def _answers(self, plan_id: str, context: Context, now: str) -> Reading:
+        """Does the source plan answer again? Its region's service is asked, and then the plan itself through it."""
+        region = _source_region(plan_id, context)
+        service = pure.settings_of(context.settings).service
+        health = await wire.healthy(context.azure, region, service, context.clock)
+        if health.value == "no":
+            return Reading(plan_id, "answers", "no", health.source, now, health.detail)
+        try:
+            with context.azure.budget(attempts=1, seconds=10):
+                await wire.listed(context.azure, self.tokens, plan_id, region, service)
+        except CloudError as error:
+            return Reading(
+                plan_id, "answers", "no", health.source, now, f"its service answers, not for the plan: {error.what}"
+            )
+        return Reading(plan_id, "answers", "yes", health.source, now, "its service lists it again")
+
+    async def _plan_there(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+        try:
+            found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
+        except NotFoundError:
+            return Reading(step.target, "exists", False, "ARM: plan", now), ""
+        except CloudError as error:
+            return Reading(step.target, "exists", "unknown", "ARM: plan", now, str(error)), ""
+        tags = found.get("tags") or {}
+        same = str(tags.get(SOURCE_TAG, "")).lower() == str(step.inputs["source"]).lower()
+        if same and region_name(str(found.get("location", ""))) == step.region:
+            return Reading(
+                step.target, "exists", True, "ARM: plan", now
+            ), "the plan is there already, made for this source"
+        return Reading(step.target, "exists", True, "ARM: plan", now, f"made by somebody else: tags {tags}"), ""
+
+    async def _look(self, step: Step, context: Context) -> tuple[Any, Any]:
+        inputs = step.inputs
+        service = pure.settings_of(context.settings).service
+        listed = await wire.listed(context.azure, self.tokens, str(inputs["plan"]), str(inputs["region"]), service)
+        return wire.find(listed, inputs["names"], str(inputs["owner"]))
+
+    async def _ours(self, step: Step, context: Context) -> Any:
+        return (await self._look(step, context))[0]
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return await self.hosts.settle(step, context) if step.action == "release" else Observation()
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.action == "create-plan":
+            return await self._create_plan(step, context)
+        if step.action == "create":
+            return await self._create(step, context)
+        return await self.hosts.act(step, context)
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        if step.action != "create-plan":
+            return await self.hosts.poll(step, operation, context)
+        progress = await context.azure.rest.poll(operation)
+        if progress.state == "running":
+            return _waiting(operation, progress.retry_after)
+        if progress.state == "failed":
+            raise _refused(step, progress.code, progress.message)
+        return Result(f"plan {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        if step.action == "verify-plan":
+            service = pure.settings_of(context.settings).service
+            found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
+            if region_name(str(found.get("location", ""))) != step.region:
+                raise StepFailedError(f"the plan is in {found.get('location')}, not {step.region}", where=step.target)
+            listed = await wire.listed(context.azure, self.tokens, step.target, step.region, service)
+            return Result(f"ARM has it in {step.region}, and its service there lists it ({len(listed)} environments)")
+        ours, other = await self._look(step, context)
+        if ours is None and other is not None:
+            raise StepFailedError(
+                f"is there, but belongs to {other.get('ownerId')}", where=step.title, code="OwnerDiffers"
+            )
+        state = str(ours.get("state", "")) if ours else "not listed"
+        if ours and state.lower() == "available":
+            name = str(ours.get("friendlyName"))
+            return Result(
+                f"the service says {name} is Available under the target plan, for its owner",
+                {"id": ours.get("id"), "name": name, "plan": step.inputs["plan"]},
+            )
+        if state.lower() in ("failed", "deleted"):
+            raise StepFailedError(f"the service says {state}", where=step.title, code=state)
+        return Operation(stage=f"the service says: {state}", retry_after=VERIFY_SECONDS)
+
+    async def _create_plan(self, step: Step, context: Context) -> Operation | Result:
+        body = dict(step.inputs["body"])
+        body["tags"] = {
+            **body.get("tags", {}),
+            SOURCE_TAG: step.inputs["source"],
+            "drkit-run": context.run,
+            "drkit-step": step.id,
+            "drkit-epoch": str(context.epoch),
+        }
+        try:
+            outcome = await context.azure.resources.put_resource(step.target, wire.api_version(step.target), body)
+        except CloudError as error:
+            forbidden = isinstance(error, ForbiddenError) and error.code.lower() not in QUOTA_CODES
+            if error.status in (400, 403, 409, 429) and not forbidden:
+                raise _refused(step, error.code, error.what) from error
+            raise
+        if isinstance(outcome, Operation):
+            return outcome
+        return Result(f"plan {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
+
+    async def _create(self, step: Step, context: Context) -> Result:
+        inputs = step.inputs
+        service = pure.settings_of(context.settings).service
+        plan, region, owner = str(inputs["plan"]), str(inputs["region"]), str(inputs["owner"])
+        for name in inputs["names"]:
+            body = {**inputs["body"], "friendlyName": name}
+            try:
+                made = await wire.create(context.azure, self.tokens, plan, region, service, body, owner)
+            except ConflictError as error:
+                ours = await self._ours(step, context) if error.code == wire.NAME_EXISTS else None
+                if ours is not None:
+                    data = {"id": ours.get("id"), "name": ours.get("friendlyName"), "found": True}
+                    return Result(f"{ours.get('friendlyName')} is there already, for its owner", data)
+                if error.code == wire.NAME_EXISTS and name != inputs["names"][-1]:
+                    continue
+                raise StepFailedError(wire.MESSAGES.get(error.code, error.what), where=name, code=error.code) from error
+            except CloudError as error:
+                if error.code in wire.MESSAGES:
+                    raise StepFailedError(
+                        wire.MESSAGES[error.code], where=name, code=error.code, again=error.code == "8"
+                    ) from error
+                raise
+            return Result(f"{name} is being created for its owner", {"id": made.get("id"), "name": name})
+        raise StepFailedError("every name is held by a record nobody can see", where=step.title, code=wire.NAME_EXISTS)
+
+
+def _waiting(operation: Operation, retry_after: float) -> Operation:
+    return msgspec.structs.replace(operation, retry_after=retry_after)
+
+
+def _source_region(plan_id: str, context: Context) -> str:
+    return str(context.regions.get(plan_id.lower(), ""))
+
+
+def _refused(step: Step, code: str, message: str) -> StepFailedError:
+    quota = code.lower() in QUOTA_CODES
+    return StepFailedError(
+        message or code,
+        where=step.target,
+        code=code,
+        remedy=f"`drkit assess` notes that {step.region} refused, and `drkit plan` goes to the next region"
+        if quota
+        else "",
+    )

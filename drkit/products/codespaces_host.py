@@ -1,0 +1,347 @@
+"""Codespaces, the host side: reach, release, register and, if nobody signs in, put back, each through the run command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from drkit import hostscripts
+from drkit.clock import parse_time, rfc3339
+from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
+from drkit.estate import Reading
+from drkit.operation import Operation
+from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.providers.compute import run_command_output
+from drkit.runbook import Step
+
+WATCH_SECONDS = 15.0
+COMMAND_SECONDS = 5.0
+# A script that did not get through, or whose fate is unknown, is delivered again for so long.
+AGAIN = "again:"
+AGAIN_SECONDS = 15.0
+AGAIN_MINUTES = 10.0
+NO_ENVIRONMENT = str(UUID(int=0))
+RELEASED = {
+    "released": "the old registration is released",
+    "forgotten": "`stop` did not end while its region is down, so the registration was moved aside (kept on the host)",
+    "absent": "there was no registration on it",
+}
+Ours = Callable[[Step, Context], Awaitable[Any]]
+
+
+class HostSteps:
+    """Steps whose work is done on a host. An operation's ``stage`` says which script is awaited, and for which name.
+
+    ``reach`` · ``release`` · ``register#N`` -> ``watching#N`` <-> ``watch#N`` · ``restore#N|why`` (N: which of the names);
+    ``again:STAGE``: that script is to be delivered once more, which its nonce makes harmless.
+    ``ours`` gives what the service lists for a step's owner under its names, or None.
+    """
+
+    def __init__(self, ours: Ours) -> None:
+        self._ours = ours
+
+    async def instance(self, host: str, context: Context, now: str) -> Reading:
+        """The instance id ARM gives for a host now; ``gone`` when it is not there."""
+        source = "ARM: virtual machine"
+        try:
+            vm = await context.azure.compute.vm(host)
+        except NotFoundError:
+            return Reading(host, "instance_id", "gone", source, now)
+        except CloudError as error:
+            return Reading(host, "instance_id", "unknown", source, now, str(error))
+        return Reading(host, "instance_id", str((vm.get("properties") or {}).get("vmId", "unknown")), source, now)
+
+    async def act(self, step: Step, context: Context, since: str = "") -> Operation:
+        inputs = step.inputs
+        if step.action == "reach":
+            values = {"drkit_urls": "\n".join(inputs["urls"]), "drkit_timeout": "10"}
+            return await self._send(step, context, "reach", values, "reach", since)
+        if step.action == "release":
+            values = self._release(step, context, str(inputs["environment"]))
+            return await self._send(step, context, "codespaces_release", values, "release", since)
+        return await self._register(step, context, 0, since)
+
+    def _release(self, step: Step, context: Context, environment: str) -> dict[str, str]:
+        inputs = step.inputs
+        return {
+            "drkit_nonce": context.nonce(step.id),
+            "drkit_user": str(inputs["user"]),
+            "drkit_registration": str(inputs["registration"]),
+            "drkit_environment": environment,
+            "drkit_timeout": str(int(inputs["timeout"])),
+            "drkit_force": "1" if inputs["move_aside"] else "0",
+        }
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        """What an earlier delivery of a release did. Asked with the nil id, which no registration has, so nothing is done."""
+        values = self._release(step, context, NO_ENVIRONMENT)
+        until = context.clock.monotonic() + AGAIN_MINUTES * 60
+        while context.clock.monotonic() < until:
+            try:
+                operation = await self._deliver(step, context, "codespaces_release", values, "settle")
+                progress = await context.azure.rest.poll(operation)
+                while progress.state == "running":
+                    await context.clock.sleep(COMMAND_SECONDS)
+                    progress = await context.azure.rest.poll(operation)
+            except (ConflictError, UnknownFateError):
+                await context.clock.sleep(AGAIN_SECONDS)
+                continue
+            answer = self._answer(step, run_command_output(progress.body)) if progress.state == "succeeded" else {}
+            state = str(answer.get("state"))
+            if answer.get("again") and state in RELEASED:
+                return Observation(RELEASED[state], (), self._outcome(step, answer, context))
+            if answer and state != "running":
+                return Observation()
+            await context.clock.sleep(AGAIN_SECONDS)
+        raise StepFailedError(
+            "what an earlier delivery did on the host could not be learnt",
+            where=step.target,
+            code="NotObserved",
+            settled=False,
+            remedy="look at the host's registration, then `drkit resume`",
+        )
+
+    async def _register(self, step: Step, context: Context, number: int, since: str = "") -> Operation:
+        inputs = step.inputs
+        values = {
+            "drkit_nonce": self._nonce(step, context, number),
+            "drkit_user": str(inputs["user"]),
+            "drkit_plan": str(inputs["plan"]),
+            "drkit_name": str(inputs["names"][number]),
+            "drkit_workspace": str(inputs["workspace"]),
+            "drkit_service": "1" if inputs["service"] else "0",
+        }
+        return await self._send(step, context, "codespaces_register", values, f"register#{number}", since)
+
+    def _nonce(self, step: Step, context: Context, number: int) -> str:
+        return context.nonce(f"{step.id}#{number}" if number else step.id)
+
+    async def _send(
+        self, step: Step, context: Context, script: str, values: dict[str, str], stage: str, since: str = ""
+    ) -> Operation:
+        """Deliver a script; when the host is busy with another, or nobody knows whether it arrived, again a little later."""
+        try:
+            return await self._deliver(step, context, script, values, stage)
+        except (ConflictError, UnknownFateError):
+            now = context.clock.now()
+            if since and (now - parse_time(since)).total_seconds() > AGAIN_MINUTES * 60:
+                raise
+            return Operation(stage=f"{AGAIN}{stage}", retry_after=AGAIN_SECONDS, since=since or rfc3339(now))
+
+    async def _deliver(
+        self, step: Step, context: Context, script: str, values: dict[str, str], stage: str
+    ) -> Operation:
+        loaded = hostscripts.load(script)
+        approved = context.runbook.scripts.get(script)
+        if approved != loaded.sha256:
+            raise StepFailedError(
+                f"the script {script} is not the one that was approved",
+                where=step.id,
+                remedy="`drkit plan` again",
+                code="ScriptChanged",
+            )
+        operation = await context.azure.compute.run_command(str(step.inputs["host"]), loaded, values)
+        return msgspec.structs.replace(
+            operation, stage=stage, since=rfc3339(context.clock.now()), retry_after=COMMAND_SECONDS
+        )
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        stage, _, why = operation.stage.partition("|")
+        word, _, digits = stage.partition("#")
+        number = int(digits or 0)
+        if word == "watching":
+            return await self._watch(step, context, operation, number)
+        if word.startswith(AGAIN):
+            return await self._again(step, context, word.removeprefix(AGAIN), number, why, operation.since)
+        try:
+            progress = await context.azure.rest.poll(operation)
+        except CloudError as error:
+            if error.status not in (404, 410):
+                raise
+            # The operation is forgotten; its script tells again what it did.
+            if word == "watch":
+                return _watching(number, operation.since)
+            return await self._again(step, context, word, number, why, "")
+        if progress.state == "running":
+            return msgspec.structs.replace(operation, retry_after=progress.retry_after or COMMAND_SECONDS)
+        if progress.state == "failed":
+            raise StepFailedError(
+                f"the run command failed: {progress.message}", where=step.id, code=progress.code, again=True
+            )
+        answer = self._answer(step, run_command_output(progress.body))
+        if word == "reach":
+            return self._reached(step, answer)
+        if word == "release":
+            return self._released(step, answer, context)
+        if word == "register":
+            return await self._started(step, answer, context, number)
+        if word == "watch":
+            return await self._seen(step, answer, context, operation, number)
+        return await self._restored(step, answer, context, why)
+
+    async def _again(
+        self, step: Step, context: Context, word: str, number: int, why: str, since: str
+    ) -> Operation | Result:
+        """Deliver the script of a stage once more, under the same nonce."""
+        if word == "register":
+            return await self._register(step, context, number, since)
+        if word == "restore":
+            return await self._restore(step, context, number, why, since)
+        return await self.act(step, context, since)
+
+    def _answer(self, step: Step, output: tuple[str, str]) -> dict[str, Any]:
+        for line in reversed(output[0].strip().splitlines()):
+            if line.startswith("{"):
+                try:
+                    value = json.loads(line)
+                except ValueError:
+                    break
+                if isinstance(value, dict):
+                    return value
+        raise StepFailedError(
+            "the host answered, but not in the script's words", where=step.id, code="NoAnswer", again=True
+        )
+
+    def _reached(self, step: Step, answer: dict[str, Any]) -> Result:
+        results = answer.get("results")
+        if results is None:
+            return Result("not tried from the host: it has neither curl nor wget", {"tried": False})
+        dead = [str(one.get("url")) for one in results if not one.get("http")]
+        if dead:
+            raise StepFailedError(
+                f"{', '.join(dead)} does not answer from the host",
+                where=step.target,
+                code="NotReached",
+                again=True,
+                remedy="open the way from this host, then `drkit resume`",
+            )
+        return Result("the target region answers from the host", {"tried": True})
+
+    def _outcome(self, step: Step, answer: dict[str, Any], context: Context) -> dict[str, Any]:
+        return {"state": answer.get("state"), "nonce": context.nonce(step.id), "id": answer.get("id")}
+
+    def _released(self, step: Step, answer: dict[str, Any], context: Context) -> Operation | Result:
+        state = str(answer.get("state"))
+        if state in RELEASED:
+            return Result(RELEASED[state], self._outcome(step, answer, context))
+        if state == "running":
+            now = rfc3339(context.clock.now())
+            return Operation(stage=f"{AGAIN}release", retry_after=AGAIN_SECONDS, since=now)
+        faults = {
+            "interrupted": "an earlier delivery was cut off on the host before it could say: look at its registration",
+            "kept": "`stop` did not end, and moving the registration aside is not allowed by the settings",
+            "other": f"another environment is registered there ({answer.get('id')}): nothing was touched",
+            "no-cli": "the host has no codespaces command line",
+            "no-user": f"the host has no user {step.inputs['user']!r}",
+        }
+        raise StepFailedError(faults.get(state, f"answered {state!r}"), where=step.target, code=f"Release-{state}")
+
+    async def _started(self, step: Step, answer: dict[str, Any], context: Context, number: int) -> Operation | Result:
+        state = str(answer.get("state"))
+        if state == "started":
+            return _watching(number, rfc3339(context.clock.now()))
+        faults = {
+            "interrupted": "`start` was cut off on the host before it began",
+            "no-cli": "the host has no codespaces command line",
+            "no-user": f"the host has no user {step.inputs['user']!r}",
+            "no-workspace": f"the host has no folder {step.inputs['workspace']!r}",
+        }
+        # It was released before, so it must not be left without any registration.
+        return await self._restore(step, context, number, faults.get(state, f"`start` answered {state!r}"))
+
+    async def _watch(self, step: Step, context: Context, operation: Operation, number: int) -> Operation:
+        values = {
+            "drkit_nonce": self._nonce(step, context, number),
+            "drkit_user": str(step.inputs["user"]),
+            "drkit_registration": str(step.inputs["registration"]),
+        }
+        try:
+            sent = await self._deliver(step, context, "codespaces_watch", values, f"watch#{number}")
+        except (ConflictError, UnknownFateError):
+            minutes = float(step.inputs["sign_in_minutes"]) + AGAIN_MINUTES
+            if (context.clock.now() - parse_time(operation.since)).total_seconds() > minutes * 60:
+                raise
+            return _watching(number, operation.since)
+        return msgspec.structs.replace(sent, since=operation.since)
+
+    async def _seen(
+        self, step: Step, answer: dict[str, Any], context: Context, operation: Operation, number: int
+    ) -> Operation | Result:
+        held = str(answer.get("id") or "")
+        if held and not answer.get("already") and held.lower() != str(step.inputs["environment"]).lower():
+            return Result("the host says it is registered", {"id": held, "name": step.inputs["names"][number]})
+        minutes = float(step.inputs["sign_in_minutes"])
+        waited = (context.clock.now() - parse_time(operation.since)).total_seconds() > minutes * 60
+        exited = answer.get("state") == "exited"
+        if exited or waited:
+            # Nothing is put back, and nothing tried again, beside a registration that the service has.
+            ours = await self._ours(step, context)
+            if ours is not None:
+                data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
+                return Result("its new plan's service lists it, for its owner", data)
+        if answer.get("already"):
+            raise StepFailedError(
+                f"the host says it is registered already, as {answer['already']}",
+                where=step.target,
+                code="AlreadyRegistered",
+                remedy="look at the host: `codespaces stop` there ends that registration; then `drkit resume`",
+            )
+        if exited and (answer.get("error") or answer.get("rc") != 0):
+            error = context.azure.redact(str(answer.get("error") or f"ended with status {answer.get('rc')}"))
+            if _name_held(error) and number + 1 < len(step.inputs["names"]):
+                return await self._register(step, context, number + 1)
+            return await self._restore(step, context, number, f"the host's `start` failed: {error}")
+        code = answer.get("code")
+        if isinstance(code, str) and code and not exited:
+            context.show_code(step.id, code, str(answer.get("url") or ""))
+        if waited:
+            return await self._restore(step, context, number, f"nobody signed in within {minutes:.0f} min")
+        return _watching(number, operation.since)
+
+    async def _restore(self, step: Step, context: Context, number: int, why: str, since: str = "") -> Operation:
+        release = context.results(str(step.inputs["released_by"]))
+        values = {
+            "drkit_nonce": str(release.get("nonce", "")),
+            "drkit_user": str(step.inputs["user"]),
+            "drkit_registration": str(step.inputs["registration"]),
+            "drkit_register_nonce": self._nonce(step, context, number),
+        }
+        return await self._send(step, context, "codespaces_restore", values, f"restore#{number}|{why}", since)
+
+    async def _restored(self, step: Step, answer: dict[str, Any], context: Context, why: str) -> Result:
+        state = str(answer.get("state"))
+        if state == "occupied":
+            # Somebody may have signed in at the last moment.
+            ours = await self._ours(step, context)
+            if ours is not None:
+                data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
+                return Result("its new plan's service lists it, for its owner", data)
+        words = {
+            "restored": "its old registration is back on the host; whether the old plan takes it shows when that region returns",
+            "no-backup": "there was no old registration to put back",
+            "occupied": f"another registration is on the host ({answer.get('id')}), so the old one was not put back",
+        }
+        release = str(step.inputs["released_by"])
+        # Its owner is asked anew. Only what is registered again can be released again; the copy of what was not put back
+        # lies on the host under the nonce of the release that made it.
+        anew = {"restored": (release.rsplit(":", 1)[0] + ":ready", release), "occupied": ()}
+        raise StepFailedError(
+            f"{why}; {words.get(state, f'putting the old one back answered {state!r}')}",
+            where=step.target,
+            code="NotRegistered",
+            remedy="find the owner, then `drkit resume` asks again",
+            reopen=anew.get(state, (release.rsplit(":", 1)[0] + ":ready",)),
+        )
+
+
+def _watching(number: int, since: str) -> Operation:
+    return Operation(stage=f"watching#{number}", retry_after=WATCH_SECONDS, since=since)
+
+
+def _name_held(error: str) -> bool:
+    """Whether ``start`` was refused because a record holds the name (message code 2, as its command line puts it)."""
+    return "already exists" in error.lower() or "conflict" in error.lower()

@@ -1,0 +1,54 @@
+"""Resource groups for targets: the one kind of step that every product shares."""
+
+from __future__ import annotations
+
+from drkit.clock import rfc3339
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import Reading, id_part, region_name
+from drkit.operation import Operation, Request
+from drkit.products.base import Context, Observation, Result
+from drkit.runbook import Step
+
+
+class Groups:
+    """``azure``: carries out the group steps that the planner writes."""
+
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        return (Request("PUT", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        now = rfc3339(context.clock.now())
+        source = "ARM: resource group"
+        try:
+            group = await context.azure.resources.group(
+                id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
+            )
+        except NotFoundError:
+            return Observation(readings=(Reading(step.target, "location", "", source, now),))
+        except CloudError as error:
+            return Observation(readings=(Reading(step.target, "location", "unknown", source, now, str(error)),))
+        location = region_name(str(group.get("location", "")))
+        done = f"the group is there already, in {location}" if location == step.inputs["location"] else ""
+        return Observation(done, (Reading(step.target, "location", location, source, now),))
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return Observation()
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        tags = {
+            **step.inputs["tags"],
+            "drkit-run": context.run,
+            "drkit-step": step.id,
+            "drkit-epoch": str(context.epoch),
+        }
+        name = step.target.rsplit("/", 1)[-1]
+        location = str(step.inputs["location"])
+        await context.azure.resources.create_group(id_part(step.target, "subscriptions"), name, location, tags)
+        return Result(f"resource group {name} is created in {location}")
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        return Result("nothing to wait for")
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        return Result("nothing to verify")

@@ -1,0 +1,109 @@
+"""What passes between the planner and a product's pure half."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from drkit.estate import Environment, Host, Plan, RoleAssignment
+from drkit.runbook import Affected, Kind, LeftAlone, Step
+from drkit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Need:
+    """What environments ask of a region: SKU names, and cores (None: this product cannot tell)."""
+
+    skus: frozenset[str] = frozenset()
+    cores: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a lost plan goes: the group (there already, or to be made by ``group_step``) and the plan's new name and id."""
+
+    region: str
+    subscription: str
+    group: str
+    group_step: str
+    plan_name: str
+    plan_id: str
+    plan_exists: bool
+
+
+@dataclass(frozen=True)
+class Item:
+    """One environment and what is to become of it: ``disposition`` is a word of the planner's table."""
+
+    environment: Environment
+    disposition: str
+    reason: str
+    host: Host | None = None
+    verdict: str = ""
+    confidence: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a product is asked to propose steps for.
+
+    ``target`` is None in a repair (the plan stays); ``names`` are the environment names its plan holds, in lower case;
+    ``graceful``: the plan is left while it still answers.
+    """
+
+    kind: Kind
+    plan: Plan
+    target: Target | None
+    items: Sequence[Item]
+    settings: Settings
+    grants: tuple[RoleAssignment, ...] = ()
+    names: frozenset[str] = frozenset()
+    graceful: bool = False
+
+
+def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:
+    """What an environment is called where its own name is held: ``name-2`` and on, without those ``taken`` (in lower case)."""
+    return (spare for number in count(2) if (spare := f"{name}-{number}").lower() not in taken)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps for one environment, in order, and whether a person must act in them."""
+
+    affected: Affected
+    steps: tuple[Step, ...]
+    needs_person: bool
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """The steps for the plan itself, one chain an environment, what cannot be carried over, and the scripts used."""
+
+    plan_steps: tuple[Step, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    left_alone: tuple[LeftAlone, ...] = ()
+    notes: tuple[str, ...] = ()
+    scripts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Proposer(Protocol):
+    """The pure half of a product."""
+
+    name: str
+    plan_types: tuple[str, ...]
+    regions: tuple[str, ...]
+
+    def need(self, environments: Sequence[Environment]) -> Need:
+        """What these environments ask of a target region."""
+        ...
+
+    def propose(self, proposal: Proposal) -> Proposed:
+        """The steps that bring this plan and these environments up where the proposal says."""
+        ...
+
+    def plan_limit(self, settings: Settings) -> int:
+        """How many plans a subscription may have; 0 when there is no known limit."""
+        ...

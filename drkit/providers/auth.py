@@ -1,0 +1,317 @@
+"""Where ARM tokens come from, and the policy that puts them on requests.
+
+The credential is chosen by name (credentials of azure-identity); its own token requests are its library's, over a
+transport with the same mapping and loopback check as everything else.
+
+``auto`` tries, in this order and only where its variables or programs exist: ``environment`` (a client secret or
+certificate in AZURE_*), ``azure-pipelines`` (SYSTEM_OIDCREQUESTURI), ``workload-identity``
+(AZURE_FEDERATED_TOKEN_FILE), ``azure-cli``, ``managed-identity``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import AsyncHTTPPolicy
+
+from drkit.cloud import Cloud
+from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError
+from drkit.operation import bare
+from drkit.providers.errors_map import chain, from_exception
+from drkit.providers.redact import Redactor
+from drkit.providers.transport import Transport
+
+PROCESS_TIMEOUT = 30
+_EARLY = 300.0
+_CLAIMS = re.compile(r'claims="([^"]+)"')
+_ENTRA = re.compile(r"AADSTS\d+")
+_REMEDIES: Mapping[str, str] = {
+    "AADSTS90002": "the tenant does not exist there: check [cloud] tenant",
+    "AADSTS900023": "the tenant is not a valid name or id: check [cloud] tenant",
+    "AADSTS7000215": "the client secret is wrong: give the secret's value, not its id",
+    "AADSTS7000222": "the client secret has expired: make a new one for the app registration",
+    "AADSTS700016": "the application is not known in that tenant: check client id and tenant",
+    "AADSTS700082": "the sign-in has expired: sign in again with `az login`",
+    "AADSTS50076": "multi-factor sign-in is required: sign in again with `az login`",
+    "AADSTS70021": "no federated credential matches: check the service connection or workload identity",
+}
+_DEFAULT_REMEDIES: Mapping[str, str] = {
+    "azure-cli": "sign in with `az login` (with --tenant TENANT if there are several)",
+    "azure-pipelines": "map SYSTEM_ACCESSTOKEN: $(System.AccessToken) in the step's env; check the service connection",
+    "managed-identity": "give the machine a managed identity, or choose another [cloud] credential",
+    "workload-identity": "set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_FEDERATED_TOKEN_FILE",
+    "environment": "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+    "auto": "sign in with `az login`, or name one with [cloud] credential",
+    "simulator": "start the simulator again and use its new ready file",
+}
+
+
+def credential_name(cloud: Cloud) -> str:
+    """The credential that will be used: the configured one, or ``simulator`` where the cloud brings its own secret."""
+    return "simulator" if cloud.client_secret else cloud.credential
+
+
+def credential(
+    cloud: Cloud, transport: Transport | None = None, environ: Mapping[str, str] | None = None
+) -> AsyncTokenCredential:
+    """The azure-identity credential the cloud names; ``transport`` carries its token requests where it has any.
+
+    Raises CredentialError, naming the credential, when what it needs is missing.
+    """
+    name = credential_name(cloud)
+    env = os.environ if environ is None else environ
+    try:
+        return _make(name, cloud, transport, env)
+    except CredentialError:
+        raise
+    except (ValueError, KeyError, AzureError, ImportError) as error:
+        raise CredentialError(
+            f"credential {name} cannot be used: {error}", where=cloud.authority, remedy=_DEFAULT_REMEDIES[name]
+        ) from error
+
+
+def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str, str]) -> AsyncTokenCredential:
+    from azure.identity import aio as identity
+
+    http: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4}
+    if transport is not None:
+        http["transport"] = transport
+    entra: dict[str, Any] = {
+        "authority": cloud.authority,
+        # A private authority is not in Entra's public list of clouds, so asking that list would fail.
+        "disable_instance_discovery": cloud.simulated or bool(cloud.ca_bundle),
+        **http,
+    }
+    tenant = cloud.tenant or env.get("AZURE_TENANT_ID", "")
+    client_id = cloud.client_id or env.get("AZURE_CLIENT_ID", "")
+    if name == "simulator":
+        return identity.ClientSecretCredential(cloud.tenant, cloud.client_id, cloud.client_secret, **entra)
+    if name == "azure-cli":
+        return identity.AzureCliCredential(tenant_id=cloud.tenant, process_timeout=PROCESS_TIMEOUT)
+    if name == "azure-pipelines":
+        return identity.AzurePipelinesCredential(
+            tenant_id=tenant or env.get("AZURESUBSCRIPTION_TENANT_ID", ""),
+            client_id=client_id or env.get("AZURESUBSCRIPTION_CLIENT_ID", ""),
+            service_connection_id=cloud.service_connection or env.get("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", ""),
+            system_access_token=env.get("SYSTEM_ACCESSTOKEN", ""),
+            **entra,
+        )
+    if name == "managed-identity":
+        # Its endpoint is the machine's own; it takes no authority. A client id chooses a user-assigned identity.
+        return identity.ManagedIdentityCredential(client_id=cloud.client_id or None)
+    if name == "workload-identity":
+        return identity.WorkloadIdentityCredential(tenant_id=tenant or None, client_id=client_id or None, **entra)
+    if name == "environment":
+        return identity.EnvironmentCredential(**entra)
+    return _chain(cloud, transport, env)
+
+
+def _chain(cloud: Cloud, transport: Transport | None, env: Mapping[str, str]) -> AsyncTokenCredential:
+    from azure.identity.aio import ChainedTokenCredential
+
+    secret = env.get("AZURE_CLIENT_SECRET") or env.get("AZURE_CLIENT_CERTIFICATE_PATH")
+    names = [
+        *(["environment"] if secret and env.get("AZURE_CLIENT_ID") and env.get("AZURE_TENANT_ID") else []),
+        *(["azure-pipelines"] if env.get("SYSTEM_OIDCREQUESTURI") and env.get("SYSTEM_ACCESSTOKEN") else []),
+        *(["workload-identity"] if env.get("AZURE_FEDERATED_TOKEN_FILE") else []),
+        "azure-cli",
+        "managed-identity",
+    ]
+    return ChainedTokenCredential(*(_make(name, cloud, transport, env) for name in names))
+
+
+class Tokens:
+    """One session's ARM token: asked for once, shared by all requests, renewed before it expires or when refused.
+
+    It is itself what SDK clients take as their credential.
+    """
+
+    def __init__(self, name: str, authority: str, scope: str, make: Callable[[], Any], redactor: Redactor) -> None:
+        self._name = name
+        self._authority = authority
+        self._scope = scope
+        self._make = make
+        self._redact = redactor
+        self._credential: Any = None
+        self._token: AccessToken | None = None
+        self._renew_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> str:
+        """A token that is believed good. CredentialError says which credential failed and what to do."""
+        token = self._token
+        if token is not None and time.time() < self._renew_at:
+            return token.token
+        async with self._lock:
+            if self._token is None or time.time() >= self._renew_at:
+                await self._ask(None)
+            assert self._token is not None  # noqa: S101  (for the type checker; _ask raises otherwise)
+            return self._token.token
+
+    async def renew(self, refused: str, claims: str | None = None) -> str:
+        """Another token than the one that was refused, if there is one. Callers that lost the same one ask once."""
+        async with self._lock:
+            if self._token is not None and self._token.token != refused:
+                return self._token.token
+            # A new credential has an empty cache, so that the refused token does not come back.
+            await self._drop()
+            await self._ask(claims)
+            assert self._token is not None  # noqa: S101
+            return self._token.token
+
+    async def _ask(self, claims: str | None) -> None:
+        try:
+            if self._credential is None:
+                self._credential = self._make()
+            options = {"claims": claims} if claims else {}
+            asked = time.time()
+            token = await self._credential.get_token(self._scope, **options)
+        except (GuardError, CredentialError):
+            raise
+        except Exception as error:  # noqa: BLE001  (each credential has exceptions of its own; all mean: no token)
+            raise self._failure(error) from None
+        self._redact.add(token.token)
+        self._token = token
+        lifetime = max(0.0, token.expires_on - asked)
+        self._renew_at = token.expires_on - min(_EARLY, lifetime / 4)
+
+    def _failure(self, error: Exception) -> DrkitError:
+        for part in chain(error):
+            if isinstance(part, GuardError):
+                return part
+        text = self._redact(" ".join(str(getattr(error, "message", "") or error).split()))[:500]
+        found = _ENTRA.search(text)
+        remedy = _REMEDIES.get(found.group(0), "") if found else ""
+        if not text:
+            text = type(error).__name__
+        unanswered = any(isinstance(part, ServiceRequestError | ServiceResponseError) for part in chain(error))
+        if unanswered:
+            text = from_exception(error, "the token request", self._authority, self._redact).what
+            remedy = "check [cloud] authority, ca_bundle and the network"
+        return CredentialError(
+            f"no token from credential {self._name}: {text}",
+            where=self._authority,
+            remedy=remedy or _DEFAULT_REMEDIES[self._name],
+            code=found.group(0) if found else NO_AUTHORITY if unanswered or _no_answer_of_entra(error) else "",
+        )
+
+    async def _drop(self) -> None:
+        gone, self._credential, self._token = self._credential, None, None
+        if gone is not None:
+            await gone.close()
+
+    # The protocol of SDK clients (azure.core.credentials_async.AsyncTokenCredential).
+
+    async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        """The session's token, whatever scope is asked: clients of this session speak to ARM only."""
+        await self.get()
+        assert self._token is not None  # noqa: S101
+        return self._token
+
+    async def get_token_info(
+        self,
+        *_scopes: str,
+        options: TokenRequestOptions | None = None,  # noqa: ARG002  (the protocol's name)
+    ) -> AccessTokenInfo:
+        """As ``get_token``, in the newer shape."""
+        token = await self.get_token()
+        return AccessTokenInfo(token.token, token.expires_on)
+
+    async def close(self) -> None:
+        """Let the credential go."""
+        await self._drop()
+
+    async def __aenter__(self) -> Tokens:
+        return self
+
+    async def __aexit__(self, *_details: object) -> None:
+        return None
+
+
+def _no_answer_of_entra(error: Exception) -> bool:
+    """Whether the authority answered with something Entra does not: a 5xx, a page, a body that cannot be read."""
+    return any(isinstance(part, HttpResponseError) and part.status_code not in (400, 401, 403) for part in chain(error))
+
+
+OWN_TOKEN = "drkit_token"  # noqa: S105  (the name of an option)
+ANONYMOUS = "drkit_anonymous"
+
+
+class AuthPolicy(AsyncHTTPPolicy[Any, Any]):
+    """Puts a token on each attempt: ARM's (renewed once when refused), a product's own, or none.
+
+    ARM's token goes to ARM's own host and nowhere else.
+    """
+
+    def __init__(self, tokens: Tokens, arm: str, *, regional: bool) -> None:
+        super().__init__()
+        self._tokens = tokens
+        self._arm = urlsplit(arm)
+        self._regional = regional
+
+    def trusts(self, url: str) -> bool:
+        """Whether ARM's token may go to that URL: ARM's endpoint, or (in public clouds) a region of it."""
+        parts = urlsplit(url)
+        host, arm = (parts.hostname or "").lower(), (self._arm.hostname or "").lower()
+        if parts.scheme != "https":
+            return False
+        if host == arm:
+            return (parts.port or 443) == (self._arm.port or 443)
+        return self._regional and host.endswith(f".{arm}") and parts.port in (None, 443)
+
+    async def prepare(self, request: PipelineRequest[Any]) -> None:
+        """Before throttle and retry: may ARM's token go there, and is there one? (A slow `az` costs no attempt.)"""
+        http = request.http_request
+        if request.context.get(ANONYMOUS) or request.context.get(OWN_TOKEN):
+            return
+        if not self.trusts(http.url):
+            raise GuardError(
+                f"{http.method} was not sent: ARM's token goes to {self._arm.hostname} only",
+                where=bare(http.url),
+                remedy="an address in an answer led elsewhere; check [cloud] arm and proxies",
+            )
+        await self._tokens.get()
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send with the token that belongs there."""
+        headers = request.http_request.headers
+        if request.context.get(ANONYMOUS):
+            headers.pop("Authorization", None)
+            return await self.next.send(request)
+        if own := request.context.get(OWN_TOKEN):
+            headers["Authorization"] = f"Bearer {own}"
+            return await self.next.send(request)
+        token = await self._tokens.get()
+        headers["Authorization"] = f"Bearer {token}"
+        response = await self.next.send(request)
+        if response.http_response.status_code != 401:
+            return response
+        renewed = await self._tokens.renew(token, _claims(response.http_response.headers.get("WWW-Authenticate", "")))
+        if renewed == token:
+            return response
+        headers["Authorization"] = f"Bearer {renewed}"
+        return await self.next.send(request)
+
+
+def _claims(challenge: str) -> str | None:
+    """The claims of a Continuous Access Evaluation challenge, decoded; None for a plain 401."""
+    found = _CLAIMS.search(challenge) if "insufficient_claims" in challenge else None
+    if found is None:
+        return None
+    encoded = found.group(1)
+    try:
+        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

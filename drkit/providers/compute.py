@@ -1,0 +1,167 @@
+"""azure-mgmt-compute: VM identity, instance view, and the run-command action (never the managed kind).
+
+VMs come back as the JSON that was on the wire (camelCase names), never as SDK models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from azure.core.rest import HttpRequest
+from azure.mgmt.compute.aio import ComputeManagementClient
+from azure.mgmt.compute.models import RunCommandInput
+
+from drkit.errors import UnreachableError
+from drkit.hostscripts import HostScript
+from drkit.operation import Operation
+from drkit.providers.resources import subscription_in
+from drkit.providers.rest import with_query
+from drkit.providers.retry import lowered
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+COMPUTE_API = "2026-04-01"
+# Compute allows 15 looks a minute at one VM's operation (compute-throttling-limits).
+SLOWEST_POLL = 5.0
+_STDOUT = "[stdout]"
+_STDERR = "[stderr]"
+
+
+class Compute:
+    """``session.compute``. Methods raise the errors of ``drkit.errors``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._clients: dict[str, ComputeManagementClient] = {}
+
+    def _client(self, subscription: str) -> ComputeManagementClient:
+        if subscription not in self._clients:
+            self._clients[subscription] = ComputeManagementClient(
+                subscription_id=subscription, **self._session.client_arguments()
+            )
+        return self._clients[subscription]
+
+    async def vm(self, vm_id: str) -> dict[str, Any]:
+        """One VM with its instance view (Virtual Machines - Get, $expand=instanceView).
+
+        NotFoundError only when ARM says that it, or its group, is gone.
+        """
+        subscription, group, name = vm_names(vm_id)
+        call: Any = self._client(subscription).virtual_machines.get(group, name, expand="instanceView", cls=_raw)
+        body: Any = await self._session.sdk(call, vm_id)
+        if not isinstance(body, dict):
+            raise UnreachableError("Azure's answer is not a JSON object", where=vm_id, remedy="repeat the command")
+        return body
+
+    async def vms(self, subscription: str) -> list[dict[str, Any]]:
+        """Every VM of a subscription, without instance views (Virtual Machines - List All)."""
+        return await self._list(subscription, {})
+
+    async def statuses(self, subscription: str) -> list[dict[str, Any]]:
+        """The run-time status of every VM of a subscription, in one list (List All, statusOnly=true)."""
+        return await self._list(subscription, {"statusOnly": "true"})
+
+    async def _list(self, subscription: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        # Typed lists cost ten times the CPU of plain JSON, so the client's own send_request does it.
+        client = self._client(subscription)
+        path = f"/subscriptions/{subscription}/providers/Microsoft.Compute/virtualMachines"
+        url = with_query(self._session.absolute(path), {"api-version": COMPUTE_API, **params})
+        found: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        while url:
+            if url in seen:
+                raise UnreachableError("the list leads round in a circle: a nextLink repeats", where=path)
+            seen.add(url)
+            answer = await self._session.sdk(client.send_request(HttpRequest("GET", url)), path)
+            page = answer.json() if answer.content else None
+            if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+                raise UnreachableError("the answer is not a list", where=path, remedy="repeat the command")
+            found.extend(page["value"])
+            url = str(page.get("nextLink") or "")
+        return found
+
+    async def run_command(self, vm_id: str, script: HostScript, values: Mapping[str, str]) -> Operation:
+        """Run one of drkit's host scripts on a VM (Run Command action); poll the Operation.
+
+        A script for sh runs as RunShellScript, which Linux has, one for PowerShell as RunPowerShellScript, which Windows has.
+
+        ``values`` are the script's parameters in plain text; each travels as base64url (docs/host-scripts.md).
+        KeyError for one that is missing. UnknownFateError when it was sent and no answer came.
+        """
+        subscription, group, name = vm_names(vm_id)
+        command = {
+            "commandId": "RunPowerShellScript" if script.shell == "powershell" else "RunShellScript",
+            "script": [script.text],
+            "parameters": [{"name": key, "value": value} for key, value in script.encode(values)],
+        }
+        answers: list[Any] = []
+        call = self._client(subscription).virtual_machines.begin_run_command(
+            group, name, RunCommandInput(command), polling=False, raw_response_hook=answers.append
+        )
+        await self._session.sdk(call, vm_id)
+        answer = answers[-1].http_response
+        body = answer.json() if answer.content else None
+        url = self._session.absolute(f"{vm_id}/runCommand?api-version={COMPUTE_API}")
+        operation = self._session.rest.begun("POST", url, answer.status_code, lowered(answer.headers), body)
+        if operation is None:
+            raise UnreachableError(
+                f"the run command was accepted ({answer.status_code}) without an operation to follow",
+                where=vm_id,
+                remedy="look at the VM before repeating",
+                status=answer.status_code,
+            )
+        return msgspec.structs.replace(operation, retry_after=max(operation.retry_after, SLOWEST_POLL))
+
+
+def vm_names(vm_id: str) -> tuple[str, str, str]:
+    """Subscription, resource group and name of a VM's ARM id; ValueError for another id."""
+    parts = vm_id.strip("/").split("/")
+    shape = [part.lower() for part in parts[0:8:2]] + [part.lower() for part in parts[5:6]]
+    if len(parts) != 8 or shape != [
+        "subscriptions",
+        "resourcegroups",
+        "providers",
+        "virtualmachines",
+        "microsoft.compute",
+    ]:
+        raise ValueError(f"{vm_id!r} is not the id of a virtual machine")
+    return subscription_in(vm_id), parts[3], parts[7]
+
+
+def run_command_output(body: Any) -> tuple[str, str]:
+    """(stdout, stderr) of a run command's result.
+
+    Linux answers with one status whose message holds ``[stdout]`` and ``[stderr]``; Windows with one status each
+    (``ComponentStatus/StdOut/...``). A message with neither mark, such as a failure of the agent, counts as stderr.
+    """
+    if isinstance(body, dict):
+        properties = body.get("properties")
+        inner = properties.get("output") if isinstance(properties, dict) else body.get("output")
+        if inner is not None and "value" not in body:
+            return run_command_output(inner)
+        body = body.get("value")
+    stdout: list[str] = []
+    stderr: list[str] = []
+    for status in body if isinstance(body, list) else ():
+        if not isinstance(status, dict):
+            continue
+        code, message = str(status.get("code", "")).lower(), str(status.get("message") or "")
+        if code.startswith("componentstatus/stdout"):
+            stdout.append(message)
+        elif code.startswith("componentstatus/stderr"):
+            stderr.append(message)
+        elif _STDOUT in message:
+            # The last mark divides: what drkit reads stands at the end of stdout and must not be cut off.
+            out, mark, err = message.partition(_STDOUT)[2].rpartition(_STDERR)
+            stdout.append((out if mark else err).strip("\n"))
+            stderr.append(err.strip("\n") if mark else "")
+        elif message:
+            stderr.append(message)
+    return "\n".join(filter(None, stdout)), "\n".join(filter(None, stderr))
+
+
+def _raw(response: Any, _model: Any, _headers: Any) -> Any:
+    return response.http_response.json()

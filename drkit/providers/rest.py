@@ -1,0 +1,206 @@
+"""Requests that no SDK client covers, through the same pipeline: ARM paths, a product's service, polls, pages."""
+
+from __future__ import annotations
+
+import json as json_codec
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import msgspec
+from azure.core.rest import HttpRequest
+
+from drkit.errors import NotFoundError, UnreachableError
+from drkit.operation import Operation, Progress, bare
+from drkit.providers import lro
+from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
+from drkit.providers.errors_map import from_answer
+from drkit.providers.pipeline import ALLOWED, PLAIN
+from drkit.providers.retry import lowered, retry_after
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_RETHROWN = frozenset({401, 403, 404, 408, 429})
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer: status, headers (names in lower case), and the body as JSON (None: empty; text where asked for)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Rest:
+    """``session.rest``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        anonymous: bool = False,
+        trusted_hosts: Collection[str] = (),
+        allow: Collection[int] = (),
+        plain: bool = False,
+    ) -> Response:
+        """One request, and the answers to its redirects.
+
+        ``url`` is public, or begins with ``/`` and is ARM's. ``token`` is a product's own bearer token, used instead of
+        ARM's; ``anonymous`` sends none. 307 and 308 repeat method and body, others are followed by reads only. A token
+        goes along only over HTTPS to the host first asked or one of ``trusted_hosts`` (host names); a redirect
+        elsewhere raises UnreachableError. ``allow`` lists statuses of 400 and above that are returned, not raised.
+        A plain-text body of a product's service is text; ``plain`` takes any other that is not JSON as text too.
+
+        Raises the errors of ``drkit.errors``: GuardError before anything is sent, UnknownFateError for a write whose
+        fate nobody knows, and CloudError's others.
+        """
+        method = method.upper()
+        target = with_query(self._session.absolute(url), params)
+        if token:
+            self._session.redact.add(token)
+        hosts = {urlsplit(target).netloc.lower()} | {host.lower() for host in trusted_hosts}
+        redirects = 0
+        while True:
+            request = HttpRequest(method, target, headers=dict(headers or {}), json=json)
+            answer = await self._send(
+                request, token=token, anonymous=anonymous, plain=plain, allow={*allow, *_REDIRECTS}
+            )
+            if answer.status not in _REDIRECTS:
+                return answer
+            redirects += 1
+            target = self._redirected(method, target, answer, hosts, redirects, bare_ok=anonymous)
+
+    def _redirected(
+        self, method: str, url: str, answer: Response, hosts: Collection[str], count: int, *, bare_ok: bool
+    ) -> str:
+        """Where a redirect leads, if it may be followed."""
+        to = self._session.routes.publish(urljoin(url, answer.headers.get("location", "")))
+        parts = urlsplit(to)
+        why = ""
+        if not answer.headers.get("location"):
+            why = "without saying where to"
+        elif count > MOST_REDIRECTS:
+            why = f"more than {MOST_REDIRECTS} times"
+        elif parts.scheme != "https" or parts.username:
+            why = "to an address that is not plain https"
+        elif answer.status not in (307, 308) and method not in ("GET", "HEAD"):
+            why = f"with {answer.status}, which does not keep a {method}"
+        elif not bare_ok and parts.netloc.lower() not in hosts:
+            why = f"to {parts.hostname}, which is not a host the token may go to"
+        if why:
+            raise UnreachableError(
+                f"{method} was redirected {why}; not followed",
+                where=bare(url),
+                remedy="check the service's address and its list of hosts",
+                status=answer.status,
+            )
+        return to
+
+    async def _send(
+        self, request: HttpRequest, *, token: str | None, anonymous: bool, plain: bool, allow: Collection[int]
+    ) -> Response:
+        options = {OWN_TOKEN: token, ANONYMOUS: anonymous, PLAIN: plain, ALLOWED: allow}
+        answer = (await self._session.send(request, **options)).http_response
+        return Response(answer.status_code, lowered(answer.headers), decoded(answer.content))
+
+    async def pages(
+        self, url: str, params: Mapping[str, str] | None = None, *, key: str = "value", **options: Any
+    ) -> AsyncIterator[Any]:
+        """Each item of a paged list, following ``nextLink`` (or ``@odata.nextLink``).
+
+        Raises UnreachableError when a page is not a list, or leads to one already seen. ``options`` as of ``request``.
+        """
+        target: str = with_query(self._session.absolute(url), params)
+        seen: set[str] = set()
+        while target:
+            if target in seen:
+                raise UnreachableError(
+                    "the list leads round in a circle: a nextLink repeats",
+                    where=bare(target),
+                    remedy="repeat the command; what was read so far is not complete",
+                )
+            seen.add(target)
+            body = (await self.request("GET", target, **options)).body
+            items = body.get(key) if isinstance(body, dict) else None
+            if not isinstance(body, dict) or not isinstance(items, list):
+                raise UnreachableError("the answer is not a list", where=bare(target), remedy="repeat the command")
+            for item in items:
+                yield item
+            following = body.get("nextLink") or body.get("@odata.nextLink") or ""
+            target = self._session.routes.publish(urljoin(target, str(following))) if following else ""
+
+    async def start(self, method: str, url: str, json: Any = None, **options: Any) -> Operation | Any:
+        """A write: the Operation it began, or the body of an answer that ended it (None: empty)."""
+        answer = await self.request(method, url, json=json, **options)
+        target = with_query(self._session.absolute(url), options.get("params"))
+        return self.begun(method.upper(), target, answer.status, answer.headers, answer.body) or answer.body
+
+    def begun(self, method: str, url: str, status: int, headers: Mapping[str, str], body: Any) -> Operation | None:
+        """The operation an answer of 2xx started, if it did."""
+        now = self._session.clock.now()
+        operation = lro.started(method, url, status, headers, body, retry_after(headers, now), now)
+        if operation is None:
+            return None
+        return msgspec.structs.replace(operation, url=self._session.routes.publish(urljoin(url, operation.url)))
+
+    async def poll(self, operation: Operation, **options: Any) -> Progress:
+        """One look at an operation, begun here or by another process. ``options`` as of ``request``.
+
+        Errors are about the look (UnreachableError, 401, 403, a 404 of the operation itself), never the operation's own
+        failure: that is a Progress of state ``failed`` with Azure's code.
+        """
+        # Every 4xx of a Location may be the operation's own failure; those about the look are raised below.
+        allowed = range(400, 500) if operation.style == "location" else (404,) if operation.style == "none" else ()
+        answer = await self.request("GET", operation.url, allow=allowed, **options)
+        wait = retry_after(answer.headers, self._session.clock.now())
+        if operation.style == "azure-async-operation":
+            progress = lro.status_document(answer.body, wait)
+        elif operation.style == "location":
+            if answer.status in _RETHROWN:
+                raise self._error(operation, answer, bool(options.get("token")))
+            progress = lro.location(answer.status, answer.body, wait)
+        else:
+            if answer.status == 404:
+                error = self._error(operation, answer, bool(options.get("token")))
+                if not isinstance(error, NotFoundError):
+                    raise error
+            progress = lro.resource(operation.method, answer.status, answer.body, wait)
+        if progress.state == "failed":
+            return msgspec.structs.replace(progress, message=self._session.redact(progress.message))
+        return progress
+
+    def _error(self, operation: Operation, answer: Response, own: bool) -> Exception:
+        raw = json_codec.dumps(answer.body).encode() if answer.body is not None else b""
+        redact = self._session.redact
+        return from_answer("GET", operation.url, answer.status, answer.headers, raw, redact, own_token=own)
+
+
+def decoded(content: bytes) -> Any:
+    """JSON where it is JSON, None for nothing, else the text."""
+    if not content:
+        return None
+    try:
+        return json_codec.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
+
+
+def with_query(url: str, params: Mapping[str, str] | None) -> str:
+    """The URL with the parameters added, each percent-encoded."""
+    if not params:
+        return url
+    query = "&".join(f"{quote(name, safe='$-_.~')}={quote(str(value), safe='-_.~')}" for name, value in params.items())
+    return f"{url}{'&' if '?' in url else '?'}{query}"

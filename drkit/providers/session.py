@@ -1,0 +1,221 @@
+"""The door to one cloud: its credential and the one pipeline every request passes (DESIGN 7).
+
+guard -> throttle -> retry -> token -> guard again, count -> transport. The SDK's clients and ``rest`` share it: clients
+are made with the public keywords ``policies=`` and ``transport=``, so none of the SDK's own retries, redirects, logging
+or provider registration is in the way. Errors leave the pipeline as ``drkit.errors``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import msgspec
+from azure.core.pipeline import AsyncPipeline, PipelineResponse
+from azure.core.pipeline.policies import CustomHookPolicy, HeadersPolicy, RequestIdPolicy, UserAgentPolicy
+
+from drkit.clock import Clock
+from drkit.cloud import Cloud, Principal
+from drkit.errors import DrkitError, GuardError
+from drkit.providers.auth import AuthPolicy, Tokens, credential, credential_name
+from drkit.providers.count import Counters
+from drkit.providers.errors_map import SDK_ERRORS, from_exception
+from drkit.providers.guard import Guard
+from drkit.providers.pipeline import GatePolicy, LastPolicy, Watch
+from drkit.providers.redact import Redactor
+from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, limited
+from drkit.providers.throttle import Throttle
+from drkit.providers.transport import Routes, Transport, encoded, open_client, tls_context
+from drkit.version import __version__
+
+if TYPE_CHECKING:
+    from drkit.providers.compute import Compute
+    from drkit.providers.health import Health
+    from drkit.providers.resources import Resources
+    from drkit.providers.rest import Rest
+
+# azure-identity logs each failed token with all that Entra answered; drkit says it once, redacted, in its own words.
+_identity_log = logging.getLogger("azure.identity")
+if _identity_log.level == logging.NOTSET:
+    _identity_log.setLevel(logging.CRITICAL)
+
+T = TypeVar("T")
+
+
+class Session:
+    """One cloud, one identity, one pipeline, for as long as an ``async with`` block lasts.
+
+    ``guard`` sees every request before anything else happens; ``loopback_only`` makes the transport refuse whatever is
+    not loopback, for token requests too; ``principal`` replaces the identity a simulated cloud brings.
+    ``connection_timeout`` and ``read_timeout`` are seconds of real time, ``budget`` bounds attempts and total time.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        *,
+        clock: Clock,
+        guard: Guard,
+        loopback_only: bool = False,
+        principal: Principal | None = None,
+        connection_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        budget: Budget = DEFAULT_BUDGET,
+    ) -> None:
+        if principal is not None:
+            cloud = _as(cloud, principal)
+        if loopback_only and credential_name(cloud) != "simulator":
+            raise GuardError(
+                f"credential {credential_name(cloud)} could reach more than loopback",
+                where=cloud.arm,
+                remedy="a rehearsal brings its own identity",
+            )
+        self.cloud = cloud
+        self.clock = clock
+        self.counters = Counters()
+        self.redact = Redactor([cloud.client_secret])
+        self.routes = Routes(cloud.services, cloud.arm)
+        self._guard = guard
+        self._loopback_only = loopback_only
+        self._timeouts = {"connection_timeout": connection_timeout, "read_timeout": read_timeout}
+        self._budget = budget
+        self._client: aiohttp.ClientSession | None = None
+        self._transport: Transport | None = None
+        self._policies: list[Any] = []
+        self._pipeline: AsyncPipeline[Any, Any] | None = None
+        self._tokens: Tokens | None = None
+        self._wrappers: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Session:
+        cloud = self.cloud
+        # A simulated cloud is on loopback whole, so nothing meant for it may go anywhere else.
+        loopback_only = cloud.simulated or self._loopback_only
+        self._client = client = open_client(tls_context(cloud.ca_bundle), direct=loopback_only)
+        make: dict[str, Any] = {"loopback_only": loopback_only, **self._timeouts}
+        self._transport = Transport(client, self.routes, **make)
+        for_tokens = Transport(client, self.routes, counters=self.counters, **make)
+        self._tokens = Tokens(
+            credential_name(cloud),
+            cloud.authority,
+            cloud.token_scope,
+            lambda: credential(cloud, for_tokens),
+            self.redact,
+        )
+        watch = Watch(
+            cloud.arm,
+            cloud.client_id,
+            self._guard,
+            self.clock,
+            self.counters,
+            self.redact,
+            Throttle(self.clock, self.counters),
+            self._budget,
+        )
+        auth = AuthPolicy(self._tokens, cloud.arm, regional=not cloud.simulated)
+        gate = GatePolicy(watch, auth)
+        retry = TenacityRetryPolicy(
+            self.clock,
+            self.counters,
+            self.redact,
+            before_repeat=gate.throttle,
+            learn=gate.learn,
+            budget=self._budget,
+            **self._timeouts,
+        )
+        first = [
+            RequestIdPolicy(),
+            HeadersPolicy(),
+            UserAgentPolicy(base_user_agent=f"drkit/{__version__}"),
+            CustomHookPolicy(),
+        ]
+        self._policies = [*first, gate, retry, auth, LastPolicy(watch)]
+        self._pipeline = AsyncPipeline(self._transport, policies=self._policies)
+        return self
+
+    async def __aexit__(self, *_details: object) -> None:
+        if self._tokens is not None:
+            await self._tokens.close()
+        if self._client is not None:
+            await self._client.close()
+        self._client = self._transport = self._pipeline = self._tokens = None
+        self._wrappers.clear()
+
+    @contextmanager
+    def budget(self, attempts: int, seconds: float) -> Iterator[None]:
+        """Requests inside the block give up after so many attempts, or seconds in all (for hosts that may be dead)."""
+        with limited(Budget(attempts, seconds)):
+            yield
+
+    @property
+    def resources(self) -> Resources:
+        """Groups, resources by id, providers, locations (azure-mgmt-resource)."""
+        from drkit.providers.resources import Resources
+
+        return self._wrapper("resources", Resources)
+
+    @property
+    def compute(self) -> Compute:
+        """VMs and the run-command action (azure-mgmt-compute)."""
+        from drkit.providers.compute import Compute
+
+        return self._wrapper("compute", Compute)
+
+    @property
+    def rest(self) -> Rest:
+        """Authenticated requests that no SDK client covers."""
+        from drkit.providers.rest import Rest
+
+        return self._wrapper("rest", Rest)
+
+    @property
+    def health(self) -> Health:
+        """Resource Health and Service Health."""
+        from drkit.providers.health import Health
+
+        return self._wrapper("health", Health)
+
+    def _wrapper(self, name: str, kind: type[T]) -> T:
+        if name not in self._wrappers:
+            self._wrappers[name] = kind(self)  # type: ignore[call-arg]
+        wrapper: T = self._wrappers[name]
+        return wrapper
+
+    async def send(self, request: Any, **options: Any) -> PipelineResponse[Any, Any]:
+        """One azure.core.rest.HttpRequest through the pipeline."""
+        return await self._opened().run(request, **options)
+
+    def client_arguments(self) -> dict[str, Any]:
+        """Keyword arguments that put an SDK client on this session's pipeline."""
+        self._opened()
+        return {
+            "credential": self._tokens,
+            "base_url": self.cloud.arm.rstrip("/"),
+            "credential_scopes": [self.cloud.token_scope],
+            "policies": self._policies,
+            "transport": self._transport,
+        }
+
+    async def sdk(self, call: Awaitable[T], where: str) -> T:
+        """The result of an SDK call; what it raises besides drkit's errors becomes UnreachableError at ``where``."""
+        try:
+            return await call
+        except DrkitError:
+            raise
+        except SDK_ERRORS as error:
+            raise from_exception(error, "the SDK", where, self.redact) from error
+
+    def absolute(self, url: str) -> str:
+        """An ARM-relative URL with ARM's endpoint in front, odd characters of names encoded; any other as it is."""
+        return f"{self.cloud.arm.rstrip('/')}{encoded(url)}" if url.startswith("/") else url
+
+    def _opened(self) -> AsyncPipeline[Any, Any]:
+        if self._pipeline is None:
+            raise RuntimeError("a session is used inside its `async with` block")
+        return self._pipeline
+
+
+def _as(cloud: Cloud, principal: Principal) -> Cloud:
+    return msgspec.structs.replace(cloud, client_id=principal.client_id, client_secret=principal.client_secret)

@@ -1,0 +1,128 @@
+"""ARM's token buckets, kept on our side, so that 429 is an exception and not a method (DESIGN 7, "throttle").
+
+Sizes: learn.microsoft.com "Understand how Azure Resource Manager throttles requests" (request-limits-and-throttling).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from drkit.clock import Clock
+from drkit.errors import ThrottledError
+from drkit.providers.count import Counters
+
+Operation = Literal["read", "write", "delete"]
+LIMITS: Mapping[Operation, tuple[float, float]] = {
+    "read": (250.0, 25.0),
+    "write": (200.0, 10.0),
+    "delete": (200.0, 10.0),
+}
+_REMAINING = "x-ms-ratelimit-remaining-{scope}-{operation}s"
+
+
+class Bucket:
+    """One token bucket. Pure: every method is told the time (seconds, never going back)."""
+
+    def __init__(self, capacity: float, rate: float, now: float) -> None:
+        if capacity < 1 or rate <= 0:
+            raise ValueError("a bucket holds at least one token and refills")
+        self.capacity = capacity
+        self.rate = rate
+        self._tokens = capacity
+        self._at = now
+        self._closed_until = now
+
+    def tokens(self, now: float) -> float:
+        """How many requests could leave at once now (never more than the capacity)."""
+        if now > self._at:
+            self._tokens = min(self.capacity, self._tokens + (now - self._at) * self.rate)
+            self._at = now
+        return self._tokens
+
+    def wait(self, now: float) -> float:
+        """Seconds until one request may leave; 0 when it may now."""
+        missing = 1.0 - self.tokens(now)
+        # A hair more than the exact time, so that rounding never leaves a waiter one step short of its token.
+        refill = missing / self.rate + 1e-9 if missing > 0 else 0.0
+        return max(refill, self._closed_until - now, 0.0)
+
+    def take(self, now: float) -> bool:
+        """Take one token; False, and nothing taken, when there is none."""
+        if self.wait(now) > 0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def correct(self, remaining: float, now: float) -> None:
+        """The server says fewer are left than we thought. More is not believed."""
+        self._tokens = min(self.tokens(now), max(0.0, remaining))
+
+    def close(self, seconds: float, now: float) -> None:
+        """The server refused: nothing leaves before ``seconds`` are over (asking earlier restarts its wait)."""
+        self._closed_until = max(self._closed_until, now + seconds)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What ARM counts by. ``region`` is empty where the caller does not know which ARM region serves it."""
+
+    subscription: str
+    principal: str
+    region: str
+    operation: Operation
+
+
+class Throttle:
+    """The buckets of one session. Waiters of one bucket are served in the order they came."""
+
+    def __init__(
+        self, clock: Clock, counters: Counters, limits: Mapping[Operation, tuple[float, float]] = LIMITS
+    ) -> None:
+        self._clock = clock
+        self._counters = counters
+        self._limits = limits
+        self._buckets: dict[Key, tuple[Bucket, asyncio.Lock]] = {}
+
+    def _of(self, key: Key) -> tuple[Bucket, asyncio.Lock]:
+        if key not in self._buckets:
+            capacity, rate = self._limits[key.operation]
+            self._buckets[key] = (Bucket(capacity, rate, self._clock.monotonic()), asyncio.Lock())
+        return self._buckets[key]
+
+    async def take(self, key: Key, patience: float = float("inf")) -> None:
+        """Return when one more request of that kind may leave.
+
+        ThrottledError when Azure refused before and asked for a longer pause than ``patience`` seconds.
+        """
+        bucket, turn = self._of(key)
+        async with turn:
+            while not bucket.take(self._clock.monotonic()):
+                pause = bucket.wait(self._clock.monotonic())
+                if pause > patience:
+                    raise ThrottledError(
+                        f"not sent: Azure throttles {key.operation}s here for another {pause:.0f} s",
+                        where=f"/subscriptions/{key.subscription}" if key.subscription else "",
+                        remedy="wait that long, then repeat the command",
+                        status=429,
+                    )
+                if pause > 0:
+                    await self._clock.sleep(pause)
+                    self._counters.waited(pause)
+
+    def learn(self, key: Key, headers: Mapping[str, str], pause: float | None = None) -> None:
+        """Correct the bucket by what an answer says (header names in lower case).
+
+        ``pause`` is the Retry-After of an answer that refused for want of tokens, in seconds.
+        """
+        bucket, _ = self._of(key)
+        now = self._clock.monotonic()
+        name = _REMAINING.format(scope="subscription" if key.subscription else "tenant", operation=key.operation)
+        # An answer without the header, or with one that is no number, corrects nothing.
+        with contextlib.suppress(KeyError, ValueError):
+            bucket.correct(float(headers[name]), now)
+        if pause is not None:
+            bucket.close(pause, now)

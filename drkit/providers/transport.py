@@ -1,0 +1,136 @@
+"""The last step before the socket: public URLs become a simulator's ports, and loopback-only is enforced.
+
+Everything above this module speaks public URLs only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from azure.core.exceptions import IncompleteReadError
+from azure.core.pipeline.transport import AioHttpTransport
+
+from drkit.errors import CredentialError, GuardError
+from drkit.operation import bare
+from drkit.providers.count import Counters
+
+
+class Routes:
+    """Public host -> the URL that stands in for it, and back. A URL of any other host is left as it is."""
+
+    def __init__(self, services: Mapping[str, str], arm: str = "") -> None:
+        self._to = {host.lower(): target.rstrip("/") for host, target in services.items()}
+        back = {target: host for host, target in self._to.items() if target != arm.rstrip("/")}
+        self._back = dict(sorted(back.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+    def translate(self, url: str) -> str:
+        """Where the request really goes."""
+        parts = urlsplit(url)
+        target = self._to.get((parts.hostname or "").lower())
+        if target is None or parts.scheme != "https":
+            return url
+        return target + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def publish(self, url: str) -> str:
+        """A URL that a stand-in gave out, as the public one it stands for."""
+        for target, host in self._back.items():
+            if url == target or url.startswith((f"{target}/", f"{target}?")):
+                return f"https://{host}{url[len(target) :]}"
+        return url
+
+
+def encoded(path: str) -> str:
+    """A path (with or without query) whose names may hold anything, percent-encoded; what is encoded stays so."""
+    head, mark, query = path.partition("?")
+    return quote(head, safe="/%:@!$&'()*+,;=-._~") + mark + query
+
+
+def require_loopback(url: str, shown: str) -> None:
+    """GuardError unless the URL leads to 127.0.0.0/8, ::1 or localhost."""
+    host = urlsplit(url).hostname or ""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host.lower() == "localhost"
+    if not loopback:
+        raise GuardError(
+            "was not sent: only loopback addresses may be reached here",
+            where=bare(shown),
+            remedy="nothing left this machine; a rehearsal speaks to its own simulator only",
+        )
+
+
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """The machine's trust, or that of one CA file. CredentialError names a file that cannot be used."""
+    if not ca_bundle:
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise CredentialError(
+            f"the CA file cannot be used: {error}", where=ca_bundle, remedy="name a PEM file as ca_bundle"
+        ) from error
+
+
+def open_client(context: ssl.SSLContext, *, direct: bool) -> aiohttp.ClientSession:
+    """One pool of connections. ``direct``: proxies of the environment are not used."""
+    client = aiohttp.ClientSession(
+        # Per host only: calls that hang in a dead region must not use up the places of the others.
+        connector=aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=32),
+        # What azure-core can unpack, whatever else is installed.
+        headers={"Accept-Encoding": "gzip, deflate"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=not direct,
+    )
+    if hasattr(client, "_retry_connection"):
+        # aiohttp sends an idempotent request a second time, unseen, when a kept connection was closed meanwhile.
+        client._retry_connection = False  # noqa: SLF001  (no public switch; the one retry layer is ours)
+    return client
+
+
+class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads it lazily, so mypy sees Any
+    """The SDK's aiohttp transport over a shared pool, with mapping and the loopback check just before sending.
+
+    ``counters`` is given for a credential's transport only: its requests pass no pipeline of ours and are counted here.
+    """
+
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        routes: Routes,
+        *,
+        loopback_only: bool,
+        connection_timeout: float,
+        read_timeout: float,
+        counters: Counters | None = None,
+    ) -> None:
+        super().__init__(
+            session=client, session_owner=False, connection_timeout=connection_timeout, read_timeout=read_timeout
+        )
+        self._routes = routes
+        self._loopback_only = loopback_only
+        self._counters = counters
+
+    async def send(self, request: Any, *, stream: bool = False, **config: Any) -> Any:
+        """Send to where the public URL leads; the request keeps its public URL."""
+        shown = request.url
+        target = self._routes.translate(shown)
+        if self._loopback_only:
+            require_loopback(target, shown)
+        if self._counters is not None:
+            self._counters.call("token", shown, 0)
+        request.url = target
+        try:
+            config.pop("proxies", None)  # proxies come from the environment only, and not for a simulator
+            return await super().send(request, stream=stream, **config)
+        except zlib.error as error:
+            raise IncompleteReadError("the compressed answer is broken", error=error) from error
+        finally:
+            request.url = shown

@@ -1,0 +1,347 @@
+"""Serves the embedded Azure. With ``simulate`` and ``drill``, the only importer of ``drkit.simulator``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from drkit import api, hostscripts, settings
+from drkit import cloud as clouds
+from drkit.drill import Control, Drill, Story
+from drkit.errors import CloudError, FileError, UsageError
+from drkit.estate import Environment, Host, Plan, Snapshot, region_name
+from drkit.simulator import Simulator, load_seed, sample_seed
+from drkit.simulator.sample import sample_stories
+from drkit.store import Store, load
+from drkit.views import terminal
+
+READY_SECONDS = 60.0
+
+
+async def simulate(
+    *,
+    estate: str | None = None,
+    port: int = 0,
+    speed: float = 1.0,
+    seed: int = 1,
+    ready: str | None = None,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Serve the embedded Azure on loopback until SIGINT or SIGTERM; returns 0.
+
+    ``estate``: a simulator's seed or a snapshot (default: the sample of that ``seed``). ``ready``: where to write, once it
+    serves, what a program needs to use it. UsageError for a speed or port that cannot be; FileError for a bad estate.
+    """
+    content = estate_seed(estate, seed)
+    with tempfile.TemporaryDirectory(prefix="drkit-simulator-") as folder:
+        try:
+            simulator = Simulator(
+                content, host_scripts=hostscripts.hashes(), port=port, speed=speed, folder=Path(folder)
+            )
+            await simulator.start()
+        except ValueError as error:
+            raise UsageError(str(error), where="--speed", remedy="a number above 0, at most 60") from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen: {error.strerror}", where=f"port {port}", remedy="choose another --port"
+            ) from error
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            facts = simulator.ready
+            if ready:
+                _write_ready(Path(ready), facts)
+            for line in exports(facts, ready):
+                say(line)
+            await stop.wait()
+        finally:
+            await simulator.stop()
+            if ready:
+                Path(ready).unlink(missing_ok=True)
+    return 0
+
+
+def _write_ready(path: Path, facts: dict[str, Any]) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise FileError(
+            f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --ready"
+        ) from error
+
+
+def exports(facts: dict[str, Any], ready: str | None) -> list[str]:
+    """What to type so that drkit, any Azure SDK program and ``az`` use this cloud."""
+    metadata = f"{facts['arm']}/metadata/endpoints?api-version=2019-05-01"
+    lines = [f"# SIMULATED Azure at {facts['arm']}, stopped by Ctrl-C"]
+    if ready:
+        lines.append(f"export DRKIT_CLOUD={shlex.quote(str(Path(ready).resolve()))}")
+    pairs = {
+        "REQUESTS_CA_BUNDLE": facts["ca_bundle"],
+        "SSL_CERT_FILE": facts["ca_bundle"],
+        "ARM_CLOUD_METADATA_URL": metadata,
+        "AZURE_CORE_INSTANCE_DISCOVERY": "false",
+        "AZURE_AUTHORITY_HOST": facts["authority"],
+        "AZURE_TENANT_ID": facts["tenant"],
+        "AZURE_CLIENT_ID": facts["client_id"],
+        "AZURE_CLIENT_SECRET": facts["client_secret"],
+        "AZURE_SUBSCRIPTION_ID": facts["subscriptions"][0] if facts["subscriptions"] else "",
+    }
+    lines.extend(f"export {name}={shlex.quote(value)}" for name, value in pairs.items())
+    lines.append("# az, with a configuration of its own:")
+    lines.append('export AZURE_CONFIG_DIR="$(mktemp -d)" AZURE_CORE_COLLECT_TELEMETRY=no')
+    lines.append(
+        "az cloud register -n drkit --endpoint-resource-manager "
+        + shlex.quote(facts["arm"])
+        + " && az cloud set -n drkit && \\"
+    )
+    lines.append(
+        f"  az login --service-principal -u {facts['client_id']} -p {shlex.quote(facts['client_secret'])} "
+        f"--tenant {facts['tenant']} && az group list -o table"
+    )
+    return lines
+
+
+def estate_seed(estate: str | None, seed: int) -> dict[str, Any]:
+    """The simulator's seed of a file (its own format, or a snapshot), or of the sample."""
+    if estate is None:
+        return sample_seed(seed)
+    path = Path(estate)
+    try:
+        head = json.loads(path.read_bytes())
+    except OSError as error:
+        raise FileError(
+            f"cannot be read: {error.strerror}", where=estate, remedy="name a snapshot or a seed"
+        ) from error
+    except ValueError as error:
+        raise FileError(f"is not JSON: {error}", where=estate, remedy="name a snapshot or a seed") from error
+    if isinstance(head, dict) and str(head.get("drkit", "")).startswith("simulator-seed/"):
+        return load_seed(path)
+    return seed_of(load(path, Snapshot))
+
+
+def seed_of(snapshot: Snapshot) -> dict[str, Any]:
+    """A captured estate as a simulator's seed: same ids, same identities; people who sign in are made up."""
+    groups: dict[str, dict[str, Any]] = {}
+    subscriptions: dict[str, None] = {}
+
+    def group(arm_id: str, region: str) -> None:
+        parts = arm_id.strip("/").split("/")
+        if len(parts) >= 4 and parts[0].lower() == "subscriptions":
+            subscriptions.setdefault(parts[1])
+            key = "/".join(["", *parts[:4]])
+            groups.setdefault(key.lower(), {"id": key, "location": region, "tags": {}})
+
+    for plan in snapshot.plans:
+        group(plan.id, plan.group_region or plan.region)
+    for host in snapshot.hosts:
+        group(host.id, host.group_region or host.region)
+    owners = sorted({one.owner for one in snapshot.environments if one.owner})
+    tenant = snapshot.made_against.tenant or (owners[0].split("_")[0] if owners else "")
+    people = {owner: f"person{number}" for number, owner in enumerate(owners)}
+    found: dict[str, Any] = {
+        "drkit": "simulator-seed/1",
+        "seed": 1,
+        "subscriptions": [
+            {"id": one, "name": f"Subscription {number + 1}"} for number, one in enumerate(subscriptions)
+        ],
+        "groups": list(groups.values()),
+        "resources": [
+            *(_plan(plan) for plan in snapshot.plans),
+            *(_arc(host) for host in snapshot.hosts if host.kind == "arc"),
+        ],
+        "hosts": [_host(host, snapshot, people) for host in snapshot.hosts],
+        "environments": [_environment(one, snapshot) for one in snapshot.environments],
+        "people": [
+            {"owner": owner, "name": people[owner], "ready_after": 60, "signs_in_after": 60} for owner in owners
+        ],
+    }
+    if tenant:
+        found["tenant"] = {"id": tenant, "domain": "captured.example"}
+    return found
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    made: dict[str, Any] = {"id": plan.id, "location": plan.region, "tags": plan.tags, "properties": plan.properties}
+    if plan.sku:
+        made["sku"] = plan.sku
+    return made
+
+
+def _arc(host: Host) -> dict[str, Any]:
+    arm = host.baseline.arm
+    properties = {"status": "Connected", "osType": host.os or "linux", "vmUuid": arm.instance_id if arm else ""}
+    return {"id": host.id, "location": host.region, "properties": properties}
+
+
+def _host(host: Host, snapshot: Snapshot, people: dict[str, str]) -> dict[str, Any]:
+    guest, arm = host.baseline.guest, host.baseline.arm
+    made: dict[str, Any] = {
+        "id": host.id,
+        "kind": host.kind,
+        "hostname": host.name,
+        "location": host.region,
+        "os": host.os or "linux",
+    }
+    if arm and arm.instance_id:
+        made["vm_id"] = arm.instance_id
+    if guest:
+        made |= {
+            key: value
+            for key, value in (
+                ("machine_id", guest.machine_id),
+                ("boot_id", guest.boot_id),
+                ("physical_host", guest.physical_host),
+                ("host_keys", list(guest.ssh_host_keys or ())),
+            )
+            if value
+        }
+    mine = [one for one in snapshot.environments if one.host and one.host.host.lower() == host.id.lower()]
+    accounts, registrations, folders = {}, [], []
+    for one in mine:
+        link = one.host
+        user = (link.user if link else "") or people.get(one.owner, "user")
+        accounts[user] = {"home": f"/home/{user}", "person": one.owner}
+        path = (link.path if link else "") or f"/home/{user}/.vsonline/environment.json"
+        registrations.append({"id": one.id, "user": user, "path": path})
+        folders.append((link.workspace if link else "") or one.workspace or f"/home/{user}")
+    return made | {"accounts": accounts, "registrations": registrations, "folders": folders}
+
+
+def _environment(one: Environment, snapshot: Snapshot) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "id": one.id,
+        "friendlyName": one.name,
+        "planId": one.plan,
+        "ownerId": one.owner,
+        "type": "cloudEnvironment" if one.kind == "managed" else "staticEnvironment",
+        "state": one.state or "Available",
+        "lastUsed": one.last_used or snapshot.taken,
+    }
+    if one.kind == "managed":
+        moniker = f"{one.repository}/tree/{one.branch}" if one.branch else one.repository
+        made |= {
+            "seed": {"type": "git", "moniker": moniker},
+            "skuName": one.sku or "standardLinux",
+            "autoShutdownDelayMinutes": one.settings.get("autoShutdownDelayMinutes", 30),
+        }
+        if one.data_at_risk != "unknown":
+            made["hasUnpushedGitChanges"] = one.data_at_risk == "unpushed"
+    return made
+
+
+async def drill(
+    *,
+    estate: str | None = None,
+    lose: str = "westeurope",
+    seed: int = 1,
+    speed: float = 60.0,
+    keep: bool = False,
+    folder: str | None = None,
+    say: Callable[[str], None] = print,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
+
+    ``estate``: a snapshot or seed of your own; ``folder``: where its files go (default: a new temporary folder); ``keep``
+    leaves the simulator up until a signal. Everything it starts reaches loopback only.
+    """
+    region = region_name(lose)
+    content = estate_seed(estate, seed)
+    place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="drkit-drill-"))
+    place.mkdir(parents=True, exist_ok=True)
+    story = _story(content, seed, region, sample=estate is None)
+    _write_settings(place / "drkit.toml", story)
+    (place / "estate.json").write_text(json.dumps(content), "utf-8")
+    ready = place / "cloud.json"
+    ready.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
+        "--ready", str(ready), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        facts = await _wait_ready(process, ready)
+        found = await _walk(place, facts, region, story, say, verbose)
+        if keep:
+            for line in ("The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))):
+                say(line)
+            await process.wait()
+        return found
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _walk(
+    place: Path, facts: dict[str, Any], region: str, story: Story, say: Callable[[str], None], verbose: bool
+) -> dict[str, Any]:
+    cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
+    desk = api.Desk(settings.load(place / "drkit.toml"), Store(place / "store"), lambda: cloud, loopback_only=True)
+    timeout = aiohttp.ClientTimeout(total=30)
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
+    speed = facts["clock"]["speed"]
+    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x). To type along, in {place}:")
+    say("  export DRKIT_CLOUD=cloud.json; drkit --store store COMMAND")
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+        walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
+        return await walk.run()
+
+
+async def _wait_ready(process: asyncio.subprocess.Process, ready: Path) -> dict[str, Any]:
+    deadline = asyncio.get_running_loop().time() + READY_SECONDS
+    while not ready.exists():
+        if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+            error = (
+                (await process.stderr.read()).decode()
+                if process.stderr and process.returncode is not None
+                else "too slow"
+            )
+            raise CloudError(f"the embedded Azure did not start: {error.strip()}", remedy="`drkit simulate` shows why")
+        await asyncio.sleep(0.02)
+    facts: dict[str, Any] = json.loads(ready.read_text("utf-8"))
+    return facts
+
+
+def _story(content: dict[str, Any], seed: int, region: str, *, sample: bool) -> Story:
+    hosts = content.get("settings", {}).get("host", [])
+    regions = [one for one in ("eastus", "southeastasia", "westeurope", "westus2") if one != region]
+    whole = sample and region == "westeurope"
+    return Story(sample_stories(seed) if whole else (), tuple(regions), hosts, disturb=whole)
+
+
+def _write_settings(path: Path, story: Story) -> None:
+    """The drkit.toml of the drill: targets in order, the run-command channel, and the hosts no probe can find."""
+    lines = [f"targets = {json.dumps(list(story.targets))}", "", "[channels]", 'azure_vm = "run-command"', ""]
+    for host in story.hosts:
+        keys = {
+            "environment": "environment",
+            "id": "host",
+            "channel": "channel",
+            "user": "user",
+            "workspace": "workspace",
+        }
+        lines += [
+            "[[host]]",
+            *(f"{key} = {json.dumps(host[name])}" for key, name in keys.items() if host.get(name)),
+            "",
+        ]
+    path.write_text("\n".join(lines), "utf-8")

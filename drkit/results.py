@@ -1,0 +1,164 @@
+"""What a run came to for each environment, and in numbers. Pure: runbook and folded journal in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from drkit import runbook as book
+from drkit.clock import parse_time
+from drkit.journal import RunState, StepState
+from drkit.runbook import Affected, Runbook
+
+Ending = Literal["recovered", "needs_person", "waiting", "lost"]
+ENDINGS: tuple[Ending, ...] = ("recovered", "needs_person", "waiting", "lost")
+FIXED: Mapping[str, Ending] = {
+    "already": "recovered",
+    "offered": "recovered",
+    "lost": "lost",
+    "start": "needs_person",
+    "wait": "waiting",
+    "leave": "waiting",
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One environment's end: what became of it, in words, when (RFC 3339), and what of its work is at risk."""
+
+    environment: str
+    name: str
+    owner: str
+    plan: str
+    ending: Ending
+    detail: str
+    data_at_risk: str
+    verdict: str = ""
+    host: str = ""
+    at: str = ""
+    now: str = ""
+
+
+def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
+    """Each affected environment's outcome as the journal has it now."""
+    return [_outcome(affected, runbook, state) for affected in runbook.environments]
+
+
+def _outcome(affected: Affected, runbook: Runbook, state: RunState) -> Outcome:
+    ending: Ending
+    detail, at, now = affected.reason, "", ""
+    if not affected.final:
+        ending = FIXED.get(affected.disposition, "waiting")
+    else:
+        final = state.of(affected.final)
+        mine = [(step, state.of(step.id)) for step in runbook.steps if step.environment == affected.environment]
+        if final.status == "done":
+            ending, detail, at = "recovered", final.detail, final.ended
+            now = str(final.data.get("name", ""))
+        else:
+            ending, detail = _unfinished([known for _, known in mine])
+    return Outcome(
+        affected.environment,
+        affected.name,
+        affected.owner,
+        affected.plan,
+        ending,
+        detail,
+        affected.data_at_risk,
+        affected.verdict,
+        affected.host,
+        at,
+        now,
+    )
+
+
+def _unfinished(steps: list[StepState]) -> tuple[Ending, str]:
+    for status, ending in (
+        ("skipped", "needs_person"),
+        ("failed", "needs_person"),
+        ("asked", "needs_person"),
+        ("drifted", "waiting"),
+    ):
+        for step in steps:
+            if step.status == status:
+                word = {
+                    "asked": "waits for a person",
+                    "skipped": "skipped",
+                    "failed": "failed",
+                    "drifted": "stopped: drifted",
+                }[status]
+                return ending, f"{word}: {step.detail}"  # type: ignore[return-value]
+    return "waiting", "not finished"
+
+
+def numbers(found: list[Outcome]) -> dict[str, int]:
+    """``total`` and how many of each ending; ``total`` is their sum."""
+    counts: dict[str, int] = {"total": len(found)}
+    for ending in ENDINGS:
+        counts[ending] = sum(one.ending == ending for one in found)
+    return counts
+
+
+def recovery_seconds(found: list[Outcome], since: str) -> float | None:
+    """From the outage's first sign to the last environment recovered, in seconds; None when either is not known."""
+    times = [parse_time(one.at) for one in found if one.at]
+    if not since or not times:
+        return None
+    return (max(times) - parse_time(since)).total_seconds()
+
+
+def report(
+    run: str,
+    runbook: Runbook,
+    digest: str,
+    state: RunState,
+    *,
+    outcome: str,
+    reason: str,
+    since: str,
+    objective_minutes: float,
+) -> dict[str, Any]:
+    """Everything a report shows, as plain values; views only set it."""
+    found = outcomes(runbook, state)
+    seconds = recovery_seconds(found, since)
+    return {
+        "drkit": "report/1",
+        "simulated": runbook.made_against.simulated,
+        "run": run,
+        "runbook": digest,
+        "kind": runbook.kind,
+        "outcome": outcome,
+        "reason": reason,
+        "started": state.started,
+        "ended": state.ended,
+        "resumed": state.resumed,
+        "approved_by": state.approved_by,
+        "approved_how": state.approved_how,
+        "lost_regions": list(runbook.lost_regions),
+        "target_regions": runbook.target_regions,
+        "environments": numbers(found),
+        "rto_seconds": seconds,
+        "objective_seconds": objective_minutes * 60,
+        "outcomes": [msgspec.to_builtins(one) for one in found],
+        "effects": book.effects(runbook.steps),
+        "steps": [
+            {
+                "id": step.id,
+                "title": step.title,
+                "effect": step.effect,
+                "status": state.of(step.id).status,
+                "detail": state.of(step.id).detail,
+                "code": state.of(step.id).code,
+                "who": state.of(step.id).who,
+                "began": state.of(step.id).began,
+                "ended": state.of(step.id).ended,
+                "attempts": state.of(step.id).attempt,
+            }
+            for step in runbook.steps
+        ],
+        "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
+        "guards": [msgspec.to_builtins(one) for one in runbook.guards],
+        "evidence": state.evidence,
+        "journal": {"records": state.count, "head": state.head},
+    }

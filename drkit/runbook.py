@@ -1,0 +1,254 @@
+"""What the planner proposes and people approve: steps, what was left alone, guards; canonical bytes and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from drkit.cloud import CloudMark
+from drkit.errors import FileError, RefusedError
+
+Kind = Literal["failover", "repair", "failback", "cleanup"]
+Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
+Criticality = Literal["critical", "optional"]
+WRITES: frozenset[str] = frozenset({"create", "register", "release", "disable", "delete"})
+DELETING_KINDS: frozenset[str] = frozenset({"failback", "cleanup"})
+
+
+class Precondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was observed and must still hold just before the step: of whom, which signal, its value, and who read it."""
+
+    subject: str
+    signal: str
+    expected: Any
+    source: str
+
+
+class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a step is expected to cost: calls to Azure, and seconds."""
+
+    calls: int
+    seconds: float
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One effect. ``id`` is ``product:target:action``; ``inputs`` never hold a secret; ``environment`` is whose recovery it serves."""
+
+    id: str
+    product: str
+    action: str
+    target: str
+    title: str
+    reason: str
+    effect: Effect
+    estimate: Estimate
+    needs: tuple[str, ...] = ()
+    inputs: dict[str, Any] = {}
+    preconditions: tuple[Precondition, ...] = ()
+    criticality: Criticality = "optional"
+    environment: str = ""
+    plan: str = ""
+    host: str = ""
+    region: str = ""
+    wave: int = 0
+    confidence: str = ""
+
+
+class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One affected environment and what the runbook does for it; ``final`` is the step that proves it recovered."""
+
+    environment: str
+    name: str
+    plan: str
+    owner: str
+    disposition: str
+    reason: str
+    data_at_risk: str
+    verdict: str = ""
+    host: str = ""
+    final: str = ""
+
+
+class LeftAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Considered and left alone, why, and the command that would change it."""
+
+    subject: str
+    name: str
+    reason: str
+    remedy: str = ""
+
+
+class GuardResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One guard: whether it passed, what it saw, and the reason it was forced with (empty: not forced)."""
+
+    name: str
+    passed: bool
+    detail: str
+    forced: str = ""
+
+
+class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An ordered graph of steps. Every key sorts after ``drkit``, so the canonical bytes begin with the marker."""
+
+    drkit: str = "runbook/1"
+    environments: tuple[Affected, ...] = ()
+    guards: tuple[GuardResult, ...] = ()
+    kind: Kind
+    left_alone: tuple[LeftAlone, ...] = ()
+    lost_regions: tuple[str, ...] = ()
+    made_against: CloudMark
+    made_with: str
+    notes: tuple[str, ...] = ()
+    of_assessment: str
+    of_snapshot: str
+    scripts: dict[str, str] = {}
+    source_plans: dict[str, str] = {}
+    steps: tuple[Step, ...] = ()
+    target_regions: dict[str, str] = {}
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id; KeyError when there is none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def find(self, text: str) -> Step:
+        """The one step whose id is, begins with or contains ``text``; RefusedError naming the candidates otherwise."""
+        exact = [step for step in self.steps if step.id == text]
+        found = exact or [step for step in self.steps if text in step.id]
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(step.id for step in (found or self.steps)[:8])
+        raise RefusedError(
+            f"{'no step' if not found else 'more than one step'} is called {text!r}", remedy=f"one of: {listed}"
+        )
+
+
+def encode(runbook: Runbook) -> bytes:
+    """Canonical bytes: UTF-8, sorted keys, no insignificant whitespace, one final newline."""
+    return msgspec.json.encode(runbook, order="sorted") + b"\n"
+
+
+def digest(content: bytes) -> str:
+    """The sha256 of a runbook's exact bytes; what an approval names."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def decode(content: bytes, where: str) -> Runbook:
+    """A runbook from its bytes. FileError for anything that is not one, canonical, sound and of this version."""
+    try:
+        kind = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = "is empty" if not content.strip() else f"is not JSON: {error}"
+        raise FileError(what, where=where, remedy="write it anew with `drkit plan`") from error
+    marker = kind.get("drkit") if isinstance(kind, dict) else None
+    if marker != "runbook/1":
+        raise FileError(*_wrong_marker(marker, "runbook"), where=where, remedy="write it anew with `drkit plan`")
+    try:
+        runbook = msgspec.json.decode(content, type=Runbook)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise FileError(
+            f"breaks the schema of a runbook: {error}", where=where, remedy="write it anew with `drkit plan`"
+        ) from error
+    if encode(runbook) != content:
+        raise FileError(
+            "is not canonical (spacing, order of keys or the final newline was changed)",
+            where=where,
+            remedy="use the file exactly as `drkit plan` wrote it",
+        )
+    faults = faults_of(runbook.steps)
+    if faults:
+        raise FileError("; ".join(faults), where=where, remedy="write it anew with `drkit plan`")
+    return runbook
+
+
+def _wrong_marker(marker: object, wanted: str) -> tuple[str]:
+    if isinstance(marker, str) and marker.startswith(f"{wanted}/"):
+        return (f"is {marker}, written by a newer drkit; this one reads {wanted}/1",)
+    return (f"is not a {wanted} (its marker is {marker!r})",)
+
+
+def faults_of(steps: Sequence[Step]) -> list[str]:
+    """What is unsound in a list of steps: repeated ids, needs that are not there or come later."""
+    faults: list[str] = []
+    seen: set[str] = set()
+    for step in steps:
+        if step.id in seen:
+            faults.append(f"step {step.id} is there twice")
+        for need in step.needs:
+            if need not in seen:
+                faults.append(f"step {step.id} needs {need}, which is not before it")
+        seen.add(step.id)
+    return faults
+
+
+def check(
+    *,
+    kind: Kind,
+    steps: Sequence[Step],
+    source_plans: Collection[str],
+    lost_regions: Collection[str],
+    recorded: Collection[str] = (),
+    forced: dict[str, str] | None = None,
+) -> tuple[GuardResult, ...]:
+    """Run every guard over what is to become a runbook.
+
+    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``forced``: guard -> reason, by people.
+    The caller refuses a runbook with a guard that neither passed nor was forced.
+    """
+    reasons = forced or {}
+    lower = {plan.lower() for plan in source_plans}
+
+    def scope() -> list[str]:
+        if kind != "failover":
+            return []
+        return [step.id for step in steps if step.effect in WRITES and step.plan and step.plan.lower() not in lower]
+
+    def deletion() -> list[str]:
+        allowed = {item.lower() for item in recorded} if kind in DELETING_KINDS else set()
+        return [step.id for step in steps if step.effect == "delete" and step.target.lower() not in allowed]
+
+    def confidence() -> list[str]:
+        return [step.id for step in steps if step.effect in WRITES and step.confidence == "low"]
+
+    def regions() -> list[str]:
+        return [step.id for step in steps if step.effect in WRITES and step.region and step.region in lost_regions]
+
+    rules = (
+        ("only-source-plans", scope(), "effects on environments of other plans"),
+        ("no-deletion", deletion(), "deletions that this kind does not allow"),
+        ("confident-verdicts", confidence(), "acts on a verdict below medium confidence"),
+        ("no-write-to-lost-region", regions(), "writes to a lost region"),
+    )
+    results = []
+    for name, offenders, what in rules:
+        detail = f"{what}: {', '.join(offenders[:5])}" if offenders else f"no {what}"
+        results.append(GuardResult(name, not offenders, detail, reasons.get(name, "") if offenders else ""))
+    return tuple(results)
+
+
+def effects(steps: Sequence[Step]) -> dict[str, int]:
+    """How many steps of each effect, in the order of ``Effect``."""
+    counts = dict.fromkeys(("create", "register", "release", "disable", "verify", "wait", "ask", "delete"), 0)
+    for step in steps:
+        counts[step.effect] += 1
+    return {effect: number for effect, number in counts.items() if number}
+
+
+def forecast_seconds(steps: Sequence[Step], concurrency: int) -> float:
+    """Seconds the steps are expected to take: list scheduling by ``needs`` on ``concurrency`` hands; people cost what was estimated."""
+    finish: dict[str, float] = {}
+    hands = [0.0] * max(1, concurrency)
+    for step in steps:
+        ready = max((finish[need] for need in step.needs if need in finish), default=0.0)
+        if step.effect in ("ask", "wait"):
+            finish[step.id] = ready + step.estimate.seconds
+            continue
+        hand = min(range(len(hands)), key=hands.__getitem__)
+        begin = max(ready, hands[hand])
+        finish[step.id] = hands[hand] = begin + step.estimate.seconds
+    return max(finish.values(), default=0.0)

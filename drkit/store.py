@@ -1,0 +1,523 @@
+"""Where snapshots, assessments, runbooks, approvals and runs are kept: a folder. Generations are never overwritten.
+
+state/snapshots/000001.json     state/assessments/000001.json     state/runbooks/<digest>.json
+state/inbox/<run>/*.json        state/locks/<hash>.lock           approvals/<digest>.json
+journal/<run>.jsonl             reports/
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import getpass
+import hashlib
+import os
+import re
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from drkit import estate, journal, runbook
+from drkit.clock import Clock, parse_time, rfc3339
+from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
+from drkit.estate import Assessment, Snapshot
+from drkit.journal import LocalJournal, Record, RunState
+from drkit.runbook import Runbook
+
+File = TypeVar("File", Snapshot, Assessment)
+_KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment"}
+PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+MOST_FAULTS = 10
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """Who approved which bytes, when, until when (RFC 3339). ``authenticated`` is False for a folder: anyone may write it."""
+
+    drkit: str = "approval/1"
+    digest: str
+    who: str
+    when: str
+    until: str
+    note: str = ""
+    authenticated: bool = False
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What another process asks of the holder of a run."""
+
+    drkit: str = "message/1"
+    what: str
+    step: str = ""
+    text: str = ""
+    who: str = ""
+    when: str = ""
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """A person declares a region lost, and answers for it."""
+
+    drkit: str = "declaration/1"
+    region: str
+    reason: str
+    who: str
+    when: str
+
+
+def who() -> str:
+    """``user@machine``: the best name a folder store can give a person."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+class Store:
+    """A folder store. Nothing is made until something is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # files
+
+    def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
+        """Atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it is there."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        except OSError as error:
+            raise unwritable(error, path) from error
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if exclusive:
+                os.link(temporary, path)
+            else:
+                Path(temporary).replace(path)
+                return
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise unwritable(error, path) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
+        folder = self.folder / "state" / f"{kind}s"
+        while True:
+            number = max((int(path.stem) for path in self._generations(kind)), default=0) + 1
+            path = folder / f"{number:06d}.json"
+            content: bytes = content_of(number)
+            try:
+                self._write(path, content, exclusive=True)
+            except FileExistsError:
+                continue
+            return path, content
+
+    def _generations(self, kind: str) -> list[Path]:
+        folder = self.folder / "state" / f"{kind}s"
+        return sorted(path for path in folder.glob("*.json") if path.stem.isdigit()) if folder.is_dir() else []
+
+    # snapshots and assessments
+
+    def keep(self, value: Snapshot | Assessment) -> Path:
+        """Write the next generation; returns its path."""
+        kind = _KINDS[type(value)]
+        path, _ = self._generation(
+            kind, lambda number: estate.encode(msgspec.structs.replace(value, generation=number))
+        )
+        return path
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every generation, oldest first."""
+        return [load(path, Snapshot) for path in self._generations("snapshot")]
+
+    def newest(self, type_: type[File]) -> tuple[File, Path] | None:
+        """The newest generation and where it is."""
+        paths = self._generations(_KINDS[type_])
+        return (load(paths[-1], type_), paths[-1]) if paths else None
+
+    # declarations
+
+    def declare(self, declaration: Declaration) -> None:
+        """Keep a declaration."""
+        name = f"{declaration.region}-{_stamp(declaration.when)}.json"
+        self._write(self.folder / "state" / "declarations" / name, msgspec.json.encode(declaration) + b"\n")
+
+    def declarations(self) -> list[Declaration]:
+        """Every declaration made and not withdrawn (its file removed)."""
+        folder = self.folder / "state" / "declarations"
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+        return [_decode(path, Declaration, "declaration", times=("when",)) for path in paths]
+
+    # runbooks and approvals
+
+    def keep_runbook(self, content: bytes) -> Path:
+        """Keep a runbook under its digest."""
+        path = self.folder / "state" / "runbooks" / f"{runbook.digest(content)}.json"
+        if not path.exists():
+            self._write(path, content)
+        return path
+
+    def runbook(self, name: str) -> tuple[Runbook, bytes, Path]:
+        """A runbook by path, by digest or the beginning of one, or the newest for ``latest``."""
+        folder = self.folder / "state" / "runbooks"
+        path = Path(name)
+        if not _readable(name):
+            paths = [one for one in folder.glob("*.json") if one.is_file()] if folder.is_dir() else []
+            paths.sort(key=lambda one: (one.stat().st_mtime_ns, one.name))
+            wanted = name.lower()
+            found = paths[-1:] if name == "latest" else [one for one in paths if wanted and one.stem.startswith(wanted)]
+            if len(found) != 1:
+                what = (
+                    f"is not a file, nor the digest of a runbook in {self.folder}"
+                    if not found
+                    else "is the beginning of more than one digest"
+                )
+                raise FileError(what, where=name or "''", remedy="`drkit plan` writes one and prints its path")
+            path = found[0]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FileError(
+                f"cannot be read: {error.strerror}", where=str(path), remedy="`drkit plan` writes one and prints its path"
+            ) from error
+        decoded = runbook.decode(content, str(path))
+        if path.resolve().parent == folder.resolve() and path.stem != runbook.digest(content):
+            raise RefusedError(
+                "was changed after it was written", where=str(path), remedy="`drkit plan` again, and approve that"
+            )
+        return decoded, content, path
+
+    def approve(self, approval: Approval) -> Path:
+        """Keep an approval; a later one for the same digest replaces it."""
+        path = self.folder / "approvals" / f"{approval.digest}.json"
+        self._write(path, msgspec.json.encode(approval) + b"\n")
+        return path
+
+    def approval(self, digest: str) -> Approval | None:
+        """The approval of these bytes, if there is one."""
+        path = self.folder / "approvals" / f"{digest}.json"
+        if not path.is_file():
+            return None
+        found = _decode(path, Approval, "approval", times=("when", "until"))
+        if found.digest != digest:
+            raise RefusedError(
+                f"approves other bytes ({found.digest[:12]})", where=str(path), remedy=f"`drkit approve {digest[:12]}`"
+            )
+        return found
+
+    # runs
+
+    def new_run(self) -> str:
+        """The next run's name, taken by making its journal."""
+        folder = self.folder / "journal"
+        number = max((_number(name) for name in self.runs()), default=0)
+        while True:
+            number += 1
+            path = folder / f"run-{number:04d}.jsonl"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            except FileExistsError as error:
+                if not folder.is_dir():
+                    raise unwritable(error, path) from error
+                continue
+            except OSError as error:
+                raise unwritable(error, path) from error
+            return path.stem
+
+    def runs(self) -> list[str]:
+        """The names of all runs, oldest first."""
+        folder = self.folder / "journal"
+        names = [path.stem for path in folder.glob("run-*.jsonl")] if folder.is_dir() else []
+        return sorted((name for name in names if re.fullmatch(r"run-[0-9]+", name)), key=_number)
+
+    def journal_path(self, run: str) -> Path:
+        """Where a run's journal is. UsageError when there is no such run."""
+        if run == "latest" and self.runs():
+            run = self.runs()[-1]
+        path = self.folder / "journal" / f"{run}.jsonl"
+        if run not in self.runs():
+            known = ", ".join(self.runs()[-5:]) or "none yet"
+            raise UsageError(f"there is no run {run!r}", where=str(self.folder), remedy=f"runs: {known}")
+        return path
+
+    def records(self, run: str) -> list[Record]:
+        """A run's records, their chain checked."""
+        return journal.read(self.journal_path(run))[0]
+
+    def state(self, run: str) -> RunState:
+        """Where a run stands."""
+        return journal.fold(self.records(run))
+
+    def open_journal(self, run: str, clock: Clock) -> LocalJournal:
+        """Take a run's journal for this process; LockedError names the holder."""
+        path = self.journal_path(run)
+        return LocalJournal(path, path.stem, clock, f"{who()} process {os.getpid()}").open()
+
+    # inbox
+
+    def send(self, run: str, message: Message) -> Path:
+        """Leave a message for the holder of a run."""
+        name = self.journal_path(run).stem
+        folder = self.folder / "state" / "inbox" / name
+        number = len(list(folder.glob("*.json"))) if folder.is_dir() else 0
+        path = folder / f"{_stamp(message.when)}-{number:04d}-{os.getpid()}.json"
+        self._write(path, msgspec.json.encode(message) + b"\n")
+        return path
+
+    def inbox(self, run: str) -> list[tuple[Path, Message]]:
+        """Messages not yet obeyed, oldest first. One that cannot be read is set aside."""
+        folder = self.folder / "state" / "inbox" / run
+        found: list[tuple[Path, Message]] = []
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            try:
+                found.append((path, _decode(path, Message, "message")))
+            except FileError:
+                with suppress(OSError):
+                    path.rename(path.with_suffix(".unreadable"))
+        return found
+
+    def obeyed(self, path: Path) -> None:
+        """A message was journaled: it need not be read again."""
+        path.unlink(missing_ok=True)
+
+    # locks
+
+    @contextmanager
+    def lock_plans(self, plans: Sequence[str], run: str, now: str) -> Iterator[None]:
+        """Hold one lock per source plan; LockedError says which run holds it, since when and what to do."""
+        with self._locks([(f"plan {_last(plan)}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
+            yield
+
+    @contextmanager
+    def lock_runbook(self, digest: str, now: str) -> Iterator[None]:
+        """Hold the right to begin these bytes, so that of two processes one does; LockedError as ``lock_plans``."""
+        with self._locks([(f"runbook {digest[:12]}", digest)], "apply", now):
+            yield
+
+    @contextmanager
+    def _locks(self, wanted: Sequence[tuple[str, str]], holder: str, now: str) -> Iterator[None]:
+        folder = self.folder / "state" / "locks"
+        held: list[int] = []
+        try:
+            for name, subject in wanted:
+                path = folder / f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                except OSError as error:
+                    raise unwritable(error, path) from error
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    text = _held_by(handle)
+                    os.close(handle)
+                    raise LockedError(
+                        f"{name} is held by {text}",
+                        where=subject,
+                        remedy="wait for that run, or stop its process; the lock falls with it",
+                    ) from error
+                held.append(handle)
+                with suppress(OSError):
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, f"{holder}, {who()} process {os.getpid()}, since {now}\n".encode(), 0)
+            yield
+        finally:
+            for handle in held:
+                # Emptied before it falls, so that the next holder is never taken for this one.
+                with suppress(OSError):
+                    os.ftruncate(handle, 0)
+                os.close(handle)
+
+
+def _held_by(handle: int) -> str:
+    """Who wrote themselves into a lock; a holder that has just taken it gets a moment to do so."""
+    for _ in range(20):
+        text = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
+        if text:
+            return text
+        time.sleep(0.01)
+    return "another process"
+
+
+def unwritable(error: OSError, path: Path) -> DrkitError:
+    """What an OSError while writing means: no room (exit code 1), or a place that cannot be written to (64)."""
+    what = f"cannot be written: {error.strerror}"
+    if error.errno in NO_ROOM:
+        return DrkitError(what, where=str(path), remedy="make room, then repeat the command; what was kept is whole")
+    return FileError(what, where=str(path), remedy="choose another --store, or correct its permissions")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file a person asked for, whole or not at all (a pipe or a device as it comes). FileError, or 1 without room."""
+    temporary: Path | None = None
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            path.write_bytes(content)
+            return
+        target = path.resolve()
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise unwritable(error, path) from error
+        raise FileError(
+            f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --out"
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _readable(name: str) -> bool:
+    """Whether a name is a file's. FileError for a folder: nobody means one."""
+    try:
+        path = Path(name)
+        if name not in ("", ".", "latest") and path.is_dir():
+            raise FileError("is a directory, not a runbook", where=name, remedy="name a file, a digest or `latest`")
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _number(run: str) -> int:
+    return int(run[4:])
+
+
+def _last(arm_id: str) -> str:
+    return arm_id.rstrip("/").rsplit("/", 1)[-1]
+
+
+def load(path: Path, type_: type[File]) -> File:
+    """A snapshot or assessment from its file; FileError names what is wrong with it, and references that lead nowhere."""
+    kind = _KINDS[type_]
+    remedy = f"`drkit {'snapshot' if kind == 'snapshot' else 'assess'}` writes a good one"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
+    if not content.strip():
+        raise FileError("is empty", where=str(path), remedy=remedy)
+    try:
+        raw = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"is not whole JSON: {error}", where=str(path), remedy=remedy) from error
+    marker = raw.get("drkit") if isinstance(raw, dict) else None
+    if marker != f"{kind}/1":
+        newer = isinstance(marker, str) and marker.startswith(f"{kind}/")
+        what = f"is {marker}, of a newer drkit" if newer else f"is not a {kind} (its marker is {marker!r})"
+        raise FileError(what, where=str(path), remedy=remedy)
+    try:
+        value = msgspec.convert(raw, type_)
+    except msgspec.ValidationError as error:
+        raise FileError(f"breaks the schema of a {kind}: {error}", where=str(path), remedy=remedy) from error
+    faults: list[str] = _faults(value)
+    if faults:
+        more: list[str] = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+        first: list[str] = [f"{len(faults)} faults"] if len(faults) > 1 else []
+        raise FileError("\n".join([*first, *faults[:MOST_FAULTS], *more]), where=str(path), remedy=remedy)
+    return value
+
+
+def _faults(value: Snapshot | Assessment) -> list[str]:
+    faults = _time_faults("taken", value.taken)
+    if isinstance(value, Assessment):
+        for number, finding in enumerate(value.plans):
+            if finding.failing_since:
+                faults += _time_faults(f"plans[{number}].failing_since", finding.failing_since)
+        for number, claim in enumerate(value.claims):
+            faults += _time_faults(f"claims[{number}].since", claim.since)
+        present = {plan.id.lower() for plan in value.present_plans}
+        faults += [f"present_plans[{n}]: {fault}" for n, plan in enumerate(value.present_plans) if (fault := _id_fault(plan.id))]
+        faults += [
+            f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
+            for number, one in enumerate(value.present)
+            if one.plan.lower() not in present
+        ]
+        return faults
+    plans: set[str] = set()
+    for number, plan in enumerate(value.plans):
+        if fault := _id_fault(plan.id):
+            faults.append(f"plans[{number}]: {fault}")
+        if plan.id.lower() in plans:
+            faults.append(f"plans[{number}]: two plans have the id {plan.id}")
+        plans.add(plan.id.lower())
+    known = {location.name for location in value.locations}
+    for number, plan in enumerate(value.plans):
+        if known and plan.region not in known:
+            faults.append(f"plans[{number}]: unknown region {plan.region!r}")
+    seen: set[tuple[str, str]] = set()
+    for number, environment in enumerate(value.environments):
+        if environment.plan.lower() not in plans:
+            faults.append(f"environments[{number}] ({environment.name}): its plan is not there: {environment.plan}")
+        if (environment.product, environment.id) in seen:
+            faults.append(f"environments[{number}]: two environments have the id {environment.id}")
+        seen.add((environment.product, environment.id))
+    hosts = {host.id.lower() for host in value.hosts}
+    for number, environment in enumerate(value.environments):
+        if environment.host and environment.host.host.lower() not in hosts:
+            faults.append(
+                f"environments[{number}] ({environment.name}): its host is not there: {environment.host.host}"
+            )
+    return faults
+
+
+def _id_fault(text: str) -> str:
+    return "" if PLAN_ID.fullmatch(text) else f"{text!r} is not the ARM id of a plan"
+
+
+def _time_faults(place: str, text: str) -> list[str]:
+    try:
+        parse_time(text)
+    except (ValueError, OverflowError) as error:
+        return [f"{place}: {error}"]
+    return []
+
+
+Any_ = TypeVar("Any_", bound=msgspec.Struct)
+
+
+def _decode(path: Path, type_: type[Any_], kind: str, *, times: Sequence[str] = ()) -> Any_:
+    """A small file of the store; FileError for anything that is not one of this kind and version."""
+    remedy = "remove it, and say it again"
+    try:
+        value = msgspec.json.decode(path.read_bytes(), type=type_)
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"cannot be read: {error}", where=str(path), remedy=remedy) from error
+    marker = getattr(value, "drkit", "")
+    faults = [] if marker == f"{kind}/1" else [f"is {marker!r}, not {kind}/1"]
+    for key in times:
+        faults += _time_faults(key, getattr(value, key))
+    if faults:
+        raise FileError("; ".join(faults), where=str(path), remedy=remedy)
+    return value
+
+
+def _stamp(when: str) -> str:
+    return re.sub(r"[^0-9]", "", when)
+
+
+__all__ = ["Approval", "Declaration", "Message", "Store", "load", "rfc3339", "who"]

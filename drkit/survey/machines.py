@@ -1,0 +1,219 @@
+"""Azure VMs and Arc machines as ARM describes them: identity, place, power. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from drkit.clock import Clock, rfc3339
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, region_name
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+VM_TYPE = "Microsoft.Compute/virtualMachines"
+ARC_TYPE = "Microsoft.HybridCompute/machines"
+ARC_API = "2024-07-10"
+DISK_API = "2024-03-02"
+TOGETHER = 8
+STOPPED = frozenset({"powerstate/stopped", "powerstate/deallocated", "powerstate/stopping", "powerstate/deallocating"})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as ARM has it now: the host with its identity as baseline, power state, and, for Arc, its status."""
+
+    host: Host
+    power: Literal["running", "stopped", "unknown"] = "unknown"
+    arc_status: str = ""
+    arc_cloned: bool = False
+    changed: str = ""
+
+
+@dataclass
+class Machines:
+    """Everything found, by lower-cased ARM id; how each subscription went; group locations by subscription."""
+
+    found: dict[str, Machine] = field(default_factory=dict)
+    captures: list[Capture] = field(default_factory=list)
+    groups: dict[str, dict[str, str]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+    def by_instance(self, instance_id: str) -> list[Machine]:
+        """The machines of that instance id."""
+        wanted = instance_id.lower()
+        return [
+            machine
+            for machine in self.found.values()
+            if machine.host.baseline.arm and machine.host.baseline.arm.instance_id.lower() == wanted
+        ]
+
+
+async def read(azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Machines:
+    """Every machine of these subscriptions: two lists each for VMs, one and a GET each for Arc machines."""
+    machines = Machines()
+    for subscription in subscriptions:
+        now = rfc3339(clock.now())
+        groups: dict[str, str] = {}
+        try:
+            groups = {
+                str(group["name"]).lower(): region_name(str(group.get("location", "")))
+                for group in await azure.resources.groups(subscription)
+            }
+        except CloudError as error:
+            machines.captures.append(
+                Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error))
+            )
+        machines.groups[subscription] = groups
+        await _vms(azure, subscription, groups, settings, machines, now)
+        await _arc(azure, subscription, groups, settings, machines, now)
+    await _disks(azure, machines)
+    return machines
+
+
+async def _vms(
+    azure: Session, subscription: str, groups: Mapping[str, str], settings: Settings, machines: Machines, now: str
+) -> None:
+    subject = f"/subscriptions/{subscription}/providers/{VM_TYPE}"
+    try:
+        listed = await azure.compute.vms(subscription)
+    except CloudError as error:
+        machines.captures.append(Capture(subject, "ARM: virtual machines", "failed", now, str(error)))
+        return
+    power: dict[str, str] = {}
+    detail = ""
+    try:
+        for status in await azure.compute.statuses(subscription):
+            power[str(status.get("id", "")).lower()] = _power(status)
+    except CloudError as error:
+        detail = f"power states could not be read: {error.what}"
+    machines.captures.append(
+        Capture(subject, "ARM: virtual machines", "partial" if detail else "complete", now, detail)
+    )
+    machines.seen.add(subscription)
+    for item in listed:
+        host = vm_host(item, groups, settings, now)
+        state = power.get(host.id.lower(), "unknown")
+        machines.found[host.id.lower()] = Machine(
+            host, "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
+        )
+
+
+def _power(status: Mapping[str, Any]) -> str:
+    view = (status.get("properties") or {}).get("instanceView") or {}
+    for one in view.get("statuses") or []:
+        code = str(one.get("code", "")).lower()
+        if code.startswith("powerstate/"):
+            return "stopped" if code in STOPPED else "running" if code == "powerstate/running" else "unknown"
+    return "unknown"
+
+
+def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, now: str) -> Host:
+    """A VM's wire form as a host, its identity as baseline."""
+    arm_id = str(item.get("id", ""))
+    properties = item.get("properties") or {}
+    os_disk = (properties.get("storageProfile") or {}).get("osDisk") or {}
+    interfaces = (properties.get("networkProfile") or {}).get("networkInterfaces") or []
+    identity = ArmIdentity(
+        instance_id=str(properties.get("vmId", "")).lower(),
+        created=str(properties.get("timeCreated", "")),
+        os_disk=str((os_disk.get("managedDisk") or {}).get("id", "")),
+        network_interfaces=tuple(str(one.get("id", "")) for one in interfaces),
+        zones=tuple(str(zone) for zone in item.get("zones") or []),
+        ephemeral_os_disk=str((os_disk.get("diffDiskSettings") or {}).get("option", "")).lower() == "local",
+        principal_id=str((item.get("identity") or {}).get("principalId", "")),
+    )
+    system = str(os_disk.get("osType", "")).lower()
+    host = _host(arm_id, "azure-vm", item, groups, settings, "windows" if system == "windows" else "linux")
+    return msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now))
+
+
+def _host(
+    arm_id: str, kind: HostKind, item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, system: Any
+) -> Host:
+    entry = next(
+        (one for one in settings.hosts if one.id.lower() in (arm_id.lower(), str(item.get("name", "")).lower())), None
+    )
+    by_kind = settings.channels.azure_vm if kind == "azure-vm" else settings.channels.arc
+    channel = (entry.channel if entry else "") or by_kind
+    if kind == "arc" and channel == "run-command":
+        channel = "manual"
+    return Host(
+        id=arm_id,
+        kind=kind,
+        name=str(item.get("name", "")),
+        region=region_name(str(item.get("location", ""))),
+        group_region=groups.get(id_part(arm_id, "resourceGroups").lower(), ""),
+        os=system,
+        channel=channel,
+    )
+
+
+async def _arc(
+    azure: Session, subscription: str, groups: Mapping[str, str], settings: Settings, machines: Machines, now: str
+) -> None:
+    subject = f"/subscriptions/{subscription}/providers/{ARC_TYPE}"
+    try:
+        listed = await azure.resources.list_resources(subscription, ARC_TYPE)
+    except CloudError as error:
+        machines.captures.append(Capture(subject, "ARM: Arc machines", "failed", now, str(error)))
+        return
+    for item in listed:
+        try:
+            whole = await azure.resources.resource(str(item["id"]), ARC_API)
+        except NotFoundError:
+            continue
+        except CloudError as error:
+            machines.captures.append(Capture(str(item["id"]), "ARM: Arc machine", "failed", now, str(error)))
+            continue
+        properties = whole.get("properties") or {}
+        system = (
+            "windows"
+            if str(properties.get("osType", properties.get("osName", ""))).lower().startswith("win")
+            else "linux"
+        )
+        host = _host(str(whole.get("id", item["id"])), "arc", whole, groups, settings, system)
+        identity = ArmIdentity(instance_id=str(properties.get("vmUuid", "")).lower())
+        host = msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now))
+        machines.found[host.id.lower()] = Machine(
+            host,
+            arc_status=str(properties.get("status", "")),
+            arc_cloned=str(properties.get("statusReason", "")).lower() == "cloned",
+            changed=str(properties.get("lastStatusChange", "")),
+        )
+
+
+async def _disks(azure: Session, machines: Machines) -> None:
+    """The OS disks' ``uniqueId``: it survives a resource move, the disk's ARM id does not."""
+    limit = asyncio.Semaphore(TOGETHER)
+
+    async def one(key: str, machine: Machine) -> None:
+        arm = machine.host.baseline.arm
+        if arm is None or not arm.os_disk:
+            return
+        async with limit:
+            try:
+                disk = await azure.resources.resource(arm.os_disk, DISK_API)
+            except CloudError:
+                return
+        unique = str((disk.get("properties") or {}).get("uniqueId", ""))
+        baseline = msgspec.structs.replace(
+            machine.host.baseline, arm=msgspec.structs.replace(arm, os_disk_unique_id=unique)
+        )
+        machines.found[key] = Machine(
+            msgspec.structs.replace(machine.host, baseline=baseline),
+            machine.power,
+            machine.arc_status,
+            machine.arc_cloned,
+            machine.changed,
+        )
+
+    await asyncio.gather(
+        *(one(key, machine) for key, machine in list(machines.found.items()) if machine.host.kind == "azure-vm")
+    )

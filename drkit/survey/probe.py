@@ -1,0 +1,141 @@
+"""The probe: drkit's own read-only script, run on a host through the channel that settings name for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from drkit import hostscripts
+from drkit.clock import Clock, rfc3339
+from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError
+from drkit.estate import GuestIdentity, Host, Registration
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+TOGETHER = 8
+POLL_SECONDS = 4.0
+IMDS = ("vmId", "resourceId", "location", "zone", "physicalZone")
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one probe came to: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
+
+    ``source``: who ran it; ``stale``: it is older than readings may be.
+    """
+
+    state: Literal["up", "down", "none"]
+    time: str
+    guest: GuestIdentity | None = None
+    detail: str = ""
+    source: str = "probe through run command"
+    stale: bool = False
+
+
+async def run(
+    azure: Session, hosts: Sequence[Host], registrations: Mapping[str, str], settings: Settings, clock: Clock
+) -> dict[str, Probed]:
+    """Probe these hosts, a few at a time. ``registrations``: product -> path of its registration. Keys: lower-cased host id."""
+    limit = asyncio.Semaphore(TOGETHER)
+
+    async def one(host: Host) -> tuple[str, Probed]:
+        async with limit:
+            return host.id.lower(), await _one(azure, host, registrations, settings, clock)
+
+    return dict(await asyncio.gather(*(one(host) for host in hosts)))
+
+
+async def _one(
+    azure: Session, host: Host, registrations: Mapping[str, str], settings: Settings, clock: Clock
+) -> Probed:
+    script = hostscripts.probe_for(host.os)
+    lines = asked(registrations)
+    began = clock.monotonic()
+    try:
+        with azure.budget(attempts=2, seconds=30):
+            operation = await azure.compute.run_command(host.id, script, {"drkit_registrations": lines})
+        while True:
+            progress = await azure.rest.poll(operation)
+            if progress.state != "running":
+                break
+            if clock.monotonic() - began > settings.assess.probe_timeout_seconds:
+                return Probed("down", rfc3339(clock.now()), None, "no answer in time")
+            await clock.sleep(max(progress.retry_after, POLL_SECONDS))
+    except (ForbiddenError, ConflictError, GuardError) as error:
+        return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}")
+    except CloudError as error:
+        return Probed("down", rfc3339(clock.now()), None, error.what)
+    if progress.state == "failed":
+        return Probed("down", rfc3339(clock.now()), None, f"the run command failed: {progress.message}")
+    from drkit.providers.compute import run_command_output
+
+    answer = parse(run_command_output(progress.body)[0])
+    if answer is None:
+        return Probed("none", rfc3339(clock.now()), None, "the host answered, but not in the probe's words")
+    return Probed("up", rfc3339(clock.now()), answer)
+
+
+def asked(registrations: Mapping[str, str]) -> str:
+    """The probes' ``drkit_registrations``: a line for each product, with the path of its registration."""
+    return "\n".join(f"{product}\t{path}" for product, path in sorted(registrations.items()))
+
+
+def parse(stdout: str) -> GuestIdentity | None:
+    """What a probe printed as an identity; None when there is none. Fields of the wrong type are unknown."""
+    value = printed(stdout)
+    return _identity(value) if value is not None else None
+
+
+def printed(stdout: str) -> Mapping[str, Any] | None:
+    """The last line that is a probe's object, other lines around it or not; None when there is none."""
+    for line in reversed(stdout.splitlines()):
+        if not line.strip().startswith("{"):
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and value.get("drkit") == "probe/1":
+            return value
+    return None
+
+
+def _text(found: object) -> str | None:
+    """A text as a file can hold it: a surrogate without its other half becomes U+FFFD."""
+    if not isinstance(found, str) or not found:
+        return None
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _identity(value: Mapping[str, Any]) -> GuestIdentity:
+    def texts(key: str) -> tuple[str, ...] | None:
+        found = value.get(key)
+        return tuple(sorted(one for one in map(_text, found) if one)) if isinstance(found, list) else None
+
+    found = value.get("registrations")
+    registrations = None
+    if isinstance(found, list):
+        registrations = tuple(
+            Registration(
+                _text(one.get("product")) or "", identifier, _text(one.get("user")) or "", _text(one.get("path")) or ""
+            )
+            for one in found
+            if isinstance(one, Mapping) and (identifier := _text(one.get("id")))
+        )
+    imds = value.get("imds")
+    return GuestIdentity(
+        machine_id=_text(value.get("machine_id")),
+        boot_id=_text(value.get("boot_id")),
+        smbios_uuid=_text(value.get("smbios_uuid")),
+        physical_host=_text(value.get("physical_host")),
+        hostname=_text(value.get("hostname")),
+        ssh_host_keys=texts("ssh_host_keys"),
+        macs=texts("macs"),
+        imds={key: _text(imds.get(key)) for key in IMDS} if isinstance(imds, Mapping) else None,
+        registrations=registrations,
+    )

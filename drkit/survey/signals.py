@@ -1,0 +1,169 @@
+"""Baseline and readings -> ``Signals``. Pure. What was not read is unknown, and unknown is never "same"."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from drkit.clock import parse_time
+from drkit.estate import Baseline, GuestIdentity, Host, Reading
+from drkit.survey.probe import Probed
+from drkit.transparency import Signals
+
+Same = Literal["unknown", "same", "different"]
+SAME_START = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was seen of one host in this assessment.
+
+    ``arm``: as in ``Signals``; ``now``: the host as ARM has it (None: not found); ``health``: as in ``Signals``;
+    ``known_registrations``: ids that their service listed as answering, ``unknown_registrations``: ids it says it does not know.
+    """
+
+    arm: Literal["unreachable", "found", "gone", "none"] = "unreachable"
+    now: Host | None = None
+    health: Literal["unknown", "ok", "down", "down-within-grace", "stopped"] = "unknown"
+    probe: Probed | None = None
+    region: Literal["ok", "claimed", "observed", "both"] = "ok"
+    successor: Literal["none", "moved", "proved", "name-only", "drill"] = "none"
+    arc_cloned: bool = False
+    registration_ids: tuple[str, ...] = ()
+    answering: frozenset[str] = frozenset()
+    disowned: frozenset[str] = frozenset()
+    readings: tuple[Reading, ...] = ()
+
+
+def signals(host: Host, seen: Seen) -> Signals:
+    """The signals of one host against its baseline."""
+    baseline = host.baseline
+    guest = seen.probe.guest if seen.probe else None
+    arm = baseline.arm
+    now = seen.now.baseline.arm if seen.now else None
+    return Signals(
+        host_kind=host.kind,
+        arm=seen.arm,
+        instance_id=_instance(baseline, now.instance_id if now else "", guest),
+        os_id=_os(baseline.guest, guest),
+        registration=_registration(seen, guest),
+        boot=_boot(baseline.guest.boot_id if baseline.guest else None, guest.boot_id if guest else None),
+        physical_host=_plain(
+            baseline.guest.physical_host if baseline.guest else None, guest.physical_host if guest else None
+        ),
+        os_disk=_plain(arm.os_disk_unique_id if arm else None, now.os_disk_unique_id if now else None),
+        ephemeral_os_disk=bool(arm and arm.ephemeral_os_disk),
+        successor=seen.successor,
+        health=seen.health,
+        probe=seen.probe.state if seen.probe else "none",
+        region=seen.region,
+        arc_cloned=seen.arc_cloned,
+        evidence=seen.readings,
+    )
+
+
+def _plain(before: str | None, after: str | None) -> Same:
+    if not before or not after:
+        return "unknown"
+    return "same" if before.lower() == after.lower() else "different"
+
+
+def _boot(before: str | None, after: str | None) -> Same:
+    """Linux has an id for each start. Windows has the time of it, which moves a little whenever the clock is set."""
+    if before and after and before.lower() != after.lower():
+        try:
+            apart = abs(parse_time(before) - parse_time(after))
+        except ValueError:
+            return "different"
+        return "same" if apart <= SAME_START else "different"
+    return _plain(before, after)
+
+
+def same_uuid(one: str, other: str) -> bool:
+    """Whether two SMBIOS UUIDs are one: generation 1 VMs show the first three fields byte-swapped."""
+    try:
+        first, second = uuid.UUID(one), uuid.UUID(other)
+    except ValueError:
+        return one.lower() == other.lower()
+    return second in (first, uuid.UUID(bytes=first.bytes_le))
+
+
+def _instance(baseline: Baseline, now: str, guest: GuestIdentity | None) -> Same:
+    before = baseline.arm.instance_id if baseline.arm else ""
+    if before and now:
+        return "same" if same_uuid(before, now) else "different"
+    told = guest.smbios_uuid if guest else None
+    before = before or (baseline.guest.smbios_uuid if baseline.guest else None) or ""
+    if before and told:
+        return "same" if same_uuid(before, told) else "different"
+    return "unknown"
+
+
+def _os(before: GuestIdentity | None, after: GuestIdentity | None) -> Same:
+    if before is None or after is None:
+        return "unknown"
+    machine = _plain(before.machine_id, after.machine_id)
+    keys: Same = "unknown"
+    if before.ssh_host_keys and after.ssh_host_keys:
+        keys = "same" if set(before.ssh_host_keys) & set(after.ssh_host_keys) else "different"
+    if "different" in (machine, keys):
+        return "different"
+    return "same" if "same" in (machine, keys) else "unknown"
+
+
+def _registration(seen: Seen, guest: GuestIdentity | None) -> Same:
+    """``same`` only when the service vouches for it; ``different`` when another one is there, or the service disowns ours."""
+    ours = {one.lower() for one in seen.registration_ids}
+    if not ours:
+        return "unknown"
+    if ours & seen.disowned:
+        return "different"
+    found = {one.id.lower() for one in guest.registrations} if guest and guest.registrations is not None else None
+    if found and not found & ours:
+        return "different"
+    if ours & seen.answering and (found is None or found & ours):
+        return "same"
+    return "unknown"
+
+
+def health_of(
+    reading: Reading | None, *, by_customer: bool, since: str, stopped: bool, now: datetime, grace_minutes: float
+) -> Literal["unknown", "ok", "down", "down-within-grace", "stopped"]:
+    """An availability state, with the power state beside it, as the word ``Signals`` has for it."""
+    state = str(reading.value).lower() if reading else "unknown"
+    if stopped:
+        return "stopped"
+    if state == "available":
+        return "ok"
+    if state != "unavailable":
+        return "unknown"
+    if by_customer:
+        return "stopped"
+    if since and now - parse_time(since) < timedelta(minutes=grace_minutes):
+        return "down-within-grace"
+    return "down"
+
+
+def observed_regions(
+    bad: Mapping[str, Sequence[bool]], *, control: bool, min_hosts: int, share: float
+) -> dict[str, tuple[bool, str]]:
+    """Per region whether our own fleet says it is down, and the share in words. ``bad``: one flag a host, the stopped left out."""
+    told: dict[str, tuple[bool, str]] = {}
+    for region, flags in bad.items():
+        text = f"{sum(flags)} of {len(flags)} own machines do not answer"
+        if len(flags) < min_hosts:
+            told[region] = (False, f"{text}; fewer than {min_hosts} are too few to tell")
+        else:
+            told[region] = (
+                control and any(flags) and sum(flags) / len(flags) >= share,
+                text if control else f"{text}, and nor does the control region",
+            )
+    return told
+
+
+def builtins(value: Signals) -> dict[str, Any]:
+    """Signals without their evidence, for a file."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__ if name != "evidence"}

@@ -1,0 +1,252 @@
+"""Takes a snapshot: plans and environments from their products, machines from ARM, identities from the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from drkit.clock import Clock, rfc3339
+from drkit.cloud import CloudMark
+from drkit.errors import CloudError, ForbiddenError, NotFoundError
+from drkit.estate import (
+    Baseline,
+    Capture,
+    Environment,
+    Host,
+    HostLink,
+    Location,
+    Plan,
+    Snapshot,
+    region_name,
+)
+from drkit.products.base import Captured, Product
+from drkit.settings import HostSettings, Settings
+from drkit.survey import machines, probe
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+FALL = 0.5
+
+
+async def subscriptions_of(azure: Session, settings: Settings) -> list[str]:
+    """The subscriptions to look at: those set, else every one the identity can see. UnreachableError when ARM does not answer."""
+    if settings.subscriptions:
+        # One question all the same: whether ARM answers, before many are asked.
+        with suppress(ForbiddenError, NotFoundError):
+            await azure.resources.subscriptions()
+        return list(settings.subscriptions)
+    return sorted(str(item["subscriptionId"]) for item in await azure.resources.subscriptions())
+
+
+async def locations_of(azure: Session, subscriptions: Sequence[str]) -> tuple[Location, ...]:
+    """The regions with their display names and pairs, from the first subscription that answers."""
+    for subscription in subscriptions:
+        try:
+            return tuple(
+                Location(region_name(one.name), one.display_name, region_name(one.paired or ""))
+                for one in await azure.resources.locations(subscription)
+            )
+        except CloudError:
+            continue
+    return ()
+
+
+async def take(
+    azure: Session,
+    products: Mapping[str, Product],
+    settings: Settings,
+    clock: Clock,
+    *,
+    mark: CloudMark,
+    previous: Snapshot | None,
+) -> Snapshot:
+    """The estate as it is; what could not be read is carried over from ``previous``. Raises only when nothing at all answers."""
+    subscriptions = await subscriptions_of(azure, settings)
+    taken = rfc3339(clock.now())
+    locations = await locations_of(azure, subscriptions)
+    parts = [await product.capture(azure, subscriptions, settings, clock) for product in products.values()]
+    captured = Captured(
+        tuple(plan for part in parts for plan in part.plans),
+        tuple(environment for part in parts for environment in part.environments),
+        tuple(capture for part in parts for capture in part.captures),
+    )
+    found = await machines.read(azure, subscriptions, settings, clock)
+    captures = [*captured.captures, *found.captures]
+    plans, environments = _carry_over(captured, previous)
+    hosts = {machine.host.id.lower(): machine.host for machine in found.found.values()}
+    running = {key for key, machine in found.found.items() if machine.power == "running"}
+    hosts, probe_captures = await _identify(azure, hosts, running, products, settings, clock)
+    captures.extend(probe_captures)
+    _settings_hosts(hosts, settings)
+    _old_hosts(hosts, previous, found)
+    linked = tuple(link(environment, hosts, settings, previous) for environment in environments)
+    return Snapshot(
+        made_against=mark,
+        taken=taken,
+        plans=tuple(sorted(plans, key=lambda plan: plan.id.lower())),
+        environments=tuple(sorted(linked, key=lambda one: (one.plan.lower(), one.name.lower(), one.id))),
+        hosts=tuple(sorted(hosts.values(), key=lambda host: host.id.lower())),
+        captures=tuple(captures),
+        locations=locations or (previous.locations if previous else ()),
+        flags=tuple(_flags(len(plans), len(environments), previous)),
+    )
+
+
+def complete_plans(captures: Sequence[Capture]) -> set[str]:
+    """Lower-cased ids of what was captured wholly (grants may be missing)."""
+    return {capture.subject.lower() for capture in captures if capture.state != "failed"}
+
+
+def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Plan], list[Environment]]:
+    """This capture where it is complete, the previous one's word where it is not."""
+    if previous is None:
+        return list(captured.plans), list(captured.environments)
+    complete = complete_plans(captured.captures)
+    old_plans = {plan.id.lower(): plan for plan in previous.plans}
+    plans: dict[str, Plan] = {}
+    environments = [one for one in captured.environments if one.plan.lower() in complete]
+    for plan in captured.plans:
+        key = plan.id.lower()
+        plans[key] = plan if key in complete or key not in old_plans else old_plans[key]
+    listed = {subject for subject in complete if "/providers/" in subject and subject.count("/") <= 5}
+    for key, plan in old_plans.items():
+        kind = (
+            f"/subscriptions/{plan.subscription}/providers/{plan.id.split('/providers/')[1].rsplit('/', 1)[0]}".lower()
+        )
+        if key not in plans and kind not in listed:
+            plans[key] = plan
+    kept = {key for key in plans if key not in complete}
+    environments.extend(one for one in previous.environments if one.plan.lower() in kept)
+    return list(plans.values()), environments
+
+
+async def _identify(
+    azure: Session,
+    hosts: dict[str, Host],
+    running: set[str],
+    products: Mapping[str, Product],
+    settings: Settings,
+    clock: Clock,
+) -> tuple[dict[str, Host], list[Capture]]:
+    """Probe the running hosts that settings name a channel for; their guest identity joins the baseline."""
+    wanted = [host for key, host in hosts.items() if host.channel == "run-command" and key in running]
+    results = await probe.run(azure, wanted, registration_paths(products, settings), settings, clock)
+    captures: list[Capture] = []
+    for key, result in results.items():
+        host = hosts[key]
+        if result.guest is None:
+            captures.append(Capture(host.id, "probe", "failed", result.time, result.detail))
+            continue
+        captures.append(Capture(host.id, "probe", "complete", result.time))
+        baseline = Baseline(host.baseline.arm, host.baseline.arm_time, result.guest, result.time)
+        hosts[key] = msgspec.structs.replace(host, baseline=baseline)
+    return hosts, captures
+
+
+def registration_paths(products: Mapping[str, Product], settings: Settings) -> dict[str, str]:
+    """Product -> where its registration is kept on a host, for those that keep one."""
+    paths = {name: product.registration_path(settings) for name, product in products.items()}
+    return {name: path for name, path in paths.items() if path}
+
+
+def _settings_hosts(hosts: dict[str, Host], settings: Settings) -> None:
+    """Hosts that only drkit.toml knows (a physical server) join the estate."""
+    names = {host.name.lower() for host in hosts.values()}
+    for entry in settings.hosts:
+        if entry.id.lower() in hosts or entry.id.lower() in names:
+            continue
+        hosts[entry.id.lower()] = Host(
+            id=entry.id,
+            kind=entry.host_kind,
+            name=entry.id.rstrip("/").rsplit("/", 1)[-1],
+            os=entry.os,
+            channel=settings.channel(entry) or "manual",
+        )
+
+
+def _old_hosts(hosts: dict[str, Host], previous: Snapshot | None, found: machines.Machines) -> None:
+    """Hosts, and guest identities, that could not be read this time are kept as they were known."""
+    if previous is None:
+        return
+    for old in previous.hosts:
+        key = old.id.lower()
+        now = hosts.get(key)
+        if now is None:
+            subscription = old.id.split("/")[2].lower() if old.id.startswith("/subscriptions/") else ""
+            if old.kind != "physical" and subscription not in {one.lower() for one in found.seen}:
+                hosts[key] = old
+            continue
+        same = (
+            now.baseline.arm is not None
+            and old.baseline.arm is not None
+            and now.baseline.arm.instance_id == old.baseline.arm.instance_id
+        )
+        if now.baseline.guest is None and old.baseline.guest is not None and same:
+            baseline = Baseline(now.baseline.arm, now.baseline.arm_time, old.baseline.guest, old.baseline.guest_time)
+            hosts[key] = msgspec.structs.replace(now, baseline=baseline)
+
+
+def link(
+    environment: Environment, hosts: Mapping[str, Host], settings: Settings, previous: Snapshot | None
+) -> Environment:
+    """The environment with its host: from the registration the probe found, from settings; where they disagree, unknown."""
+    if environment.kind != "self-hosted":
+        return environment
+    links: list[HostLink] = []
+    for host in hosts.values():
+        for one in (host.baseline.guest.registrations if host.baseline.guest else None) or ():
+            if one.product == environment.product and one.id.lower() == environment.id.lower():
+                links.append(HostLink(host.id, "probe", one.user, "", one.path))
+    entry = next((one for one in settings.hosts if _names(one, environment)), None)
+    if entry is not None:
+        host_id = next(
+            (host.id for host in hosts.values() if entry.id.lower() in (host.id.lower(), host.name.lower())), entry.id
+        )
+        links.append(HostLink(host_id, "settings", entry.user, entry.workspace))
+    if not links and previous is not None:
+        old = next(
+            (one for one in previous.environments if one.id == environment.id and one.product == environment.product),
+            None,
+        )
+        if old is not None and old.host is not None and old.host.host.lower() in hosts:
+            links.append(old.host)
+    if not links:
+        return environment
+    if len({one.host.lower() for one in links}) > 1:
+        named = ", ".join(f"{one.host} ({one.source})" for one in links)
+        return msgspec.structs.replace(environment, host_dispute=f"its host is disputed: {named}")
+    first = links[0]
+    merged = HostLink(
+        first.host,
+        first.source,
+        next((one.user for one in links if one.user), ""),
+        next((one.workspace for one in links if one.workspace), ""),
+        next((one.path for one in links if one.path), ""),
+    )
+    return msgspec.structs.replace(environment, host=merged)
+
+
+def _names(entry: HostSettings, environment: Environment) -> bool:
+    wanted = entry.environment.lower()
+    return (
+        bool(wanted)
+        and entry.product == environment.product
+        and wanted in (environment.id.lower(), environment.name.lower())
+    )
+
+
+def _flags(plans: int, environments: int, previous: Snapshot | None) -> list[str]:
+    if previous is None:
+        return []
+    flags = []
+    for word, now, before in (
+        ("plans", plans, len(previous.plans)),
+        ("environments", environments, len(previous.environments)),
+    ):
+        if before >= 4 and now < before * FALL:
+            flags.append(f"{word} fell from {before} to {now}: look before relying on this snapshot")
+    return flags

@@ -1,0 +1,313 @@
+"""Results for people: tables that fit 80 columns and use what a wider terminal gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from drkit import results, runbook
+from drkit.clock import parse_time
+from drkit.cloud import age_text
+from drkit.estate import Assessment, Snapshot
+from drkit.journal import RunState
+from drkit.runbook import Runbook
+from drkit.views.text import duration, exact, last, plural, safe
+
+COLOURS = {
+    "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",
+    "answering": "green", "no-failover": "green", "transparent": "green", "transparent-with-interruption": "green",
+    "unreachable": "yellow", "degraded": "yellow", "done": "green", "failed": "red", "drifted": "yellow",
+    "skipped": "yellow", "asked": "cyan", "recovered": "green", "needs_person": "cyan", "waiting": "yellow",
+}  # fmt: skip
+SIMULATED = "SIMULATED"
+NARROW = 36
+COPIED = ("kept as ", "next: ", "    ")
+
+
+def width() -> int:
+    """Columns to use: the terminal's, 80 where there is none."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def render(*parts: Any, columns: int | None = None, colour: bool = False) -> str:
+    """Text and tables as lines."""
+    out = StringIO()
+    plain = not colour or bool(os.environ.get("NO_COLOR"))
+    console = Console(
+        file=out, width=columns or width(), no_color=plain, force_terminal=not plain, highlight=False, markup=False, emoji=False
+    )
+    for part in parts:
+        # What is to be copied keeps its line, however long.
+        copied = isinstance(part, str) and part.startswith(COPIED)
+        console.print(exact(part) if isinstance(part, str) else part, soft_wrap=copied)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def table(*headers: str, rows: Sequence[Sequence[object]], ratios: dict[int, int] | None = None) -> Table:
+    """A plain table; a cell whose text is a known state is coloured. ``ratios``: columns that share the room left."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=bool(ratios), header_style="bold", padding=(0, 1, 0, 0))
+    for number, header in enumerate(headers):
+        ratio = (ratios or {}).get(number)
+        # A name of any length must not squeeze the column that explains it.
+        widest = NARROW if ratios and ratio is None else None
+        made.add_column(header, overflow="fold", ratio=ratio, max_width=widest)
+    for row in rows:
+        made.add_row(*(Text(safe(cell), style=COLOURS.get(str(cell).split(" ")[0], "")) for cell in row))
+    return made
+
+
+def mark(simulated: bool) -> str:
+    """What stands before everything made against a simulator."""
+    return f"{SIMULATED} " if simulated else ""
+
+
+def snapshot(taken: Snapshot, path: str) -> list[Any]:
+    """What a capture read and what it could not."""
+    kinds = Counter(one.kind for one in taken.environments)
+    failed = [capture for capture in taken.captures if capture.state != "complete"]
+    identified = sum(host.baseline.guest is not None for host in taken.hosts)
+    lines: list[Any] = [
+        (f"{mark(taken.made_against.simulated)}snapshot {taken.generation}: {plural(len(taken.plans), 'plan')}, "
+        f"{plural(len(taken.environments), 'environment')} ({kinds['managed']} managed, {kinds['self-hosted']} self-hosted), "
+        f"{plural(len(taken.hosts), 'host')} ({identified} identified from inside)")
+    ]
+    unlinked = [one for one in taken.environments if one.kind == "self-hosted" and one.host is None]
+    if unlinked:
+        names = ", ".join(safe(one.name) for one in unlinked[:5])
+        lines.append(f"no host known for {len(unlinked)}: {names}; a [[host]] entry in drkit.toml names it")
+    lines.extend(f"{capture.state}: {safe(last(capture.subject))}: {safe(capture.detail, 160)}" for capture in failed[:8])
+    if len(failed) > 8:
+        lines.append(f"and {len(failed) - 8} more that were not read wholly")
+    lines.extend(f"look: {safe(flag)}" for flag in taken.flags)
+    lines.append(f"kept as {path}")
+    return [*lines, "next: `drkit assess` says how it all is now"]
+
+
+def assessment(taken: Assessment, path: str) -> list[Any]:
+    """Plans, hosts, claims, advice."""
+    parts: list[Any] = [f"{mark(taken.made_against.simulated)}assessment {taken.generation}, {taken.taken}"]
+    plans = [
+        (last(one.plan), one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
+        for one in taken.plans
+    ]
+    parts.append(table("plan", "state", "advice", "why", rows=plans, ratios={3: 1}))
+    for one in taken.plans:
+        if one.state == "lost" and one.advice:
+            parts.append(f"advice for {safe(last(one.plan))}: {one.advice.advice}. {safe(one.advice.reason)}")
+            parts.extend(f"  assumed: {item}" for item in one.advice.assumed[:1])
+            break
+    hosts = [
+        (
+            last(one.host),
+            f"{one.outcome}{f' ({one.reason})' if one.reason else ''}",
+            one.confidence,
+            one.rule,
+            ", ".join(one.notes),
+        )
+        for one in sorted(taken.hosts, key=lambda one: (one.outcome == "no-failover", one.outcome, one.host))
+    ]
+    if hosts:
+        parts.append(table("host", "verdict", "confidence", "row", "notes", rows=hosts, ratios={4: 1}))
+    for claim in taken.claims:
+        parts.append(f"claim: {safe(claim.region)}, by {safe(claim.who)} since {claim.since}: {safe(claim.text, 120)}")
+    for statement in taken.statements[:5]:
+        parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
+    parts.extend(f"not read: {safe(text, 160)}" for text in taken.unread[:6])
+    parts.append(f"kept as {path}")
+    lost = [one for one in taken.plans if one.state == "lost"]
+    doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
+    if lost:
+        parts.append("next: `drkit plan` writes the runbook")
+    elif doubtful:
+        parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
+    else:
+        parts.append("next: nothing is lost; `drkit plan` shows whether a host needs repair")
+    return parts
+
+
+def plan_table(book: Runbook) -> Table:
+    """One row a source plan: where it goes, and what becomes of its environments."""
+    rows = []
+    plans = list(dict.fromkeys([*book.source_plans, *(one.plan for one in book.environments)]))
+    for plan in plans:
+        mine = [one for one in book.environments if one.plan == plan]
+        words = Counter(_group(one.disposition, one.final, book) for one in mine)
+        rows.append(
+            (
+                last(plan),
+                book.target_regions.get(plan, "stays" if plan not in book.source_plans else "none"),
+                words["created again"],
+                words["re-registered"],
+                words["by hand"],
+                words["stands already"],
+                words["lost"],
+                words["waits"],
+            )
+        )
+    return table("plan", "to", "new", "re-reg", "by hand", "stands", "lost", "waits", rows=rows)
+
+
+def _group(disposition: str, final: str, book: Runbook) -> str:
+    if disposition in ("already", "offered"):
+        return "stands already"
+    if disposition == "lost":
+        return "lost"
+    if not final:
+        return "waits"
+    handle = final.rsplit(":", 1)[0]
+    actions = {step.action for step in book.steps if step.id.startswith(f"{handle}:")}
+    return "by hand" if "by-hand" in actions else "created again" if "create" in actions else "re-registered"
+
+
+def effects_line(book: Runbook) -> str:
+    """``82 steps: 14 create, 7 register …``, and the forecast."""
+    counts = ", ".join(f"{number} {effect}" for effect, number in runbook.effects(book.steps).items())
+    forecast = duration(runbook.forecast_seconds(book.steps, 8))
+    calls = sum(step.estimate.calls for step in book.steps)
+    return f"{plural(len(book.steps), 'step')}: {counts or 'nothing to do'}; about {forecast} and {calls} calls"
+
+
+def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ()) -> list[Any]:
+    """The runbook in short."""
+    parts: list[Any] = [f"look: {safe(text)}" for text in warnings]
+    lost = safe(", ".join(book.lost_regions)) or "no region"
+    parts.append(f"{mark(book.made_against.simulated)}{book.kind} runbook {digest[:12]}; lost: {lost}")
+    if book.environments:
+        parts.append(plan_table(book))
+    parts.append(effects_line(book))
+    parts.extend(f"note: {safe(note)}" for note in book.notes)
+    parts.extend(f"forced: {safe(guard.name)}: {safe(guard.detail)}; because {safe(guard.forced)}" for guard in book.guards if guard.forced)
+    parts.append(f"{plural(len(book.left_alone), 'thing')} considered and left alone; `drkit show` lists them with reasons")
+    parts.append(f"kept as {path}")
+    if book.steps:
+        return [*parts, f"next: `drkit show {digest[:12]}`, then `drkit approve {digest[:12]}` and `drkit apply {digest[:12]}`"]
+    return [*parts, "next: nothing to apply"]
+
+
+def show(book: Runbook, digest: str, path: str) -> list[Any]:
+    """The whole runbook: every step with its reason, what was left alone, the guards."""
+    parts: list[Any] = planned(book, digest, path)[:-1]
+    number = {step.id: index + 1 for index, step in enumerate(book.steps)}
+    rows = [
+        (
+            number[step.id],
+            step.wave or "",
+            step.effect,
+            f"{step.title} — {step.reason}",
+            " ".join(str(number[need]) for need in step.needs),
+        )
+        for step in book.steps
+    ]
+    if rows:
+        parts.append(table("#", "wave", "effect", "what and why", "after", rows=rows, ratios={3: 1}))
+    for step in book.steps:
+        if step.effect == "ask" and step.inputs.get("commands"):
+            parts.append(f"by hand, step {number[step.id]} on {safe(step.inputs.get('host') or 'the machine')}: see first")
+            parts.extend(f"    {exact(line)}" for line in step.inputs.get("see_first", ()))
+            parts.append("  then")
+            parts.extend(f"    {exact(line)}" for line in step.inputs["commands"])
+    finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
+    if finals:
+        parts.append(table("environment", "is", "why", "work", rows=finals, ratios={2: 1}))
+    if book.left_alone:
+        rows_left = [(one.name, f"{one.reason}{f'; {one.remedy}' if one.remedy else ''}") for one in book.left_alone]
+        parts.append(table("left alone", "why", rows=rows_left, ratios={1: 1}))
+    rows_guards = [(one.name, "passed" if one.passed else f"forced: {one.forced}", one.detail) for one in book.guards]
+    parts.append(table("guard", "result", "detail", rows=rows_guards, ratios={2: 1}))
+    for name, sha in book.scripts.items():
+        parts.append(f"host script {name}: sha256 {sha[:16]}")
+    parts.append(f"digest {digest}")
+    return [*parts, f"next: `drkit approve {digest[:12]}`, then `drkit apply {digest[:12]}`"]
+
+
+SIGNS = {
+    "begun": "…", "done": "ok", "failed": "FAILED", "asked": "ASKED", "drifted": "DRIFTED", "skipped": "skipped",
+    "code": "SIGN IN", "note": "note",
+}  # fmt: skip
+
+
+def event(kind: str, step_id: str, text: str) -> str:
+    """One line of progress."""
+    return f"{SIGNS.get(kind, kind):>8}  {safe(step_id, 60)}  {safe(text, 220)}"
+
+
+def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[Any]:
+    """A run: its steps by state, what waits for whom, and what to type."""
+    parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {outcome} ({safe(reason)})"]
+    counts = Counter(state.of(step.id).status for step in book.steps)
+    parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
+    approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
+    parts.append(f"started {state.started}, {approved}, held {state.resumed + 1} times")
+    rows = [
+        (step.id, known.status, known.detail or step.title)
+        for step in book.steps
+        if (known := state.of(step.id)).status not in ("pending", "done")
+    ]
+    if rows:
+        parts.append(table("step", "is", "detail", rows=rows, ratios={0: 1, 2: 1}))
+    asked = [step for step in book.steps if state.of(step.id).status == "asked"]
+    for step in asked:
+        owner = safe(step.inputs.get("owner", ""))
+        parts.append(f"{safe(step.id)}: {safe(step.title)}{f' ({owner})' if owner else ''}")
+        parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
+    if asked:
+        parts.append(f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`")
+    if outcome == "partial":
+        parts.append(f"next: `drkit resume {state.run}`")
+    elif outcome.startswith("succeeded"):
+        parts.append(f"next: `drkit report {state.run}`")
+    return parts
+
+
+def codes(found: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Sign-in codes, which came from a host and are not to be believed further than shown."""
+    lines = [f"{safe(one.get('step', ''))}: open {safe(one.get('url', ''))} and enter {safe(one.get('code', ''))}" for one in found]
+    return lines or ["no code now"]
+
+
+def report(found: dict[str, Any]) -> list[Any]:
+    """A run's end for people."""
+    numbers = found["environments"]
+    parts: list[Any] = [
+        f"{mark(found['simulated'])}{found['run']}: {found['outcome']} ({safe(found['reason'])})",
+        (f"environments: {numbers['total']} affected, {numbers['recovered']} recovered, {numbers['needs_person']} need a person, "
+        f"{numbers['waiting']} waiting, {numbers['lost']} lost"),
+    ]
+    if found["rto_seconds"] is not None:
+        parts.append(
+            f"recovery took {duration(found['rto_seconds'])} since the first sign; the objective is {duration(found['objective_seconds'])}"
+        )
+    rows = [(one["name"], one["ending"], one["data_at_risk"], one["detail"]) for one in found["outcomes"]]
+    if rows:
+        parts.append(table("environment", "is", "work", "detail", rows=rows, ratios={3: 1}))
+    exceptions = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
+    if exceptions:
+        told = [(step["id"], step["status"], f"{step['detail']}{' — ' + step['who'] if step['who'] else ''}") for step in exceptions]
+        parts.append(table("exception", "is", "detail", rows=told, ratios={0: 1, 2: 1}))
+    calls = found["evidence"].get("calls", {})
+    if calls:
+        parts.append("calls by the last process: " + ", ".join(f"{number} {kind}" for kind, number in calls.items()))
+    parts.append(f"journal: {found['journal']['records']} records, head {found['journal']['head']}")
+    return parts
+
+
+def overview(lines: Sequence[str]) -> list[Any]:
+    """What `drkit` alone says."""
+    return list(lines)
+
+
+def age(since: str, now: Any) -> str:
+    """How old something is."""
+    return age_text(parse_time(since), now)
+
+
+__all__ = ["assessment", "codes", "event", "overview", "planned", "render", "report", "results", "show", "snapshot", "status", "table"]

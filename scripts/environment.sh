@@ -1,0 +1,97 @@
+# shellcheck shell=sh
+# Sourced by its neighbours: makes the virtual environment they work in, once, and makes it again when it is half-made or
+# out of date. The caller sets drkit_root; drkit_environment then sets drkit_venv.
+
+: "${drkit_root:?is set by the caller}"
+
+drkit_fail() { # what to say, exit status
+  printf '%s\n' "$1" >&2
+  exit "$2"
+}
+
+drkit_python() { # prints the first Python that will do
+  drkit_said=
+  for drkit_name in python3 python3.14 python3.13 python3.12 python3.11; do
+    command -v "$drkit_name" >/dev/null 2>&1 || continue
+    drkit_answer=$("$drkit_name" -c '
+import sys
+if sys.version_info < (3, 11):
+    print("is %d.%d" % sys.version_info[:2])
+else:
+    try:
+        import ensurepip, venv
+    except ImportError:
+        print("has no venv")
+    else:
+        print("good")
+' 2>/dev/null) || drkit_answer='does not run'
+    if [ "$drkit_answer" = good ]; then
+      command -v "$drkit_name"
+      return
+    fi
+    drkit_said=${drkit_said:-"$drkit_name $drkit_answer"}
+  done
+  drkit_fail "${drkit_said:-there is no python3}: drkit needs Python 3.11 or newer with venv; on Debian: apt-get install python3 python3-venv" 64
+}
+
+drkit_ready() { # whether the environment is whole and of today
+  [ "$(cat "$drkit_venv/drkit.stamp" 2>/dev/null)" = "$drkit_stamp" ] && "$drkit_venv/bin/python" -I -c 'import drkit' 2>/dev/null
+}
+
+drkit_pip() {
+  PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 "$drkit_venv/bin/python" -I -m pip install -c constraints.txt "$@"
+}
+
+drkit_install() { # Python, what to install; noisy
+  if [ -e "$drkit_venv/drkit.making" ] || { [ -e "$drkit_venv" ] && ! "$drkit_venv/bin/python" -I -c ''; }; then
+    rm -rf "$drkit_venv"
+  fi
+  mkdir -p "$drkit_venv" || return
+  : >"$drkit_venv/drkit.making" || return
+  rm -f "$drkit_venv/drkit.stamp"
+  "$drkit_venv/bin/python" -I -c 'import pip' || "$1" -m venv "$drkit_venv" || return
+  cd "$drkit_root" || return
+  drkit_pip hatchling || return
+  drkit_pip --no-build-isolation -e "$2" || return
+  "$drkit_venv/bin/python" -I -c 'import drkit'
+}
+
+drkit_make() { # Python, what to install
+  if [ -n "$(ls -A "$drkit_venv" 2>/dev/null)" ] && [ ! -e "$drkit_venv/pyvenv.cfg" ] && [ ! -e "$drkit_venv/drkit.making" ]; then
+    drkit_fail "$drkit_venv is no virtual environment: name another folder in DRKIT_VENV" 64
+  fi
+  printf 'setting up %s (once)\n' "$drkit_venv" >&2
+  drkit_log=$(mktemp) || drkit_fail 'no temporary file can be made: look at TMPDIR' 1
+  if (drkit_install "$@") >"$drkit_log" 2>&1; then
+    printf '%s' "$drkit_stamp" >"$drkit_venv/drkit.stamp"
+    rm -f "$drkit_venv/drkit.making" "$drkit_log"
+  else
+    cat "$drkit_log" >&2
+    rm -f "$drkit_log"
+    drkit_fail "$drkit_venv could not be made, see above; the next call begins anew" 1
+  fi
+}
+
+drkit_environment() { # folder unless DRKIT_VENV names one, what to install
+  drkit_venv=${DRKIT_VENV:-$drkit_root/$1}
+  case $drkit_venv in
+    /*) ;;
+    *) drkit_venv=$PWD/$drkit_venv ;;
+  esac
+  drkit_stamp="$2 $drkit_root
+$(cd "$drkit_root" && cksum pyproject.toml constraints.txt)" || exit 1
+  drkit_ready && return
+  drkit_found=$(drkit_python) || exit
+  # One at a time: the lock is on the open file, so the system lets go of it however this process and its children end.
+  exec 9<"$drkit_root/constraints.txt"
+  "$drkit_found" -c '
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("waiting for another setup to end", file=sys.stderr)
+    fcntl.flock(9, fcntl.LOCK_EX)
+'
+  drkit_ready || drkit_make "$drkit_found" "$2"
+  exec 9<&-
+}

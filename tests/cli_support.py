@@ -1,0 +1,214 @@
+"""The real command line: in a process of its own, or in this one where that is equal; and an estate to try it on."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drkit import cli
+
+LOST = "westeurope"
+TARGETS = ("westus2", "eastus")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on stdout."""
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error in it."""
+        found = self.json["error"]
+        assert isinstance(found, dict)
+        assert found["exit_code"] == self.code
+        return found
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without anybody's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DRKIT_", "AZURE_", "COLUMNS"))}
+    return {**kept, "PYTHONWARNINGS": "error", **more}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "drkit", *words]
+
+
+def drkit(*words: str, cwd: Path, **more: str) -> Done:
+    """A process of its own, until it ends."""
+    done = subprocess.run(
+        command(*words), cwd=cwd, env=environment(**more), capture_output=True, timeout=60, check=False
+    )
+    return checked(Done(done.returncode, done.stdout.decode(), done.stderr.decode()))
+
+
+def checked(done: Done) -> Done:
+    assert "Traceback" not in done.err + done.out, done.err
+    assert "drkit itself failed" not in done.err + done.out, done.err
+    return done
+
+
+class Here:
+    """A folder, and commands carried out in it by this process through the same ``main``."""
+
+    def __init__(
+        self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], ready: Path | None = None
+    ) -> None:
+        self.folder, self._patch, self._capture, self.ready = folder, patch, capture, ready
+
+    def __call__(self, *words: str) -> Done:
+        self._patch.chdir(self.folder)
+        self._patch.setattr(sys, "argv", ["drkit", *words])
+        if self.ready:
+            self._patch.setenv("DRKIT_CLOUD", str(self.ready))
+        self._patch.setenv("COLUMNS", "80")
+        self._capture.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        told = self._capture.readouterr()
+        assert isinstance(left.value.code, int)
+        return checked(Done(left.value.code, told.out, told.err))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def put(self, name: str, content: bytes | str | Mapping[str, Any]) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Mapping):
+            content = json.dumps(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def files(self) -> dict[str, bytes]:
+        """What is kept: every file of the store and its content (locks aside, which hold nothing)."""
+        return kept(self.folder)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    store = folder / ".drkit"
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in sorted(store.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+class Cloud:
+    """``drkit simulate`` in a process of its own."""
+
+    def __init__(self, folder: Path, *words: str, speed: float = 60.0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ready = folder / "ready.json"
+        self.process = subprocess.Popen(
+            command("simulate", "--speed", str(speed), "--ready", str(self.ready), *words),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        until = time.monotonic() + 30
+        while not self.ready.exists():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < until, "the simulator does not come up"
+            time.sleep(0.02)
+        self.facts: dict[str, Any] = json.loads(self.ready.read_text())
+        self._tls = ssl.create_default_context(cafile=self.facts["ca_bundle"])
+
+    def control(self, name: str, **body: Any) -> Any:
+        request = urllib.request.Request(f"{self.facts['control']}/{name}", json.dumps(body).encode(), method="POST")
+        return self._ask(request)
+
+    def view(self, name: str) -> Any:
+        return self._ask(urllib.request.Request(f"{self.facts['control']}/{name}"))
+
+    def _ask(self, request: urllib.request.Request) -> Any:
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls)
+        )
+        with opener.open(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        self.process.terminate()
+        self.process.communicate(timeout=20)
+        return self.process.returncode
+
+
+def settings(*, channels: bool = True, more: str = "") -> str:
+    """A drkit.toml for the sample estate: target regions, the hosts nobody can probe, the channel for the others."""
+    from drkit.simulator import sample_seed
+
+    lines = [f"targets = {json.dumps(TARGETS)}"]
+    for host in sample_seed(1)["settings"]["host"]:
+        lines += ["[[host]]", f'environment = "{host["environment"]}"', f'id = "{host["host"]}"']
+        lines += [f'channel = "{host["channel"]}"', f'user = "{host["user"]}"', f"workspace = '{host['workspace']}'"]
+    return "\n".join([*lines, *(["[channels]", 'azure_vm = "run-command"'] if channels else []), more, ""])
+
+
+@cache
+def recorded() -> Path:
+    """Made once a process: a folder with drkit.toml, a store up to a runbook, and a ready file of a cloud now gone."""
+    folder = Path(tempfile.mkdtemp(prefix="drkit-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "drkit.toml").write_text(settings())
+    cloud = Cloud(folder / "cloud")
+    try:
+        more = {"DRKIT_CLOUD": str(cloud.ready)}
+        assert drkit("snapshot", cwd=folder, **more).code == 0
+        cloud.control("lose", region=LOST)
+        declared = drkit("assess", "--declare-lost", LOST, "--reason", "it is dark", cwd=folder, **more)
+        assert declared.code == 0, declared.err
+        assert drkit("plan", cwd=folder, **more).code == 0
+        shutil.copy(cloud.facts["ca_bundle"], folder / "ca.pem")
+        facts = {**cloud.facts, "ca_bundle": str(folder / "ca.pem")}
+    finally:
+        cloud.stop()
+    (folder / "ready.json").write_text(json.dumps(facts))
+    return folder
+
+
+def copy_of_recorded(folder: Path, **facts: Any) -> Path:
+    """The recorded folder's settings and store copied; a ready file that lives as long as this process. Its path."""
+    made = recorded()
+    shutil.copytree(made / ".drkit", folder / ".drkit")
+    shutil.copy(made / "drkit.toml", folder)
+    ready = {**json.loads((made / "ready.json").read_text()), "pid": os.getpid(), **facts}
+    (folder / "ready.json").write_text(json.dumps(ready))
+    return folder / "ready.json"
+
+
+def only(paths: Sequence[Path]) -> Path:
+    assert len(paths) == 1
+    return paths[0]
+
+
+def runbook_of(folder: Path) -> Path:
+    return only(list((folder / ".drkit/state/runbooks").glob("*.json")))

@@ -1,0 +1,106 @@
+"""What holds for every test: no network but loopback, nobody's own settings, no silent skips in CI."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+FOREIGN = ("DRKIT_", "AZURE_", "IDENTITY_", "MSI_", "SYSTEM_")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+class NetworkBlockedError(RuntimeError):
+    """A test reached out of this machine. Not an OSError, so that no client takes it for an endpoint that is down."""
+
+
+def is_local(host: object) -> bool:
+    """Whether a name or address leads no further than this machine."""
+    text = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else host
+    if text in (None, "", "localhost") or (isinstance(text, str) and text.endswith(".localhost")):
+        return True
+    try:
+        address = ipaddress.ip_address(str(text).partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def is_address(host: object) -> bool:
+    try:
+        ipaddress.ip_address(str(host))
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def blocked_attempts() -> list[str]:
+    """Where tests tried to go; whatever stands here fails the test, also when its code swallowed the error."""
+    return []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only(blocked_attempts: list[str]) -> Iterator[None]:
+    """Stops every connection, datagram and look-up that would leave this machine."""
+
+    def stop(what: str) -> None:
+        blocked_attempts.append(what)
+        raise NetworkBlockedError(f"a test tried to {what}; tests reach loopback only")
+
+    def guarded(name: str, position: int) -> Callable[..., Any]:
+        original = getattr(socket.socket, name)
+
+        def call(self: socket.socket, *args: Any) -> Any:
+            address = args[position] if position >= 0 else args[-1]
+            if self.family != socket.AF_UNIX and isinstance(address, tuple) and not is_local(address[0]):
+                stop(f"{name} to {address[0]}:{address[1]}")
+            return original(self, *args)
+
+        return call
+
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_local(host) and not is_address(host):
+            stop(f"look up {host}")
+        return look_up(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded("connect", 0))
+        patch.setattr(socket.socket, "connect_ex", guarded("connect_ex", 0))
+        patch.setattr(socket.socket, "sendto", guarded("sendto", -1))
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        for name in list(os.environ):
+            if name.startswith(FOREIGN) or name.lower() in PROXIES:
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_swallowed_attempt(blocked_attempts: list[str]) -> Iterator[None]:
+    yield
+    tried, blocked_attempts[:] = list(blocked_attempts), []
+    if tried:
+        pytest.fail(f"a test tried to {', then to '.join(tried)}; tests reach loopback only")
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], str]:
+    """``require("dash")`` is the tool's path; where it is absent the test skips, and with CI=true fails."""
+
+    def find(tool: str) -> str:
+        path = shutil.which(tool)
+        if path is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{tool} is not installed, and with CI=true nothing may skip for want of a tool")
+            pytest.skip(f"{tool} is not installed")
+        return path
+
+    return find

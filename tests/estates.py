@@ -1,0 +1,561 @@
+"""A small estate on a simulator of its own, the commands as processes of their own, and the people who take part.
+
+One lost plan with six environments (three managed, two on machines with a channel, one on a machine a person must go
+to), and a plan in a healthy region with an environment that nobody may touch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from drkit import api, hostscripts, settings
+from drkit import cloud as clouds
+from drkit.errors import DrkitError
+from drkit.journal import RunState
+from drkit.runbook import Runbook
+from drkit.simulator import Simulator
+from drkit.store import Store
+
+Json = dict[str, Any]
+SPACE = uuid.UUID("0d1f6c9a-4b6e-4a55-9a37-5e6c1b7a2f10")
+REGION, TARGET, NEXT = "westeurope", "eastus", "westus2"
+SUBSCRIPTION = str(uuid.uuid5(SPACE, "subscription"))
+TENANT = str(uuid.uuid5(SPACE, "tenant"))
+PLAN = "plan-weu"
+MANAGED = ("api", "shop", "docs")
+HOSTED = ("build", "bench")
+BY_HAND = "rack"
+OLD_REGISTRATION = "/home/dev/.vsonline/environment.json"
+PATIENCE = 90.0
+
+
+def guid(name: str) -> str:
+    return str(uuid.uuid5(SPACE, name))
+
+
+def owner(name: str) -> str:
+    """Who owns an environment: everyone has one."""
+    return f"{TENANT}_{guid(f'person {name}')}"
+
+
+def group(name: str) -> str:
+    return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}"
+
+
+def plan_id(name: str = PLAN, place: str = "dev-weu") -> str:
+    return f"{group(place)}/providers/Microsoft.VSOnline/plans/{name}"
+
+
+def vm(name: str) -> str:
+    return f"{group('hosts-neu')}/providers/Microsoft.Compute/virtualMachines/vm-{name}"
+
+
+def host_id(name: str) -> str:
+    return BY_HAND if name == BY_HAND else vm(name)
+
+
+def seed(
+    behaviour: Mapping[str, Mapping[str, str]] | None = None,
+    people: Mapping[str, Mapping[str, float | None]] | None = None,
+    hosts: Mapping[str, Mapping[str, Any]] | None = None,
+    **more: Any,
+) -> Json:
+    """The estate as a simulator's seed. By environment: ``behaviour`` and other facts of its host, times of its owner."""
+    quick = {"ready_after": 0, "signs_in_after": 5}
+    hosted = (*HOSTED, BY_HAND)
+    return {
+        "drkit": "simulator-seed/1",
+        "seed": 11,
+        "tenant": {"id": TENANT, "domain": "contoso.example"},
+        "registration_path": "~/.vsonline/environment.json",
+        "subscriptions": [{"id": SUBSCRIPTION, "name": "Contoso"}],
+        "groups": [
+            {"id": group("dev-weu"), "location": REGION},
+            {"id": group("dev-eus"), "location": TARGET},
+            {"id": group("hosts-neu"), "location": "northeurope"},
+        ],
+        "resources": [
+            {"id": plan_id(), "location": REGION, "properties": {"userId": owner("api")}},
+            {"id": plan_id("plan-eus", "dev-eus"), "location": TARGET, "properties": {}},
+        ],
+        "hosts": [
+            {
+                "id": host_id(name),
+                "kind": "physical" if name == BY_HAND else "azure-vm",
+                "hostname": f"vm-{name}",
+                "location": "" if name == BY_HAND else "northeurope",
+                "physical_host": None if name == BY_HAND else "DUB21PrdApp11",
+                "accounts": {"dev": {"home": "/home/dev", "person": owner(name)}},
+                "folders": [f"/home/dev/{name}"],
+                "registrations": [{"id": guid(name), "user": "dev", "path": OLD_REGISTRATION}],
+                "behaviour": dict((behaviour or {}).get(name, {"stop_while_lost": "succeed"})),
+                **(hosts or {}).get(name, {}),
+            }
+            for name in hosted
+        ],
+        "environments": [
+            *({**_environment(name), **_managed(name)} for name in MANAGED),
+            *(
+                {**_environment(name), "type": "staticEnvironment", "recentFolders": [f"/home/dev/{name}"]}
+                for name in hosted
+            ),
+            {**_environment("billing"), **_managed("billing"), "planId": plan_id("plan-eus", "dev-eus")},
+        ],
+        "people": [
+            {"owner": owner(name), "name": name, **quick, **(people or {}).get(name, {})}
+            for name in (*MANAGED, *hosted, "billing")
+        ],
+        **more,
+    }
+
+
+def _environment(name: str) -> Json:
+    return {
+        "id": guid(name),
+        "friendlyName": name,
+        "planId": plan_id(),
+        "ownerId": owner(name),
+        "state": "Available",
+        "created": "2026-11-02T09:00:00Z",
+        "lastUsed": "2026-11-20T09:00:00Z",
+    }
+
+
+def _managed(name: str) -> Json:
+    return {
+        "type": "cloudEnvironment",
+        "seed": {"type": "git", "moniker": f"https://github.com/contoso/{name}"},
+        "skuName": "basicLinux",
+        "autoShutdownDelayMinutes": 30,
+        "hasUnpushedGitChanges": False,
+    }
+
+
+SETTINGS = f"""
+targets = ["{TARGET}", "{NEXT}"]
+
+[channels]
+azure_vm = "run-command"
+
+[[host]]
+environment = "{guid(BY_HAND)}"
+id = "{BY_HAND}"
+channel = "manual"
+user = "dev"
+workspace = "/home/dev/{BY_HAND}"
+"""
+
+
+class World:
+    """A simulator in a thread of this process, with its control interface."""
+
+    def __init__(self, folder: Path, content: Json, *, speed: float = 60.0) -> None:
+        self.simulator = Simulator(content, host_scripts=hostscripts.hashes(), speed=speed, folder=folder)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.simulator.start(), self._loop).result(20)
+        self.facts = self.simulator.ready
+        self.ready = folder / "ready.json"
+        self.ready.write_text(json.dumps(self.facts), "utf-8")
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.simulator.stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def control(self, name: str, /, **body: Any) -> Any:
+        """POST to the control interface; AssertionError for a refusal."""
+        return self._answer(requests.post(f"{self.facts['control']}/{name}", json=body, **self._options()))
+
+    def view(self, name: str) -> Any:
+        return self._answer(requests.get(f"{self.facts['control']}/{name}", **self._options()))
+
+    def _options(self) -> Json:
+        return {"timeout": 20, "verify": self.facts["ca_bundle"], "proxies": {"https": ""}}
+
+    def _answer(self, answer: requests.Response) -> Any:
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def codes(self, *hosts: str) -> set[str]:
+        """Every sign-in code that these hosts (default: all) have shown so far."""
+        found = set()
+        for host in [one for one in self.simulator.world.hosts.values() if not hosts or one.id in hosts]:
+            for job in host.jobs():
+                for moment in range(int(job.started), int(self.simulator.world.now().timestamp()) + 1, 60):
+                    code = job.code(float(moment))
+                    if code:
+                        found.add(code)
+        return found
+
+
+@dataclass
+class Site:
+    """Where drkit works: a world, a folder with settings and store, and what was planned."""
+
+    world: World
+    folder: Path
+    planned: api.Planned | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "store")
+
+    @property
+    def desk(self) -> api.Desk:
+        cloud = clouds.from_ready_file(self.world.ready, "of a test")
+        return api.Desk(settings.load(self.folder / "drkit.toml"), self.store, lambda: cloud, loopback_only=True)
+
+    @property
+    def book(self) -> Runbook:
+        assert self.planned is not None
+        return self.planned.runbook
+
+    def lose(self) -> None:
+        """The region is lost, and Microsoft said so."""
+        self.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
+
+    def plan(self) -> api.Planned:
+        """Assess, plan and approve."""
+        asyncio.run(api.assess(self.desk))
+        self.planned = api.plan(self.desk)
+        api.approve(self.desk, self.planned.digest)
+        return self.planned
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable, "-m", "drkit", *arguments,
+            "--config", str(self.folder / "drkit.toml"), "--store", str(self.store.folder),
+        ]  # fmt: skip
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command as a process of its own, its output in out.log."""
+        with (self.folder / "out.log").open("ab") as log:
+            process = subprocess.Popen(
+                self.command(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment()
+            )
+        self.processes.append(process)
+        return process
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        done = subprocess.run(
+            self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            env=self._environment(), timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        with (self.folder / "out.log").open("a") as log:
+            log.write(done.stdout + done.stderr)
+        return done
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "DRKIT_CLOUD": str(self.world.ready)}
+
+    def apply(self, *arguments: str) -> int:
+        """``apply`` to its end, while people do their part; its exit code."""
+        assert self.planned is not None
+        return self.finish(self.start("apply", self.planned.digest, *arguments))
+
+    def resume(self, *arguments: str) -> int:
+        return self.finish(self.start("resume", "latest", *arguments))
+
+    def finish(self, process: subprocess.Popen[bytes]) -> int:
+        return process.wait(PATIENCE)
+
+    # what came of it
+
+    @property
+    def run(self) -> str:
+        """The newest run; empty before it began."""
+        runs = self.store.runs()
+        return runs[-1] if runs and self.journal() else ""
+
+    def journal(self) -> list[Json]:
+        """The records of the newest run, a torn line left out."""
+        runs = self.store.runs()
+        if not runs:
+            return []
+        content = self.store.journal_path(runs[-1]).read_bytes()
+        return [json.loads(line) for line in content.split(b"\n")[:-1]]
+
+    @property
+    def state(self) -> RunState:
+        return self.store.state(self.run)
+
+    def status(self, environment: str, action: str) -> str:
+        return self.state.of(self.step(environment, action)).status
+
+    def detail(self, environment: str, action: str) -> str:
+        return self.state.of(self.step(environment, action)).detail
+
+    def step(self, environment: str, action: str) -> str:
+        """The id of the step of an environment, or of the plan."""
+        wanted = guid(environment) if environment else ""
+        found = [step.id for step in self.book.steps if step.action == action and step.environment == wanted]
+        assert len(found) == 1, found
+        return found[0]
+
+    def kinds(self, environment: str, action: str) -> list[str]:
+        """The kinds of record of a step, in order; a reopening by its word."""
+        step = self.step(environment, action)
+        return [
+            str(one["data"].get("what")) if one["kind"] == "control" else str(one["kind"])
+            for one in self.journal()
+            if one["step"] == step
+        ]
+
+    def record(self) -> list[Json]:
+        found: list[Json] = self.world.view("record")["requests"]
+        return found
+
+    def scripts(self, name: str, script: str) -> list[Json]:
+        """Run commands of a script on the host of an environment that arrived and were carried out."""
+        wanted = host_id(name).lower()
+        return [
+            one
+            for one in self.record()
+            if one["script"] == script and str(one["subject"]).lower() == wanted and one["status"] == 202
+        ]
+
+    def environments(self) -> list[Json]:
+        found: list[Json] = self.world.view("state")["environments"]
+        return found
+
+    def under(self, place: str) -> dict[str, Json]:
+        """Name -> environment, of all plans made in a region for the lost one."""
+        state = self.world.view("state")
+        plans = {
+            one["id"].lower()
+            for one in state["resources"]
+            if one["location"] == place and (one.get("tags") or {}).get("drkit-source", "").lower() == plan_id().lower()
+        }
+        found = [one for one in state["environments"] if one["plan"].lower() in plans]
+        return {one["name"]: one for one in found}
+
+    def host(self, name: str) -> Json:
+        return next(one for one in self.world.view("state")["hosts"] if one["id"].lower() == host_id(name).lower())
+
+    def starts(self, name: str) -> int:
+        """How many ``codespaces start`` ran on a host."""
+        return len(self.host(name)["jobs"])
+
+    def everything(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of the store, and all that the commands printed."""
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.name != "drkit.toml":
+                yield path, path.read_bytes()
+
+
+def found_end(site: Site) -> Json:
+    """What exists in the world after a run, with all that tells one world from another left out."""
+    state = site.world.view("state")
+    made = [one for one in state["resources"] if (one.get("tags") or {}).get("drkit-source")]
+    return {
+        "plans": sorted((one["name"], one["location"], one["tags"]["drkit-step"]) for one in made),
+        "groups": sorted((one["name"], one["location"]) for one in state["groups"]),
+        "environments": sorted(
+            (one["name"], one["type"], one["plan"].lower(), one["owner"], one["state"], tuple(one["hosts"]))
+            for one in state["environments"]
+        ),
+        "registrations": sorted(
+            (one["id"], tuple(name_of(state, held["id"]) for held in one["registrations"])) for one in state["hosts"]
+        ),
+    }
+
+
+def name_of(state: Json, environment: str) -> str:
+    found = next((one for one in state["environments"] if one["id"] == environment), None)
+    return f"{found['name']} under {found['plan'].rsplit('/', 1)[-1]}" if found else environment
+
+
+def done_twice(site: Site) -> list[str]:
+    """What the world's own record and state say was done more than once, or where it must not be."""
+    record, state = site.record(), site.world.view("state")
+    faults: list[str] = []
+    puts = Counter(
+        one["path"].lower()
+        for one in record
+        if one["method"] == "PUT" and "/plans/" in one["path"] and one["status"] == 200
+    )
+    faults += [f"{path}: put {number} times" for path, number in puts.items() if number > 1]
+    made = Counter(
+        one["subject"]
+        for one in record
+        if one["method"] == "POST" and one["path"].endswith("/api/v1/environments") and one["status"] == 201
+    )
+    names = Counter((one["plan"].lower(), one["owner"]) for one in state["environments"])
+    faults += [f"{key}: made {number} times" for key, number in (*made.items(), *names.items()) if number > 1]
+    for host in state["hosts"]:
+        registered = [one for one in host["history"] if str(one["event"]).startswith("registered ")]
+        if len(registered) > 1:
+            faults.append(f"{host['id']}: registered {len(registered)} times")
+        if len(host["jobs"]) > 1:
+            faults.append(f"{host['id']}: started {len(host['jobs'])} times")
+    return faults + lost_writes(record)
+
+
+def lost_writes(record: Sequence[Json]) -> list[str]:
+    """Writes that went to the lost region, or to the plan that is lost."""
+    return [
+        f"{one['method']} {one['host']}{one['path']}"
+        for one in record
+        if one["kind"] in ("write", "delete")
+        and (one["host"].startswith(f"{REGION}.") or plan_id().lower() in one["path"].lower())
+    ]
+
+
+class People(threading.Thread):
+    """The people of an estate: ready when the simulator says so, at the machine with the commands of the runbook.
+
+    ``unheard``: environments whose owner does not answer, and machines nobody goes to.
+    """
+
+    def __init__(self, site: Site, *, unheard: Sequence[str] = ()) -> None:
+        super().__init__(daemon=True)
+        self.site, self.unheard = site, unheard
+        self.over = threading.Event()
+        self.said: set[str] = set()
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.over.wait(0.05):
+                self._round()
+        except BaseException as error:
+            self.fault = error
+
+    def __enter__(self) -> People:
+        self.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.over.set()
+        self.join(20)
+        assert self.fault is None, self.fault
+
+    def _round(self) -> None:
+        try:
+            run = self.site.run
+            state = self.site.store.state(run) if run else None
+        except (DrkitError, ValueError):
+            return
+        if state is None or state.outcome:
+            return
+        for step in self.site.book.steps:
+            if state.of(step.id).status != "asked":
+                self.said.discard(step.id)  # asked anew, it is answered anew
+                continue
+            if step.id in self.said:
+                continue
+            name = next(name for name in (*MANAGED, *HOSTED, BY_HAND) if guid(name) == step.environment)
+            if name in self.unheard:
+                continue
+            if step.action == "by-hand":
+                self._by_hand(name, str(step.inputs["plan"]))
+            elif not self.site.world.view(f"people/{step.inputs['owner']}")["ready"]:
+                continue
+            self.said.add(step.id)
+            api.answer(self.site.desk, run, step.id, "ready")
+
+    def _by_hand(self, name: str, plan: str) -> None:
+        if self.site.starts(name):
+            return
+        control = self.site.world.control
+        control("host", id=host_id(name), event="codespaces-stop", force=True)
+        control(
+            "host", id=host_id(name), event="codespaces-start", user="dev", plan=plan, name=name,
+            workspace=f"/home/dev/{name}",
+        )  # fmt: skip
+
+
+def wait_for(what: Callable[[], Any], *, seconds: float = PATIENCE, every: float = 0.02) -> Any:
+    """Until ``what`` gives something true; AssertionError when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(every)
+    return found
+
+
+def kill_when(
+    process: subprocess.Popen[bytes],
+    journal: Callable[[], Path | None],
+    seen: Callable[[bytes], bool],
+    pause: float = 0.0,
+) -> bool:
+    """SIGKILL as soon as the journal's bytes are such (and a pause in real seconds); False when the process ended before."""
+    size = -1
+    while process.poll() is None:
+        path = journal()
+        now = path.stat().st_size if path else -1
+        if path and now != size:
+            size = now
+            if seen(path.read_bytes()):
+                time.sleep(pause)
+                process.send_signal(signal.SIGKILL)
+                return process.wait() == -signal.SIGKILL
+        time.sleep(0.0005)
+    return False
+
+
+@contextmanager
+def estate(folder: Path, *, tail: str = "", lost: bool = True, **changes: Any) -> Iterator[Site]:
+    """A site on a world of its own: captured, its region lost, planned and approved. Afterwards it is looked over.
+
+    Whatever a test did there: nothing was written to what is lost, and no secret is in a file or in what was printed.
+    """
+    for name in ("world", "site"):
+        (folder / name).mkdir(parents=True)
+    world = World(folder / "world", seed(**changes))
+    site = Site(world, folder / "site")
+    try:
+        (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
+        asyncio.run(api.snapshot(site.desk))
+        if lost:
+            site.lose()
+            site.plan()
+        yield site
+        assert lost_writes(site.record()) == []
+        assert spilt(site) == []
+    finally:
+        for process in site.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        world.stop()
+
+
+def spilt(site: Site) -> list[str]:
+    """Secrets of the world found where none may be: client secrets, tokens, sign-in codes; signatures but in journals."""
+    world = site.world.simulator.world
+    secrets = {one.secret: "client secret" for one in world.principals.values()}
+    secrets |= dict.fromkeys(world.tokens, "token") | dict.fromkeys(world.service_tokens, "plan token")
+    signatures = dict.fromkeys((one.signature for one in world.operations.values()), "signature of a polling URL")
+    codes = dict.fromkeys(site.world.codes(), "sign-in code")
+    found = []
+    for path, content in site.everything():
+        wanted = dict(secrets)
+        if path.suffix != ".jsonl":
+            wanted |= signatures
+        if path.name != "out.log":  # a code is shown to who runs the step, and kept nowhere
+            wanted |= codes
+        found += [f"{path.name}: {what}" for text, what in wanted.items() if text and text.encode() in content]
+    return found

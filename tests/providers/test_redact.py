@@ -1,0 +1,80 @@
+"""No secret survives, whatever text it stands in; nothing else is lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drkit.providers.redact import MARK, Redactor, redact
+
+JWT = "eyJhbGciOiJub25lIn0.eyJvaWQiOiJvIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"Authorization: Bearer {JWT}", JWT),
+        ("authorization: bearer abcdef0123456789==", "abcdef0123456789"),
+        (f"token {JWT} was refused", JWT),
+        (f'{{"accessToken": "{JWT}", "x": 1}}', JWT),
+        ('{"accessToken":"opaque-value-1"}', "opaque-value-1"),
+        ('{\\"access_token\\": \\"opaque-value-2\\"}', "opaque-value-2"),
+        ("{'client_secret': 'v3ry~secret'}", "v3ry~secret"),
+        ("client_secret=v3ry~secret&grant_type=x", "v3ry~secret"),
+        ("password: hunter2222", "hunter2222"),
+        ("https://x.blob.core.windows.net/c/b?sv=1&sig=AbC%2F123%3D&se=2", "AbC%2F123%3D"),
+        ("op?api-version=1&t=638&c=MIIHhz&s=qwertysig&h=hashhash", "qwertysig"),
+        (
+            "To sign in, open https://microsoft.com/devicelogin and enter the code ABCD2345E to authenticate.",
+            "ABCD2345E",
+        ),
+        ("use code ABCD-1234", "ABCD-1234"),
+        ("user_code=QWERTYUIO", "QWERTYUIO"),
+        ("https://user:pa55word@example.org/x", "pa55word"),
+        ("DefaultEndpointsProtocol=https;AccountKey=abc123==;EndpointSuffix=x", "abc123"),
+        ("sessionToken: 'sess-0001'", "sess-0001"),
+    ],
+)
+def test_a_secret_is_taken_out(text: str, secret: str) -> None:
+    clean = redact(text)
+    assert secret not in clean
+    assert MARK in clean
+    assert redact(clean) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PUT https://management.azure.com/subscriptions/s/resourceGroups/g?api-version=2025-04-01 (409): Conflict",
+        "the access token is from the wrong issuer",
+        "The client 'c' with object id 'o' does not have authorization to perform action 'a/read' over scope '/s'.",
+        "code: AuthorizationFailed",
+        "Message code 2: EnvironmentNameAlreadyExists",
+    ],
+)
+def test_other_text_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+letters = "ab1~-_.:=&?/ "
+
+
+@given(st.text("abc1~-_.", min_size=4, max_size=12), st.text(letters, max_size=20), st.text(letters, max_size=20))
+def test_what_a_session_knows_to_be_secret_never_comes_through(secret: str, before: str, after: str) -> None:
+    assert secret not in redact(f"{before}{secret}{after}{secret}", [secret])
+
+
+def test_only_the_newest_of_very_many_are_kept_and_the_given_ones_always() -> None:
+    known = Redactor(["given-secret"])
+    for number in range(2000):
+        known.add(f"learnt-{number:04}")
+    assert known("given-secret learnt-1999") == f"{MARK} {MARK}"
+    assert len(known._learnt) == 500
+
+
+def test_longer_secrets_go_first_and_short_ones_are_left() -> None:
+    known = Redactor(["abcdef", "abcdefghi", "a", ""])
+    assert known("xabcdefghix and a") == f"x{MARK}x and a"
+    known.add("other!")
+    assert known("other!") == MARK

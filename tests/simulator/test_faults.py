@@ -1,0 +1,201 @@
+"""What goes wrong on purpose: rules, throttling, lost regions, ports that close and come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+from azure.core.exceptions import HttpResponseError
+
+from .support import SUB, Running, group_id
+
+Fresh = Callable[..., Running]
+GROUPS = f"/subscriptions/{SUB}/resourcegroups"
+SERVICE = "westeurope.online.visualstudio.com"
+
+
+def test_the_nth_request_is_struck_as_often_as_the_rule_says(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", method="GET", url="/RESOURCEGROUPS", nth=2, times=2, status=503, retry_after=7)
+    answers = [azure.get(GROUPS) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 503, 503, 200]
+    assert answers[1].headers["Retry-After"] == "7"
+    assert answers[1].json()["error"]["code"] == "ServiceUnavailable"
+
+
+def test_a_rule_ends_with_its_time_or_when_it_is_taken_back(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", url="resourcegroups", times=0, for_seconds=12, status=500)
+    assert azure.get(GROUPS).status_code == 500
+    while azure.get(GROUPS).status_code == 500:
+        pass
+    rule = azure.control("fault", url="resourcegroups", times=0, principal="owner", status=429, code="Busy")
+    assert azure.get(GROUPS, role="reader").status_code == 200
+    assert azure.get(GROUPS).json()["error"]["code"] == "Busy"
+    assert azure.control("unfault", id=rule["id"]) == {"removed": 1}
+    assert azure.get(GROUPS).status_code == 200
+
+
+@pytest.mark.parametrize(("drop", "made"), [("before", False), ("after", True)])
+def test_a_connection_is_cut_before_or_after_the_work_is_done(fresh: Fresh, drop: str, made: bool) -> None:
+    azure = fresh()
+    azure.control("fault", method="PUT", drop=drop)
+    with pytest.raises(requests.ConnectionError):
+        azure.http.put(
+            azure.ready["arm"] + group_id("dr"),
+            params={"api-version": "2024-11-01"},
+            json={"location": "eastus"},
+            headers=azure.bearer(),
+            timeout=5,
+        )
+    assert (group_id("dr") in {group["id"] for group in azure.view("state")["groups"]}) is made
+
+
+def test_a_body_is_truncated_or_html(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", url="resourcegroups", truncate=True)
+    with pytest.raises(requests.exceptions.RequestException):
+        azure.get(GROUPS).json()
+    azure.control("fault", url="resourcegroups", html=True)
+    page = azure.get(GROUPS)
+    assert (page.status_code, page.headers["Content-Type"]) == (502, "text/html")
+
+
+def test_a_request_hangs_or_is_slow(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", url="resourcegroups", hang=True)
+    bearer = azure.bearer()
+    with pytest.raises(requests.Timeout):
+        azure.http.get(azure.ready["arm"] + GROUPS, headers=bearer, timeout=0.3)
+    azure.control("fault", url="resourcegroups", delay=18)
+    start = time.monotonic()
+    assert azure.get(GROUPS).status_code == 200
+    assert time.monotonic() - start >= 0.3
+    assert [line["status"] for line in azure.view("record")["requests"] if line["path"] == GROUPS] == [None, 200]
+
+
+def test_a_long_running_operation_fails_or_never_ends(fresh: Fresh) -> None:
+    azure = fresh()
+    client = azure.resources()
+    azure.control("fault", method="DELETE", lro="fail", code="Conflict", message="It is in use.")
+    with pytest.raises(HttpResponseError, match="It is in use"):
+        client.resource_groups.begin_delete("dev-ne").result()
+    azure.control("fault", method="DELETE", lro="never")
+    poller = client.resource_groups.begin_delete("dev-ne")
+    poller.wait(1.5)
+    assert not poller.done()
+
+
+def test_resource_manager_really_throttles(fresh: Fresh) -> None:
+    azure = fresh(speed=1.0)
+    azure.control("throttle", reads=[3, 0.5])
+    bearer = azure.bearer()
+    url = azure.ready["arm"] + GROUPS + "?api-version=2024-11-01"
+    answers = [azure.http.get(url, headers=bearer, timeout=5) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [a.headers["x-ms-ratelimit-remaining-subscription-reads"] for a in answers] == ["2", "1", "0", "0"]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 2
+    assert answers[-1].json()["error"]["code"] == "SubscriptionRequestsThrottled"
+    assert azure.get(GROUPS, role="reader").status_code == 200
+    assert azure.view("throttle")["throttled"] == 1
+
+
+def test_the_published_buckets_hold_250_reads(fresh: Fresh) -> None:
+    azure = fresh(speed=1.0)
+    bearer = azure.bearer()
+    url = azure.ready["arm"] + f"/subscriptions/{SUB}?api-version=2024-11-01"
+    now = azure.simulator.world.clock.now()
+    buckets = azure.simulator.throttle
+    for _ in range(250):
+        buckets.take(now, SUB, "somebody", "northeurope", "GET")
+    assert azure.http.get(url, headers=bearer, timeout=5).status_code == 200
+    with pytest.raises(Exception, match="429"):
+        buckets.take(now, SUB, "somebody", "northeurope", "GET")
+
+
+@pytest.mark.parametrize(("mode", "error"), [("refuse", requests.ConnectionError), ("hang", requests.Timeout)])
+def test_a_lost_regions_service_is_silent_and_comes_back_on_its_port(
+    fresh: Fresh, mode: str, error: type[Exception]
+) -> None:
+    azure = fresh()
+    url = azure.ready["services"][SERVICE] + "/health"
+    other = azure.ready["services"]["eastus.online.visualstudio.com"] + "/health"
+    assert azure.http.get(url, timeout=5).status_code == 200
+    azure.control("lose", region="West Europe", mode=mode, announce=False)
+    with pytest.raises(error):
+        azure.http.get(url, timeout=0.5)
+    assert azure.http.get(other, timeout=5).status_code == 200
+    azure.control("lose", region="westeurope", mode="hang" if mode == "refuse" else "refuse", announce=False)
+    azure.control("restore", region="westeurope")
+    assert azure.http.get(url, timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("arm", ["5xx", "hang"])
+def test_a_write_into_a_lost_region_fails_at_the_provider(fresh: Fresh, arm: str) -> None:
+    azure = fresh()
+    azure.control("lose", region="westeurope", arm=arm, announce=False)
+
+    def put(path: str, location: str) -> int:
+        return azure.http.put(
+            azure.ready["arm"] + path,
+            params={"api-version": "2024-11-01"},
+            json={"location": location},
+            headers=azure.bearer(),
+            timeout=0.6,
+        ).status_code
+
+    disks = "/providers/Microsoft.Compute/disks/new"
+    for path, location in (
+        (group_id("dr-we"), "westeurope"),
+        (group_id("dev-ne") + disks, "westeurope"),
+        (group_id("dev-we") + disks, "northeurope"),
+    ):
+        if arm == "5xx":
+            assert put(path, location) == 503
+        else:
+            with pytest.raises(requests.Timeout):
+                put(path, location)
+    assert put(group_id("dev-ne") + disks, "northeurope") == 201
+    assert azure.get(group_id("dev-we")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("fault", {"colour": "blue"}, "a fault has no 'colour'"),
+        ("fault", {"url": "("}, "url:"),
+        ("lose", {"region": "atlantis"}, "there is no region 'atlantis'"),
+        ("lose", {}, "'region' is missing"),
+        ("lose", {"region": "eastus", "mode": "explode"}, "mode is refuse or hang"),
+        ("host", {"id": "nobody", "event": "heal"}, "'nobody'"),
+        ("change", {"id": "nothing"}, "'nothing'"),
+    ],
+)
+def test_control_says_what_is_wrong(azure: Running, name: str, body: dict[str, str], said: str) -> None:
+    answer = azure.http.post(f"{azure.ready['control']}/{name}", json=body, timeout=5)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_control_is_not_in_the_record_and_the_record_goes_on_from_a_number(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.get(GROUPS)
+    before = azure.view("record")["count"]
+    azure.control("quota", kind="plans", limit=1)
+    azure.get(GROUPS, role="reader")
+    later = azure.view("record", since=before)["requests"]
+    assert [(line["principal"], line["path"]) for line in later if line["kind"] == "read" and line["principal"]] == [
+        ("reader", GROUPS)
+    ]
+    assert [line["n"] for line in later] == list(range(before + 1, before + 1 + len(later)))
+
+
+def test_somebody_elses_change_shows(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("change", id=group_id("dev-ne"), patch={"tags": {"owner": "else"}})
+    assert azure.get(group_id("dev-ne")).json()["tags"] == {"team": "web", "owner": "else"}
+    azure.control("change", id=group_id("dev-we"), delete=True)
+    assert azure.get(group_id("dev-we")).status_code == 404
+    assert azure.view("clock")["speed"] == 60.0

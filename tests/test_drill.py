@@ -1,0 +1,237 @@
+"""The drill, as somebody types it: what it prints, what it found, and that the same seed tells the same story."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from drkit import runbook
+from drkit.estate import Assessment, Snapshot
+from drkit.rehearsal import seed_of
+from drkit.runbook import Runbook
+from drkit.simulator import sample_seed
+from drkit.store import Store
+
+KEYS = {
+    "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
+    "throttled", "writes_before_approval", "run", "report",
+}  # fmt: skip
+VERDICTS = {
+    "vm-orders-build": "transparent",
+    "vm-payments-dev": "transparent-with-interruption",
+    "vm-mobile-ci": "no-failover",
+    "vm-search-weu": "region-lost",
+    "vm-registry-weu": "region-lost",
+    "vm-bastion-weu": "region-lost",
+    "vm-legacy-erp": "host-lost",
+    "vm-genome-lab": "re-register",
+    "vm-climate-sim": "re-register",
+    "vm-billing-batch": "re-register",
+    "vm-thesis-box": "undetermined stopped",
+    "rack-4-node-2": "undetermined no-witness",
+    "lab-microscope-7": "no-failover",
+    "vm-deploy-agent": "no-failover",
+}
+DRILL_SECONDS = 240
+
+
+def drill(folder: Path, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": str(columns), "DRKIT_CLOUD": "/nowhere/cloud.json"}
+    return subprocess.run(
+        [sys.executable, "-m", "drkit", "drill", "--store", str(folder), *arguments],
+        capture_output=True, text=True, timeout=DRILL_SECONDS, env=environment, check=False,
+    )  # fmt: skip
+
+
+def found_in(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("drill")
+    return folder, found_in(drill(folder, "--json"))
+
+
+def assessments(folder: Path) -> list[Assessment]:
+    paths = sorted((folder / "store" / "state" / "assessments").glob("*.json"))
+    return [msgspec.json.decode(path.read_bytes(), type=Assessment) for path in paths]
+
+
+def runbooks(folder: Path) -> dict[str, Runbook]:
+    store = Store(folder / "store")
+    return {run: store.runbook(store.state(run).runbook)[0] for run in store.runs()}
+
+
+def test_the_json_has_the_promised_keys_and_its_counts_add_up(sample: tuple[Path, dict[str, Any]]) -> None:
+    _, found = sample
+    assert set(found) == KEYS
+    numbers = found["environments"]
+    assert numbers["total"] == sum(numbers[word] for word in ("recovered", "needs_person", "waiting", "lost"))
+    assert found["outcome"] == "succeeded-with-exceptions"
+    assert found["lost_region"] == "westeurope"
+    assert found["writes_before_approval"] == 0
+    assert 0 < found["rto_seconds"] < found["objective_seconds"]
+    assert set(found["calls"]) == {"read", "write", "probe"}
+    assert found["run"] == "run-0003"
+    assert Path(found["report"]).is_file()
+
+
+def test_nothing_recoverable_is_unrecovered(sample: tuple[Path, dict[str, Any]]) -> None:
+    _, found = sample
+    assert found["environments"] == {"total": 25, "recovered": 20, "needs_person": 2, "waiting": 0, "lost": 3}
+
+
+def test_every_host_has_the_verdict_its_story_deserves(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, found = sample
+    first = assessments(folder)[0]
+    told = {one.host.rsplit("/", 1)[-1]: f"{one.outcome} {one.reason}".strip() for one in first.hosts}
+    assert {name: told[name] for name in VERDICTS} == VERDICTS
+    assert all(word == "no-failover" for name, word in told.items() if name not in VERDICTS)
+    assert sum(found["hosts"].values()) == len(first.hosts)
+
+
+def test_each_thing_is_made_once_by_the_runs_of_the_drill(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = sample
+    done: dict[str, int] = {}
+    store = Store(folder / "store")
+    for run in store.runs():
+        for record in store.records(run):
+            if record.kind == "done" and record.step.endswith((":create", ":create-plan", ":register")):
+                done[record.step] = done.get(record.step, 0) + 1
+    assert done
+    assert set(done.values()) == {1}
+
+
+def test_the_first_run_was_killed_and_taken_over(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = sample
+    kinds = [record.kind for record in Store(folder / "store").records("run-0001")]
+    assert "taken-over" in kinds
+    assert kinds.count("ended") == 1
+
+
+def test_what_somebody_else_changed_was_stopped_and_planned_again(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = sample
+    drifted = [record for record in Store(folder / "store").records("run-0001") if record.kind == "drifted"]
+    assert len(drifted) == 1
+    assert "orders-build" in drifted[0].step
+    assert any("orders-build" in step.id for step in runbooks(folder)["run-0003"].steps)
+
+
+def test_the_runbooks_are_canonical(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = sample
+    for path in (folder / "store" / "state" / "runbooks").glob("*.json"):
+        content = path.read_bytes()
+        assert runbook.encode(runbook.decode(content, str(path))) == content
+        assert runbook.digest(content) == path.stem
+
+
+def story(folder: Path) -> Mapping[str, Any]:
+    """What must be equal between two drills of one seed: ids, verdicts, steps with order and reasons, outcomes."""
+    first, *_ = assessments(folder)
+    return {
+        "verdicts": [(one.host, one.outcome, one.reason, one.rule) for one in first.hosts],
+        "plans": [(one.plan, one.state) for one in first.plans],
+        "steps": {
+            run: [(step.id, step.reason, step.needs, step.wave) for step in book.steps]
+            for run, book in runbooks(folder).items()
+        },
+        "outcomes": {run: Store(folder / "store").state(run).outcome for run in runbooks(folder)},
+    }
+
+
+def test_two_drills_with_one_seed_tell_the_same_story(sample: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, found = sample
+    again = found_in(drill(tmp_path, "--json"))
+    assert story(tmp_path) == story(folder)
+    same = ("outcome", "environments", "hosts", "target_regions", "writes_before_approval", "run")
+    assert {key: again[key] for key in same} == {key: found[key] for key in same}
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_what_it_prints_fits_and_is_not_long(tmp_path: Path, columns: int) -> None:
+    answer = drill(tmp_path, columns=columns)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    lines = answer.stdout.splitlines()
+    assert len(lines) <= 70
+    folder_lines = [line for line in lines if str(tmp_path) in line]
+    assert all(len(line) <= columns for line in lines if line not in folder_lines)
+    assert "SIMULATED" in answer.stdout
+    assert "$ drkit snapshot" in lines
+    assert not answer.stderr
+
+
+def test_a_region_without_plans_is_refused_with_the_regions_that_have_some(tmp_path: Path) -> None:
+    answer = drill(tmp_path, "--lose", "uksouth")
+    assert answer.returncode == 4
+    assert "eastus" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_region_is_refused(tmp_path: Path) -> None:
+    answer = drill(tmp_path, "--lose", "atlantis")
+    assert answer.returncode in (4, 64)
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_captured_estate_is_drilled_with_its_own_ids(sample: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = sample
+    estate = folder / "store" / "state" / "snapshots" / "000001.json"
+    found = found_in(drill(tmp_path, "--estate", str(estate), "--lose", "East US", "--json"))
+    assert found["lost_region"] == "eastus"
+    assert found["outcome"].startswith("succeeded")
+    assert found["environments"]["waiting"] == 0
+    taken = msgspec.json.decode(estate.read_bytes(), type=Snapshot)
+    again = msgspec.json.decode((tmp_path / "store/state/snapshots/000001.json").read_bytes(), type=Snapshot)
+    assert {plan.id for plan in again.plans} == {plan.id for plan in taken.plans}
+    assert {one.id for one in again.environments} == {one.id for one in taken.environments}
+
+
+def test_a_snapshot_becomes_a_seed_that_keeps_identities() -> None:
+    seed = seed_of(msgspec.json.decode(_minimal(), type=Snapshot))
+    assert seed["drkit"] == sample_seed(1)["drkit"]
+    host = seed["hosts"][0]
+    assert host["machine_id"] == "0123456789abcdef0123456789abcdef"
+    assert seed["environments"][0]["planId"] == seed["resources"][0]["id"]
+    assert seed["people"][0]["owner"] == "t_o"
+
+
+def _minimal() -> bytes:
+    subscription = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg"
+    plan = f"{subscription}/providers/Microsoft.VSOnline/plans/p"
+    vm = f"{subscription}/providers/Microsoft.Compute/virtualMachines/vm"
+    return json.dumps(
+        {
+            "drkit": "snapshot/1",
+            "made_against": {"arm": "https://x", "tenant": "t"},
+            "taken": "2026-11-23T08:00:00Z",
+            "plans": [
+                {
+                    "id": plan, "product": "codespaces", "name": "p", "region": "westeurope",
+                    "subscription": "11111111-1111-1111-1111-111111111111", "resource_group": "rg",
+                }
+            ],
+            "environments": [
+                {
+                    "id": "e1", "product": "codespaces", "plan": plan, "name": "one", "kind": "self-hosted", "owner": "t_o",
+                    "host": {"host": vm, "source": "probe", "user": "dev"},
+                }
+            ],
+            "hosts": [
+                {
+                    "id": vm, "kind": "azure-vm", "name": "vm", "region": "northeurope",
+                    "baseline": {"guest": {"machine_id": "0123456789abcdef0123456789abcdef"}},
+                }
+            ],
+        }
+    ).encode()  # fmt: skip
