@@ -430,9 +430,18 @@ def schema(common: Common, kind: str) -> int:
 def simulate(common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None) -> int:
     """Serve the embedded Azure on loopback until a signal stops it."""
     from drkit import rehearsal
+    from drkit.views import json
 
-    tell = note if common.json else say
-    return asyncio.run(rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, say=tell))
+    def serving(facts: dict[str, Any]) -> None:
+        if common.json:
+            say(json.encode(facts))
+            return
+        for line in rehearsal.exports(facts, ready):
+            say(line)
+
+    return asyncio.run(
+        rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, serving=serving)
+    )
 
 
 @command()

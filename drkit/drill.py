@@ -31,6 +31,7 @@ from drkit.views.text import duration, last, plural, safe
 MINUTES_AGO = 25
 ANNOUNCED_AFTER = 12
 TICK = 0.15
+PROGRESS_SECONDS = 4.0
 MOVED = "vm-orders-build"
 MOVED_TO = "rg-hosts-uks"
 WORST = ("failed", "partial", "succeeded-with-exceptions", "succeeded")
@@ -183,7 +184,8 @@ class Drill:
         shown = terminal.render(*terminal.show(book, planned.digest, str(planned.path)), columns=self.columns)
         path = self.folder / f"runbook-{planned.digest[:12]}.txt"
         path.write_text(shown + "\n", "utf-8")
-        self.line(f"every step with its reason: {path.name}")
+        if not options:
+            self.line(f"every step with its reason: {path.name}")
         return planned
 
     async def _writes(self) -> int:
@@ -259,6 +261,7 @@ class Drill:
         deadline = asyncio.get_running_loop().time() + RUN_SECONDS
         digest = api.show(self.desk, name).digest if verb == "apply" else ""
         before = -1
+        told = asyncio.get_running_loop().time()
         run = "" if verb == "apply" else name
         while True:
             process = await self._spawn(verb, run or name, "--wait", "30", "--quiet")
@@ -270,6 +273,7 @@ class Drill:
                     if begun is not None:
                         begun.set()
                     await self._people(run, book, acted)
+                    told = self._progress(run, book, told)
                 await asyncio.sleep(TICK)
             code = await process.wait()
             run = run or self._run_of(digest)
@@ -282,6 +286,19 @@ class Drill:
             verb, before = "resume", len(acted)
         self._tell_run(standing)
         return run
+
+    def _progress(self, run: str, book: Runbook, told: float) -> float:
+        """A line every few seconds: how far the run is. Returns when the last was told."""
+        now = asyncio.get_running_loop().time()
+        if now - told < PROGRESS_SECONDS:
+            return told
+        counts = Counter(self.desk.store.state(run).of(step.id).status for step in book.steps)
+        minutes = (now - told) * self.control.facts["clock"]["speed"] / 60
+        self.line(
+            f"{minutes:.0f} min on, {run}: {counts['done']} of {len(book.steps)} steps done, {counts['open']} under way, "
+            f"{counts['asked']} wait for a person"
+        )
+        return now
 
     async def _people(self, run: str, book: Runbook, acted: set[str]) -> None:
         """One round: whoever is ready answers; whoever does something by hand does it; what cannot be is skipped with a reason."""
@@ -400,6 +417,7 @@ class Drill:
         seconds = results.recovery_seconds(found, since)
         objective = self.desk.settings.objectives.recovery_time_minutes * 60
         record = (await self.control.get("record"))["requests"]
+        (self.folder / "requests.json").write_text(json_view.encode(record) + "\n", "utf-8")
         throttled = sum(one["status"] == 429 for one in record)
         kinds = Counter("read" if one["kind"] == "token" else one["kind"] for one in record)
         paths = self._reports(runs)
@@ -422,7 +440,8 @@ class Drill:
             f"from the simulator's record: {made['plans']} plans and {made['managed']} environments created, {made['hosts']} hosts "
             f"registered; twice: {made['twice']}"
         )
-        self.line(f"evidence: {', '.join(path.name for path in paths)}, runs.log in {self.folder}")
+        self.line(f"evidence in {self.folder}:", 2)
+        self.line("report-run-*.md and .json, runbook-*.txt, requests.json (every request), runs.log, store/")
         return {
             "outcome": outcome,
             "lost_region": self.region,

@@ -37,12 +37,13 @@ async def simulate(
     speed: float = 1.0,
     seed: int = 1,
     ready: str | None = None,
-    say: Callable[[str], None] = print,
+    serving: Callable[[dict[str, Any]], None] = lambda _facts: None,
 ) -> int:
     """Serve the embedded Azure on loopback until SIGINT or SIGTERM; returns 0.
 
     ``estate``: a simulator's seed or a snapshot (default: the sample of that ``seed``). ``ready``: where to write, once it
-    serves, what a program needs to use it. UsageError for a speed or port that cannot be; FileError for a bad estate.
+    serves, what a program needs to use it; ``serving`` gets the same. UsageError for a speed or port that cannot be;
+    FileError for a bad estate.
     """
     content = estate_seed(estate, seed)
     with tempfile.TemporaryDirectory(prefix="drkit-simulator-") as folder:
@@ -65,8 +66,7 @@ async def simulate(
             facts = simulator.ready
             if ready:
                 _write_ready(Path(ready), facts)
-            for line in exports(facts, ready):
-                say(line)
+            serving(facts)
             await stop.wait()
         finally:
             await simulator.stop()
@@ -130,7 +130,7 @@ def estate_seed(estate: str | None, seed: int) -> dict[str, Any]:
         raise FileError(
             f"cannot be read: {error.strerror}", where=estate, remedy="name a snapshot or a seed"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"is not JSON: {error}", where=estate, remedy="name a snapshot or a seed") from error
     if isinstance(head, dict) and str(head.get("drkit", "")).startswith("simulator-seed/"):
         return load_seed(path)

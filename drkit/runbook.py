@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from drkit.cloud import CloudMark
-from drkit.errors import FileError, RefusedError
+from drkit.errors import FileError, UsageError
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
@@ -117,13 +117,13 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         raise KeyError(step_id)
 
     def find(self, text: str) -> Step:
-        """The one step whose id is, begins with or contains ``text``; RefusedError naming the candidates otherwise."""
+        """The one step whose id is, begins with or contains ``text``; UsageError naming the candidates otherwise."""
         exact = [step for step in self.steps if step.id == text]
         found = exact or [step for step in self.steps if text in step.id]
         if len(found) == 1:
             return found[0]
         listed = ", ".join(step.id for step in (found or self.steps)[:8])
-        raise RefusedError(
+        raise UsageError(
             f"{'no step' if not found else 'more than one step'} is called {text!r}", remedy=f"one of: {listed}"
         )
 

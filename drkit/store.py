@@ -17,6 +17,7 @@ import socket
 import stat
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -272,9 +273,9 @@ class Store:
         """Leave a message for the holder of a run."""
         name = self.journal_path(run).stem
         folder = self.folder / "state" / "inbox" / name
-        number = len(list(folder.glob("*.json"))) if folder.is_dir() else 0
-        path = folder / f"{_stamp(message.when)}-{number:04d}-{os.getpid()}.json"
-        self._write(path, msgspec.json.encode(message) + b"\n")
+        # Real time orders messages of one sender; the rest makes a name that no other message ever had.
+        path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
+        self._write(path, msgspec.json.encode(message) + b"\n", exclusive=True)
         return path
 
     def inbox(self, run: str) -> list[tuple[Path, Message]]:

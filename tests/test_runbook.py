@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit import runbook as book
-from drkit.errors import FileError, RefusedError
+from drkit.errors import FileError, UsageError
 from drkit.runbook import Affected, Estimate, Precondition, Runbook, Step
 from tests.builders import MARK, a_plan, a_vm, hosted, managed, one_lost
 
@@ -160,7 +160,7 @@ def test_a_step_is_found_by_its_id_or_a_part_that_only_it_has() -> None:
     assert made.find("p:x:create").id == "p:x:create"
     assert made.find("y:ver").id == "p:y:verify"
     for text, said in (("create", "more than one"), ("nothing", "no step"), ("", "more than one")):
-        with pytest.raises(RefusedError, match=said) as error:
+        with pytest.raises(UsageError, match=said) as error:
             made.find(text)
         assert "p:x:create" in error.value.remedy
     with pytest.raises(KeyError):

@@ -267,3 +267,17 @@ def test_a_runbook_is_begun_by_one(store: Store) -> None:
     held = pytest.raises(LockedError, match="runbook dddddddddddd is held by")
     with store.lock_runbook("d" * 64, WHEN), held, store.lock_runbook("d" * 64, WHEN):
         pass
+
+
+def test_messages_sent_in_one_second_are_all_kept_while_others_are_obeyed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = store.new_run()
+    sent = []
+    for number in range(40):
+        message = Message(what="answer", step=f"step-{number}", when="2026-11-23T08:00:00Z")
+        sent.append(store.send(run, message))
+        if number % 2:
+            first, _ = store.inbox(run)[0]
+            store.obeyed(first)
+    assert len(set(sent)) == 40
+    assert [message.step for _, message in store.inbox(run)] == [f"step-{number}" for number in range(20, 40)]

@@ -13,7 +13,6 @@ from drkit.runbook import Step
 class Groups:
     """``azure``: carries out the group steps that the planner writes."""
 
-
     def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
         return (Request("PUT", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
 

@@ -83,12 +83,10 @@ BLIND = {"url": "^https://management\\.azure\\.com/", "status": 503, "times": 0}
 OTHER = {"id": guid("environment", "somebody else's"), "user": "ada", "path": REGISTRATION.replace("~", "/home/ada")}
 REBOOTED, WIPED = "transparent-with-interruption", "re-register"
 RESTORED, CLONED = vm("vm-build-r1", "rg-hosts-neu"), vm("vm-build-copy", "rg-hosts-neu")
-ARC, PHYSICAL = {"kind": "arc"}, {"kind": "physical"}
-EPHEMERAL, REPLICATED = {"ephemeral": True}, {"protected": True}
+ARC, PHYSICAL, EPHEMERAL, REPLICATED = {"kind": "arc"}, {"kind": "physical"}, {"ephemeral": True}, {"protected": True}
 
 _ALL = (
     Story("nothing happened", "Nobody did anything.", (), _same(), 5),
-    # it moved, or stood still, and noticed nothing
     Story(
         "live migration",
         "Memory moved to another physical host.",
