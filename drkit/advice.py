@@ -62,7 +62,7 @@ def plan_state(signals: PlanSignals) -> tuple[PlanState, str]:
     if s.claimed:
         return (
             "lost",
-            "its regional service does not answer, the same service in another region does, and the loss is claimed",
+            "its service does not answer, another region's does, and the loss is claimed",
         )
     return "unreachable", "its regional service does not answer, another region's does; nobody claims the loss yet"
 

@@ -609,7 +609,11 @@ def overview(desk: Desk) -> list[str]:
     lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
     newest = desk.store.newest(Snapshot)
     if newest is None:
-        return [*lines, "no snapshot yet", "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure"]
+        return [
+            *lines,
+            "no snapshot yet",
+            "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure",
+        ]
     now = desk.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
     unfinished: list[Standing] = []
@@ -642,4 +646,3 @@ __all__ = [
     "answer", "apply", "approve", "assess", "codes", "desk", "plan", "report", "resume", "runs", "schema", "show",
     "skip", "snapshot", "status",
 ]  # fmt: skip
-

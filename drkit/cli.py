@@ -32,7 +32,9 @@ class Grouped(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in GROUPS.items():
             rows = [
-                (name, command.get_short_help_str(70)) for name in names if (command := self.get_command(ctx, name)) is not None
+                (name, command.get_short_help_str(70))
+                for name in names
+                if (command := self.get_command(ctx, name)) is not None
             ]
             with formatter.section(title):
                 formatter.write_dl(rows)
@@ -205,7 +207,9 @@ def probe_script(common: Common, system: str) -> int:
 
 
 @command()
-@click.option("--kind", type=click.Choice(["failover", "repair"]), help="Default: failover if a plan is lost, else repair.")
+@click.option(
+    "--kind", type=click.Choice(["failover", "repair"]), help="Default: failover if a plan is lost, else repair."
+)
 @click.option("--graceful", is_flag=True, help="Move away from a region that still works; needs --from.")
 @click.option("--from", "from_region", metavar="REGION", help="The region to move away from.")
 @click.option("--snapshot", metavar="FILE", help="Recover from this snapshot.")
@@ -271,8 +275,10 @@ def approve(common: Common, runbook: str, hours: float, note: str) -> int:
     common.tell(
         approval,
         lambda: [
-            (f"approved {approval.digest[:12]} by {approval.who} until {approval.until}"
-            f"{'' if approval.authenticated else ' (unauthenticated: this store cannot say who wrote it)'}"),
+            (
+                f"approved {approval.digest[:12]} by {approval.who} until {approval.until}"
+                f"{'' if approval.authenticated else ' (unauthenticated: this store cannot say who wrote it)'}"
+            ),
             f"next: `drkit apply {approval.digest[:12]}`",
         ],
     )
@@ -368,10 +374,17 @@ def status(common: Common, run: str | None, show_code: bool) -> int:
     if run is None:
         listed = api.runs(desk)
         rows = [(one.run, one.runbook.kind, one.outcome, one.state.started, one.reason) for one in listed]
-        value = [{"run": one.run, "kind": one.runbook.kind, "outcome": one.outcome, "started": one.state.started} for one in listed]
+        value = [
+            {"run": one.run, "kind": one.runbook.kind, "outcome": one.outcome, "started": one.state.started}
+            for one in listed
+        ]
         common.tell(
             {"runs": value},
-            lambda: [_views().table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})] if rows else ["no runs yet"],
+            lambda: (
+                [_views().table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})]
+                if rows
+                else ["no runs yet"]
+            ),
         )
         return 0
     standing = api.status(desk, run)
@@ -423,8 +436,12 @@ def schema(common: Common, kind: str) -> int:
 
 @command()
 @click.option("--estate", metavar="FILE", help="A simulator seed, or a snapshot of your own.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the ARM endpoint (default: any free one).")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="Simulated seconds a real second, at most 60.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the ARM endpoint (default: any free one)."
+)
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, help="Simulated seconds a real second, at most 60."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Which sample estate.")
 @click.option("--ready", metavar="FILE", help="Write here, once it serves, what a program needs to use it.")
 def simulate(common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None) -> int:
@@ -448,7 +465,9 @@ def simulate(common: Common, estate: str | None, port: int, speed: float, seed: 
 @click.option("--estate", metavar="FILE", help="A snapshot of your own to lose and recover (default: the sample).")
 @click.option("--lose", metavar="REGION", default="westeurope", show_default=True, help="The region to lose.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same number tells the same story.")
-@click.option("--speed", type=float, default=60.0, show_default=True, help="Simulated seconds a real second, at most 60.")
+@click.option(
+    "--speed", type=float, default=60.0, show_default=True, help="Simulated seconds a real second, at most 60."
+)
 @click.option("--keep", is_flag=True, help="Leave the embedded Azure up afterwards, until a signal.")
 @click.option("-v", "--verbose", is_flag=True, help="Every step of every run.")
 def drill(common: Common, estate: str | None, lose: str, seed: int, speed: float, keep: bool, verbose: bool) -> int:

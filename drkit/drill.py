@@ -83,7 +83,7 @@ class Drill:
     say: Callable[[str], None]
     verbose: bool
     columns: int
-    failures: list[str] = field(default_factory=list)
+    told: set[tuple[str, str]] = field(default_factory=set)
 
     def line(self, text: str = "", indent: int = 2) -> None:
         """A line in plain words, folded to the width."""
@@ -168,6 +168,7 @@ class Drill:
 
     def _table(self, *headers: str, rows: Sequence[Sequence[object]], wide: int) -> None:
         made = terminal.table(*headers, rows=rows, ratios={wide: 1})
+        made.box = None
         for line in terminal.render(made, columns=self.columns - 2).splitlines():
             self.say(f"  {line}")
 
@@ -176,7 +177,9 @@ class Drill:
         planned = api.plan(self.desk, **options)
         book = planned.runbook
         if not options:
-            for line in terminal.render(terminal.plan_table(book), columns=self.columns - 2).splitlines():
+            made = terminal.plan_table(book)
+            made.box = None
+            for line in terminal.render(made, columns=self.columns - 2).splitlines():
                 self.say(f"  {line}")
         self.line(terminal.effects_line(book))
         for note in book.notes:
@@ -273,7 +276,7 @@ class Drill:
                     if begun is not None:
                         begun.set()
                     await self._people(run, book, acted)
-                    told = self._progress(run, book, told)
+                    told = self._progress(run, book, told) if begun is None else told
                 await asyncio.sleep(TICK)
             code = await process.wait()
             run = run or self._run_of(digest)
@@ -295,7 +298,7 @@ class Drill:
         counts = Counter(self.desk.store.state(run).of(step.id).status for step in book.steps)
         minutes = (now - told) * self.control.facts["clock"]["speed"] / 60
         self.line(
-            f"{minutes:.0f} min on, {run}: {counts['done']} of {len(book.steps)} steps done, {counts['open']} under way, "
+            f"{minutes:.0f} min later {run}: {counts['done']} of {len(book.steps)} steps done, {counts['open']} under way, "
             f"{counts['asked']} wait for a person"
         )
         return now
@@ -379,7 +382,9 @@ class Drill:
                 )
                 if drift:
                     self.line(f"stopped as drifted: {handle}: {drift.data['detail']}", 4)
-                self.line(f"skipped: {handle}: {safe(known.detail)}", 4)
+                if (handle, known.detail) not in self.told:
+                    self.line(f"skipped: {handle}: {safe(known.detail)}", 4)
+                self.told.add((handle, known.detail))
             elif known.status in ("failed", "drifted"):
                 self.line(f"{known.status}: {step.id}: {safe(known.detail, 160)}", 4)
         if self.verbose:
@@ -428,20 +433,18 @@ class Drill:
                 self.line(f"{title}: {', '.join(names)}: {reason}")
         if seconds is not None:
             self.line(
-                f"time to recover: {duration(seconds)} of simulated time since the first sign "
-                f"({self.control.facts['clock']['speed']:g}x); the objective is {duration(objective)}"
+                f"recovered in {duration(seconds)} of simulated time since the first sign; the objective is {duration(objective)}"
             )
         made = await self._counted(record)
         self.line(
-            f"calls: {kinds['read']} reads, {kinds['write']} writes, {kinds['probe']} probes; {throttled} throttled; "
-            f"writes before approval: {before}, to the lost region: {made['lost']}"
+            f"calls: {kinds['read']} reads, {kinds['write']} writes, {kinds['probe']} probes; {throttled} throttled"
         )
+        self.line(f"by the simulator's record: {before} writes before approval, {made['lost']} to the lost region;")
         self.line(
-            f"from the simulator's record: {made['plans']} plans and {made['managed']} environments created, {made['hosts']} hosts "
-            f"registered; twice: {made['twice']}"
+            f"{made['plans']} plans, {made['managed']} environments made, {made['hosts']} hosts registered; {made['twice']} twice"
         )
-        self.line(f"evidence in {self.folder}:", 2)
-        self.line("report-run-*.md and .json, runbook-*.txt, requests.json (every request), runs.log, store/")
+        self.say("  evidence (reports, runbooks, requests.json with every request, runs.log) in")
+        self.say(f"  {self.folder}")
         return {
             "outcome": outcome,
             "lost_region": self.region,

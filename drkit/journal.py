@@ -179,7 +179,9 @@ def read(path: Path) -> tuple[list[Record], bytes]:
         content = path.read_bytes()
     except OSError as error:
         raise FileError(
-            f"cannot be read: {error.strerror}", where=str(path), remedy="correct its permissions, or restore it from a copy"
+            f"cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="correct its permissions, or restore it from a copy",
         ) from error
     whole, newline, torn = content.rpartition(b"\n")
     return list(_records(whole.split(b"\n") if newline else [], str(path))), torn
@@ -197,7 +199,9 @@ def _records(lines: Iterable[bytes], where: str) -> Iterator[Record]:
             ) from error
         if record.drkit != "journal/1":
             raise FileError(
-                f"is {record.drkit!r}, which this drkit does not read", where=place, remedy="use the drkit that wrote it"
+                f"is {record.drkit!r}, which this drkit does not read",
+                where=place,
+                remedy="use the drkit that wrote it",
             )
         sealed, again = seal(record)
         if record.seq != number or record.prev != prev or sealed.hash != record.hash or again != line + b"\n":

@@ -299,8 +299,8 @@ async def _walk(
     timeout = aiohttp.ClientTimeout(total=30)
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
     speed = facts["clock"]["speed"]
-    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x). To type along, in {place}:")
-    say("  export DRKIT_CLOUD=cloud.json; drkit --store store COMMAND")
+    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type along:")
+    say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
         return await walk.run()
@@ -330,7 +330,14 @@ def _story(content: dict[str, Any], seed: int, region: str, *, sample: bool) -> 
 
 def _write_settings(path: Path, story: Story) -> None:
     """The drkit.toml of the drill: targets in order, the run-command channel, and the hosts no probe can find."""
-    lines = [f"targets = {json.dumps(list(story.targets))}", "", "[channels]", 'azure_vm = "run-command"', ""]
+    lines = [
+        'store = "store"',
+        f"targets = {json.dumps(list(story.targets))}",
+        "",
+        "[channels]",
+        'azure_vm = "run-command"',
+        "",
+    ]
     for host in story.hosts:
         keys = {
             "environment": "environment",

@@ -191,7 +191,9 @@ class Store:
             content = path.read_bytes()
         except OSError as error:
             raise FileError(
-                f"cannot be read: {error.strerror}", where=str(path), remedy="`drkit plan` writes one and prints its path"
+                f"cannot be read: {error.strerror}",
+                where=str(path),
+                remedy="`drkit plan` writes one and prints its path",
             ) from error
         decoded = runbook.decode(content, str(path))
         if path.resolve().parent == folder.resolve() and path.stem != runbook.digest(content):
@@ -450,7 +452,11 @@ def _faults(value: Snapshot | Assessment) -> list[str]:
         for number, claim in enumerate(value.claims):
             faults += _time_faults(f"claims[{number}].since", claim.since)
         present = {plan.id.lower() for plan in value.present_plans}
-        faults += [f"present_plans[{n}]: {fault}" for n, plan in enumerate(value.present_plans) if (fault := _id_fault(plan.id))]
+        faults += [
+            f"present_plans[{n}]: {fault}"
+            for n, plan in enumerate(value.present_plans)
+            if (fault := _id_fault(plan.id))
+        ]
         faults += [
             f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
             for number, one in enumerate(value.present)

@@ -55,7 +55,10 @@ def report(found: dict[str, Any]) -> str:
     lines += ["", "## Steps", ""]
     lines += table(
         ("step", "effect", "is", "began", "ended", "detail"),
-        [(one["title"], one["effect"], one["status"], one["began"], one["ended"], one["detail"]) for one in found["steps"]],
+        [
+            (one["title"], one["effect"], one["status"], one["began"], one["ended"], one["detail"])
+            for one in found["steps"]
+        ],
     )
     if found["left_alone"]:
         lines += ["", "## Considered and left alone", ""]

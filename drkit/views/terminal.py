@@ -43,7 +43,13 @@ def render(*parts: Any, columns: int | None = None, colour: bool = False) -> str
     out = StringIO()
     plain = not colour or bool(os.environ.get("NO_COLOR"))
     console = Console(
-        file=out, width=columns or width(), no_color=plain, force_terminal=not plain, highlight=False, markup=False, emoji=False
+        file=out,
+        width=columns or width(),
+        no_color=plain,
+        force_terminal=not plain,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     for part in parts:
         # What is to be copied keeps its line, however long.
@@ -54,7 +60,14 @@ def render(*parts: Any, columns: int | None = None, colour: bool = False) -> str
 
 def table(*headers: str, rows: Sequence[Sequence[object]], ratios: dict[int, int] | None = None) -> Table:
     """A plain table; a cell whose text is a known state is coloured. ``ratios``: columns that share the room left."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=bool(ratios), header_style="bold", padding=(0, 1, 0, 0))
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        expand=bool(ratios),
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
     for number, header in enumerate(headers):
         ratio = (ratios or {}).get(number)
         # A name of any length must not squeeze the column that explains it.
@@ -76,15 +89,19 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
     failed = [capture for capture in taken.captures if capture.state != "complete"]
     identified = sum(host.baseline.guest is not None for host in taken.hosts)
     lines: list[Any] = [
-        (f"{mark(taken.made_against.simulated)}snapshot {taken.generation}: {plural(len(taken.plans), 'plan')}, "
-        f"{plural(len(taken.environments), 'environment')} ({kinds['managed']} managed, {kinds['self-hosted']} self-hosted), "
-        f"{plural(len(taken.hosts), 'host')} ({identified} identified from inside)")
+        (
+            f"{mark(taken.made_against.simulated)}snapshot {taken.generation}: {plural(len(taken.plans), 'plan')}, "
+            f"{plural(len(taken.environments), 'environment')} ({kinds['managed']} managed, {kinds['self-hosted']} self-hosted), "
+            f"{plural(len(taken.hosts), 'host')} ({identified} identified from inside)"
+        )
     ]
     unlinked = [one for one in taken.environments if one.kind == "self-hosted" and one.host is None]
     if unlinked:
         names = ", ".join(safe(one.name) for one in unlinked[:5])
         lines.append(f"no host known for {len(unlinked)}: {names}; a [[host]] entry in drkit.toml names it")
-    lines.extend(f"{capture.state}: {safe(last(capture.subject))}: {safe(capture.detail, 160)}" for capture in failed[:8])
+    lines.extend(
+        f"{capture.state}: {safe(last(capture.subject))}: {safe(capture.detail, 160)}" for capture in failed[:8]
+    )
     if len(failed) > 8:
         lines.append(f"and {len(failed) - 8} more that were not read wholly")
     lines.extend(f"look: {safe(flag)}" for flag in taken.flags)
@@ -185,11 +202,20 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
         parts.append(plan_table(book))
     parts.append(effects_line(book))
     parts.extend(f"note: {safe(note)}" for note in book.notes)
-    parts.extend(f"forced: {safe(guard.name)}: {safe(guard.detail)}; because {safe(guard.forced)}" for guard in book.guards if guard.forced)
-    parts.append(f"{plural(len(book.left_alone), 'thing')} considered and left alone; `drkit show` lists them with reasons")
+    parts.extend(
+        f"forced: {safe(guard.name)}: {safe(guard.detail)}; because {safe(guard.forced)}"
+        for guard in book.guards
+        if guard.forced
+    )
+    parts.append(
+        f"{plural(len(book.left_alone), 'thing')} considered and left alone; `drkit show` lists them with reasons"
+    )
     parts.append(f"kept as {path}")
     if book.steps:
-        return [*parts, f"next: `drkit show {digest[:12]}`, then `drkit approve {digest[:12]}` and `drkit apply {digest[:12]}`"]
+        return [
+            *parts,
+            f"next: `drkit show {digest[:12]}`, then `drkit approve {digest[:12]}` and `drkit apply {digest[:12]}`",
+        ]
     return [*parts, "next: nothing to apply"]
 
 
@@ -211,7 +237,9 @@ def show(book: Runbook, digest: str, path: str) -> list[Any]:
         parts.append(table("#", "wave", "effect", "what and why", "after", rows=rows, ratios={3: 1}))
     for step in book.steps:
         if step.effect == "ask" and step.inputs.get("commands"):
-            parts.append(f"by hand, step {number[step.id]} on {safe(step.inputs.get('host') or 'the machine')}: see first")
+            parts.append(
+                f"by hand, step {number[step.id]} on {safe(step.inputs.get('host') or 'the machine')}: see first"
+            )
             parts.extend(f"    {exact(line)}" for line in step.inputs.get("see_first", ()))
             parts.append("  then")
             parts.extend(f"    {exact(line)}" for line in step.inputs["commands"])
@@ -260,7 +288,9 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[An
         parts.append(f"{safe(step.id)}: {safe(step.title)}{f' ({owner})' if owner else ''}")
         parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
     if asked:
-        parts.append(f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`")
+        parts.append(
+            f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
+        )
     if outcome == "partial":
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
@@ -270,7 +300,10 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[An
 
 def codes(found: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Sign-in codes, which came from a host and are not to be believed further than shown."""
-    lines = [f"{safe(one.get('step', ''))}: open {safe(one.get('url', ''))} and enter {safe(one.get('code', ''))}" for one in found]
+    lines = [
+        f"{safe(one.get('step', ''))}: open {safe(one.get('url', ''))} and enter {safe(one.get('code', ''))}"
+        for one in found
+    ]
     return lines or ["no code now"]
 
 
@@ -279,8 +312,10 @@ def report(found: dict[str, Any]) -> list[Any]:
     numbers = found["environments"]
     parts: list[Any] = [
         f"{mark(found['simulated'])}{found['run']}: {found['outcome']} ({safe(found['reason'])})",
-        (f"environments: {numbers['total']} affected, {numbers['recovered']} recovered, {numbers['needs_person']} need a person, "
-        f"{numbers['waiting']} waiting, {numbers['lost']} lost"),
+        (
+            f"environments: {numbers['total']} affected, {numbers['recovered']} recovered, {numbers['needs_person']} need a person, "
+            f"{numbers['waiting']} waiting, {numbers['lost']} lost"
+        ),
     ]
     if found["rto_seconds"] is not None:
         parts.append(
@@ -291,7 +326,10 @@ def report(found: dict[str, Any]) -> list[Any]:
         parts.append(table("environment", "is", "work", "detail", rows=rows, ratios={3: 1}))
     exceptions = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
     if exceptions:
-        told = [(step["id"], step["status"], f"{step['detail']}{' — ' + step['who'] if step['who'] else ''}") for step in exceptions]
+        told = [
+            (step["id"], step["status"], f"{step['detail']}{' — ' + step['who'] if step['who'] else ''}")
+            for step in exceptions
+        ]
         parts.append(table("exception", "is", "detail", rows=told, ratios={0: 1, 2: 1}))
     calls = found["evidence"].get("calls", {})
     if calls:
@@ -310,4 +348,17 @@ def age(since: str, now: Any) -> str:
     return age_text(parse_time(since), now)
 
 
-__all__ = ["assessment", "codes", "event", "overview", "planned", "render", "report", "results", "show", "snapshot", "status", "table"]
+__all__ = [
+    "assessment",
+    "codes",
+    "event",
+    "overview",
+    "planned",
+    "render",
+    "report",
+    "results",
+    "show",
+    "snapshot",
+    "status",
+    "table",
+]

@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
     if minutes < 120:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02d} min"
+    return f"{hours} h {rest:02d} min" if rest else f"{hours} h"
 
 
 def clock_text(moment: datetime) -> str:
