@@ -251,7 +251,7 @@ class Site:
         """A command as a process of its own, its output in out.log."""
         with (self.folder / "out.log").open("ab") as log:
             process = subprocess.Popen(
-                self.command(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment()
+                self.command(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment()
             )
         self.processes.append(process)
         return process
@@ -260,13 +260,14 @@ class Site:
         """A command to its end."""
         done = subprocess.run(
             self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            env=self._environment(), timeout=PATIENCE, check=False,
+            env=self.environment(), timeout=PATIENCE, check=False,
         )  # fmt: skip
         with (self.folder / "out.log").open("a") as log:
             log.write(done.stdout + done.stderr)
         return done
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables a command runs with."""
         return {**os.environ, "DRKIT_CLOUD": str(self.world.ready)}
 
     def apply(self, *arguments: str) -> int:

@@ -88,7 +88,7 @@ def test_nothing_outside_providers_imports_azure() -> None:
     assert found == []
 
 
-WITHOUT_AZURE: list[list[str]] = [["--version"], ["--help"]]  # and what show and plan need to run, once they stand
+WITHOUT_AZURE: list[list[str]] = [["--version"], ["--help"]]  # plan and show: tests/test_nights.py
 
 
 @pytest.mark.parametrize("arguments", WITHOUT_AZURE, ids=" ".join)
