@@ -112,6 +112,11 @@ def fates(draw: st.DrawFn, made: Runbook = MADE) -> dict[str, StepStatus]:
     return {step.id: draw(st.sampled_from(asked if step.effect == "ask" else ends)) for step in made.steps}
 
 
+def before(step: Step) -> set[str]:
+    """Every step that must or should come before this one."""
+    return {one for need in step.needs for one in (need, *before(MADE.step(need)))}
+
+
 @settings(max_examples=150, deadline=None)
 @given(fates())
 def test_a_run_gets_to_every_step_that_nothing_stands_in_the_way_of(fate: dict[str, StepStatus]) -> None:
@@ -124,8 +129,7 @@ def test_a_run_gets_to_every_step_that_nothing_stands_in_the_way_of(fate: dict[s
     for step in MADE.steps:
         if state.of(step.id).status == "pending":
             assert any(state.of(need).status != "done" for need in step.needs)
-            roots = [*blocked_by(step, MADE, state), *(one for one in MADE.steps if state.of(one.id).status == "asked")]
-            assert roots
+            assert {"failed", "skipped", "drifted", "asked"} & {state.of(one).status for one in before(step)}
 
 
 @settings(max_examples=150, deadline=None)
@@ -146,8 +150,8 @@ def chain(name: str, wave: int, *needs: str) -> tuple[Step, Step]:
 CANARY = a_runbook(a_step("plan"), *chain("first", 1, "plan"), *chain("second", 2, "plan", "first:verify"))
 
 
-@pytest.mark.parametrize("status", ["failed", "skipped", "drifted"])
-def test_one_environment_goes_first_and_what_becomes_of_it_stops_no_other(status: StepStatus) -> None:
+@pytest.mark.parametrize("status", ["skipped", "drifted"])
+def test_one_environment_goes_first_and_what_others_did_to_it_stops_nobody_else(status: StepStatus) -> None:
     well: dict[str, StepStatus] = {"plan": "done", "first:create": "done"}
     assert ids(startable(CANARY, standing(**well))) == ["first:verify"]
     assert ids(startable(CANARY, standing(**well | {"first:verify": "open"}))) == []
@@ -156,6 +160,16 @@ def test_one_environment_goes_first_and_what_becomes_of_it_stops_no_other(status
     assert ids(startable(CANARY, standing(plan="done", **{"first:create": status}))) == ["second:create"]
     assert blocked_by(CANARY.step("second:create"), CANARY, standing(**{"first:verify": status})) == []
     assert ids(startable(CANARY, standing(plan="failed"))) == []
+
+
+@pytest.mark.parametrize("step", ["first:create", "first:verify"])
+def test_when_the_first_fails_the_others_wait_so_that_a_mistake_is_made_once(step: str) -> None:
+    well: dict[str, StepStatus] = {"plan": "done", "first:create": "done"}
+    state = standing(**well | {step: "failed"})
+    assert ids(startable(CANARY, state)) == []
+    ending = schedule.ending(CANARY, state)
+    assert ending.outcome == "partial"
+    assert "skip lets the rest go" in ending.reason
 
 
 def test_a_skipped_first_environment_excuses_no_other() -> None:

@@ -256,7 +256,7 @@ def test_an_error_is_an_object_with_what_a_program_needs() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7200, "2 h 00 min"), (11100, "3 h 05 min")],
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7200, "2 h"), (11100, "3 h 05 min")],
 )
 def test_durations_are_said_in_words(seconds: float, said: str) -> None:
     assert text.duration(seconds) == said

@@ -19,23 +19,28 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
     """Steps not begun whose whole ground is done (their needs, and what those rest on), in the runbook's order; earlier waves first.
 
     The whole ground: a person may say they are ready before the steps that lead to that question are done. A need on
-    another environment's step is order and no ground: it is met as well once that step can no longer come to run by itself.
+    another environment's step is order and no ground: it is met as well once that step can no longer come to run by itself,
+    unless it failed or what it rests on did. One goes first so that a mistake is made once: until it is taken again, or
+    skipped by somebody, those behind it wait.
     """
     ready: list[Step] = []
     open_waves: list[int] = []
     grounded: set[str] = set()
     unaided: set[str] = set()
     coming: set[str] = set()
+    failed: set[str] = set()
     by_id = {step.id: step for step in runbook.steps}
     for step in runbook.steps:
         status = state.of(step.id).status
         ground = [need for need in step.needs if rests_on(step, by_id[need])]
         may_run = unaided.issuperset(ground)
         if grounded.issuperset(ground):
-            if status == "pending" and coming.isdisjoint(step.needs):
+            if status == "pending" and (coming | failed).isdisjoint(step.needs):
                 ready.append(step)
             elif status == "done":
                 grounded.add(step.id)
+        if status == "failed" or (status == "pending" and not failed.isdisjoint(ground)):
+            failed.add(step.id)
         if may_run and step.effect != "ask" and status in ("pending", "open"):
             coming.add(step.id)
         if may_run and status not in HELD and (step.effect != "ask" or status == "done"):
@@ -47,7 +52,7 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
 
 
 def rests_on(step: Step, need: Step) -> bool:
-    """Whether a need is the ground of a step. One environment only goes before another: what becomes of it stops nobody else."""
+    """Whether a need is the ground of a step. One environment only goes before another."""
     return not step.environment or not need.environment or step.environment == need.environment
 
 
@@ -119,10 +124,26 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
         )
     if bad and not _unfinished_elsewhere(runbook, state):
         return Ending("failed", f"{bad[0].title}: {state.of(bad[0].id).detail}")
+    first = _failed_first(runbook, state)
+    if first is not None:
+        return Ending(
+            "partial", f"{first.title}: failed, and the rest waits behind it; resume tries again, skip lets the rest go"
+        )
     waiting = sum(status == "asked" for status in statuses.values())
     if waiting:
         return Ending("partial", f"{waiting} steps wait for a person")
     return Ending("partial", "some steps are unfinished")
+
+
+def _failed_first(runbook: Runbook, state: RunState) -> Step | None:
+    """The failed step of an environment that goes before others which have not begun."""
+    firsts = {need for step in runbook.steps if state.of(step.id).status == "pending" for need in step.needs}
+    for final in (step for step in runbook.steps if step.id in firsts):
+        behind = [step for step in runbook.steps if final.id in step.needs and not rests_on(step, final)]
+        failed = [step for step in (*_all_needs(final, runbook), final) if state.of(step.id).status == "failed"]
+        if behind and failed:
+            return failed[0]
+    return None
 
 
 def _unfinished_elsewhere(runbook: Runbook, state: RunState) -> bool:

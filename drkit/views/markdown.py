@@ -8,7 +8,7 @@ from typing import Any
 
 from drkit.views.text import duration, last, safe
 
-_ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
+_ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")
 
 
 def escape(text: object) -> str:
