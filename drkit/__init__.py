@@ -1,6 +1,6 @@
 """drkit brings region-bound registrations back when an Azure region is lost.
 
-The public names are those of ``drkit.api`` and ``drkit.rehearsal``, loaded when first used.
+The public names are those of ``drkit.api``, ``drkit.control`` and ``drkit.rehearsal``, loaded when first used.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ _API = (
     "answer", "apply", "approve", "assess", "codes", "desk", "plan", "report", "resume", "runs", "schema", "show",
     "skip", "snapshot", "status",
 )  # fmt: skip
+_CONTROL = ("abort", "pause", "rebase", "retry", "unpause", "verify")
 _REHEARSAL = ("drill", "simulate")
 
-__all__ = ["__version__", *_API, *_REHEARSAL]  # noqa: PLE0604  the names are loaded lazily, below
+__all__ = ["__version__", *_API, *_CONTROL, *_REHEARSAL]  # noqa: PLE0604  the names are loaded lazily, below
 
 
 def __getattr__(name: str) -> Any:
     if name in _API:
         return getattr(import_module("drkit.api"), name)
+    if name in _CONTROL:
+        return getattr(import_module("drkit.control"), name)
     if name in _REHEARSAL:
         return getattr(import_module("drkit.rehearsal"), name)
     raise AttributeError(f"module 'drkit' has no attribute {name!r}")

@@ -16,7 +16,7 @@ from drkit import estate, history, planner, results, runbook
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.cloud import Cloud, Principal
-from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, RefusedError, UsageError
+from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.journal import RunState
 from drkit.products import actors, registry
@@ -280,8 +280,10 @@ def plan(
     assessment: str | None = None,
     force: Mapping[str, str] | None = None,
     out: str | None = None,
+    rebases: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Planned:
-    """Write the runbook for what the newest assessment found. Loads no Azure SDK.
+    """Write the runbook for what the newest assessment found. Loads no Azure SDK. ``rebases``: the run whose rest it is.
 
     RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
     """
@@ -320,6 +322,8 @@ def plan(
         graceful_from=region,
         force=force,
     )
+    if rebases:
+        book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
     content = runbook.encode(book)
     kept = desk.store.keep_runbook(content)
     if out:
@@ -421,7 +425,12 @@ async def apply(
         desk.store.keep_runbook(shown.content)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
-        ending = await execution.begin(job, run, clock, {"since": since, "version": __version__}, approved)
+        started = {"since": since, "version": __version__, "minimum_share": desk.settings.run.minimum_share}
+        try:
+            ending = await execution.begin(job, run, clock, started, approved)
+        except LockedError:
+            desk.store.drop_unbegun(run)
+            raise
     return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
@@ -453,12 +462,31 @@ async def resume(
     state = _begun(desk, name)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
+    _still_wanted(desk, name, state)
     shown = show(desk, state.runbook)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
     ending = await execution.resume(job, name, desk.clock)
     return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
+
+
+def _still_wanted(desk: Desk, name: str, state: RunState) -> None:
+    """RefusedError for a run that was aborted, or whose rest another run has begun to carry out."""
+    if state.stopped and state.outcome:
+        raise RefusedError(
+            f"{name} has ended: {state.stopped}",
+            remedy=f"`drkit assess`, then `drkit plan --rebase {name}` for what is left",
+        )
+    runs = desk.store.runs()
+    for other in runs[runs.index(name) + 1 :]:
+        try:
+            later = desk.store.state(other).runbook
+            rebases = show(desk, later).runbook.rebases if later else ""
+        except DrkitError:
+            continue
+        if rebases == name:
+            raise RefusedError(f"the rest of {name} is carried out as {other}", remedy=f"`drkit resume {other}`")
 
 
 def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]) -> Any:
@@ -483,15 +511,38 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
 
 def _approved(desk: Desk, shown: Planned, clock: Clock, *, yes: bool) -> dict[str, Any]:
     approval = desk.store.approval(shown.digest)
+    separate = _separate(desk, shown, approval, yes=yes) if desk.settings.run.separate_approver else {}
     if approval is not None and parse_time(approval.until) > clock.now():
         how = "authenticated" if approval.authenticated else "unauthenticated: a folder store cannot say who wrote it"
-        return {"who": approval.who, "how": how, "when": approval.when, "until": approval.until, "note": approval.note}
+        return {
+            "who": approval.who,
+            "how": how,
+            "when": approval.when,
+            "until": approval.until,
+            "note": approval.note,
+            **separate,
+        }
     if yes:
         return {"who": who(), "how": "self-approved with --yes", "when": rfc3339(clock.now())}
     what = "is not approved" if approval is None else f"was approved until {approval.until} only"
     raise RefusedError(
         what, where=f"runbook {shown.digest[:12]}", remedy=f"`drkit show` it, then `drkit approve {shown.digest[:12]}`"
     )
+
+
+def _separate(desk: Desk, shown: Planned, approval: Approval | None, *, yes: bool) -> dict[str, Any]:
+    """That another approved than carries out, and whether the store's permissions prove it; RefusedError when it is not so."""
+    asked = "[run] separate_approver asks for somebody else's approval"
+    if yes and approval is None:
+        raise RefusedError(f"{asked}, so --yes is refused", remedy=f"let another `drkit approve {shown.digest[:12]}`")
+    if approval is not None and approval.who == who():
+        raise RefusedError(
+            f"{asked}, and {approval.who} carries it out as well",
+            remedy=f"let another `drkit approve {shown.digest[:12]}`",
+        )
+    proved = desk.store.approved_by_another(shown.digest)
+    by_name = "by name only: who carries this out may write approvals here too"
+    return {"separate": "the store lets nobody approve who carries this out" if proved else by_name}
 
 
 def _outage_since(desk: Desk, book: Runbook) -> str:

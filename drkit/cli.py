@@ -20,8 +20,23 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Before": ("snapshot", "drill", "simulate", "schema"),
-    "During": ("assess", "probe-script", "plan", "show", "approve", "apply", "resume", "answer", "skip", "status"),
-    "After": ("report",),
+    "During": (
+        "assess",
+        "probe-script",
+        "plan",
+        "show",
+        "approve",
+        "apply",
+        "resume",
+        "answer",
+        "skip",
+        "retry",
+        "pause",
+        "unpause",
+        "abort",
+        "status",
+    ),
+    "After": ("report", "verify"),
 }
 KINDS = ("snapshot", "assessment", "runbook", "settings", "approval")
 
@@ -217,6 +232,7 @@ def probe_script(common: Common, system: str) -> int:
 @click.option("--force", metavar="GUARD", multiple=True, help="Write an exception to a guard into the runbook.")
 @click.option("--reason", metavar="TEXT", help="Why the guard is forced.")
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
+@click.option("--rebase", metavar="RUN", help="What a run left undone, anew, for an approval of its own.")
 @click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when there is something to do.")
 def plan(
     common: Common,
@@ -228,24 +244,34 @@ def plan(
     force: tuple[str, ...],
     reason: str | None,
     out: str | None,
+    rebase: str | None,
     detailed_exitcode: bool,
 ) -> int:
     """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
-    from drkit import api
+    from drkit import api, control
 
     if graceful != bool(from_region):
         raise UsageError("--graceful and --from REGION go together")
     if force and not (reason or "").strip():
         raise UsageError("--force needs --reason TEXT: the approver reads it")
-    planned = api.plan(
-        common.desk(),
-        kind=kind,
-        graceful_from=from_region or "",
-        snapshot=snapshot,
-        assessment=assessment,
-        force=dict.fromkeys(force, reason or ""),
-        out=out,
-    )
+    forced = dict.fromkeys(force, reason or "")
+    if rebase:
+        if kind or graceful or snapshot or assessment:
+            raise UsageError(
+                "--rebase takes kind, region, snapshot and assessment from the run and the store",
+                remedy="leave them out",
+            )
+        planned = control.rebase(common.desk(), rebase, force=forced, out=out)
+    else:
+        planned = api.plan(
+            common.desk(),
+            kind=kind,
+            graceful_from=from_region or "",
+            snapshot=snapshot,
+            assessment=assessment,
+            force=forced,
+            out=out,
+        )
     value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
     common.tell(value, lambda: _views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     return 2 if detailed_exitcode and planned.runbook.steps else 0
@@ -356,6 +382,73 @@ def skip(common: Common, run: str, step: str, reason: str) -> int:
 
     found = api.skip(common.desk(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
+    return 0
+
+
+@command()
+@click.argument("run")
+@click.argument("step")
+def retry(common: Common, run: str, step: str) -> int:
+    """Try a failed or drifted step again; it is looked at anew first."""
+    from drkit import control
+
+    found = control.retry(common.desk(), run, step)
+    common.tell({"step": found}, lambda: [f"said to {run}: retry {found}", _taken_up(run)])
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+@click.option("--reason", default="", metavar="TEXT", help="Why; the journal keeps it.")
+def pause(common: Common, run: str, reason: str) -> int:
+    """Begin nothing new; what is under way is finished."""
+    from drkit import control
+
+    name = control.pause(common.desk(), run, reason)
+    common.tell({"run": name}, lambda: [f"said to {name}: pause", _taken_up(name), f"next: `drkit unpause {name}`"])
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+def unpause(common: Common, run: str) -> int:
+    """Go on after a pause."""
+    from drkit import control
+
+    name = control.unpause(common.desk(), run)
+    common.tell({"run": name}, lambda: [f"said to {name}: unpause", _taken_up(name)])
+    return 0
+
+
+@command()
+@click.argument("run")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
+def abort(common: Common, run: str, reason: str) -> int:
+    """End a run for good: what was begun for a host is finished, nothing else is begun."""
+    from drkit import control
+
+    name = control.abort(common.desk(), run, reason)
+    common.tell({"run": name, "reason": reason}, lambda: [f"said to {name}: abort: {reason}", _taken_up(name)])
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+@click.option("--head", default="", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
+def verify(common: Common, run: str, head: str) -> int:
+    """Compute the hash chain of a run's journal again. Repairs nothing."""
+    from drkit import control
+
+    found = control.verify(common.desk(), run, head)
+    torn = (
+        [f"{found.torn} bytes of a record that was being written follow; `drkit resume {found.run}` drops them"]
+        if found.torn
+        else []
+    )
+    since = [f"{found.since} records were added since that head"] if head else []
+    common.tell(
+        found, lambda: [f"{found.run}: the chain holds: {found.count} records", f"head {found.head}", *since, *torn]
+    )
     return 0
 
 

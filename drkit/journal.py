@@ -79,7 +79,15 @@ class RunState:
     count: int = 0
     head: str = GENESIS
     steps: dict[str, StepState] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)
+    """Messages that were journaled, by name: one that is still there after a crash is not obeyed again."""
     stopped: str = ""
+    """Aborted: by whom and why. What was begun for a host is finished, nothing else is begun."""
+    paused: str = ""
+    """By whom and why; ``unpause`` ends it."""
+    overdue: str = ""
+    """The time its holder had is over; the next holder has as much again."""
+    minimum_share: float = 0.0
     resumed: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
 
@@ -100,24 +108,38 @@ def apply(state: RunState, record: Record) -> None:
     """Carry one record into the state."""
     state.count, state.head, state.token, state.run = record.seq + 1, record.hash, record.token, record.run
     data = record.data
+    if "heard" in data:
+        state.heard.add(str(data["heard"]))
     if record.kind == "started":
         state.runbook, state.started, state.holder = data["runbook"], record.time, data.get("holder", "")
+        state.minimum_share = float(data.get("minimum_share", 0.0))
     elif record.kind == "approved":
         state.approved_by, state.approved_how = data["who"], data["how"]
     elif record.kind == "taken-over":
         state.holder = data.get("holder", "")
         state.resumed += 1
-        state.ended = state.outcome = ""
+        state.ended = state.outcome = state.overdue = ""
     elif record.kind == "ended":
         state.ended, state.outcome = record.time, data["outcome"]
         state.evidence = data.get("evidence", {})
     elif record.kind == "control":
-        if data.get("what") == "stop":
-            state.stopped = data.get("reason", "")
-        elif data.get("what") == "reopen":
-            state.of(record.step).status = "pending"
+        _apply_control(state, record)
     elif record.step:
         _apply_step(state.of(record.step), record)
+
+
+def _apply_control(state: RunState, record: Record) -> None:
+    what, reason = record.data.get("what"), str(record.data.get("reason", ""))
+    if what == "abort":
+        state.stopped = reason
+    elif what == "pause":
+        state.paused = reason
+    elif what == "unpause":
+        state.paused = ""
+    elif what == "deadline":
+        state.overdue = reason
+    elif what == "reopen":
+        state.of(record.step).status = "pending"
 
 
 def _apply_step(step: StepState, record: Record) -> None:

@@ -91,7 +91,10 @@ class GuardResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An ordered graph of steps. Every key sorts after ``drkit``, so the canonical bytes begin with the marker."""
+    """An ordered graph of steps. ``rebases``: the run whose rest this is.
+
+    Every key sorts after ``drkit``, so the canonical bytes begin with the marker.
+    """
 
     drkit: str = "runbook/1"
     environments: tuple[Affected, ...] = ()
@@ -104,6 +107,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     notes: tuple[str, ...] = ()
     of_assessment: str
     of_snapshot: str
+    rebases: str = ""
     scripts: dict[str, str] = {}
     source_plans: dict[str, str] = {}
     steps: tuple[Step, ...] = ()

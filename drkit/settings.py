@@ -125,10 +125,15 @@ class RunSettings(_Table, frozen=True):
     """[run]: how apply goes about it."""
 
     concurrency: Width = 8
+    subscription_concurrency: Width = 8
     waves: Waves = msgspec.field(default_factory=lambda: [1, 5, 20])
     answer_wait_minutes: MinutesOrNone = 0.0
     sign_in_minutes: Minutes = 30.0
     step_minutes: Minutes = 60.0
+    run_minutes: MinutesOrNone = 0.0
+    pause_minutes: MinutesOrNone = 60.0
+    minimum_share: Share = 0.0
+    separate_approver: bool = False
     request_budget_seconds: Seconds = 120.0
 
 

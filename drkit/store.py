@@ -220,6 +220,17 @@ class Store:
             )
         return found
 
+    def approved_by_another(self, digest: str) -> bool:
+        """Whether this process could not have written that approval: another's file, in a folder it may not write to."""
+        path = self.folder / "approvals" / f"{digest}.json"
+        try:
+            foreign = path.stat().st_uid != os.geteuid() and os.geteuid() != 0
+        except OSError:
+            return False
+        return foreign and not any(
+            os.access(one, os.W_OK, effective_ids=True) for one in (path, path.parent, self.folder)
+        )
+
     # runs
 
     def new_run(self) -> str:
@@ -239,6 +250,13 @@ class Store:
             except OSError as error:
                 raise unwritable(error, path) from error
             return path.stem
+
+    def drop_unbegun(self, run: str) -> None:
+        """Take back a run's name when nothing was journaled under it."""
+        path = self.folder / "journal" / f"{run}.jsonl"
+        with suppress(OSError):
+            if path.stat().st_size == 0:
+                path.unlink()
 
     def runs(self) -> list[str]:
         """The names of all runs, oldest first."""
@@ -263,6 +281,26 @@ class Store:
     def state(self, run: str) -> RunState:
         """Where a run stands."""
         return journal.fold(self.records(run))
+
+    def holder(self, run: str) -> str:
+        """Who holds a run now; empty when nobody does. Takes nothing."""
+        path = self.journal_path(run)
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return self.state(run).holder or "another process"
+        return ""
+
+    def journal_bytes(self, run: str) -> bytes:
+        """A run's journal, byte for byte."""
+        path = self.journal_path(run)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise FileError(
+                f"cannot be read: {error.strerror}", where=str(path), remedy="correct its permissions"
+            ) from error
 
     def open_journal(self, run: str, clock: Clock) -> LocalJournal:
         """Take a run's journal for this process; LockedError names the holder."""

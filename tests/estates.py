@@ -221,6 +221,10 @@ class Site:
         return Store(self.folder / "store")
 
     @property
+    def store_name(self) -> str:
+        return str(self.folder / "store")
+
+    @property
     def desk(self) -> api.Desk:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
         return api.Desk(settings.load(self.folder / "drkit.toml"), self.store, lambda: cloud, loopback_only=True)

@@ -29,7 +29,7 @@ LONGEST = 9
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """How the world is after a run that nobody disturbed."""
     with estate(tmp_path_factory.mktemp("undisturbed")) as site, People(site):
-        assert site.apply("--wait", "30", "--quiet") == 0
+        assert site.apply("--wait", "30", "--quiet") == 0, site.call("status", site.run).stdout
         assert done_twice(site) == []
         assert [one for one in site.record() if one["status"] == 409] == []
         return found_end(site)

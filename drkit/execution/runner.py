@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -32,6 +33,8 @@ from drkit.runbook import Runbook, Step
 from drkit.store import Store, who
 
 TICK = 1.0
+CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}
+SUBSCRIPTION = re.compile(r"/subscriptions/([^/\s]+)", re.IGNORECASE)
 UNREAD_TRIES = 3
 UNREAD_PAUSE = 10.0
 # A step whose failure may pass is tried so often in one process; the pause before the next try doubles.
@@ -120,6 +123,7 @@ class Runner:
         self.wait_minutes = wait_minutes
         self.hands = asyncio.Semaphore(context.settings.run.concurrency)
         self.hosts: dict[str, asyncio.Lock] = {}
+        self.subscriptions: dict[str, asyncio.Semaphore] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -136,9 +140,9 @@ class Runner:
             if resumed:
                 await self._obey()
                 for step in self.runbook.steps:
-                    if schedule.reopenable(self.state.of(step.id)):
+                    if schedule.reopenable(self.state.of(step.id)) and not self._held(step):
                         await self._reopen(step)
-            await self._loop()
+            await self._loop(patient=not resumed)
         except BaseException:
             for task in self.tasks.values():
                 task.cancel()
@@ -146,19 +150,31 @@ class Runner:
             raise
         return schedule.ending(self.runbook, self.state)
 
-    async def _loop(self) -> None:
-        clock = self.context.clock
-        last = clock.monotonic()
+    def _held(self, step: Step) -> bool:
+        """Whether a step that is not under way must not be begun now."""
+        if self.stop():
+            return True
+        if self.state.stopped:
+            return step.id not in schedule.tidying(self.runbook, self.state)
+        return bool(self.state.paused or self.state.overdue)
+
+    async def _loop(self, *, patient: bool) -> None:
+        """``patient``: a pause is waited out for a while; a run that was paused before it was taken up is left so."""
+        clock, run = self.context.clock, self.context.settings.run
+        last = began = clock.monotonic()
         for step in self.runbook.steps:
             if self.state.of(step.id).status == "open":
                 self._start(step)
         while True:
             if await self._obey():
-                last = clock.monotonic()
-            if not self.stop() and not self.state.stopped:
-                for step in schedule.startable(self.runbook, self.state):
-                    if step.id not in self.tasks:
-                        self._start(step)
+                last, patient = clock.monotonic(), True
+            if run.run_minutes and not self.state.overdue and clock.monotonic() - began >= run.run_minutes * 60:
+                reason = f"the {run.run_minutes:g} min of its holder are over"
+                await self.journal.append("control", data={"what": "deadline", "reason": reason, "who": who()})
+            startable = [one for one in schedule.startable(self.runbook, self.state) if not self._held(one)]
+            for step in startable:
+                if step.id not in self.tasks:
+                    self._start(step)
             if self.tasks:
                 await asyncio.wait(self.tasks.values(), timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
                 for name, task in list(self.tasks.items()):
@@ -167,12 +183,14 @@ class Runner:
                         task.result()
                         last = clock.monotonic()
                 continue
-            if self.stop() or self.state.stopped:
+            if self.stop() or self.state.stopped or self.state.overdue:
                 return
-            if schedule.startable(self.runbook, self.state):
-                continue
-            asked = any(step.status == "asked" for step in self.state.steps.values())
-            if not asked or clock.monotonic() - last >= self.wait_minutes * 60:
+            minutes = self.wait_minutes
+            if self.state.paused:
+                minutes = max(minutes, run.pause_minutes if patient else 0.0)
+            elif not any(step.status == "asked" for step in self.state.steps.values()):
+                return
+            if clock.monotonic() - last >= minutes * 60:
                 return
             with suppress(StoppedError):
                 await clock.sleep(TICK)
@@ -180,35 +198,47 @@ class Runner:
     def _start(self, step: Step) -> None:
         self.tasks[step.id] = asyncio.create_task(self._step(step), name=step.id)
 
-    async def _reopen(self, step: Step) -> None:
+    async def _reopen(self, step: Step, by: Mapping[str, str] | None = None) -> None:
         """Take a step anew, and before it what it says must be taken anew."""
         for other in (*self.state.of(step.id).data.get("reopen", ()), step.id):
-            await self.journal.append("control", step=other, data={"what": "reopen", "who": who()})
+            said = by if by and other == step.id else {"who": by["who"] if by else who()}
+            await self.journal.append("control", step=other, data={"what": "reopen", **said})
 
     # messages
 
     async def _obey(self) -> bool:
         messages = self.store.inbox(self.context.run)
         for path, message in messages:
-            await self._message(message.what, message.step, message.text, message.who)
+            if path.name not in self.state.heard:
+                await self._message(path.name, message.what, message.step, message.text, message.who)
             self.store.obeyed(path)
         return bool(messages)
 
-    async def _message(self, what: str, step_id: str, text: str, who: str) -> None:
+    async def _message(self, name: str, what: str, step_id: str, text: str, who: str) -> None:
+        said = {"who": who, "heard": name}
         status = self.state.of(step_id).status if step_id else ""
         if what == "answer" and status in ("asked", "pending"):
-            await self.journal.append("answered", step=step_id, data={"detail": text, "who": who})
+            await self.journal.append("answered", step=step_id, data={"detail": text, **said})
             self._tell("done", step_id, f"answered by {who}: {text}")
         elif what == "skip" and status != "done":
             task = self.tasks.pop(step_id, None)
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            for skipped in (step_id, *schedule.idle_without(self.runbook, self.state, step_id)):
-                await self.journal.append("skipped", step=skipped, data={"detail": text, "who": who})
+            # The step itself last: it is what says that the message was obeyed.
+            for skipped in (*schedule.idle_without(self.runbook, self.state, step_id), step_id):
+                by = said if skipped == step_id else {"who": who}
+                await self.journal.append("skipped", step=skipped, data={"detail": text, **by})
                 self._tell("skipped", skipped, f"skipped by {who}: {text}")
+        elif what == "retry" and status in ("failed", "drifted"):
+            await self._reopen(self.runbook.step(step_id), said)
+            self._tell("note", step_id, f"tried again for {who}")
+        elif what in CONTROLS:
+            reason = f"{CONTROLS[what]} by {who}{f': {text}' if text else ''}"
+            await self.journal.append("control", data={"what": what, "reason": reason, **said})
+            self.show(Event("note", None, reason))
         else:
-            await self.journal.append("control", step=step_id, data={"what": "ignored", "message": what, "who": who})
+            await self.journal.append("control", step=step_id, data={"what": "ignored", "message": what, **said})
 
     def _tell(self, kind: str, step_id: str, text: str) -> None:
         self.show(Event(kind, self.runbook.step(step_id), text))
@@ -222,8 +252,8 @@ class Runner:
         lock = self.hosts.setdefault(step.host.lower(), asyncio.Lock()) if step.host else asyncio.Lock()
         with suppress(StoppedError):
             for left in reversed(range(TRIES)):
-                async with lock, self.hands:
-                    if self.stop() and self.state.of(step.id).status != "open":
+                async with lock, self._room(step), self.hands:
+                    if self.state.of(step.id).status != "open" and self._held(step):
                         return
                     try:
                         await self._carry_out(step)
@@ -237,6 +267,12 @@ class Runner:
                     else:
                         return
                 await self.context.clock.sleep(PAUSE * 2 ** (TRIES - 1 - left))
+
+    def _room(self, step: Step) -> asyncio.Semaphore:
+        """The places there are in a step's subscription."""
+        found = SUBSCRIPTION.search(f"{step.target} {step.host} {step.plan}")
+        key = found.group(1).lower() if found else ""
+        return self.subscriptions.setdefault(key, asyncio.Semaphore(self.context.settings.run.subscription_concurrency))
 
     async def _ask(self, step: Step) -> None:
         if self.state.of(step.id).status == "pending":
@@ -266,7 +302,7 @@ class Runner:
             await self.journal.append("drifted", step=step.id, attempt=attempt, data={"detail": detail})
             self.show(Event("drifted", step, detail))
             return
-        if self.stop() and known.status != "open":
+        if known.status != "open" and self._held(step):
             return
         requests = product.requests(step, context)
         if known.status != "open":

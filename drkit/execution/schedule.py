@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,20 @@ def blocked_by(step: Step, runbook: Runbook, state: RunState) -> list[Step]:
     return _obstacles(step, runbook, state, {"failed", "skipped", "drifted"})
 
 
+def tidying(runbook: Runbook, state: RunState) -> frozenset[str]:
+    """The steps that an aborted run still carries out: those that finish what was begun for a released host."""
+    released = {
+        step.environment
+        for step in runbook.steps
+        if step.effect == "release" and state.of(step.id).status in ("open", "done")
+    }
+    return frozenset(
+        step.id
+        for step in runbook.steps
+        if step.environment and step.environment in released and step.effect in ("register", "verify")
+    )
+
+
 def idle_without(runbook: Runbook, state: RunState, skipped: str) -> list[str]:
     """Steps before a skipped one that nothing needs without it, and that have not begun: a host is not released for nothing."""
     idle: list[str] = []
@@ -102,7 +116,7 @@ class Ending:
 
 def ending(runbook: Runbook, state: RunState) -> Ending:
     """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial."""
-    if state.stopped.startswith("abort"):
+    if state.stopped:
         return Ending("failed", state.stopped)
     bad = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
     statuses = {step.id: state.of(step.id).status for step in runbook.steps}
@@ -117,6 +131,8 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
             and any(state.of(need.id).status == "skipped" for need in _all_needs(step, runbook))
         )
     }
+    if short := _short_of(runbook, state, excused):
+        return Ending("failed", short)
     if all(status == "done" or step in excused for step, status in statuses.items()):
         return Ending(
             "succeeded-with-exceptions",
@@ -124,6 +140,8 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
         )
     if bad and not _unfinished_elsewhere(runbook, state):
         return Ending("failed", f"{bad[0].title}: {state.of(bad[0].id).detail}")
+    if state.paused or state.overdue:
+        return Ending("partial", state.paused or state.overdue)
     first = _failed_first(runbook, state)
     if first is not None:
         return Ending(
@@ -133,6 +151,17 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
     if waiting:
         return Ending("partial", f"{waiting} steps wait for a person")
     return Ending("partial", "some steps are unfinished")
+
+
+def _short_of(runbook: Runbook, state: RunState, excused: Collection[str]) -> str:
+    """Why the minimum share can no longer be reached, with nothing left under way; empty while it can."""
+    finals = [one.final for one in runbook.environments if one.final]
+    left = sum(final not in excused for final in finals)
+    if not finals or left >= state.minimum_share * len(finals):
+        return ""
+    if any(state.of(step.id).status == "open" for step in runbook.steps):
+        return ""
+    return f"at most {left} of {len(finals)} environments can come up, and {state.minimum_share:.0%} must"
 
 
 def _failed_first(runbook: Runbook, state: RunState) -> Step | None:
@@ -171,8 +200,10 @@ def compare(preconditions: Sequence[Precondition], observation: Observation) -> 
         if key not in read or read[key] == UNKNOWN_VALUE:
             continue
         if _plain(read[key]) != _plain(condition.expected):
+            changed = observation.changed.get(condition.subject.lower())
+            by = "" if changed is None else f"; changed by {changed}" if changed else "; by whom is unknown"
             drift.append(
-                f"{condition.signal} of {_short(condition.subject)} is {read[key]!r}, not {condition.expected!r}"
+                f"{condition.signal} of {_short(condition.subject)} is {read[key]!r}, not {condition.expected!r}{by}"
             )
     return drift
 

@@ -59,11 +59,24 @@ class Captured:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen just before a step: ``done`` says how it is already done (empty: it is not), ``readings`` feed the preconditions."""
+    """What was seen just before a step: ``done`` says how it is already done (empty: it is not), ``readings`` feed the preconditions.
+
+    ``changed``: id in lower case -> who changed that last and when, in words; empty where ARM did not tell.
+    """
 
     done: str = ""
     readings: tuple[Reading, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+
+def changed_by(body: Mapping[str, Any]) -> str:
+    """Who changed an ARM object last, and when, as its ``systemData`` has it; empty when that is not there."""
+    data = body.get("systemData")
+    if not isinstance(data, Mapping):
+        return ""
+    who, when = data.get("lastModifiedBy") or data.get("createdBy"), data.get("lastModifiedAt") or data.get("createdAt")
+    return f"{who}{f' at {when}' if when else ''}" if who else ""
 
 
 @dataclass(frozen=True)

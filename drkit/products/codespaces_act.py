@@ -12,7 +12,7 @@ from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
-from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.products.codespaces_host import HostSteps
 from drkit.runbook import Step
 
@@ -46,13 +46,14 @@ class Acts:
         readings: list[Reading] = []
         now = rfc3339(context.clock.now())
         done, data = "", {}
+        changed: dict[str, str] = {}
         for condition in step.preconditions:
             if condition.signal == "answers":
                 readings.append(await self._answers(condition.subject, context, now))
             elif condition.signal == "instance_id":
                 readings.append(await self.hosts.instance(condition.subject, context, now))
             elif condition.signal == "exists":
-                reading, done = await self._plan_there(step, context, now)
+                reading, done, changed[step.target.lower()] = await self._plan_there(step, context, now)
                 readings.append(reading)
         if step.action in ("create", "register"):
             ours, other = await self._look(step, context)
@@ -61,7 +62,7 @@ class Acts:
                 data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
             elif other is not None and len(step.inputs["names"]) < 2:
                 readings.append(Reading(step.target, "owner", str(other.get("ownerId")), "environment service", now))
-        return Observation(done, tuple(readings), data)
+        return Observation(done, tuple(readings), data, changed)
 
     async def _answers(self, plan_id: str, context: Context, now: str) -> Reading:
         """Does the source plan answer again? Its region's service is asked, and then the plan itself through it."""
@@ -79,20 +80,20 @@ class Acts:
             )
         return Reading(plan_id, "answers", "yes", health.source, now, "its service lists it again")
 
-    async def _plan_there(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+    async def _plan_there(self, step: Step, context: Context, now: str) -> tuple[Reading, str, str]:
         try:
             found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
         except NotFoundError:
-            return Reading(step.target, "exists", False, "ARM: plan", now), ""
+            return Reading(step.target, "exists", False, "ARM: plan", now), "", ""
         except CloudError as error:
-            return Reading(step.target, "exists", "unknown", "ARM: plan", now, str(error)), ""
+            return Reading(step.target, "exists", "unknown", "ARM: plan", now, str(error)), "", ""
         tags = found.get("tags") or {}
         same = str(tags.get(SOURCE_TAG, "")).lower() == str(step.inputs["source"]).lower()
         if same and region_name(str(found.get("location", ""))) == step.region:
-            return Reading(
-                step.target, "exists", True, "ARM: plan", now
-            ), "the plan is there already, made for this source"
-        return Reading(step.target, "exists", True, "ARM: plan", now, f"made by somebody else: tags {tags}"), ""
+            reading = Reading(step.target, "exists", True, "ARM: plan", now)
+            return reading, "the plan is there already, made for this source", ""
+        reading = Reading(step.target, "exists", True, "ARM: plan", now, f"made by somebody else: tags {tags}")
+        return reading, "", changed_by(found)
 
     async def _look(self, step: Step, context: Context) -> tuple[Any, Any]:
         inputs = step.inputs

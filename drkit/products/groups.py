@@ -6,7 +6,7 @@ from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
 from drkit.operation import Operation, Request
-from drkit.products.base import Context, Observation, Result
+from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.runbook import Step
 
 
@@ -29,7 +29,8 @@ class Groups:
             return Observation(readings=(Reading(step.target, "location", "unknown", source, now, str(error)),))
         location = region_name(str(group.get("location", "")))
         done = f"the group is there already, in {location}" if location == step.inputs["location"] else ""
-        return Observation(done, (Reading(step.target, "location", location, source, now),))
+        reading = Reading(step.target, "location", location, source, now)
+        return Observation(done, (reading,), changed={step.target.lower(): changed_by(group)})
 
     async def settle(self, step: Step, context: Context) -> Observation:
         return Observation()

@@ -1,0 +1,108 @@
+"""What people say to a run, from this terminal or another machine, and what they ask of its record.
+
+Nothing here touches a run itself: a message is left beside its journal, and the process that holds the run obeys it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from drkit import api
+from drkit.api import Desk, Planned
+from drkit.clock import parse_time, rfc3339
+from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
+from drkit.estate import Assessment
+from drkit.store import Message, who
+from drkit.verification import Verified
+from drkit.verification import verify as verify_bytes
+
+
+def pause(desk: Desk, run: str = "latest", reason: str = "") -> str:
+    """Begin nothing new; what is under way is finished. Returns the run's name."""
+    return _say(desk, run, "pause", reason)
+
+
+def unpause(desk: Desk, run: str = "latest") -> str:
+    """Go on after a pause. Returns the run's name."""
+    return _say(desk, run, "unpause", "")
+
+
+def abort(desk: Desk, run: str, reason: str) -> str:
+    """End a run for good: what was begun for a released host is finished, nothing else is begun. Returns the run's name."""
+    if not reason.strip():
+        raise UsageError("aborting needs a reason", remedy="--reason TEXT: the journal keeps it")
+    return _say(desk, run, "abort", reason)
+
+
+def retry(desk: Desk, run: str, step: str) -> str:
+    """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
+    standing = api.status(desk, run)
+    found = standing.runbook.find(step)
+    status = standing.state.of(found.id).status
+    if status not in ("failed", "drifted"):
+        raise RefusedError(
+            f"{found.id} is {status}; only what failed or drifted is tried again",
+            remedy=f"`drkit status {standing.run}`",
+        )
+    _say(desk, standing.run, "retry", "", found.id)
+    return found.id
+
+
+def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
+    standing = api.status(desk, run)
+    state = standing.state
+    if state.outcome in api.DONE or (state.outcome and state.stopped):
+        raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
+    now = rfc3339(desk.clock.now())
+    desk.store.send(standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
+    return standing.run
+
+
+def verify(desk: Desk, run: str = "latest", head: str = "") -> Verified:
+    """Compute the chain of a run's journal again; needs no cloud, repairs nothing. IntegrityError says where it breaks.
+
+    ``head``: a hash kept elsewhere, which must be in the chain.
+    """
+    name = desk.store.journal_path(run).stem
+    found = verify_bytes(desk.store.journal_bytes(name), name, head.strip().lower())
+    if not found.holds:
+        place = f"line {found.line}: " if found.line else ""
+        raise IntegrityError(
+            f"{place}{found.fault}; the {found.count} records before it hold, up to head {found.head}"
+            if found.line
+            else found.fault,
+            where=str(desk.store.journal_path(name)),
+            remedy="nothing was changed: restore the file from a copy, and look at who could write it",
+        )
+    return found
+
+
+def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+    """The runbook for what a run left undone, on an assessment made after it, for an approval of its own.
+
+    RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
+    """
+    standing = api.status(desk, run)
+    name, state, book = standing.run, standing.state, standing.runbook
+    if standing.outcome in api.DONE:
+        raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
+    if holder := desk.store.holder(name):
+        raise LockedError(
+            f"{name} is held by {holder}", remedy=f"`drkit abort {name} --reason TEXT`, or wait for its end"
+        )
+    last = desk.store.records(name)[-1].time
+    found = desk.store.newest(Assessment)
+    if found is None or parse_time(found[0].taken) < parse_time(last):
+        raise RefusedError(
+            f"the newest assessment is older than the last record of {name} ({last})",
+            remedy="`drkit assess`, then this again",
+        )
+    left = [step for step in book.steps if state.of(step.id).status not in ("done", "skipped")]
+    drifted = [step for step in left if state.of(step.id).status == "drifted"]
+    done = f"{len(book.steps) - len(left)} of {len(book.steps)} steps"
+    notes = (
+        f"the rest of {name}, which did {done}; this replaces {book.kind} {standing.digest[:12]}",
+        *(f"drifted: {step.title}: {state.of(step.id).detail}" for step in drifted),
+    )
+    graceful = "" if book.kind != "failover" or book.lost_regions else next(iter(book.source_plans.values()), "")
+    return api.plan(desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes)

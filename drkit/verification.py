@@ -1,0 +1,98 @@
+"""Whether a journal still says what was written: its chain is computed again from its bytes. Nothing is repaired here.
+
+The chain is not signed. It shows a changed, lost or moved byte; it cannot show that somebody who may write the file wrote all
+of it anew, or cut whole records off its end. A head kept elsewhere shows both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from drkit.journal import GENESIS, Record, seal
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came of it. ``line`` is the first that does not hold (1 is the first; 0: every one does), ``fault`` why.
+
+    ``count`` and ``head`` are those of the part that holds. ``torn`` is the number of bytes after the last newline: a record
+    that was being written, of which nothing rests on. ``since``: records after the head that was asked for (-1: none was).
+    """
+
+    run: str
+    count: int
+    head: str
+    line: int = 0
+    fault: str = ""
+    torn: int = 0
+    ended: bool = False
+    outcome: str = ""
+    since: int = -1
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chain holds, and the head that was asked for is in it."""
+        return not self.fault
+
+
+def verify(content: bytes, run: str, head: str = "") -> Verified:
+    """Compute the chain of a run's journal again, from its bytes alone. ``head``: a hash somebody kept, which must be in it."""
+    whole, newline, torn = content.rpartition(b"\n")
+    lines = whole.split(b"\n") if newline else []
+    last: Record | None = None
+    since = -1
+    for number, line in enumerate(lines, 1):
+        record, fault = _held(line, run, last)
+        if record is None:
+            return _made(run, last, number, fault, 0, since)
+        last = record
+        since = 0 if head and record.hash == head else since + 1 if since >= 0 else since
+    if torn and _complete(torn):
+        return _made(run, last, len(lines) + 1, "the newline after the record was changed", 0, since)
+    if head and since < 0:
+        fault = f"no record has the hash {head}: records were cut off, or all of it was written anew"
+        return _made(run, last, 0, fault, len(torn), since)
+    return _made(run, last, 0, "" if last else "there is no record in it", len(torn), since)
+
+
+def _made(run: str, last: Record | None, line: int, fault: str, torn: int, since: int) -> Verified:
+    count, head = (last.seq + 1, last.hash) if last else (0, GENESIS)
+    ended = last is not None and last.kind == "ended"
+    outcome = str(last.data.get("outcome", "")) if last is not None and ended else ""
+    return Verified(run, count, head, line, fault, torn, ended, outcome, since)
+
+
+def _held(line: bytes, run: str, last: Record | None) -> tuple[Record | None, str]:
+    """The record of a line; None and why when it does not hold."""
+    try:
+        record = msgspec.json.decode(line, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return None, f"it is not a record: {error}"
+    sealed, again = seal(record)
+    if sealed.hash != record.hash or again != line + b"\n":
+        return None, "its content does not have the hash it states"
+    seq, prev, token = (last.seq + 1, last.hash, last.token) if last else (0, GENESIS, 0)
+    if record.drkit != "journal/1":
+        return None, f"it is {record.drkit!r}, not journal/1"
+    if record.seq != seq:
+        return None, f"it is record {record.seq}, where {seq} belongs"
+    if record.prev != prev:
+        return None, "it does not follow the record before it"
+    if record.run != run:
+        return None, f"it is of {record.run}"
+    if record.token < token:
+        return None, f"its fencing token {record.token} is older than that of the record before it ({token})"
+    if record.kind == "ended" and (record.data.get("count"), record.data.get("head")) != (record.seq, record.prev):
+        return None, "the count and head it ends with are not those of the records before it"
+    return record, ""
+
+
+def _complete(torn: bytes) -> bool:
+    """Whether what follows the last newline is a whole record and something more, which no interrupted writing leaves."""
+    try:
+        record = msgspec.json.decode(torn[:-1], type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return seal(record)[1][:-1] == torn[:-1]

@@ -1,0 +1,87 @@
+"""``scripts/chaos``: seeded chaos runs, or one run killed at every record, judged by the simulator's record."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.chaos.every_record import killed_at_every_record, place_of
+from tests.chaos.life import Lives
+from tests.chaos.storms import Fate, one
+from tests.estates import People, estate, found_end
+
+
+def counted(fates: Sequence[Fate]) -> dict[str, int]:
+    """The numbers that are printed."""
+    ends = Counter(fate.outcome for fate in fates)
+    return {
+        "runs": len(fates),
+        "succeeded": ends["succeeded"],
+        "exceptions": ends["succeeded-with-exceptions"],
+        "partial": ends["partial"],
+        "failed": ends["failed"],
+        "lost": sum(bool(fate.lost) for fate in fates),
+        "twice": sum(bool(fate.twice) for fate in fates),
+        "stuck": ends["stuck"],
+    }
+
+
+def storms(runs: int, seed: int, *, as_json: bool) -> int:
+    """Tell so many stories of a seed; 1 when one of them is not good."""
+    lives, fates = Lives(), []
+    for number in range(runs):
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            fate = one(number, seed, Path(folder) / "run", lives)
+        fates.append(fate)
+        if not as_json or not fate.good:
+            word = "" if fate.good else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}"
+            print(f"{number:4} {fate.outcome:26} {fate.deaths} deaths  {', '.join(fate.blows)}{word}", file=sys.stderr)
+    numbers = counted(fates)
+    bad = [fate.number for fate in fates if not fate.good]
+    if as_json:
+        print(json.dumps({**numbers, "seed": seed, "bad": bad}))
+    else:
+        print(", ".join(f"{name} {number}" for name, number in numbers.items()))
+    return 1 if bad else 0
+
+
+def every_record(*, as_json: bool) -> int:
+    """Kill one run at every record; 1 when it does not end as an undisturbed one does."""
+    lives = Lives()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        with estate(Path(folder) / "undisturbed") as site, People(site):
+            lives.one(place_of(site))
+            undisturbed = found_end(site)
+        with estate(Path(folder) / "killed") as site:
+            found = killed_at_every_record(site, lives)
+    good = found.exit_code == 0 and not found.twice and found.end == undisturbed
+    said = {
+        "deaths": found.deaths,
+        "exit_code": found.exit_code,
+        "twice": len(found.twice),
+        "same_end": found.end == undisturbed,
+    }
+    print(json.dumps(said) if as_json else ", ".join(f"{name} {value}" for name, value in said.items()))
+    return 0 if good else 1
+
+
+def main() -> int:
+    """Parse and do."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description="Runs that are killed and stormed at.")
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many stories (default: 20)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="which stories (default: 1)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--every-record", action="store_true", help="one run, killed at every record of its journal")
+    options = parser.parse_args()
+    if options.every_record:
+        return every_record(as_json=options.json)
+    return storms(options.runs, options.seed, as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""One life of a process that carries out a run: forked from a warmed parent, ended by SIGKILL at a given journal record.
+
+The parent is multiprocessing's fork server, which has imported drkit and has no threads, so that a child begins at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from drkit import api, settings
+from drkit import cloud as clouds
+from drkit.clock import parse_time
+from drkit.errors import DrkitError
+from drkit.store import Store
+
+Death = Literal["after", "before", "torn"]
+DEATHS: tuple[Death, ...] = ("after", "before", "torn")
+WARM = [
+    "tests.chaos.life",
+    "drkit.execution.apply",
+    "drkit.providers.session",
+    "drkit.products.codespaces",
+    "azure.identity.aio",
+]
+FORMALITIES = frozenset({"started", "taken-over", "repaired"})
+KILLED = -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Life:
+    """How a process lives: SIGKILL at its so-many-th record (0: never), before it, torn in its middle, or once it is durable.
+
+    ``minutes``: how far its clock is off. Records that only say a process took over are not counted.
+    """
+
+    records: int = 0
+    death: Death = "after"
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process works: the simulator's ready file, the folder with drkit.toml, the store, the runbook's digest."""
+
+    ready: str
+    folder: str
+    store: str
+    digest: str
+
+
+def store_of(name: str) -> Any:
+    """A store by its name: a folder, or an account's address."""
+    return Store(Path(name))
+
+
+def live(place: Place, life: Life) -> None:
+    """The process: ``apply`` where nothing began, else ``resume``. Leaves with drkit's exit code."""
+    log = os.open(Path(place.folder) / "out.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.exit(_exit_code(place, life))
+
+
+def _exit_code(place: Place, life: Life) -> int:
+    cloud = clouds.from_ready_file(Path(place.ready), "of chaos")
+    if life.minutes and cloud.clock_spec is not None:
+        origin = parse_time(cloud.clock_spec.origin) + timedelta(minutes=life.minutes)
+        spec = msgspec.structs.replace(cloud.clock_spec, origin=origin.isoformat())
+        cloud = msgspec.structs.replace(cloud, clock_spec=spec)
+    store = store_of(place.store)
+    if life.records:
+        mortal(store, life)
+    desk = api.Desk(settings.load(Path(place.folder) / "drkit.toml"), store, lambda: cloud, loopback_only=True)
+    runs = [run for run in store.runs() if store.state(run).runbook]
+    try:
+        if runs:
+            return asyncio.run(api.resume(desk, runs[-1], wait_minutes=30)).exit_code
+        return asyncio.run(api.apply(desk, place.digest, wait_minutes=30)).exit_code
+    except DrkitError as error:
+        print(type(error).__name__, error, flush=True)
+        return error.exit_code
+
+
+def mortal(store: Any, life: Life) -> None:
+    """Make the journals of this store fatal."""
+    opened = store.open_journal
+
+    def open_journal(*arguments: Any) -> Any:
+        journal = opened(*arguments)
+        journal._write = dying(journal._write, life)
+        return journal
+
+    store.open_journal = open_journal
+
+
+def dying(write: Callable[[bytes], None], life: Life) -> Callable[[bytes], None]:
+    """A journal's write that kills its process at a record."""
+    left = life.records
+
+    def written(lines: bytes) -> None:
+        nonlocal left
+        for line in lines.splitlines(keepends=True):
+            left -= msgspec.json.decode(line)["kind"] not in FORMALITIES
+            if left > 0:
+                continue
+            done = lines[: lines.index(line)]
+            if life.death == "after":
+                write(done + line)
+            elif done:
+                write(done)
+            if life.death == "torn":
+                tear(write, line)
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(lines)
+
+    return written
+
+
+def tear(write: Callable[[bytes], None], line: bytes) -> None:
+    """Half a record, as a write leaves it that was interrupted; where a backend writes whole blocks, nothing."""
+    journal: Any = getattr(write, "__self__", None)
+    if isinstance(getattr(journal, "_file", None), int):
+        os.write(journal._file, line[: len(line) // 2])
+
+
+class Lives:
+    """Processes, one after another or at once, from one warmed parent."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(WARM)
+
+    def begin(self, place: Place, life: Life = Life()) -> Any:
+        """Begin one; a multiprocessing.Process."""
+        process = self._context.Process(target=live, args=(place, life))
+        process.start()
+        return process
+
+    def one(self, place: Place, life: Life = Life(), *, seconds: float = 90.0) -> int | None:
+        """Live one to its end; its exit code, KILLED, or None when it did not come to an end in time (it is killed then)."""
+        process = self.begin(place, life)
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return None
+        return int(process.exitcode)

@@ -1,0 +1,53 @@
+"""A few of the stories that ``scripts/chaos`` tells: nothing lost, nothing twice, an end that drkit may have."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.life import Lives
+from tests.chaos.storms import BLOWS, FOR_GOOD, Fate, one
+
+SHORT = (1, 3, 7, 8, 10, 11)
+"""Stories of seed 1, in short: deaths under 5xx, cuts before and after, truncation, 429, a region that returns, a full target."""
+
+
+@pytest.fixture(scope="module")
+def lives() -> Lives:
+    return Lives()
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("number", SHORT)
+def test_a_night_of_faults_and_deaths_loses_nothing_and_does_nothing_twice(
+    tmp_path: Path, lives: Lives, number: int
+) -> None:
+    fate = one(number, 1, tmp_path / "run", lives)
+    assert fate.good, fate
+
+
+def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
+    fine = ("429 storm",)
+    assert Fate(0, fine, "succeeded").good
+    assert not Fate(0, fine, "succeeded", lost=["x"]).good
+    assert not Fate(0, fine, "succeeded", twice=["x"]).good
+    assert not Fate(0, fine, "stuck").good
+    assert not Fate(0, fine, "partial").good, "nothing stood in its way for good"
+    assert Fate(0, ("target fills",), "partial").good
+    assert set(BLOWS) >= FOR_GOOD
+
+
+@pytest.mark.timeout(150)
+def test_the_command_prints_the_numbers(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "--runs", "1", "--seed", "5", "--json"],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False, timeout=140,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told)[:8] == ["runs", "succeeded", "exceptions", "partial", "failed", "lost", "twice", "stuck"]
+    assert (told["runs"], told["lost"], told["twice"], told["stuck"]) == (1, 0, 0, 0)
