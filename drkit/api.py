@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from drkit.cloud import Cloud, Principal
 from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.journal import RunState
-from drkit.products import actors, registry
+from drkit.products import actors, registry, tables
 from drkit.runbook import Kind, Runbook
 from drkit.settings import Settings
 from drkit.store import Approval, Declaration, Message, Store, who, write
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from drkit.execution.runner import Event
     from drkit.providers.session import Session
 
+GUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 MOST_WAIT_MINUTES = 7 * 24 * 60.0
 REFUSAL_AGE = timedelta(hours=24)
@@ -80,7 +82,7 @@ def desk(
     FileError for settings that cannot be used.
     """
     path = Path(config) if config else Path("drkit.toml")
-    settings = settings_.load(path) if config or os.path.lexists(path) else Settings()
+    settings = settings_.load(path, tables()) if config or os.path.lexists(path) else Settings()
     folder = store or settings.store_location or ".drkit"
     if folder.startswith("https://"):
         raise UsageError("a store must be a folder here", where=folder, remedy="name a folder with --store")
@@ -98,16 +100,20 @@ def desk(
 # before and during: reading
 
 
-async def snapshot(desk: Desk) -> tuple[Snapshot, Path]:
-    """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised."""
+async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
+    """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised.
+
+    ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
+    """
     from drkit.survey import snapshot as survey
 
     cloud, clock = desk.cloud, desk.clock
+    settings = _narrowed(desk.settings, subscriptions)
     generations = _generations(desk)
     previous = generations[-1] if generations else None
     try:
         async with _reader(desk) as azure:
-            taken = await survey.take(azure, registry(), desk.settings, clock, mark=cloud.mark, previous=previous)
+            taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
     except CloudError as error:
         now = rfc3339(clock.now())
         base = previous or Snapshot(made_against=cloud.mark, taken=now)
@@ -116,6 +122,39 @@ async def snapshot(desk: Desk) -> tuple[Snapshot, Path]:
         raise
     path = desk.store.keep(taken)
     return msgspec.structs.replace(taken, generation=int(path.stem)), path
+
+
+def _narrowed(settings: Settings, subscriptions: Sequence[str]) -> Settings:
+    """The settings with these subscriptions instead of their own."""
+    bad = [one for one in subscriptions if not re.fullmatch(GUID, one)]
+    if bad:
+        raise UsageError(
+            f"{bad[0]!r} is not a subscription id", where="--subscription", remedy="`az account list` shows the ids"
+        )
+    wanted = list(dict.fromkeys(one.lower() for one in subscriptions))
+    return msgspec.structs.replace(settings, subscriptions=wanted) if wanted else settings
+
+
+async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = ()) -> tuple[str, Path]:
+    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only.
+
+    RefusedError (4) when the file is there already.
+    """
+    from drkit import begin
+    from drkit.survey import snapshot as survey
+
+    path = Path(out)
+    if os.path.lexists(path):
+        raise RefusedError("is there already", where=out, remedy="choose another --out; nothing was written")
+    settings = _narrowed(desk.settings, subscriptions)
+    products = registry()
+    async with _reader(desk) as azure:
+        taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
+    lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
+    text = begin.text(taken, lines)
+    settings_.parse(text, out, tables())
+    write(path, text.encode())
+    return text, path
 
 
 async def assess(
@@ -194,7 +233,7 @@ def probe_script(settings: Settings, system: str) -> ProbeScript:
 def _blind(taken: Assessment) -> bool:
     """Whether nothing could be told: no plan's state is known, or ARM answered for none of them."""
     if not taken.plans:
-        return bool(taken.unread)
+        return bool(taken.unread) and all(one.outcome == "undetermined" for one in taken.hosts)
     arm = {reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"}
     return all(one.state == "unknown" for one in taken.plans) or arm == {"unreachable"}
 
@@ -694,6 +733,6 @@ def schema(kind: str) -> dict[str, Any]:
 
 __all__ = [
     "Applied", "Desk", "Planned", "Standing",
-    "answer", "apply", "approve", "assess", "codes", "desk", "plan", "report", "resume", "runs", "schema", "show",
+    "answer", "apply", "approve", "assess", "codes", "desk", "init", "plan", "report", "resume", "runs", "schema", "show",
     "skip", "snapshot", "status",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drkit.api import Desk
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Before": ("snapshot", "drill", "simulate", "schema"),
+    "Before": ("init", "snapshot", "drill", "simulate", "schema"),
     "During": (
         "assess",
         "probe-script",
@@ -178,11 +178,31 @@ def main_group(ctx: click.Context) -> None:
 
 
 @command()
-def snapshot(common: Common) -> int:
+@click.option(
+    "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
+)
+@click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
+def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
+    """Find what is registered where, and write a commented drkit.toml. Reads only."""
+    from drkit import api
+
+    text, path = asyncio.run(api.init(common.desk(), out, subscriptions=subscriptions))
+    common.tell(
+        {"path": path, "text": text},
+        lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
+    )
+    return 0
+
+
+@command()
+@click.option(
+    "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
+)
+def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
     from drkit import api
 
-    taken, path = asyncio.run(api.snapshot(common.desk()))
+    taken, path = asyncio.run(api.snapshot(common.desk(), subscriptions=subscriptions))
     common.tell(taken, lambda: _views().snapshot(taken, str(path)))
     return 0
 

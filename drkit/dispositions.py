@@ -11,8 +11,6 @@ from drkit.runbook import Affected, Kind, LeftAlone
 
 TROUBLE = ("re-register", "host-lost", "region-lost")
 NOT_STANDING = ("failed", "deleted")
-TAG_SOURCE = "drkit-source"
-TAG_TARGET = "drkit-target"
 
 ANY = "*"
 # plan state, kind of environment, verdict (outcome or its reason) -> disposition, why. The first row that matches.
@@ -156,14 +154,15 @@ def unplaced_one(one: Decided) -> Affected:
 
 
 def already(
-    decided: Sequence[Decided], item: Plan, assessment: Assessment, names: Collection[str]
+    decided: Sequence[Decided], standing: Sequence[Plan], assessment: Assessment, names: Collection[str]
 ) -> tuple[list[Decided], list[Affected]]:
-    """Environments that already answer under the plan made for this one: done, whoever did it."""
-    ours = {
-        plan.id.lower() for plan in assessment.present_plans if plan.tags.get(TAG_SOURCE, "").lower() == item.id.lower()
-    }
+    """Environments that already answer under a plan that takes over from theirs: done, whoever did it.
+
+    Where the product names the host, it must be the same one.
+    """
+    ours = {plan.id.lower() for plan in standing}
     there = {
-        (environment.name.lower(), environment.owner.lower())
+        (environment.name.lower(), environment.owner.lower(), _told_host(environment))
         for environment in assessment.present
         if environment.plan.lower() in ours and environment.state.lower() == "available"
     }
@@ -171,11 +170,17 @@ def already(
     done: list[Affected] = []
     for one in decided:
         name, owner = one.environment.name, one.environment.owner.lower()
-        if any((known.lower(), owner) in there for known in (name, next(spare_names(name, names)))):
+        host = _told_host(one.environment)
+        if any((known.lower(), owner, host) in there for known in (name, next(spare_names(name, names)))):
             done.append(_affected(one, "already", "answers under the plan that replaces its own, for its owner"))
         else:
             rest.append(one)
     return rest, done
+
+
+def _told_host(environment: Environment) -> str:
+    """The lower-cased id of an environment's host, where its product's API names it."""
+    return environment.host.host.lower() if environment.host and environment.host.source == "api" else ""
 
 
 def offered(

@@ -23,6 +23,7 @@ from drkit.clock import parse_time
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
+from drkit.products import registry
 from drkit.runbook import Runbook, Step
 from drkit.views import json as json_view
 from drkit.views import markdown, terminal
@@ -63,11 +64,16 @@ class Control:
 
 @dataclass
 class Story:
-    """What the drill knows of the estate besides what drkit captured: events before the outage, and whom to blame."""
+    """What the drill knows of the estate besides what drkit captured: events before the outage, and whom to blame.
+
+    ``settings``: lines of drkit.toml; ``secrets``: environment variables of the processes that apply.
+    """
 
     stories: Sequence[Mapping[str, Any]] = ()
     targets: tuple[str, ...] = ()
     hosts: Sequence[Mapping[str, str]] = ()
+    settings: Sequence[str] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
     disturb: bool = False
 
 
@@ -207,7 +213,12 @@ class Drill:
     # applying
 
     async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
-        environment = {**os.environ, "DRKIT_CLOUD": str(self.folder / "cloud.json"), "PYTHONWARNINGS": "ignore"}
+        environment = {
+            **os.environ,
+            **self.story.secrets,
+            "DRKIT_CLOUD": str(self.folder / "cloud.json"),
+            "PYTHONWARNINGS": "ignore",
+        }
         log = (self.folder / "runs.log").open("ab")
         try:
             return await asyncio.create_subprocess_exec(
@@ -343,19 +354,8 @@ class Drill:
         """The person at the machine types the commands of the runbook."""
         environment = api.composed(self.desk, self._assessment()).environments
         one = next(item for item in environment if item.id == step.environment)
-        link = one.host
-        await self.control.post("host", {"id": step.host, "event": "codespaces-stop", "force": True})
-        await self.control.post(
-            "host",
-            {
-                "id": step.host,
-                "event": "codespaces-start",
-                "user": link.user if link else "",
-                "plan": step.inputs["plan"],
-                "name": one.name,
-                "workspace": (link.workspace if link else "") or one.workspace,
-            },
-        )
+        for call, body in registry()[step.product].rehearsal.by_hand(step, one):
+            await self.control.post(call, body)
 
     def _assessment(self) -> Assessment:
         found = self.desk.store.newest(Assessment)
@@ -441,7 +441,8 @@ class Drill:
         )
         self.line(f"by the simulator's record: {before} writes before approval, {made['lost']} to the lost region;")
         self.line(
-            f"{made['plans']} plans, {made['managed']} environments made, {made['hosts']} hosts registered; {made['twice']} twice"
+            f"{made['plans']} plans, {made['managed']} environments made, {made['hosts']} hosts registered, "
+            f"{made['moved']} extensions moved; {made['twice']} twice"
         )
         self.say("  evidence (reports, runbooks, requests.json with every request, runs.log) in")
         self.say(f"  {self.folder}")
@@ -463,10 +464,17 @@ class Drill:
     async def _counted(self, record: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """What was made, what was made twice, and what was written to the lost region, by the simulator's own record."""
         state = await self.control.get("state")
+        types = tuple(f"/{kind.lower()}" for product in registry().values() for kind in product.plan_types)
+        done = [one for one in record if one["status"] in (200, 201, 202)]
         plans = Counter(
             one["path"].lower()
-            for one in record
-            if one["method"] == "PUT" and "/plans/" in one["path"] and one["status"] == 200
+            for one in done
+            if one["method"] == "PUT" and one["path"].lower().rpartition("/")[0].endswith(types)
+        )
+        moved = Counter(
+            (one["method"], one["path"].lower())
+            for one in done
+            if one["kind"] == "write" and "/extensions/" in one["path"]
         )
         managed = Counter(
             (one["plan"].lower(), one["name"].lower())
@@ -480,13 +488,14 @@ class Drill:
             for item in host["history"]
             if str(item["event"]).startswith("registered ")
         )
-        twice = [key for counts in (plans, managed) for key, number in counts.items() if number > 1]
+        twice = [key for counts in (plans, managed, moved) for key, number in counts.items() if number > 1]
         hosts = Counter(host for host, _ in registered)
         lost = sum(one["kind"] == "write" and f"{self.region}." in one["host"] for one in record)
         return {
             "plans": len(plans),
             "managed": len(managed),
             "hosts": len(hosts),
+            "moved": sum(method == "PUT" for method, _ in moved),
             "twice": len(twice) + sum(number > 1 for number in hosts.values()),
             "lost": lost,
         }
@@ -512,12 +521,13 @@ def _some(names: Sequence[str], room: int) -> str:
 
 
 def _by_reason(found: Sequence[results.Outcome], ending: str) -> dict[str, list[str]]:
-    """The names of that ending, by their reason."""
-    grouped: dict[str, list[str]] = {}
+    """The names of that ending, by their reason; what there is to do about it is told once for each."""
+    grouped: dict[str, tuple[str, list[str]]] = {}
     for one in found:
         if one.ending == ending:
-            grouped.setdefault(safe(one.detail, 130), []).append(safe(one.name, 40))
-    return grouped
+            reason = safe(one.detail, 130)
+            grouped.setdefault(reason.partition(";")[0], (reason, []))[1].append(safe(one.name, 40))
+    return dict(grouped.values())
 
 
 def _together(parts: Sequence[Sequence[results.Outcome]]) -> list[results.Outcome]:

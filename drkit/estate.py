@@ -164,7 +164,10 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, kw_only=True, frozen=True):
-    """The estate as captured: what this capture read, and, for what it could not read, what the last complete one knew."""
+    """The estate as captured: what this capture read, and, for what it could not read, what the last complete one knew.
+
+    ``subscriptions``: those it was asked for; empty: every one the identity saw. ``unseen``: what nobody could look at, in words.
+    """
 
     drkit: str = "snapshot/1"
     made_against: CloudMark
@@ -176,6 +179,8 @@ class Snapshot(msgspec.Struct, kw_only=True, frozen=True):
     captures: tuple[Capture, ...] = ()
     locations: tuple[Location, ...] = ()
     flags: tuple[str, ...] = ()
+    subscriptions: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 class Claim(msgspec.Struct, frozen=True):

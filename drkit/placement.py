@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from drkit.dispositions import ACTING, TAG_SOURCE, TAG_TARGET, Decided
+from drkit.dispositions import ACTING, Decided
 from drkit.estate import Assessment, Plan, TargetFacts, slug
-from drkit.proposal import Need, Proposer, Target
+from drkit.proposal import TAG_TARGET, Need, Proposer, Target
 from drkit.runbook import Estimate, Precondition, Step
 from drkit.settings import Settings
 
@@ -40,7 +40,7 @@ def place(
     acting = [one.environment for one in decided if one.disposition in ACTING]
     need = product.need(acting)
     reasons: list[str] = []
-    there = made_anew(item, assessment)
+    there = standing(item, assessment, settings, product)
     for region in sorted(_candidates(item, settings, avoided, assessment), key=lambda one: one not in there):
         existing = there.get(region)
         key = (item.product, item.subscription.lower(), region)
@@ -59,13 +59,10 @@ def place(
     return None, reasons
 
 
-def made_anew(item: Plan, assessment: Assessment) -> dict[str, Plan]:
-    """Region -> the plan made there for this one."""
-    return {
-        plan.region: plan
-        for plan in sorted(assessment.present_plans, key=lambda one: one.id.lower(), reverse=True)
-        if plan.tags.get(TAG_SOURCE, "").lower() == item.id.lower()
-    }
+def standing(item: Plan, assessment: Assessment, settings: Settings, product: Proposer) -> dict[str, Plan]:
+    """Region -> the plan there that takes over from this one."""
+    found = product.stand_ins(item, assessment.present_plans, settings)
+    return {plan.region: plan for plan in sorted(found, key=lambda one: one.id.lower(), reverse=True)}
 
 
 def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Taken) -> TargetFacts | None:
@@ -82,7 +79,8 @@ def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Taken) -> T
 
 
 def _candidates(item: Plan, settings: Settings, avoided: Collection[str], assessment: Assessment) -> list[str]:
-    wanted = list(settings.targets) or sorted({fact.region for fact in assessment.targets})
+    told = {fact.region for fact in assessment.targets if fact.product == item.product}
+    wanted = list(settings.targets) or sorted(told)
     return [region for region in wanted if region not in avoided and region != item.region]
 
 

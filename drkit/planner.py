@@ -33,7 +33,7 @@ from drkit.estate import (
     Snapshot,
     same_id,
 )
-from drkit.placement import Taken, group_steps, made_anew, place
+from drkit.placement import Taken, group_steps, place, standing
 from drkit.proposal import Chain, Item, Proposal, Proposer
 from drkit.runbook import Affected, GuardResult, Kind, LeftAlone, Runbook, Step
 from drkit.settings import Settings
@@ -103,16 +103,17 @@ def plan(
                 left.append(LeftAlone(item.id, item.name, fine(states.get(item.id.lower()))))
                 continue
         product = products[item.product]
-        target = None
+        target, there = None, dict[str, Plan]()
         if belongs == "failover":
-            decided, there = already(decided, item, assessment, _names(snapshot, item))
-            affected.extend(there)
-            decided, standing = offered(decided, snapshot, states, avoided)
-            affected.extend(standing)
+            there = standing(item, assessment, settings, product)
+            decided, done = already(decided, list(there.values()), assessment, _names(snapshot, item))
+            affected.extend(done)
+            decided, elsewhere = offered(decided, snapshot, states, avoided)
+            affected.extend(elsewhere)
         if belongs == "failover" and not any(one.disposition in ACTING | {"person"} for one in decided):
             why = "can be brought up elsewhere now, so no plan is made for it" if decided else "is left to bring up"
             left.append(LeftAlone(item.id, item.name, f"nothing of it {why}"))
-            targets.update((item.id, region) for region in sorted(made_anew(item, assessment))[:1])
+            targets.update((item.id, region) for region in sorted(there)[:1])
         elif belongs == "failover":
             target, reasons = place(item, decided, assessment, settings, product, avoided, taken)
             notes.extend(f"{item.name}: {reason}" for reason in reasons)
@@ -143,6 +144,8 @@ def plan(
             grants=item.grants,
             names=_names(snapshot, item),
             graceful=bool(graceful_from),
+            lost=avoided,
+            standing=there.get(target.region) if target and target.plan_exists else None,
         )
         proposed = product.propose(proposal)
         waved = _waves(proposed.chains, settings)

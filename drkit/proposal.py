@@ -11,6 +11,9 @@ from drkit.estate import Environment, Host, Plan, RoleAssignment
 from drkit.runbook import Affected, Kind, LeftAlone, Step
 from drkit.settings import Settings
 
+TAG_SOURCE = "drkit-source"
+TAG_TARGET = "drkit-target"
+
 
 @dataclass(frozen=True)
 class Need:
@@ -51,7 +54,8 @@ class Proposal:
     """What a product is asked to propose steps for.
 
     ``target`` is None in a repair (the plan stays); ``names`` are the environment names its plan holds, in lower case;
-    ``graceful``: the plan is left while it still answers.
+    ``graceful``: the plan is left while it still answers. ``lost``: regions nothing is written to; ``standing``: the plan
+    that is the target, where it is there already.
     """
 
     kind: Kind
@@ -62,6 +66,13 @@ class Proposal:
     grants: tuple[RoleAssignment, ...] = ()
     names: frozenset[str] = frozenset()
     graceful: bool = False
+    lost: frozenset[str] = frozenset()
+    standing: Plan | None = None
+
+
+def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:
+    """The plans that drkit made for that one, as their tags say."""
+    return [one for one in candidates if one.tags.get(TAG_SOURCE, "").lower() == plan.id.lower()]
 
 
 def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:
@@ -106,4 +117,8 @@ class Proposer(Protocol):
 
     def plan_limit(self, settings: Settings) -> int:
         """How many plans a subscription may have; 0 when there is no known limit."""
+        ...
+
+    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
+        """Which of these plans may take over from that one: made for it by an earlier run, or prepared by its owners."""
         ...

@@ -21,7 +21,8 @@ from drkit import api, hostscripts, settings
 from drkit import cloud as clouds
 from drkit.drill import Control, Drill, Story
 from drkit.errors import CloudError, FileError, UsageError
-from drkit.estate import Environment, Host, Plan, Snapshot, region_name
+from drkit.estate import Host, Snapshot, region_name
+from drkit.products import registry, tables
 from drkit.simulator import Simulator, load_seed, sample_seed
 from drkit.simulator.sample import sample_stories
 from drkit.store import Store, load
@@ -155,7 +156,8 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
         group(host.id, host.group_region or host.region)
     owners = sorted({one.owner for one in snapshot.environments if one.owner})
     tenant = snapshot.made_against.tenant or (owners[0].split("_")[0] if owners else "")
-    people = {owner: f"person{number}" for number, owner in enumerate(owners)}
+    parts = [product.rehearsal.seed(snapshot) for product in registry().values()]
+    extra: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {
         "drkit": "simulator-seed/1",
         "seed": 1,
@@ -163,26 +165,19 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
             {"id": one, "name": f"Subscription {number + 1}"} for number, one in enumerate(subscriptions)
         ],
         "groups": list(groups.values()),
-        "resources": [
-            *(_plan(plan) for plan in snapshot.plans),
-            *(_arc(host) for host in snapshot.hosts if host.kind == "arc"),
-        ],
-        "hosts": [_host(host, snapshot, people) for host in snapshot.hosts],
-        "environments": [_environment(one, snapshot) for one in snapshot.environments],
-        "people": [
-            {"owner": owner, "name": people[owner], "ready_after": 60, "signs_in_after": 60} for owner in owners
-        ],
     }
+    for part in parts:
+        for key, values in part.items():
+            if key == "on_hosts":
+                for host_id, more in values.items():
+                    extra.setdefault(host_id.lower(), {}).update(more)
+            else:
+                found[key] = [*found.get(key, []), *values]
+    found["resources"] = [*found.get("resources", []), *(_arc(host) for host in snapshot.hosts if host.kind == "arc")]
+    found["hosts"] = [_host(host) | extra.get(host.id.lower(), {}) for host in snapshot.hosts]
     if tenant:
         found["tenant"] = {"id": tenant, "domain": "captured.example"}
     return found
-
-
-def _plan(plan: Plan) -> dict[str, Any]:
-    made: dict[str, Any] = {"id": plan.id, "location": plan.region, "tags": plan.tags, "properties": plan.properties}
-    if plan.sku:
-        made["sku"] = plan.sku
-    return made
 
 
 def _arc(host: Host) -> dict[str, Any]:
@@ -191,7 +186,7 @@ def _arc(host: Host) -> dict[str, Any]:
     return {"id": host.id, "location": host.region, "properties": properties}
 
 
-def _host(host: Host, snapshot: Snapshot, people: dict[str, str]) -> dict[str, Any]:
+def _host(host: Host) -> dict[str, Any]:
     guest, arm = host.baseline.guest, host.baseline.arm
     made: dict[str, Any] = {
         "id": host.id,
@@ -213,37 +208,6 @@ def _host(host: Host, snapshot: Snapshot, people: dict[str, str]) -> dict[str, A
             )
             if value
         }
-    mine = [one for one in snapshot.environments if one.host and one.host.host.lower() == host.id.lower()]
-    accounts, registrations, folders = {}, [], []
-    for one in mine:
-        link = one.host
-        user = (link.user if link else "") or people.get(one.owner, "user")
-        accounts[user] = {"home": f"/home/{user}", "person": one.owner}
-        path = (link.path if link else "") or f"/home/{user}/.vsonline/environment.json"
-        registrations.append({"id": one.id, "user": user, "path": path})
-        folders.append((link.workspace if link else "") or one.workspace or f"/home/{user}")
-    return made | {"accounts": accounts, "registrations": registrations, "folders": folders}
-
-
-def _environment(one: Environment, snapshot: Snapshot) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "id": one.id,
-        "friendlyName": one.name,
-        "planId": one.plan,
-        "ownerId": one.owner,
-        "type": "cloudEnvironment" if one.kind == "managed" else "staticEnvironment",
-        "state": one.state or "Available",
-        "lastUsed": one.last_used or snapshot.taken,
-    }
-    if one.kind == "managed":
-        moniker = f"{one.repository}/tree/{one.branch}" if one.branch else one.repository
-        made |= {
-            "seed": {"type": "git", "moniker": moniker},
-            "skuName": one.sku or "standardLinux",
-            "autoShutdownDelayMinutes": one.settings.get("autoShutdownDelayMinutes", 30),
-        }
-        if one.data_at_risk != "unknown":
-            made["hasUnpushedGitChanges"] = one.data_at_risk == "unpushed"
     return made
 
 
@@ -295,7 +259,9 @@ async def _walk(
     place: Path, facts: dict[str, Any], region: str, story: Story, say: Callable[[str], None], verbose: bool
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
-    desk = api.Desk(settings.load(place / "drkit.toml"), Store(place / "store"), lambda: cloud, loopback_only=True)
+    desk = api.Desk(
+        settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
+    )
     timeout = aiohttp.ClientTimeout(total=30)
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
     speed = facts["clock"]["speed"]
@@ -322,10 +288,15 @@ async def _wait_ready(process: asyncio.subprocess.Process, ready: Path) -> dict[
 
 
 def _story(content: dict[str, Any], seed: int, region: str, *, sample: bool) -> Story:
-    hosts = content.get("settings", {}).get("host", [])
+    hints = content.get("settings", {})
+    told = [product.rehearsal.settings(hints) for product in registry().values()]
+    lines = tuple(line for part, _ in told for line in part)
+    secrets = {name: value for _, part in told for name, value in part.items()}
     regions = [one for one in ("eastus", "southeastasia", "westeurope", "westus2") if one != region]
     whole = sample and region == "westeurope"
-    return Story(sample_stories(seed) if whole else (), tuple(regions), hosts, disturb=whole)
+    return Story(
+        sample_stories(seed) if whole else (), tuple(regions), hints.get("host", []), lines, secrets, disturb=whole
+    )
 
 
 def _write_settings(path: Path, story: Story) -> None:
@@ -337,6 +308,7 @@ def _write_settings(path: Path, story: Story) -> None:
         "[channels]",
         'azure_vm = "run-command"',
         "",
+        *story.settings,
     ]
     for host in story.hosts:
         keys = {

@@ -25,6 +25,7 @@ from drkit.tomlcheck import Fault
 Kind = Literal["azure-vm", "arc", "physical"]
 Channel = Literal["", "run-command", "ssh", "manual"]
 T = TypeVar("T", bound=msgspec.Struct)
+NONE: Mapping[str, type[msgspec.Struct]] = MappingProxyType({})
 
 YEAR_MINUTES = 525_600
 Minutes = Annotated[
@@ -69,11 +70,11 @@ Given = Annotated[
 ]
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of drkit.toml."""
 
 
-class CloudSettings(_Table, frozen=True):
+class CloudSettings(Table, frozen=True):
     """[cloud]: which cloud, and how to get a token. Empty means what public Azure has."""
 
     name: str = ""
@@ -87,21 +88,21 @@ class CloudSettings(_Table, frozen=True):
     service_connection: str = ""
 
 
-class ObjectiveSettings(_Table, frozen=True):
+class ObjectiveSettings(Table, frozen=True):
     """[objectives]: recovery time and recovery point, what the owner promised."""
 
     recovery_time_minutes: Minutes = 240.0
     recovery_point_minutes: Minutes = 1440.0
 
 
-class AdviceSettings(_Table, frozen=True):
+class AdviceSettings(Table, frozen=True):
     """[advice]: what wait-or-move reckons with."""
 
     expected_outage_minutes: Minutes = 240.0
     decision_minutes: MinutesOrNone = 15.0
 
 
-class AssessSettings(_Table, frozen=True):
+class AssessSettings(Table, frozen=True):
     """[assess]: when readings become verdicts."""
 
     grace_minutes: MinutesOrNone = 15.0
@@ -113,7 +114,7 @@ class AssessSettings(_Table, frozen=True):
     probe_timeout_seconds: Seconds = 120.0
 
 
-class ChannelSettings(_Table, frozen=True):
+class ChannelSettings(Table, frozen=True):
     """[channels]: how to run a command on hosts of each kind; empty: not at all, so no probe either."""
 
     azure_vm: Channel = ""
@@ -121,7 +122,7 @@ class ChannelSettings(_Table, frozen=True):
     physical: Literal["", "ssh", "manual"] = ""
 
 
-class RunSettings(_Table, frozen=True):
+class RunSettings(Table, frozen=True):
     """[run]: how apply goes about it."""
 
     concurrency: Width = 8
@@ -137,8 +138,8 @@ class RunSettings(_Table, frozen=True):
     request_budget_seconds: Seconds = 120.0
 
 
-class HostSettings(_Table, frozen=True):
-    """[[host]]: a host, the environment on it, and the way to it. ``environment`` is a name or an id."""
+class HostSettings(Table, frozen=True):
+    """[[host]]: a host, the environment on it, and the way to it. ``environment`` is a name or an id; no ``product``: of whichever."""
 
     id: Given
     environment: str = ""
@@ -147,7 +148,7 @@ class HostSettings(_Table, frozen=True):
     user: str = ""
     workspace: str = ""
     os: Literal["linux", "windows"] = "linux"
-    product: str = "codespaces"
+    product: str = ""
 
     @property
     def host_kind(self) -> Kind:
@@ -155,23 +156,7 @@ class HostSettings(_Table, frozen=True):
         return self.kind or kind_of(self.id) or "physical"
 
 
-class CodespacesSettings(_Table, frozen=True):
-    """[products.codespaces]."""
-
-    service: HostName = "online.visualstudio.com"
-    registration: HostPath = "~/.vsonline/environment.json"
-    plans_per_subscription: Count = 20
-    environments_per_plan: Count = 20
-    keep_owner: Literal["delegate", "person"] = "delegate"
-    stop_timeout_seconds: Seconds = 120.0
-    move_registration_aside: bool = True
-    install_as_service: bool = False
-
-
-PRODUCTS: Mapping[str, type[msgspec.Struct]] = MappingProxyType({"codespaces": CodespacesSettings})
-
-
-class SettingsFile(_Table, frozen=True):
+class SettingsFile(Table, frozen=True):
     """What a drkit.toml may hold."""
 
     store: str = ""
@@ -237,8 +222,11 @@ class Settings(SettingsFile, frozen=True):
         return table
 
 
-def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = PRODUCTS) -> Settings:
-    """The settings in a file. FileError, naming every fault with its line, for one that cannot be used."""
+def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
+    """The settings in a file. FileError, naming every fault with its line, for one that cannot be used.
+
+    ``products`` as of ``parse``.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -250,7 +238,7 @@ def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = PRODUCTS) ->
     return parse(tomlcheck.decode(raw, str(path)), str(path), products)
 
 
-def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = PRODUCTS) -> Settings:
+def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
     """The settings in a text; ``where`` is the file's name for messages, and becomes ``path``.
 
     ``products`` names the product tables that may appear, each with its struct, whose keys all have defaults.
@@ -355,8 +343,8 @@ def _host_faults(entries: object, products: Mapping[str, object]) -> list[Fault]
             continue
         at = ("host", index)
         values = {key: value for key, value in entry.items() if isinstance(value, str)}
-        host, product = values.get("id", ""), values.get("product", "codespaces")
-        if product not in products:
+        host, product = values.get("id", ""), values.get("product", "")
+        if product and product not in products:
             faults.append(Fault((*at, "product"), _unknown_product(product, products)))
         if host:
             faults += [Fault((*at, key), what) for key, what in _host_entry_faults(host, values)]

@@ -28,6 +28,7 @@ from drkit import api, hostscripts, settings
 from drkit import cloud as clouds
 from drkit.errors import DrkitError
 from drkit.journal import RunState
+from drkit.products import tables
 from drkit.runbook import Runbook
 from drkit.simulator import Simulator
 from drkit.store import Store
@@ -227,7 +228,9 @@ class Site:
     @property
     def desk(self) -> api.Desk:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
-        return api.Desk(settings.load(self.folder / "drkit.toml"), self.store, lambda: cloud, loopback_only=True)
+        return api.Desk(
+            settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True
+        )
 
     @property
     def book(self) -> Runbook:

@@ -89,7 +89,7 @@ def test_the_json_has_the_promised_keys_and_its_counts_add_up(sample: tuple[Path
 
 def test_nothing_recoverable_is_unrecovered(sample: tuple[Path, dict[str, Any]]) -> None:
     _, found = sample
-    assert found["environments"] == {"total": 25, "recovered": 20, "needs_person": 2, "waiting": 0, "lost": 3}
+    assert found["environments"] == {"total": 30, "recovered": 23, "needs_person": 3, "waiting": 0, "lost": 4}
 
 
 def test_every_host_has_the_verdict_its_story_deserves(sample: tuple[Path, dict[str, Any]]) -> None:
@@ -163,7 +163,8 @@ def test_what_it_prints_fits_and_is_not_long(tmp_path: Path, columns: int) -> No
     answer = drill(tmp_path, columns=columns)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     lines = answer.stdout.splitlines()
-    assert len(lines) <= 70
+    # How often progress is told depends on the machine.
+    assert len([line for line in lines if " min later " not in line]) <= 72
     folder_lines = [line for line in lines if str(tmp_path) in line]
     assert all(len(line) <= columns for line in lines if line not in folder_lines)
     assert "SIMULATED" in answer.stdout

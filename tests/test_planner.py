@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit import runbook as book
-from drkit.dispositions import ACTING, TABLE, TAG_SOURCE, disposition
+from drkit.dispositions import ACTING, TABLE, disposition
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import (
     Assessment,
@@ -24,6 +24,7 @@ from drkit.estate import (
     Snapshot,
     slug,
 )
+from drkit.proposal import TAG_SOURCE
 from drkit.runbook import WRITES, Affected, Runbook, Step
 from drkit.settings import HostSettings, RunSettings
 from drkit.transparency import ROWS, Outcome

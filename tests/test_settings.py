@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,20 @@ from hypothesis import strategies as st
 
 from drkit import settings, tomlcheck
 from drkit.errors import FileError
-from drkit.settings import CodespacesSettings, HostSettings, Settings, SettingsFile, load, parse
+from drkit.products import tables
+from drkit.products.codespaces_settings import CodespacesSettings
+from drkit.settings import HostSettings, Settings, SettingsFile
+
+PRODUCTS = tables()
+
+
+def load(path: Path) -> Settings:
+    return settings.load(path, PRODUCTS)
+
+
+def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = PRODUCTS) -> Settings:
+    return settings.parse(text, where, products)
+
 
 DOCS = Path(__file__).parent.parent / "docs"
 VM = (
@@ -88,7 +101,7 @@ def test_further_products_are_known_by_the_registry_handed_in() -> None:
     class Tunnel(msgspec.Struct, forbid_unknown_fields=True):
         relay: str = ""
 
-    registry: dict[str, type[msgspec.Struct]] = {**settings.PRODUCTS, "tunnel": Tunnel}
+    registry: dict[str, type[msgspec.Struct]] = {**PRODUCTS, "tunnel": Tunnel}
     text = '[products.tunnel]\nrelay = "r"\n[[host]]\nid = "h"\nproduct = "tunnel"'
     assert parse(text, "drkit.toml", registry).product("tunnel", Tunnel) == Tunnel(relay="r")
     with pytest.raises(FileError, match=r"drkit\.toml:2: products\.tunnel\.rely: unknown key; did you mean \"relay\"?"):
@@ -433,10 +446,10 @@ def test_any_text_is_settings_or_a_file_error(text: str) -> None:
 def keys() -> list[tuple[str, str]]:
     """(table, key) of everything a drkit.toml may hold."""
     listed = []
-    tables: dict[str, Any] = {name: field.type for name, field in tomlcheck.fields(SettingsFile).items()}
-    tables |= {f"products.{name}": struct for name, struct in settings.PRODUCTS.items()}
-    tables["host"] = HostSettings
-    for name, struct in tables.items():
+    found: dict[str, Any] = {name: field.type for name, field in tomlcheck.fields(SettingsFile).items()}
+    found |= {f"products.{name}": struct for name, struct in PRODUCTS.items()}
+    found["host"] = HostSettings
+    for name, struct in found.items():
         if name == "products":
             continue
         if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
@@ -461,14 +474,18 @@ def test_the_sample_holds_every_key_and_its_examples_are_good() -> None:
     read = parse(uncommented, "sample")
     assert [host.host_kind for host in read.hosts] == ["azure-vm", "physical"]
     table = tomllib.loads(uncommented)
-    flat = {"": table, "host": table["host"][0], "products.codespaces": table["products"]["codespaces"]}
+    flat = {
+        "": table,
+        "host": table["host"][0],
+        **{f"products.{name}": value for name, value in table["products"].items()},
+    }
     missing = [(name, key) for name, key in keys() if key not in flat.get(name, table.get(name, {}))]
     assert missing == []
 
 
 def test_the_documentation_has_every_key_with_its_default() -> None:
     text = (DOCS / "configuration.md").read_text("utf-8")
-    sections = dict(re.findall(r"^## (?:`\[+)?([\w .]+?)(?:\]+`)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## (?:`\[+)?([\w .-]+?)(?:\]+`)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     defaults = tomlcheck.fields(SettingsFile)
     for table, key in keys():
         rows = re.findall(rf"^\| `{key}` \| (.*?) \|", sections[table or "At the top"], re.MULTILINE)
@@ -476,7 +493,7 @@ def test_the_documentation_has_every_key_with_its_default() -> None:
         if table == "host":
             field = tomlcheck.fields(HostSettings)[key]
         elif table.startswith("products."):
-            field = tomlcheck.fields(settings.PRODUCTS[table.removeprefix("products.")])[key]
+            field = tomlcheck.fields(PRODUCTS[table.removeprefix("products.")])[key]
         else:
             field = tomlcheck.fields(defaults[table].type)[key] if table else defaults[key]
         default = field.default_factory() if callable(field.default_factory) else field.default

@@ -163,7 +163,7 @@ def test_the_same_views_with_good_names_say_what_is_there() -> None:
     snapshot, assessment, book = estate()
     shown = terminal.render(*terminal.show(book, "d" * 64, "x"), columns=80)
     assert all(step.title.split()[0] in shown for step in book.steps)
-    assert terminal.render(*terminal.snapshot(snapshot, "x")).startswith("SIMULATED snapshot 1: 6 plans")
+    assert terminal.render(*terminal.snapshot(snapshot, "x")).startswith("SIMULATED snapshot 1: 9 plans")
     assert "plan-platform-weu" in terminal.render(*terminal.assessment(assessment, "x"), columns=80)
 
 

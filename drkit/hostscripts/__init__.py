@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 Shell = Literal["sh", "powershell"]
 
+
+def _of_products() -> dict[str, dict[str, Any]]:
+    """Script -> its parameters, and whether it only reads: each product's are in a file of its own beside the scripts."""
+    told: dict[str, dict[str, Any]] = {}
+    for file in sorted(files(__package__).iterdir(), key=lambda one: one.name):
+        if file.name.endswith(".json"):
+            told |= json.loads(file.read_text("utf-8"))
+    return told
+
+
+_PRODUCTS = _of_products()
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "probe": ("drkit_registrations",),
     "probe_windows": ("drkit_registrations",),
     "reach": ("drkit_urls", "drkit_timeout"),
-    "codespaces_release": (
-        "drkit_nonce",
-        "drkit_user",
-        "drkit_registration",
-        "drkit_environment",
-        "drkit_timeout",
-        "drkit_force",
-    ),
-    "codespaces_register": (
-        "drkit_nonce",
-        "drkit_user",
-        "drkit_plan",
-        "drkit_name",
-        "drkit_workspace",
-        "drkit_service",
-    ),
-    "codespaces_watch": ("drkit_nonce", "drkit_user", "drkit_registration"),
-    "codespaces_restore": ("drkit_nonce", "drkit_user", "drkit_registration", "drkit_register_nonce"),
+    **{name: tuple(one["parameters"]) for name, one in _PRODUCTS.items()},
 }
-READS = frozenset({"probe", "probe_windows", "reach", "codespaces_watch"})
+READS = frozenset({"probe", "probe_windows", "reach"} | {name for name, one in _PRODUCTS.items() if one["reads"]})
 PROBES: Mapping[str, str] = {"linux": "probe", "windows": "probe_windows"}
 _POWERSHELL: Mapping[str, str] = {"probe_windows": "probe.ps1"}
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from drkit.clock import Clock
 from drkit.errors import DrkitError
 from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
@@ -55,6 +57,14 @@ class Captured:
     plans: tuple[Plan, ...] = ()
     environments: tuple[Environment, ...] = ()
     captures: tuple[Capture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a plan's own regional service is asked whether it is there: its region, and a URL that needs no token."""
+
+    region: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -139,10 +149,36 @@ class Actor(Protocol):
         ...
 
 
+class Rehearsal(Protocol):
+    """A product's part in a drill: its estate for the embedded Azure, and what people do there by hand."""
+
+    def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        """What a captured estate puts into a simulator's seed: lists by key; ``on_hosts``: host id -> what its entry gains."""
+        ...
+
+    def settings(self, hints: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Lines of the drill's drkit.toml, and environment variables, from a seed's ``settings``."""
+        ...
+
+    def by_hand(self, step: Step, environment: Environment) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Control calls that stand for a person doing what an ``ask`` step says."""
+        ...
+
+
 class Product(Proposer, Actor, Protocol):
-    """One kind of region-bound registration. ``health_services``: what Service Health calls what it depends on."""
+    """One kind of region-bound registration.
+
+    ``health_services``: what Service Health calls what it depends on. ``table``: its table in drkit.toml, with a default for
+    every key. ``rehearsal``: its part in a drill.
+    """
 
     health_services: tuple[str, ...]
+    table: type[msgspec.Struct]
+    rehearsal: Rehearsal
+
+    def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
+        """What to begin with in its table of drkit.toml, with comments; no lines for nothing."""
+        ...
 
     def registration_path(self, settings: Settings) -> str:
         """Where its registration is kept on a host; empty when it keeps none there."""
@@ -156,8 +192,16 @@ class Product(Proposer, Actor, Protocol):
         """Read what exists. Never raises for a plan that cannot be read: that is a failed capture of that plan."""
         ...
 
-    async def service(self, azure: Session, region: str, settings: Settings, clock: Clock) -> Reading:
-        """Does this product's service in that region answer? Value ``yes``, ``no`` or ``unknown``."""
+    def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
+        """The service that this plan rests on, in its own region."""
+        ...
+
+    def controls(self, plan: Plan, plans: Sequence[Plan], settings: Settings) -> Sequence[Endpoint]:
+        """The same service in other regions: when none of them answers either, it is us. ``plans``: the estate's."""
+        ...
+
+    async def answers(self, azure: Session, endpoint: Endpoint, clock: Clock) -> Reading:
+        """Does it answer? Of its region, signal ``service``; value ``yes``, ``no`` or ``unknown``."""
         ...
 
     async def target(

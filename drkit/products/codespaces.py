@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from drkit.clock import Clock
-from drkit.estate import Environment, Reading, Snapshot, TargetFacts
+from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Operation, Request
 from drkit.products import codespaces_propose as pure
-from drkit.products.base import Captured, Context, Observation, Result
-from drkit.proposal import Need, Proposal, Proposed
+from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
+from drkit.products.codespaces_rehearsal import CodespacesRehearsal
+from drkit.products.codespaces_settings import CodespacesSettings
+from drkit.proposal import Need, Proposal, Proposed, made_for
 from drkit.runbook import Step
 from drkit.settings import Settings
 
@@ -32,6 +36,8 @@ class Codespaces:
     plan_types: tuple[str, ...] = pure.PLAN_TYPES
     regions: tuple[str, ...] = pure.REGIONS
     health_services: tuple[str, ...] = ("Visual Studio Codespaces", "Codespaces", "Visual Studio Online")
+    table: type[msgspec.Struct] = CodespacesSettings
+    rehearsal: Rehearsal = CodespacesRehearsal()
 
     # pure
 
@@ -40,6 +46,19 @@ class Codespaces:
 
     def propose(self, proposal: Proposal) -> Proposed:
         return pure.propose(proposal)
+
+    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
+        return made_for(plan, candidates)
+
+    def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
+        return Endpoint(plan.region, pure.health_url(plan.region, pure.settings_of(settings).service))
+
+    def controls(self, plan: Plan, plans: Sequence[Plan], settings: Settings) -> Sequence[Endpoint]:
+        service = pure.settings_of(settings).service
+        return [Endpoint(region, pure.health_url(region, service)) for region in self.regions if region != plan.region]
+
+    def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
+        return ()
 
     def plan_limit(self, settings: Settings) -> int:
         return pure.plan_limit(settings)
@@ -71,10 +90,10 @@ class Codespaces:
     async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
         return await self.survey.capture(azure, subscriptions, settings, clock)
 
-    async def service(self, azure: Session, region: str, settings: Settings, clock: Clock) -> Reading:
+    async def answers(self, azure: Session, endpoint: Endpoint, clock: Clock) -> Reading:
         from drkit.products import codespaces_wire as wire
 
-        return await wire.healthy(azure, region, pure.settings_of(settings).service, clock)
+        return await wire.answers(azure, endpoint.region, endpoint.url, clock)
 
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock

@@ -9,9 +9,10 @@ from typing import Any
 
 from drkit import hostscripts
 from drkit.estate import Environment, Plan, slug
+from drkit.products.codespaces_settings import CodespacesSettings
 from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, spare_names
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
-from drkit.settings import CodespacesSettings, Settings
+from drkit.settings import Settings
 
 NAME = "codespaces"
 PLAN_TYPES = ("Microsoft.VSOnline/plans", "Microsoft.Codespaces/plans")
@@ -43,6 +44,11 @@ def need(environments: Sequence[Environment]) -> Need:
 def regional_host(region: str, service: str) -> str:
     """The host of the environment service in a region."""
     return f"{region}.{service}"
+
+
+def health_url(region: str, service: str) -> str:
+    """Where the environment service of a region says that it is there."""
+    return f"https://{regional_host(region, service)}/health"
 
 
 def propose(proposal: Proposal) -> Proposed:
@@ -384,7 +390,7 @@ def _hosted(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
         effect="verify",
         estimate=Estimate(5, 25.0),
         needs=(ready,) if ready else (),
-        inputs={**inputs, "script": "reach", "urls": [f"https://{regional_host(region, own.service)}/health"]},
+        inputs={**inputs, "script": "reach", "urls": [health_url(region, own.service)]},
         preconditions=same,
         **shared,
     )

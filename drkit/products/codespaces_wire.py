@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
 from drkit.estate import Environment, Plan, Reading, Risk, id_part, region_name
-from drkit.products.codespaces_propose import NAME, REGIONS, regional_host
+from drkit.products.codespaces_propose import NAME, REGIONS, health_url, regional_host
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -89,7 +89,11 @@ class Tokens:
 
 async def healthy(azure: Session, region: str, service: str, clock: Clock) -> Reading:
     """Whether the regional service answers at all: ``yes`` on HTTP 200, ``no`` on anything else or nothing, ``unknown`` when not asked."""
-    url = f"https://{regional_host(region, service)}/health"
+    return await answers(azure, region, health_url(region, service), clock)
+
+
+async def answers(azure: Session, region: str, url: str, clock: Clock) -> Reading:
+    """The same of a URL that stands for the region's service."""
     now = rfc3339(clock.now())
     try:
         with azure.budget(attempts=1, seconds=5):

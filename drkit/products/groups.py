@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
 from drkit.operation import Operation, Request
 from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.proposal import TAG_TARGET
 from drkit.runbook import Step
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+
+async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, dict[str, str]]:
+    """The group tagged for drkit in a region (empty: none), and every group of the subscription with its location."""
+    listed = await azure.resources.groups(subscription)
+    places = {str(group["name"]): region_name(str(group.get("location", ""))) for group in listed}
+    marked = [
+        str(group["name"]) for group in listed if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true"
+    ]
+    return next((name for name in marked if places[name] == region), ""), places
 
 
 class Groups:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -21,14 +22,20 @@ Kind = Literal["read", "write", "delete", "probe"]
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NAME = r"[^/?#]+"
 _GROUP = rf"/subscriptions/{_NAME}/resourceGroups/{_NAME}/providers"
-READING_POSTS: tuple[re.Pattern[str], ...] = tuple(
-    re.compile(rf"^{path}$", re.IGNORECASE)
-    for path in (
-        rf"{_GROUP}/Microsoft\.VSOnline/plans/{_NAME}/readAllEnvironments",
-        rf"{_GROUP}/Microsoft\.Codespaces/plans/{_NAME}/readAllCodespaces",
-        r"/providers/Microsoft\.ResourceGraph/resources",
-    )
-)
+
+
+def _reading_posts() -> tuple[re.Pattern[str], ...]:
+    """The POSTs that read: Resource Graph's, and list actions, named one by one in ``reading_posts``, a file a product."""
+    found = [r"/providers/Microsoft\.ResourceGraph/resources"]
+    for file in (files(__package__) / "reading_posts").iterdir():
+        lines = file.read_text("utf-8").splitlines() if file.name.endswith(".txt") else []
+        for line in lines:
+            if line and not line.startswith("#"):
+                found.append(f"{_GROUP}/" + _NAME.join(re.escape(part) for part in line.split("*")))
+    return tuple(re.compile(rf"^{path}$", re.IGNORECASE) for path in found)
+
+
+READING_POSTS = _reading_posts()
 _RUN_COMMAND = re.compile(rf"^{_GROUP}/Microsoft\.Compute/virtualMachines/{_NAME}/runCommand$", re.IGNORECASE)
 _ODD = re.compile(r"%2f|%5c|\\|[\x00-\x20]", re.IGNORECASE)
 

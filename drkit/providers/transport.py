@@ -22,17 +22,23 @@ from drkit.providers.count import Counters
 
 
 class Routes:
-    """Public host -> the URL that stands in for it, and back. A URL of any other host is left as it is."""
+    """Public host, or ``*.`` and what follows its first dot, -> the URL that stands in for it; and back, from those without ``*``.
+
+    A URL of any other host is left as it is.
+    """
 
     def __init__(self, services: Mapping[str, str], arm: str = "") -> None:
         self._to = {host.lower(): target.rstrip("/") for host, target in services.items()}
-        back = {target: host for host, target in self._to.items() if target != arm.rstrip("/")}
+        back = {
+            target: host for host, target in self._to.items() if target != arm.rstrip("/") and not host.startswith("*.")
+        }
         self._back = dict(sorted(back.items(), key=lambda pair: len(pair[0]), reverse=True))
 
     def translate(self, url: str) -> str:
         """Where the request really goes."""
         parts = urlsplit(url)
-        target = self._to.get((parts.hostname or "").lower())
+        host = (parts.hostname or "").lower()
+        target = self._to.get(host) or self._to.get("*." + host.partition(".")[2])
         if target is None or parts.scheme != "https":
             return url
         return target + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

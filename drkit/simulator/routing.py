@@ -129,12 +129,14 @@ def routes() -> list[Route]:
         identity,
         metrics,
         operations,
+        permissions,
         recovery,
     )
 
     modules = (
         identity,
         operations,
+        permissions,
         arm,
         compute,
         extensions,

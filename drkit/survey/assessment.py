@@ -27,7 +27,7 @@ from drkit.estate import (
     TargetFacts,
     region_name,
 )
-from drkit.products.base import Captured, Product
+from drkit.products.base import Captured, Endpoint, Product
 from drkit.settings import Settings
 from drkit.survey import by_hand, health, machines, probe, signals, snapshot
 
@@ -42,7 +42,6 @@ COMPUTE_SERVICES = (
     "Network Infrastructure",
     "Compute",
 )
-SOURCE_TAG = "drkit-source"
 ASLEEP = frozenset({"shutdown", "shuttingdown", "archived", "none", "created", "queued", "provisioning", "starting"})
 
 
@@ -85,6 +84,8 @@ async def take(
     ``refusals``: (subscription, region) -> what earlier runs were refused there. ``printed``: probes that were run by hand.
     """
     newest = generations[-1]
+    if not settings.subscriptions and newest.subscriptions:
+        settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
     subscriptions, down = await _subscriptions(azure, settings, newest)
     captured = await _capture(azure, products, subscriptions, settings, clock)
     now = rfc3339(clock.now())
@@ -102,8 +103,7 @@ async def take(
     findings, lost_regions = await _hosts(azure, products, subscriptions, settings, clock, night, probes, printed)
     lost = sorted(night.lost | lost_regions)
     targets = await _targets(azure, products, settings, clock, night, lost, refusals)
-    tagged = tuple(plan for plan in captured.plans if SOURCE_TAG in plan.tags)
-    ids = {plan.id.lower() for plan in tagged}
+    ids = _stand_ins(products, settings, night)
     return Assessment(
         made_against=mark,
         taken=now,
@@ -115,9 +115,19 @@ async def take(
         statements=tuple(night.statements),
         targets=targets,
         present=tuple(one for one in captured.environments if one.plan.lower() in ids),
-        present_plans=tagged,
+        present_plans=tuple(plan for plan in captured.plans if plan.id.lower() in ids),
         unread=tuple(night.unread),
     )
+
+
+def _stand_ins(products: Mapping[str, Product], settings: Settings, night: Night) -> set[str]:
+    """Lower-cased ids of the plans there are that may take over from others."""
+    found: set[str] = set()
+    for plan in night.base.plans:
+        if plan.product in products:
+            others = [one for one in night.captured.plans if one.product == plan.product]
+            found |= {one.id.lower() for one in products[plan.product].stand_ins(plan, others, settings)}
+    return found
 
 
 async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot) -> tuple[list[str], str]:
@@ -180,8 +190,8 @@ async def _plans(
         if product is None:
             night.states[plan.id.lower()] = PlanFinding(plan.id, "unknown", f"drkit knows no product {plan.product!r}")
             continue
-        service = await _service(azure, product, plan.region, settings, clock, night)
-        control = await _control(azure, product, plan.region, settings, clock, night)
+        service = await _service(azure, product, product.endpoint(plan, settings), clock, night)
+        control = await _control(azure, product, plan, settings, clock, night)
         capture = by_id.get(plan.id.lower())
         listing = "unknown" if capture is None else "no" if capture.state == "failed" else "yes"
         arm, arm_reading = await _arm(azure, plan, product, night)
@@ -208,7 +218,7 @@ async def _plans(
                 plan.id,
                 "listing",
                 listing,
-                "environment service",
+                capture.source if capture else "ARM: plans",
                 night.now,
                 capture.detail if capture else "not listed by ARM",
             ),
@@ -217,25 +227,21 @@ async def _plans(
         night.states[plan.id.lower()] = PlanFinding(plan.id, state, reason, failing, None, readings)
 
 
-async def _service(
-    azure: Session, product: Product, region: str, settings: Settings, clock: Clock, night: Night
-) -> Reading:
-    key = f"{product.name}/{region}"
+async def _service(azure: Session, product: Product, endpoint: Endpoint, clock: Clock, night: Night) -> Reading:
+    key = f"{product.name} {endpoint.url}/{endpoint.region}"
     if key not in night.regions:
-        night.regions[key] = await product.service(azure, region, settings, clock)
+        night.regions[key] = await product.answers(azure, endpoint, clock)
     return night.regions[key]
 
 
 async def _control(
-    azure: Session, product: Product, region: str, settings: Settings, clock: Clock, night: Night
+    azure: Session, product: Product, plan: Plan, settings: Settings, clock: Clock, night: Night
 ) -> Reading:
     """The same service in another region: the first that answers, else the last that did not."""
-    answer = Reading(region, "control", "unknown", "another region", night.now, "there is no other region to ask")
-    for other in product.regions:
-        if other == region:
-            continue
-        reading = await _service(azure, product, other, settings, clock, night)
-        answer = Reading(other, "control", reading.value, reading.source, reading.time, reading.detail)
+    answer = Reading(plan.region, "control", "unknown", "another region", night.now, "there is no other region to ask")
+    for other in product.controls(plan, night.base.plans, settings):
+        reading = await _service(azure, product, other, clock, night)
+        answer = Reading(other.region, "control", reading.value, reading.source, reading.time, reading.detail)
         if reading.value == "yes":
             break
     return answer
@@ -302,6 +308,7 @@ async def _hosts(
     )
     available, unread = await health.availability(azure, subscriptions, clock)
     night.unread.extend(unread)
+    night.unread.extend(snapshot.unseen([machine.host for machine in found.found.values()]))
     down = night.lost
     wanted = [
         machine.host
@@ -312,7 +319,8 @@ async def _hosts(
         and machine.host.group_region not in down
         and str(getattr(available.get(machine.host.id.lower()), "value", "Available")).lower() != "unavailable"
     ]
-    probed = await probe.run(azure, wanted, snapshot.registration_paths(products, settings), settings, clock)
+    paths = snapshot.registration_paths(products, settings)
+    probed = await probe.run(azure, wanted, paths, settings, clock)
     probed.update(given or {})
     outputs, unused = by_hand.assign(
         printed,
@@ -336,7 +344,12 @@ async def _hosts(
     result = []
     for host in night.base.hosts:
         key = host.id.lower()
-        ids = tuple(one.id for one in night.base.environments if one.host and one.host.host.lower() == key)
+        # A product that keeps no registration on its hosts has none that could be another one there.
+        ids = tuple(
+            one.id
+            for one in night.base.environments
+            if one.host and one.host.host.lower() == key and paths.get(one.product)
+        )
         kind, heir = successors.get(key, ("none", None))
         machine = found.found.get(key)
         reading = available.get(now_ids[key])
@@ -604,7 +617,8 @@ async def _targets(
     facts: list[TargetFacts] = []
     for subscription, name in sorted({(plan.subscription, plan.product) for plan in wanted}):
         product = products[name]
-        regions = settings.targets or [region for region in product.regions if region not in lost]
+        ready = {one.region for plan in wanted for one in product.stand_ins(plan, night.captured.plans, settings)}
+        regions = settings.targets or list(product.regions) or sorted(ready)
         for region in regions:
             if region in lost:
                 continue

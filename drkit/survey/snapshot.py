@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,27 @@ async def take(
         captures=tuple(captures),
         locations=locations or (previous.locations if previous else ()),
         flags=tuple(_flags(len(plans), len(environments), previous)),
+        subscriptions=tuple(settings.subscriptions),
+        unseen=tuple(unseen(hosts.values())),
     )
+
+
+def unseen(hosts: Iterable[Host]) -> list[str]:
+    """What the roles and channels there are do not show: unknown, and never taken for unchanged."""
+    found = []
+    blind = sum(host.kind == "azure-vm" and not host.channel for host in hosts)
+    if blind:
+        found.append(
+            f"from inside (machine id, boot id, host keys, registrations): unknown for {blind} virtual machines, since drkit.toml "
+            "names no channel for them; Reader may not probe"
+        )
+    disks = sum(
+        host.baseline.arm is not None and bool(host.baseline.arm.os_disk) and not host.baseline.arm.os_disk_unique_id
+        for host in hosts
+    )
+    if disks:
+        found.append(f"which OS disk it is: unknown for {disks} machines, whose disks could not be read")
+    return found
 
 
 def complete_plans(captures: Sequence[Capture]) -> set[str]:
@@ -193,10 +213,10 @@ def _old_hosts(hosts: dict[str, Host], previous: Snapshot | None, found: machine
 def link(
     environment: Environment, hosts: Mapping[str, Host], settings: Settings, previous: Snapshot | None
 ) -> Environment:
-    """The environment with its host: from the registration the probe found, from settings; where they disagree, unknown."""
+    """The environment with its host: from its product's API, the registration the probe found, settings; where they disagree, unknown."""
     if environment.kind != "self-hosted":
         return environment
-    links: list[HostLink] = []
+    links: list[HostLink] = [environment.host] if environment.host and environment.host.source == "api" else []
     for host in hosts.values():
         for one in (host.baseline.guest.registrations if host.baseline.guest else None) or ():
             if one.product == environment.product and one.id.lower() == environment.id.lower():
@@ -218,7 +238,7 @@ def link(
         return environment
     if len({one.host.lower() for one in links}) > 1:
         named = ", ".join(f"{one.host} ({one.source})" for one in links)
-        return msgspec.structs.replace(environment, host_dispute=f"its host is disputed: {named}")
+        return msgspec.structs.replace(environment, host=None, host_dispute=f"its host is disputed: {named}")
     first = links[0]
     merged = HostLink(
         first.host,
@@ -234,7 +254,7 @@ def _names(entry: HostSettings, environment: Environment) -> bool:
     wanted = entry.environment.lower()
     return (
         bool(wanted)
-        and entry.product == environment.product
+        and entry.product in ("", environment.product)
         and wanted in (environment.id.lower(), environment.name.lower())
     )
 

@@ -105,6 +105,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
     if len(failed) > 8:
         lines.append(f"and {len(failed) - 8} more that were not read wholly")
     lines.extend(f"look: {safe(flag)}" for flag in taken.flags)
+    lines.extend(f"not seen {safe(text, 220)}" for text in taken.unseen)
     lines.append(f"kept as {path}")
     return [*lines, "next: `drkit assess` says how it all is now"]
 

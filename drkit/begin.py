@@ -1,0 +1,75 @@
+"""A drkit.toml to begin with, from what was found. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from drkit.estate import Snapshot, id_part
+from drkit.tomlcheck import quoted
+
+HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that begin with "#" alone are proposals: uncomment what is so.
+# Every key: docs/configuration.md. No secret belongs in this file."""
+
+
+def text(found: Snapshot, products: Mapping[str, Sequence[str]]) -> str:
+    """The file. ``products``: product -> the lines of its table, without the head."""
+    lines = [HEAD, "", *_where(found), "", *_channels(found), ""]
+    for name, own in products.items():
+        plans = [plan for plan in found.plans if plan.product == name]
+        if plans:
+            lines += [f"# {name}: {len(plans)} found", *(f"#   {_plain(plan.name)} in {plan.region}" for plan in plans)]
+        if own:
+            lines += [f"[products.{name}]", *own, ""]
+        elif plans:
+            lines.append("")
+    return "\n".join([*lines, *_hosts(found)]).rstrip() + "\n"
+
+
+def _where(found: Snapshot) -> list[str]:
+    seen = {plan.subscription.lower() for plan in found.plans}
+    seen |= {id_part(host.id, "subscriptions").lower() for host in found.hosts} - {""}
+    asked = sorted(seen | set(found.subscriptions))
+    used = Counter(plan.region for plan in found.plans)
+    pairs = {place.name: place.paired for place in found.locations}
+    proposed = list(dict.fromkeys([*used, *(pairs.get(region, "") for region in used)]))
+    lines = ["# The subscriptions in which something was found.", f"subscriptions = {json.dumps(asked)}", ""]
+    lines.append(
+        "# Where to move to when a region is lost, the region preferred most first; a lost one must not be among them."
+    )
+    if used:
+        lines.append(
+            "# Plans are in " + ", ".join(f"{region} ({number})" for region, number in sorted(used.items())) + "."
+        )
+    return [*lines, f"#targets = {json.dumps([region for region in proposed if region])}"]
+
+
+def _channels(found: Snapshot) -> list[str]:
+    kinds = Counter(host.kind for host in found.hosts)
+    told = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(kinds.items())) or "none"
+    return [
+        f"# Hosts found: {told}. Without a channel nothing is run on a host, and what only the inside tells is unknown.",
+        "# A probe needs the role for run commands; it runs drkit's own small script and changes nothing.",
+        "[channels]",
+        '#azure_vm = "run-command"',
+    ]
+
+
+def _hosts(found: Snapshot) -> list[str]:
+    lines = []
+    for one in found.environments:
+        if one.kind == "self-hosted" and one.host is None:
+            lines += [
+                f"# Which machine {_plain(one.name)} runs on is not known.",
+                "#[[host]]",
+                f"#environment = {quoted(one.id)}",
+                '#id = "ARM ID OR NAME OF THE MACHINE"',
+                "",
+            ]
+    return lines
+
+
+def _plain(name: str) -> str:
+    """A name as it may stand in a comment: on one line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

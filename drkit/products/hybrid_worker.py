@@ -1,0 +1,124 @@
+"""Azure Automation's extension-based hybrid workers: accounts, worker groups, workers, and the extension on each machine.
+
+Facts: https://learn.microsoft.com/azure/automation/automation-disaster-recovery and
+https://learn.microsoft.com/azure/automation/extension-based-hybrid-runbook-worker-install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from drkit.clock import Clock
+from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.operation import Operation, Request
+from drkit.products import hybrid_worker_propose as pure
+from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
+from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
+from drkit.products.hybrid_worker_settings import HybridWorkerSettings
+from drkit.proposal import Need, Proposal, Proposed
+from drkit.runbook import Step
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.products.hybrid_worker_act import Acts
+    from drkit.products.hybrid_worker_survey import Survey
+    from drkit.providers.session import Session
+
+
+class HybridWorker:
+    """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
+
+    name: str = pure.NAME
+    plan_types: tuple[str, ...] = pure.PLAN_TYPES
+    regions: tuple[str, ...] = ()
+    health_services: tuple[str, ...] = ("Automation",)
+    table: type[msgspec.Struct] = HybridWorkerSettings
+    rehearsal: Rehearsal = HybridWorkerRehearsal()
+
+    # pure
+
+    def need(self, environments: Sequence[Environment]) -> Need:
+        """Workers ask nothing of a region but that it has Automation."""
+        return Need()
+
+    def propose(self, proposal: Proposal) -> Proposed:
+        return pure.propose(proposal)
+
+    def plan_limit(self, settings: Settings) -> int:
+        return 0
+
+    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
+        return pure.stand_ins(plan, candidates, settings)
+
+    def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
+        return Endpoint(plan.region, str(plan.properties.get("automationHybridServiceUrl", "")))
+
+    def controls(self, plan: Plan, plans: Sequence[Plan], settings: Settings) -> Sequence[Endpoint]:
+        """Accounts of other regions, one a region: without any there is nothing to compare with."""
+        found: dict[str, Endpoint] = {}
+        for one in plans:
+            if one.product == self.name and one.region != plan.region:
+                found.setdefault(one.region, self.endpoint(one, settings))
+        return list(found.values())
+
+    def registration_path(self, settings: Settings) -> str:
+        return ""
+
+    def api_version(self, plan_id: str) -> str:
+        return "2024-10-23"
+
+    def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
+        return pure.settings_lines(plans, environments)
+
+    # reading
+
+    @cached_property
+    def survey(self) -> Survey:
+        """The reading half."""
+        from drkit.products.hybrid_worker_survey import Survey
+
+        return Survey()
+
+    async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
+        return await self.survey.capture(azure, subscriptions, settings, clock)
+
+    async def answers(self, azure: Session, endpoint: Endpoint, clock: Clock) -> Reading:
+        from drkit.products import hybrid_worker_wire as wire
+
+        return await wire.answers(azure, endpoint.region, endpoint.url, clock)
+
+    async def target(
+        self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
+    ) -> TargetFacts:
+        return await self.survey.target(azure, subscription, region, snapshot, settings, clock)
+
+    # acting
+
+    @cached_property
+    def acts(self) -> Acts:
+        """The acting half."""
+        from drkit.products.hybrid_worker_act import Acts
+
+        return Acts()
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        return self.acts.requests(step, context)
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        return await self.acts.observe(step, context)
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return await self.acts.settle(step, context)
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.act(step, context)
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        return await self.acts.poll(step, operation, context)
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.verify(step, context)

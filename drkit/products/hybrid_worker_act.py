@@ -1,0 +1,442 @@
+"""Hybrid workers, the acting half: accounts, groups and workers made; extensions taken off and installed; last-seen times verified.
+
+Only the machine's own resource and the account that takes over are written to, never the account left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from drkit import hostscripts
+from drkit.clock import parse_time, rfc3339
+from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
+from drkit.estate import Reading, region_name
+from drkit.operation import Operation, Request
+from drkit.products import hybrid_worker_propose as pure
+from drkit.products import hybrid_worker_wire as wire
+from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.proposal import TAG_SOURCE
+from drkit.providers.compute import run_command_output
+from drkit.runbook import Step
+
+LOOK_SECONDS = 10.0
+COMMAND_SECONDS = 5.0
+IN_MOTION = frozenset({"creating", "updating", "deleting", "accepted"})
+REFUSAL = "different account"
+QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed"})
+
+
+class Acts:
+    """Looks, acts once, polls, verifies."""
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        arm, inputs = context.azure.cloud.arm.rstrip("/"), step.inputs
+        if step.action in ("create-plan", "create-group"):
+            return (Request("PUT", f"{arm}{step.target}"),)
+        if step.action == "add":
+            return (Request("PUT", f"{arm}{_worker(inputs)}"),)
+        if step.action == "reach":
+            return (Request("POST", f"{arm}{inputs['machine']}/runCommand"),)
+        if step.action == "release":
+            return (Request("DELETE", f"{arm}{_extension(inputs)}"),)
+        if step.action == "register":
+            return (Request("PUT", f"{arm}{_extension(inputs)}"), Request("PUT", f"{arm}{_worker(inputs)}"))
+        return ()
+
+    # looking
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        now = rfc3339(context.clock.now())
+        readings: list[Reading] = []
+        signals = {condition.signal for condition in step.preconditions}
+        for condition in step.preconditions:
+            if condition.signal == "answers":
+                readings.append(await self._answers(condition.subject, step, context, now))
+            elif condition.signal == "may-change-extensions":
+                readings.append(await self._permitted(condition.subject, context, now))
+        if signals & {"instance_id", "running", "agent", "identity"}:
+            readings.extend(await self._machine(str(step.inputs["machine"]), context, now))
+        done, data = "", dict[str, Any]()
+        if step.action == "create-plan":
+            reading, done = await self._account(step, context, now)
+            readings.append(reading)
+        elif step.action == "create-group":
+            done = await self._group(step, context)
+        elif step.action == "add":
+            found = await self._listed(step, context)
+            if found is not None:
+                done, data = "it is a worker of that group already", {"worker": found.get("name")}
+        elif step.action == "release":
+            done = await self._released(step, context)
+        elif step.action == "register":
+            done = await self._registered(step, context)
+            data = {"at": now}
+        return Observation(done, tuple(readings), data if done else {})
+
+    async def _answers(self, plan_id: str, step: Step, context: Context, now: str) -> Reading:
+        """Does the account left behind answer again? Its own regional service says so, ARM never."""
+        url = str(step.inputs.get("source_url", "")) or await self._address(plan_id, context)
+        region = str(context.regions.get(plan_id.lower(), ""))
+        health = await wire.answers(context.azure, region, url, context.clock)
+        return Reading(plan_id, "answers", health.value, health.source, now, health.detail)
+
+    async def _address(self, account: str, context: Context) -> str:
+        try:
+            found = await wire.account(context.azure, account)
+        except CloudError:
+            return ""
+        return str((found.get("properties") or {}).get("automationHybridServiceUrl", ""))
+
+    async def _permitted(self, machine: str, context: Context, now: str) -> Reading:
+        source = "ARM: permissions"
+        try:
+            value = await wire.permitted(context.azure, machine)
+        except CloudError as error:
+            return Reading(machine, "may-change-extensions", "unknown", source, now, str(error))
+        return Reading(machine, "may-change-extensions", value, source, now)
+
+    async def _machine(self, machine: str, context: Context, now: str) -> list[Reading]:
+        """Itself, running, its agent and its identity, as ARM has them now."""
+        source = "ARM: machine"
+        values: dict[str, Any] = dict.fromkeys(("instance_id", "running", "agent", "identity"), "unknown")
+        try:
+            if "/microsoft.compute/" in machine.lower():
+                values = _vm(await context.azure.compute.vm(machine))
+            else:
+                values = _arc(await context.azure.resources.resource(machine, wire.machine_api(machine)))
+        except NotFoundError:
+            values = {"instance_id": "gone", "running": False, "agent": "none", "identity": False}
+        except CloudError as error:
+            source = f"{source}: {error.what}"
+        return [Reading(machine, signal, value, source, now) for signal, value in values.items()]
+
+    async def _account(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+        source = "ARM: Automation account"
+        try:
+            found = await wire.account(context.azure, step.target)
+        except NotFoundError:
+            return Reading(step.target, "exists", False, source, now), ""
+        except CloudError as error:
+            return Reading(step.target, "exists", "unknown", source, now, str(error)), ""
+        ours = str((found.get("tags") or {}).get(TAG_SOURCE, "")).lower() == str(step.inputs["source"]).lower()
+        there = Reading(step.target, "exists", True, source, now)
+        if ours and region_name(str(found.get("location", ""))) == step.region:
+            return there, "the account is there already, made for this source"
+        return there, ""
+
+    async def _group(self, step: Step, context: Context) -> str:
+        answer = await context.azure.rest.request("GET", step.target, params={"api-version": wire.API}, allow=(404,))
+        return "the group is there already" if answer.status == 200 else ""
+
+    async def _listed(self, step: Step, context: Context) -> dict[str, Any] | None:
+        inputs = step.inputs
+        return await wire.worker_of(context.azure, str(inputs["account"]), str(inputs["group"]), str(inputs["machine"]))
+
+    async def _released(self, step: Step, context: Context) -> str:
+        held = await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
+        if held is None:
+            return "the extension is off the machine already"
+        if wire.url_of(held) == self._url(step, context):
+            return "the extension names the account that takes over already"
+        return ""
+
+    async def _registered(self, step: Step, context: Context) -> str:
+        held = await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
+        if held is None or wire.url_of(held) != self._url(step, context) or _state(held) != "succeeded":
+            return ""
+        if await self._listed(step, context) is None:
+            return ""
+        return "the extension of that account is installed already"
+
+    def _url(self, step: Step, context: Context) -> str:
+        """The address of the account that takes over, as the step that verified it learnt it."""
+        return str(context.results(str(step.inputs["account_step"])).get("url", ""))
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        """``observe`` sees all that these steps do: every one of them changes what ARM shows."""
+        return Observation()
+
+    # acting
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.action == "create-plan":
+            return await self._create(step, context)
+        if step.action == "create-group":
+            await _put(context, step.target, step.inputs["body"])
+            return Result(f"worker group {step.target.rsplit('/', 1)[-1]} is there")
+        if step.action == "add":
+            return await self._add(step, context)
+        if step.action == "reach":
+            return await self._reach(step, context)
+        if step.action == "release":
+            return await self._release(step, context)
+        return await self._register(step, context)
+
+    async def _create(self, step: Step, context: Context) -> Result:
+        body = dict(step.inputs["body"])
+        body["tags"] = {
+            **body.get("tags", {}),
+            TAG_SOURCE: step.inputs["source"],
+            "drkit-run": context.run,
+            "drkit-step": step.id,
+            "drkit-epoch": str(context.epoch),
+        }
+        try:
+            await _put(context, step.target, body)
+        except CloudError as error:
+            if error.status in (400, 403, 409):
+                quota = error.code.lower() in QUOTA_CODES
+                remedy = "`drkit assess`, then `drkit plan` goes to the next region" if quota else ""
+                raise StepFailedError(error.what, where=step.target, code=error.code, remedy=remedy) from error
+            raise
+        return Result(f"Automation account {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
+
+    async def _add(self, step: Step, context: Context) -> Result:
+        inputs = step.inputs
+        try:
+            await _put(context, _worker(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
+        except ConflictError as error:
+            if REFUSAL in error.what and inputs["if_refused"] == "extension-first":
+                why = "the account refuses it while the old extension is on the machine; added once that is off"
+                return Result(why, {"refused": True})
+            raise _not_added(step, error) from error
+        return Result(f"{step.target} is a worker of group {inputs['group']}", {"worker": inputs["worker"]})
+
+    async def _reach(self, step: Step, context: Context) -> Operation:
+        loaded = hostscripts.load("reach")
+        if context.runbook.scripts.get("reach") != loaded.sha256:
+            raise StepFailedError(
+                "the script reach is not the one that was approved", where=step.id, code="ScriptChanged"
+            )
+        values = {"drkit_urls": self._url(step, context), "drkit_timeout": "10"}
+        try:
+            operation = await context.azure.compute.run_command(str(step.inputs["machine"]), loaded, values)
+        except (ConflictError, UnknownFateError) as error:
+            # The script only looks, so delivering it once more is harmless.
+            raise StepFailedError(error.what, where=step.target, code="Busy", again=True, settled=True) from error
+        return msgspec.structs.replace(operation, stage="reach", retry_after=COMMAND_SECONDS)
+
+    async def _release(self, step: Step, context: Context) -> Operation | Result:
+        inputs = step.inputs
+        # What cannot be installed again is not taken off.
+        protected(str(inputs["protected"]), context)
+        if not self._url(step, context):
+            raise StepFailedError("the account that takes over tells no address", where=step.id, code="NoAddress")
+        params = {"api-version": wire.machine_api(str(inputs["machine"]))}
+        held = await wire.extension(context.azure, str(inputs["machine"]), _name(inputs))
+        if held is not None and _state(held) == "deleting":
+            return _watched("DELETE", inputs, context)
+        outcome = await context.azure.rest.start("DELETE", _extension(inputs), params=params)
+        return outcome if isinstance(outcome, Operation) else Result("the extension is off the machine")
+
+    async def _register(self, step: Step, context: Context) -> Operation | Result:
+        inputs, url = step.inputs, self._url(step, context)
+        if await self._listed(step, context) is None:
+            try:
+                await _put(context, _worker(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
+            except ConflictError as error:
+                raise _not_added(step, error) from error
+        held = await wire.extension(context.azure, str(inputs["machine"]), _name(inputs))
+        if held is not None and _state(held) in IN_MOTION and wire.url_of(held) == url:
+            return _watched("PUT", inputs, context)
+        body = extension_body(inputs["extension"], url, protected(str(inputs["protected"]), context))
+        params = {"api-version": wire.machine_api(str(inputs["machine"]))}
+        outcome = await context.azure.rest.start("PUT", _extension(inputs), body, params=params)
+        if isinstance(outcome, Operation):
+            return outcome
+        return Result("the extension is installed", {"at": rfc3339(context.clock.now())})
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        try:
+            progress = await context.azure.rest.poll(operation)
+        except CloudError as error:
+            if error.status not in (404, 410) or step.action == "reach":
+                raise
+            # The operation is forgotten; the extension itself says how it ended.
+            return _watched("DELETE" if step.action == "release" else "PUT", step.inputs, context)
+        if progress.state == "running":
+            return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
+        if progress.state == "failed":
+            lost = "; the machine serves no account until it is installed" if step.action == "register" else ""
+            raise StepFailedError(
+                f"{progress.message or 'it failed'}{lost}",
+                where=step.target,
+                code=progress.code,
+                again=True,
+                settled=True,
+            )
+        if step.action == "reach":
+            return _reached(step, run_command_output(progress.body))
+        if step.action == "release":
+            return Result("the extension is off the machine")
+        return Result(
+            "the extension is installed, with the settings recorded and the new address",
+            {"at": rfc3339(context.clock.now())},
+        )
+
+    # verifying
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        if step.action == "verify-plan":
+            return await self._verify_account(step, context)
+        found = await self._listed(step, context)
+        seen = wire.seen_at(str(((found or {}).get("properties") or {}).get("lastSeenDateTime") or ""))
+        before = context.results(str(step.inputs["after"]))
+        since = str(before.get("seen") or before.get("at") or "")
+        name = str(((found or {}).get("properties") or {}).get("workerName") or step.target)
+        if found is None:
+            return Operation(stage="the account does not list it", retry_after=LOOK_SECONDS)
+        if seen is None:
+            return Operation(stage="the account has not seen it yet", retry_after=LOOK_SECONDS)
+        if since and seen <= parse_time(since):
+            return Operation(stage="the account saw it before the move only", retry_after=LOOK_SECONDS)
+        account = str(step.inputs["account"])
+        return Result(
+            f"{account.rsplit('/', 1)[-1]} saw {name} at {rfc3339(seen)}",
+            {"id": found.get("name"), "name": name, "plan": account, "seen": seen.isoformat()},
+        )
+
+    async def _verify_account(self, step: Step, context: Context) -> Result:
+        found = await wire.account(context.azure, step.target)
+        if region_name(str(found.get("location", ""))) != step.region:
+            raise StepFailedError(f"the account is in {found.get('location')}, not {step.region}", where=step.target)
+        url = str((found.get("properties") or {}).get("automationHybridServiceUrl", ""))
+        health = await wire.answers(context.azure, step.region, url, context.clock)
+        if health.value != "yes":
+            raise StepFailedError(
+                f"its regional service does not answer: {health.detail}",
+                where=step.target,
+                code="NotAnswering",
+                again=True,
+            )
+        return Result(f"ARM has it in {step.region}, and its own service there answers ({health.detail})", {"url": url})
+
+
+def protected(source: str, context: Context) -> dict[str, Any] | None:
+    """Protected settings from where drkit.toml says they are; never kept, never shown. StepFailedError where they are not there."""
+    if source == "none":
+        return None
+    kind, _, name = source.partition(":")
+    text = None
+    if kind == "env":
+        text = os.environ.get(name)
+    elif kind == "file":
+        try:
+            text = context.settings.beside(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            text = None
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise StepFailedError(
+            f"the protected settings are not to be had from {source}",
+            code="NoProtectedSettings",
+            remedy=f"put a JSON object into {'the variable' if kind == 'env' else 'the file'} {name}, then `drkit resume`",
+        )
+    for text in _texts(value):
+        context.azure.redact.add(text)
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value] if value else []
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inner for text in _texts(one)]
+
+
+def extension_body(held: Mapping[str, Any], url: str, secret: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What installs an extension again: all that was recorded, only the address another one."""
+    properties = dict(held.get("properties") or {})
+    properties["settings"] = {**(properties.get("settings") or {}), pure.URL: url}
+    if secret is not None:
+        properties["protectedSettings"] = dict(secret)
+    body: dict[str, Any] = {"location": held["location"]} if held.get("location") else {}
+    return {**body, **({"tags": held["tags"]} if held.get("tags") else {}), "properties": properties}
+
+
+async def _put(context: Context, path: str, body: Mapping[str, Any]) -> None:
+    await context.azure.rest.request("PUT", path, params={"api-version": wire.API}, json=dict(body))
+
+
+def _worker(inputs: Mapping[str, Any]) -> str:
+    return f"{inputs['account']}/hybridRunbookWorkerGroups/{inputs['group']}/hybridRunbookWorkers/{inputs['worker']}"
+
+
+def _name(inputs: Mapping[str, Any]) -> str:
+    return str(inputs["extension"]["name"])
+
+
+def _extension(inputs: Mapping[str, Any]) -> str:
+    return f"{inputs['machine']}/extensions/{_name(inputs)}"
+
+
+def _state(held: Mapping[str, Any]) -> str:
+    return str((held.get("properties") or {}).get("provisioningState", "")).lower()
+
+
+def _watched(method: str, inputs: Mapping[str, Any], context: Context) -> Operation:
+    """What somebody, perhaps an earlier process, began: the extension itself tells when it is over."""
+    version = wire.machine_api(str(inputs["machine"]))
+    url = context.azure.absolute(f"{_extension(inputs)}?api-version={version}")
+    return Operation(method=method, url=url, retry_after=LOOK_SECONDS, since=rfc3339(context.clock.now()))
+
+
+def _not_added(step: Step, error: ConflictError) -> StepFailedError:
+    return StepFailedError(
+        error.what,
+        where=step.target,
+        code="Refused" if REFUSAL in error.what else error.code,
+        remedy='nothing was released; [products.hybrid-worker] if_refused = "extension-first", then plan and approve that'
+        if REFUSAL in error.what and step.action == "add"
+        else "look at the account's worker groups, then `drkit resume`",
+    )
+
+
+def _reached(step: Step, output: tuple[str, str]) -> Result:
+    for line in reversed(output[0].strip().splitlines()):
+        if line.startswith("{"):
+            results = json.loads(line).get("results")
+            if results is None:
+                return Result("not tried from the host: it has neither curl nor wget", {"tried": False})
+            if all(one.get("http") for one in results):
+                return Result("the account's service answers from the host", {"tried": True})
+            break
+    raise StepFailedError(
+        "the account's service does not answer from the host",
+        where=step.target,
+        code="NotReached",
+        again=True,
+        remedy="open the way from this host, then `drkit resume`",
+    )
+
+
+def _vm(body: Mapping[str, Any]) -> dict[str, Any]:
+    properties = body.get("properties") or {}
+    view = properties.get("instanceView") or {}
+    power = [str(one.get("code", "")).lower() for one in view.get("statuses") or []]
+    agent = [str(one.get("displayStatus", "")).lower() for one in (view.get("vmAgent") or {}).get("statuses") or []]
+    return {
+        "instance_id": str(properties.get("vmId", "unknown")),
+        "running": "powerstate/running" in power,
+        "agent": "ready" if "ready" in agent else "not ready",
+        "identity": "systemassigned" in str((body.get("identity") or {}).get("type", "")).lower(),
+    }
+
+
+def _arc(body: Mapping[str, Any]) -> dict[str, Any]:
+    properties = body.get("properties") or {}
+    connected = str(properties.get("status", "")).lower() == "connected"
+    return {
+        "instance_id": str(properties.get("vmUuid") or "unknown"),
+        "running": connected,
+        "agent": "ready" if connected else "not ready",
+        "identity": "systemassigned" in str((body.get("identity") or {}).get("type", "")).lower(),
+    }

@@ -1,0 +1,75 @@
+"""Hybrid workers, their part in a drill: a captured estate for the embedded Azure, and where its protected settings are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drkit.estate import Environment, Plan, Snapshot
+from drkit.runbook import Step
+
+NAME = "hybrid-worker"
+
+
+class HybridWorkerRehearsal:
+    """What the drill asks of this product."""
+
+    def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        accounts = [one for one in snapshot.plans if one.product == NAME]
+        on_hosts: dict[str, Any] = {}
+        for one in snapshot.environments:
+            held = one.settings.get("extension") if one.product == NAME else None
+            if held and one.host:
+                on_hosts[one.host.host] = {"extensions": [_extension(held)], "vm": {"identity": True}}
+        return {"automation": [_account(one, snapshot) for one in accounts], "on_hosts": on_hosts}
+
+    def settings(self, hints: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, str]]:
+        """A rehearsal's machines have no protected settings but those that its seed tells of."""
+        told = hints.get("protected_settings") or {}
+        names = {host: f"DRKIT_DRILL_PROTECTED_{number}" for number, host in enumerate(told)}
+        lines = [f"[products.{NAME}]", 'protected_settings = "none"']
+        if names:
+            lines += ["", f"[products.{NAME}.protected]"]
+            lines += [f"{json.dumps(host)} = {json.dumps(f'env:{name}')}" for host, name in names.items()]
+        return [*lines, ""], {names[host]: json.dumps(value) for host, value in told.items()}
+
+    def by_hand(self, step: Step, environment: Environment) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        return ()
+
+
+def _account(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
+    groups = dict(plan.properties.get("workerGroups") or {})
+    mine = [one for one in snapshot.environments if one.plan.lower() == plan.id.lower() and one.host]
+    url = str(plan.properties.get("automationHybridServiceUrl", ""))
+    made: dict[str, Any] = {
+        "id": plan.id,
+        "location": plan.region,
+        "tags": plan.tags,
+        "identity": "SystemAssigned" in str((plan.properties.get("identity") or {}).get("type", "")),
+        "assets": {kind: {name: {} for name in names} for kind, names in (plan.properties.get("holds") or {}).items()},
+        "groups": [
+            {
+                "name": name,
+                "credential": credential,
+                "workers": [
+                    {"id": one.id, "machine": one.host.host}
+                    for one in mine
+                    if one.host and str(one.settings.get("group", "")).lower() == name.lower()
+                ],
+            }
+            for name, credential in groups.items()
+        ],
+    }
+    return made | ({"account_id": url.rstrip("/").rsplit("/", 1)[-1]} if url else {})
+
+
+def _extension(held: Mapping[str, Any]) -> dict[str, Any]:
+    properties = held.get("properties") or {}
+    return {
+        "name": held["name"],
+        "publisher": properties.get("publisher", ""),
+        "type": properties.get("type", ""),
+        "version": properties.get("typeHandlerVersion", "1.1"),
+        "settings": properties.get("settings") or {},
+    }

@@ -1,0 +1,185 @@
+"""Hybrid workers, the reading half: accounts with their workers and extensions as they are, and what a target region offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from drkit.clock import Clock, rfc3339
+from drkit.errors import CloudError
+from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.products import hybrid_worker_propose as pure
+from drkit.products import hybrid_worker_wire as wire
+from drkit.products.base import Captured
+from drkit.products.groups import tagged
+from drkit.proposal import TAG_TARGET
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+NAMESPACE = "Microsoft.Automation"
+
+
+class Survey:
+    """Reads; never raises for one account or region that cannot be read, but says so."""
+
+    async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
+        parts: list[Captured] = []
+        for subscription in subscriptions:
+            now = rfc3339(clock.now())
+            url = f"/subscriptions/{subscription}/providers/{pure.PLAN_TYPES[0]}"
+            try:
+                listed = [item async for item in azure.rest.pages(url, {"api-version": wire.API})]
+                groups = {
+                    str(one["name"]).lower(): str(one["location"]) for one in await azure.resources.groups(subscription)
+                }
+            except CloudError as error:
+                parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "failed", now, str(error)),)))
+                continue
+            parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "complete", now),)))
+            for item in listed:
+                parts.append(await self._account(azure, str(item.get("id", "")), item, groups, settings, clock))
+        return Captured(
+            tuple(plan for part in parts for plan in part.plans),
+            tuple(one for part in parts for one in part.environments),
+            tuple(capture for part in parts for capture in part.captures),
+        )
+
+    async def _account(
+        self,
+        azure: Session,
+        account: str,
+        item: Mapping[str, Any],
+        groups: Mapping[str, str],
+        settings: Settings,
+        clock: Clock,
+    ) -> Captured:
+        """One account. What ARM says of a lost one comes from its cache, so the account's own service and workers decide."""
+        own, now = pure.settings_of(settings), rfc3339(clock.now())
+        source = "Automation account"
+        try:
+            with azure.budget(attempts=2, seconds=20):
+                plan = wire.plan_of(await wire.account(azure, account), groups, now)
+        except CloudError as error:
+            plan = wire.plan_of(item, groups, now)
+            return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
+        url = str(plan.properties.get("automationHybridServiceUrl", ""))
+        health = await wire.answers(azure, plan.region, url, clock)
+        try:
+            with azure.budget(attempts=2 if health.value == "yes" else 1, seconds=20):
+                plan, found = await self._workers(azure, plan, clock, own.last_seen_minutes)
+        except CloudError as error:
+            return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
+        alive = any(one.state == "Available" for one in found)
+        if health.value != "yes" and not alive:
+            why = f"its regional service does not answer ({health.detail}), and no worker was seen of late"
+            return Captured((plan,), tuple(found), (Capture(account, source, "failed", now, why),))
+        trouble: list[str] = []
+        if found or plan.properties.get("workerGroups") or plan.tags.get(TAG_TARGET):
+            plan = await self._held(azure, plan, trouble)
+            found = [await self._extension(azure, one, trouble) for one in found]
+        plan = await self._grants(azure, plan, trouble)
+        state = Capture(account, source, "partial" if trouble else "complete", now, "; ".join(dict.fromkeys(trouble)))
+        return Captured((plan,), tuple(found), (state,))
+
+    async def _workers(self, azure: Session, plan: Plan, clock: Clock, fresh: float) -> tuple[Plan, list[Environment]]:
+        found: list[Environment] = []
+        groups: dict[str, str] = {}
+        for group in await wire.below(azure, plan.id, "hybridRunbookWorkerGroups"):
+            name = str(group.get("name", ""))
+            groups[name] = str(((group.get("properties") or {}).get("credential") or {}).get("name") or "")
+            for item in await wire.workers(azure, plan.id, name):
+                one = wire.environment_of(item, plan, name, None, clock.now(), fresh)
+                found.extend([one] if one else [])
+        properties = {**plan.properties, "workerGroups": groups} if groups else plan.properties
+        return msgspec.structs.replace(plan, properties=properties), found
+
+    async def _held(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
+        """The names of what the account holds; modules that every account has are left out."""
+        holds: dict[str, list[str]] = {}
+        for kind in wire.ASSETS:
+            try:
+                listed = await wire.below(azure, plan.id, kind)
+            except CloudError as error:
+                trouble.append(f"its {kind} could not be read: {error.what}")
+                continue
+            names = [
+                str(item.get("name") or str(item.get("id", "")).rsplit("/", 1)[-1])
+                for item in listed
+                if not (item.get("properties") or {}).get("isGlobal")
+            ]
+            if names:
+                holds[kind] = sorted(names)
+        return msgspec.structs.replace(plan, properties={**plan.properties, "holds": holds})
+
+    async def _extension(self, azure: Session, one: Environment, trouble: list[str]) -> Environment:
+        machine = one.host.host if one.host else ""
+        try:
+            listed = await wire.extensions(azure, machine)
+        except (CloudError, KeyError) as error:
+            trouble.append(f"the extensions of {one.name} could not be read: {error}")
+            return one
+        held = next((item for item in listed if wire.is_worker_extension(item)), None)
+        if held is None:
+            return one
+        return msgspec.structs.replace(one, settings={**one.settings, "extension": wire.recorded(held)})
+
+    async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
+        try:
+            listed = await azure.resources.role_assignments(plan.id)
+        except CloudError as error:
+            trouble.append(f"grants could not be read: {error.what}")
+            return plan
+        grants = []
+        for item in listed:
+            properties = item.get("properties") or {}
+            scope = str(properties.get("scope", ""))
+            if scope.lower() in (plan.id.lower(), plan.id.lower().split("/providers/")[0]):
+                role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
+                grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
+        return msgspec.structs.replace(plan, grants=tuple(grants))
+
+    async def target(
+        self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
+    ) -> TargetFacts:
+        now = rfc3339(clock.now())
+        readings: list[Reading] = []
+        registration, offered = "", None
+        try:
+            provider = await azure.resources.provider(subscription, NAMESPACE)
+            registration = provider.registration_state
+            places = next(
+                (at for name, at in provider.resource_types.items() if name.lower() == "automationaccounts"), ()
+            )
+            offered = region in {region_name(name) for name in places} if places else None
+        except CloudError as error:
+            readings.append(Reading(region, "provider", "unknown", f"ARM: provider {NAMESPACE}", now, str(error)))
+        group, groups = "", dict[str, str]()
+        try:
+            group, groups = await tagged(azure, subscription, region)
+        except CloudError as error:
+            readings.append(Reading(region, "groups", "unknown", "ARM: groups", now, str(error)))
+        answering = None
+        for plan in snapshot.plans:
+            if plan.product == pure.NAME and plan.region == region:
+                health = await wire.answers(
+                    azure, region, str(plan.properties.get("automationHybridServiceUrl", "")), clock
+                )
+                readings.append(health)
+                answering = health.value == "yes"
+                if answering:
+                    break
+        return TargetFacts(
+            product=pure.NAME,
+            subscription=subscription,
+            region=region,
+            answering=answering,
+            provider=registration,
+            offered=offered,
+            group=group,
+            groups=groups,
+            readings=tuple(readings),
+        )

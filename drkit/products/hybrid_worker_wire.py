@@ -1,0 +1,217 @@
+"""Hybrid workers, the wire: Automation accounts, worker groups, workers, and the extension on each machine, through ARM.
+
+azure-rest-api-specs, specification/automation (2024-10-23), compute (virtualMachineExtensions) and hybridcompute
+(machineExtensions); https://learn.microsoft.com/azure/automation/extension-based-hybrid-runbook-worker-install.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from drkit.clock import Clock, parse_time, rfc3339
+from drkit.errors import CloudError
+from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
+from drkit.products.hybrid_worker_propose import NAME, PUBLISHER, URL
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+API = "2024-10-23"
+MACHINE_API = {"microsoft.compute": "2026-04-01", "microsoft.hybridcompute": "2026-07-15"}
+PERMISSIONS_API = "2022-04-01"
+ASSETS = (
+    "runbooks",
+    "modules",
+    "connections",
+    "credentials",
+    "certificates",
+    "variables",
+    "schedules",
+    "jobSchedules",
+    "python2Packages",
+    "python3Packages",
+)
+KEPT = ("automationHybridServiceUrl", "publicNetworkAccess", "disableLocalAuth", "sku", "encryption")
+# Of an extension: what ARM tells of its state, and not what it was told.
+TOLD = frozenset({"provisioningState", "instanceView", "protectedSettings"})
+ANY_ANSWER = tuple(range(400, 600))
+
+
+def machine_api(machine: str) -> str:
+    """The api-version of a machine's extensions; KeyError for what is neither a VM nor an Arc machine."""
+    return MACHINE_API[id_part(machine, "providers").lower()]
+
+
+async def answers(azure: Session, region: str, url: str, clock: Clock) -> Reading:
+    """Whether an account's own regional service answers: ``yes`` on any HTTP answer, ``no`` on none, ``unknown`` without address."""
+    now = rfc3339(clock.now())
+    if not url:
+        return Reading(
+            region, "service", "unknown", "Automation: regional service", now, "the account tells no address"
+        )
+    try:
+        with azure.budget(attempts=1, seconds=5):
+            response = await azure.rest.request("GET", url, anonymous=True, allow=ANY_ANSWER, plain=True)
+    except CloudError as error:
+        # An answer that the pipeline makes an error of is an answer all the same.
+        told = "yes" if error.status else "no"
+        return Reading(region, "service", told, url, now, error.what)
+    return Reading(region, "service", "yes", url, now, f"HTTP {response.status}")
+
+
+async def account(azure: Session, account_id: str) -> dict[str, Any]:
+    """One account, with its address. Of a lost region ARM gives what it last knew."""
+    return await azure.resources.resource(account_id, API)
+
+
+async def below(azure: Session, account_id: str, path: str) -> list[dict[str, Any]]:
+    """A list below an account: ``hybridRunbookWorkerGroups``, ``runbooks`` …"""
+    pages = azure.rest.pages(f"{account_id}/{path}", {"api-version": API})
+    return [item async for item in pages if isinstance(item, dict)]
+
+
+async def workers(azure: Session, account_id: str, group: str) -> list[dict[str, Any]]:
+    """The workers of a group; none where there is no such group."""
+    path = f"{account_id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers"
+    try:
+        return await below(azure, account_id, path.removeprefix(f"{account_id}/"))
+    except CloudError as error:
+        if error.status == 404:
+            return []
+        raise
+
+
+async def worker_of(azure: Session, account_id: str, group: str, machine: str) -> dict[str, Any] | None:
+    """The worker of a group that stands for that machine."""
+    for item in await workers(azure, account_id, group):
+        if str((item.get("properties") or {}).get("vmResourceId", "")).lower() == machine.lower():
+            return item
+    return None
+
+
+async def extensions(azure: Session, machine: str) -> list[dict[str, Any]]:
+    """The extensions of a VM or an Arc machine."""
+    pages = azure.rest.pages(f"{machine}/extensions", {"api-version": machine_api(machine)})
+    return [item async for item in pages if isinstance(item, dict)]
+
+
+async def extension(azure: Session, machine: str, name: str) -> dict[str, Any] | None:
+    """One extension, None where there is none."""
+    params = {"api-version": machine_api(machine)}
+    answer = await azure.rest.request("GET", f"{machine}/extensions/{name}", params=params, allow=(404,))
+    return answer.body if answer.status != 404 and isinstance(answer.body, dict) else None
+
+
+async def permitted(azure: Session, machine: str) -> bool:
+    """Whether this identity may write and delete extensions of the machine (Permissions - List For Resource)."""
+    params = {"api-version": PERMISSIONS_API}
+    pages = azure.rest.pages(f"{machine}/providers/Microsoft.Authorization/permissions", params)
+    kind = "/".join(machine.strip("/").split("/")[5:7])
+    wanted = {f"{kind}/extensions/{verb}".lower() for verb in ("write", "delete")}
+    allowed: set[str] = set()
+    async for entry in pages:
+        yes = [str(one).lower() for one in entry.get("actions") or ()]
+        no = [str(one).lower() for one in entry.get("notActions") or ()]
+        allowed |= {one for one in wanted if _any(one, yes) and not _any(one, no)}
+    return allowed == wanted
+
+
+def _any(action: str, patterns: list[str]) -> bool:
+    """Role definitions know ``*`` for any characters, and nothing else."""
+    return any(_matches(action, pattern.split("*")) for pattern in patterns)
+
+
+def _matches(action: str, parts: list[str]) -> bool:
+    if len(parts) == 1:
+        return action == parts[0]
+    if not action.startswith(parts[0]) or not action.endswith(parts[-1]) or len(action) < len(parts[0] + parts[-1]):
+        return False
+    at, end = len(parts[0]), len(action) - len(parts[-1])
+    for part in parts[1:-1]:
+        found = action.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def is_worker_extension(item: Mapping[str, Any]) -> bool:
+    """Whether an extension is the hybrid worker's."""
+    return str((item.get("properties") or {}).get("publisher", "")).lower() == PUBLISHER.lower()
+
+
+def recorded(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An extension as it was asked for: what installs it again. Protected settings are never told."""
+    properties = {key: value for key, value in (item.get("properties") or {}).items() if key not in TOLD}
+    kept: dict[str, Any] = {"name": str(item.get("name", "")), "properties": properties}
+    return kept | {key: item[key] for key in ("location", "tags") if item.get(key)}
+
+
+def url_of(item: Mapping[str, Any]) -> str:
+    """The account that an extension names."""
+    settings = (item.get("properties") or {}).get("settings") or {}
+    return str(settings.get(URL, "")) if isinstance(settings, Mapping) else ""
+
+
+def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Plan:
+    """An account from its wire form; ``groups``: lower-cased group name -> its location."""
+    account_id = str(item.get("id", ""))
+    group = id_part(account_id, "resourceGroups")
+    tags, properties = item.get("tags"), item.get("properties") or {}
+    kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
+    if item.get("identity"):
+        kept["identity"] = item["identity"]
+    return Plan(
+        id=account_id,
+        product=NAME,
+        name=str(item.get("name", "")),
+        region=region_name(str(item.get("location", ""))),
+        subscription=id_part(account_id, "subscriptions"),
+        resource_group=group,
+        group_region=region_name(groups.get(group.lower(), "")),
+        tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else {},
+        properties=kept,
+        captured=now,
+    )
+
+
+def environment_of(
+    item: Mapping[str, Any], plan: Plan, group: str, held: Mapping[str, Any] | None, now: datetime, fresh_minutes: float
+) -> Environment | None:
+    """A worker from its wire form, with its machine and what its extension was told; None when it names no machine."""
+    properties = item.get("properties") or {}
+    machine, seen = str(properties.get("vmResourceId") or ""), str(properties.get("lastSeenDateTime") or "")
+    if not machine:
+        return None
+    settings: dict[str, Any] = {"group": group, "last_seen": seen}
+    if held is not None:
+        settings["extension"] = dict(held)
+    return Environment(
+        id=str(item.get("name", "")),
+        product=NAME,
+        plan=plan.id,
+        name=str(properties.get("workerName") or machine.rsplit("/", 1)[-1]),
+        kind="self-hosted",
+        state=state_of(seen, now, fresh_minutes),
+        last_used=seen,
+        settings=settings,
+        host=HostLink(machine, "api"),
+    )
+
+
+def state_of(seen: str, now: datetime, fresh_minutes: float) -> str:
+    """``Available`` while its machine reports, ``Unavailable`` when it no longer does, ``Created`` when it never did."""
+    moment = seen_at(seen)
+    if moment is None:
+        return "Created"
+    return "Available" if (now - moment).total_seconds() <= fresh_minutes * 60 else "Unavailable"
+
+
+def seen_at(text: str) -> datetime | None:
+    """A last-seen time, None for none."""
+    try:
+        return parse_time(text) if text else None
+    except ValueError:
+        return None

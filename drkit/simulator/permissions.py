@@ -1,0 +1,34 @@
+"""Permissions at a resource: which actions the caller's roles allow there.
+
+https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource
+"""
+
+from __future__ import annotations
+
+from drkit.simulator import arm, rules
+from drkit.simulator.identity import within
+from drkit.simulator.routing import Call, Route
+from drkit.simulator.state import Json
+from drkit.simulator.wire import Answer, page
+
+PERMISSIONS = "providers/Microsoft.Authorization/permissions"
+
+
+def listed(call: Call) -> Answer:
+    """One entry a role of the caller's at or above the resource."""
+    rules.group(call)
+    scope = call.raw_path.lower().partition(f"/{PERMISSIONS.lower()}")[0]
+    arm.find(call, scope)
+    world, caller = call.world, call.caller
+    roles = dict.fromkeys(
+        entry["role"]
+        for entry in world.assignments
+        if caller is not None and entry["principal"] == caller.object_id and within(scope, entry["scope"])
+    )
+    empty: Json = {"notActions": [], "dataActions": [], "notDataActions": []}
+    return page([{"actions": world.roles.get(role, []), **empty} for role in roles], call.query, call.link)
+
+
+ROUTES = [
+    Route("GET", f"{arm.ANY}/{PERMISSIONS}", listed, "Microsoft.Authorization/permissions/read"),
+]
