@@ -299,3 +299,13 @@ def test_a_precondition_holds_drifted_or_was_not_read_and_only_one_of_them(expec
         assert bool(drift) == (not missing and expected.lower() != found.lower())
     elif not missing:
         assert bool(drift) == (expected != found)
+
+
+def test_the_waves_of_one_plan_do_not_wait_for_those_of_another() -> None:
+    steps = [
+        a_step("slow:create", environment="slow", plan="/p/one", wave=1),
+        a_step("quick:create", environment="quick", plan="/p/two", wave=1),
+        a_step("next:create", environment="next", plan="/p/two", wave=2, needs=("quick:create",)),
+    ]
+    book = a_runbook(*steps)
+    assert ids(startable(book, standing(**{"slow:create": "open", "quick:create": "done"}))) == ["next:create"]

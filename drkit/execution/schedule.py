@@ -16,7 +16,9 @@ UNKNOWN_VALUE = "unknown"
 
 
 def startable(runbook: Runbook, state: RunState) -> list[Step]:
-    """Steps not begun whose whole ground is done (their needs, and what those rest on), in the runbook's order; earlier waves first.
+    """Steps not begun whose whole ground is done (their needs, and what those rest on), in the runbook's order.
+
+    A plan's earlier waves go first.
 
     The whole ground: a person may say they are ready before the steps that lead to that question are done. A need on
     another environment's step is order and no ground: it is met as well once that step can no longer come to run by itself,
@@ -24,7 +26,7 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
     skipped by somebody, those behind it wait.
     """
     ready: list[Step] = []
-    open_waves: list[int] = []
+    fronts: dict[str, int] = {}
     grounded: set[str] = set()
     unaided: set[str] = set()
     coming: set[str] = set()
@@ -46,9 +48,8 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
         if may_run and status not in HELD and (step.effect != "ask" or status == "done"):
             unaided.add(step.id)
         if may_run and step.wave and step.effect != "ask" and status in ("pending", "open"):
-            open_waves.append(step.wave)
-    front = min(open_waves, default=0)
-    return [step for step in ready if step.wave <= front or step.effect == "ask"]
+            fronts[step.plan] = min(step.wave, fronts.get(step.plan, step.wave))
+    return [step for step in ready if step.wave <= fronts.get(step.plan, 0) or step.effect == "ask"]
 
 
 def rests_on(step: Step, need: Step) -> bool:
