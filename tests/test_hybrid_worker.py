@@ -16,6 +16,7 @@ from drkit.estate import Plan, Snapshot
 from drkit.products.hybrid_worker_propose import stand_ins, worker_id
 from drkit.products.hybrid_worker_wire import recorded
 from drkit.settings import Settings
+from drkit.simulator import automation
 from tests.estates import Site
 from tests.workers import (
     CONTROL,
@@ -233,6 +234,34 @@ def test_a_role_that_may_not_delete_extensions_releases_nothing(tmp_path: Path) 
         assert apply(found).outcome == "partial"
         assert (carried(found, WEB), carried(found, CUPBOARD)) == ([OLD], [OLD])
         assert any("may-change-extensions" in known.detail for known in found.state.steps.values())
+
+
+def test_an_extension_that_somebody_pointed_elsewhere_is_not_taken_off(tmp_path: Path) -> None:
+    with site(tmp_path) as found:
+        lost(found)
+        world = found.world.simulator.world
+        (held,) = world.hosts[WEB.lower()].extensions.values()
+        held.settings["AutomationAccountURL"] = automation.account_of(world, world.resources[CONTROL.lower()]).url
+        assert apply(found).outcome == "partial"
+        assert carried(found, WEB) == [CONTROL]
+        assert any(
+            "serves of web-01" in known.detail for known in found.state.steps.values() if known.status == "drifted"
+        )
+
+
+def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
+    with site(tmp_path, "") as found:
+        book = lost(found)
+        assert apply(found).outcome == "partial"
+        world = found.world.simulator.world
+        url = automation.account_of(world, world.resources[REPLICA.lower()]).url
+        for step in book.steps:
+            if step.action == "by-hand":
+                for held in world.hosts[step.host.lower()].extensions.values():
+                    held.settings["AutomationAccountURL"] = url
+                api.answer(found.desk, found.run, step.id, "done")
+        assert asyncio.run(api.resume(found.desk)).outcome == "succeeded"
+        assert reported(found)[WEB] == [REPLICA]
 
 
 POINTS = [

@@ -308,4 +308,5 @@ def test_the_waves_of_one_plan_do_not_wait_for_those_of_another() -> None:
         a_step("next:create", environment="next", plan="/p/two", wave=2, needs=("quick:create",)),
     ]
     book = a_runbook(*steps)
-    assert ids(startable(book, standing(**{"slow:create": "open", "quick:create": "done"}))) == ["next:create"]
+    statuses: dict[str, StepStatus] = {"slow:create": "open", "quick:create": "done"}
+    assert ids(startable(book, standing(**statuses))) == ["next:create"]

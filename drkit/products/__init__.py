@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import msgspec
 
 from drkit.products.base import Actor, Product
 
+# Module and class. A new product is its own files and one line here.
+KNOWN = (
+    ("codespaces", "Codespaces"),
+    ("hybrid_worker", "HybridWorker"),
+)
+
 
 def registry() -> dict[str, Product]:
-    """Every product drkit knows, by name. A new one is its own files and one line here."""
-    from drkit.products.codespaces import Codespaces
-    from drkit.products.hybrid_worker import HybridWorker
-
-    products: tuple[Product, ...] = (
-        Codespaces(),
-        HybridWorker(),
-    )
-    return {product.name: product for product in products}
+    """Every product drkit knows, by name."""
+    made: list[Product] = [getattr(import_module(f"{__name__}.{module}"), kind)() for module, kind in KNOWN]
+    return {product.name: product for product in made}
 
 
 def tables() -> dict[str, type[msgspec.Struct]]:

@@ -70,9 +70,10 @@ class Acts:
         elif step.action == "add":
             found = await self._listed(step, context)
             if found is not None:
-                done, data = "it is a worker of that group already", {"worker": found.get("name")}
+                done, data = "it is a worker of that group already", {"worker": found.get("name"), "at": now}
         elif step.action == "release":
-            done = await self._released(step, context)
+            reading, done = await self._released(step, context, now)
+            readings.append(reading)
         elif step.action == "register":
             done = await self._registered(step, context)
             data = {"at": now}
@@ -137,13 +138,16 @@ class Acts:
         inputs = step.inputs
         return await wire.worker_of(context.azure, str(inputs["account"]), str(inputs["group"]), str(inputs["machine"]))
 
-    async def _released(self, step: Step, context: Context) -> str:
-        held = await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
+    async def _released(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+        machine = str(step.inputs["machine"])
+        held = await wire.extension(context.azure, machine, _name(step.inputs))
+        named = wire.url_of(held) if held is not None else "none"
+        reading = Reading(machine, "serves", named, "ARM: extension", now)
         if held is None:
-            return "the extension is off the machine already"
-        if wire.url_of(held) == self._url(step, context):
-            return "the extension names the account that takes over already"
-        return ""
+            return reading, "the extension is off the machine already"
+        if named == self._url(step, context):
+            return reading, "the extension names the account that takes over already"
+        return reading, ""
 
     async def _registered(self, step: Step, context: Context) -> str:
         held = await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
@@ -205,7 +209,8 @@ class Acts:
                 why = "the account refuses it while the old extension is on the machine; added once that is off"
                 return Result(why, {"refused": True})
             raise _not_added(step, error) from error
-        return Result(f"{step.target} is a worker of group {inputs['group']}", {"worker": inputs["worker"]})
+        data = {"worker": inputs["worker"], "at": rfc3339(context.clock.now())}
+        return Result(f"{step.target} is a worker of group {inputs['group']}", data)
 
     async def _reach(self, step: Step, context: Context) -> Operation:
         loaded = hostscripts.load("reach")
@@ -287,7 +292,9 @@ class Acts:
         found = await self._listed(step, context)
         seen = wire.seen_at(str(((found or {}).get("properties") or {}).get("lastSeenDateTime") or ""))
         before = context.results(str(step.inputs["after"]))
-        since = str(before.get("seen") or before.get("at") or "")
+        since = str(
+            before.get("seen") or before.get("at") or context.results(str(step.inputs["added_by"])).get("at") or ""
+        )
         name = str(((found or {}).get("properties") or {}).get("workerName") or step.target)
         if found is None:
             return Operation(stage="the account does not list it", retry_after=LOOK_SECONDS)

@@ -309,6 +309,7 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
             *_fit(host),
             Precondition(host.id, "identity", True, "ARM: machine"),
             Precondition(host.id, "may-change-extensions", True, "ARM: permissions"),
+            *_served(host, held),
         ),
         region=host.region,
         **shared,
@@ -335,6 +336,12 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         **shared,
     )
     return (*steps, release, register, *_verify(proposal, item, inputs, register.id, shared, region))
+
+
+def _served(host: Host, held: Mapping[str, Any]) -> tuple[Precondition, ...]:
+    """It still serves the account it served: what somebody else changed since is not taken off."""
+    named = str(((held.get("properties") or {}).get("settings") or {}).get(URL, ""))
+    return (Precondition(host.id, "serves", named, "ARM: extension"),) if named else ()
 
 
 def _order(if_refused: str, name: str) -> str:
@@ -379,7 +386,7 @@ def _verify(
         title=f"see that {name} was reported to by {environment.name} since the move",
         reason="success is the account's last-seen time, never the extension's state",
         needs=(need_id,),
-        inputs={**inputs, "after": need_id, "minutes": own.verify_minutes},
+        inputs={**inputs, "after": need_id, "added_by": f"{NAME}:{handle}:add", "minutes": own.verify_minutes},
         **common,
     )
     again = Step(
@@ -388,7 +395,7 @@ def _verify(
         title=f"see that {environment.name} still reports to {name}",
         reason="one report may be the last one",
         needs=(first.id,),
-        inputs={**inputs, "after": first.id, "minutes": own.verify_minutes},
+        inputs={**inputs, "after": first.id, "added_by": f"{NAME}:{handle}:add", "minutes": own.verify_minutes},
         **common,
     )
     return first, again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 NAMESPACE = "Microsoft.Automation"
+TOGETHER = 8
 
 
 class Survey:
@@ -40,13 +42,27 @@ class Survey:
                 parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "failed", now, str(error)),)))
                 continue
             parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "complete", now),)))
-            for item in listed:
-                parts.append(await self._account(azure, str(item.get("id", "")), item, groups, settings, clock))
+            # Those of a lost region may all hang; they need not do so one after the other.
+            limit = asyncio.Semaphore(TOGETHER)
+            told = [self._limited(limit, azure, item, groups, settings, clock) for item in listed]
+            parts.extend(await asyncio.gather(*told))
         return Captured(
             tuple(plan for part in parts for plan in part.plans),
             tuple(one for part in parts for one in part.environments),
             tuple(capture for part in parts for capture in part.captures),
         )
+
+    async def _limited(
+        self,
+        limit: asyncio.Semaphore,
+        azure: Session,
+        item: Mapping[str, Any],
+        groups: Mapping[str, str],
+        settings: Settings,
+        clock: Clock,
+    ) -> Captured:
+        async with limit:
+            return await self._account(azure, str(item.get("id", "")), item, groups, settings, clock)
 
     async def _account(
         self,
@@ -69,7 +85,8 @@ class Survey:
         url = str(plan.properties.get("automationHybridServiceUrl", ""))
         health = await wire.answers(azure, plan.region, url, clock)
         try:
-            with azure.budget(attempts=2 if health.value == "yes" else 1, seconds=20):
+            there = health.value == "yes"
+            with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8):
                 plan, found = await self._workers(azure, plan, clock, own.last_seen_minutes)
         except CloudError as error:
             return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))

@@ -1,0 +1,64 @@
+"""What most products answer to most questions, to begin a new one with (docs/writing-a-product.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from drkit.estate import Environment, Plan, Snapshot
+from drkit.operation import Request
+from drkit.products.base import Context, Observation, Rehearsal
+from drkit.proposal import Need, made_for
+from drkit.runbook import Step
+from drkit.settings import Settings, Table
+
+
+class NoSettings(Table, frozen=True):
+    """A table of drkit.toml without keys."""
+
+
+class NoRehearsal:
+    """Nothing of a captured estate is modelled, and nobody does anything by hand."""
+
+    def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        return {}
+
+    def settings(self, hints: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, str]]:
+        return (), {}
+
+    def by_hand(self, step: Step, environment: Environment) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        return ()
+
+
+class Plain:
+    """The neutral half of a product: no quota, no SKUs, nothing kept on hosts, no settings; only what drkit made takes over."""
+
+    regions: tuple[str, ...] = ()
+    health_services: tuple[str, ...] = ()
+    table: type[msgspec.Struct] = NoSettings
+    rehearsal: Rehearsal = NoRehearsal()
+
+    def need(self, environments: Sequence[Environment]) -> Need:
+        return Need()
+
+    def plan_limit(self, settings: Settings) -> int:
+        return 0
+
+    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
+        return made_for(plan, candidates)
+
+    def registration_path(self, settings: Settings) -> str:
+        return ""
+
+    def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
+        return ()
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        """Every step that creates or registers PUTs its target."""
+        writes = step.effect in ("create", "register")
+        return (Request("PUT", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),) if writes else ()
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return Observation()
