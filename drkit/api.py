@@ -19,7 +19,7 @@ from drkit.clock import Clock, parse_time, rfc3339
 from drkit.cloud import Cloud, Principal
 from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
-from drkit.journal import RunState
+from drkit.journal import Record, RunState
 from drkit.products import actors, registry, tables
 from drkit.runbook import Kind, Runbook
 from drkit.settings import Settings
@@ -40,6 +40,7 @@ SCHEMAS: Mapping[str, Any] = {
     "runbook": Runbook,
     "settings": settings_.SettingsFile,
     "approval": Approval,
+    "journal": Record,
 }
 
 
@@ -367,7 +368,13 @@ def plan(
     kept = desk.store.keep_runbook(content)
     if out:
         write_out(out, content)
-    return Planned(book, content, runbook.digest(content), Path(out) if out else kept, tuple(_stale(desk, assessed)))
+    return Planned(
+        book,
+        content,
+        runbook.digest(content),
+        Path(out) if out else kept,
+        (*_thin(assessed, base), *_stale(desk, assessed)),
+    )
 
 
 def write_out(name: str, content: bytes) -> None:
@@ -389,6 +396,17 @@ def composed(desk: Desk, assessed: Assessment) -> Snapshot:
         if (moment := history.cutoff(finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")))
     }
     return history.compose(generations, cutoffs)
+
+
+def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
+    """What a runbook made of these two must leave out, though nobody decided so."""
+    if _blind(assessed):
+        return [
+            f"assessment {assessed.generation} could not tell how any plan is: `drkit assess` again, and plan on that"
+        ]
+    known = {plan.id.lower() for plan in base.plans}
+    missing = [one.plan for one in assessed.plans if one.state == "lost" and one.plan.lower() not in known]
+    return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
 
 
 def _stale(desk: Desk, assessed: Assessment) -> list[str]:

@@ -7,8 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from drkit.version import __version__
 if TYPE_CHECKING:
     from drkit.api import Desk
 
+T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
     "Before": ("init", "snapshot", "drill", "simulate", "schema"),
     "During": (
@@ -38,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "After": ("report", "verify"),
 }
-KINDS = ("snapshot", "assessment", "runbook", "settings", "approval")
+KINDS = ("snapshot", "assessment", "runbook", "settings", "approval", "journal")
 
 
 class Grouped(click.Group):
@@ -186,7 +187,7 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
     from drkit import api
 
-    text, path = asyncio.run(api.init(common.desk(), out, subscriptions=subscriptions))
+    text, path = _await(api.init(common.desk(), out, subscriptions=subscriptions))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -202,7 +203,7 @@ def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
     from drkit import api
 
-    taken, path = asyncio.run(api.snapshot(common.desk(), subscriptions=subscriptions))
+    taken, path = _await(api.snapshot(common.desk(), subscriptions=subscriptions))
     common.tell(taken, lambda: _views().snapshot(taken, str(path)))
     return 0
 
@@ -217,7 +218,7 @@ def assess(common: Common, declare_lost: str | None, reason: str | None, probe_o
 
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
-    taken, path, code = asyncio.run(
+    taken, path, code = _await(
         api.assess(common.desk(), declare_lost=declare_lost, reason=reason, probe_output=probe_output)
     )
     common.tell(taken, lambda: _views().assessment(taken, str(path)))
@@ -359,7 +360,7 @@ def apply(common: Common, runbook: str, yes: bool, wait_minutes: float | None) -
     from drkit import api
 
     desk = common.desk()
-    applied = asyncio.run(api.apply(desk, runbook, yes=yes, wait_minutes=wait_minutes, on_event=_listener(common)))
+    applied = _await(api.apply(desk, runbook, yes=yes, wait_minutes=wait_minutes, on_event=_listener(common)))
     return _applied(common, desk, applied)
 
 
@@ -371,7 +372,7 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     from drkit import api
 
     desk = common.desk()
-    applied = asyncio.run(api.resume(desk, run, wait_minutes=wait_minutes, on_event=_listener(common)))
+    applied = _await(api.resume(desk, run, wait_minutes=wait_minutes, on_event=_listener(common)))
     return _applied(common, desk, applied)
 
 
@@ -569,9 +570,7 @@ def simulate(common: Common, estate: str | None, port: int, speed: float, seed: 
         for line in rehearsal.exports(facts, ready):
             say(line)
 
-    return asyncio.run(
-        rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, serving=serving)
-    )
+    return _await(rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, serving=serving))
 
 
 @command()
@@ -589,13 +588,20 @@ def drill(common: Common, estate: str | None, lose: str, seed: int, speed: float
     from drkit.views import json
 
     quiet = common.json or common.quiet
-    found = asyncio.run(
+
+    def kept(found: dict[str, Any], lines: list[str]) -> None:
+        if common.json:
+            say(json.encode(found))
+        for line in lines:
+            (note if common.json else say)(line)
+
+    found = _await(
         rehearsal.drill(
             estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=common.store,
-            say=(lambda _line: None) if quiet else say, verbose=verbose,
+            say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose,
         )
     )  # fmt: skip
-    if common.json:
+    if common.json and not keep:
         say(json.encode(found))
     return 0 if str(found["outcome"]).startswith("succeeded") else 3 if found["outcome"] == "partial" else 1
 
@@ -654,6 +660,28 @@ def _unexpected(error: Exception) -> DrkitError:
         where=place,
         remedy="a run is left as its journal says and can be resumed; DRKIT_TRACEBACK=1 shows where it happened",
     )
+
+
+def _await(work: Coroutine[Any, Any, T]) -> T:
+    """Run to its end. SIGTERM cancels it in good order, and the command leaves with 143."""
+
+    async def guarded() -> T:
+        loop, task, heard = asyncio.get_running_loop(), asyncio.current_task(), []
+
+        def terminated() -> None:
+            heard.append(signal.SIGTERM)
+            if task is not None:
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, terminated)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if heard:
+                sys.exit(143)
+            raise
+
+    return asyncio.run(guarded())
 
 
 def _terminated(_number: int, _frame: Any) -> NoReturn:

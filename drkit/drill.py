@@ -19,7 +19,6 @@ from typing import Any
 import aiohttp
 
 from drkit import api, results
-from drkit.clock import parse_time
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
@@ -90,6 +89,8 @@ class Drill:
     verbose: bool
     columns: int
     told: set[tuple[str, str]] = field(default_factory=set)
+    stood: frozenset[str] = frozenset()
+    spawned: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def line(self, text: str = "", indent: int = 2) -> None:
         """A line in plain words, folded to the width."""
@@ -107,7 +108,17 @@ class Drill:
         self.say(f"$ drkit {text}")
 
     async def run(self) -> dict[str, Any]:
-        """The whole way; returns what ``--json`` prints."""
+        """The whole way; returns what ``--json`` prints. Leaves no process behind, however it ends."""
+        try:
+            return await self._way()
+        finally:
+            for process in self.spawned:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    async def _way(self) -> dict[str, Any]:
+        self.stood = frozenset(one["id"] for one in (await self.control.get("state"))["environments"])
         taken = await self._snapshot()
         await self._outage()
         assessed = await self._assess()
@@ -221,13 +232,15 @@ class Drill:
         }
         log = (self.folder / "runs.log").open("ab")
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "drkit", *arguments,
                 "--config", str(self.folder / "drkit.toml"), "--store", str(self.desk.store.folder),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=str(self.folder),
             )  # fmt: skip
         finally:
             log.close()
+        self.spawned.append(process)
+        return process
 
     async def _first_run(self, planned: api.Planned) -> str:
         """Apply in a process of its own, kill it after an intent, resume."""
@@ -479,8 +492,7 @@ class Drill:
         managed = Counter(
             (one["plan"].lower(), one["name"].lower())
             for one in state["environments"]
-            if "cloud" in one["type"].lower()
-            and parse_time(one["created"]) > parse_time(self.control.facts["clock"]["origin"])
+            if "cloud" in one["type"].lower() and one["id"] not in self.stood
         )
         registered = Counter(
             (host["id"].lower(), item["event"])
@@ -490,7 +502,12 @@ class Drill:
         )
         twice = [key for counts in (plans, managed, moved) for key, number in counts.items() if number > 1]
         hosts = Counter(host for host, _ in registered)
-        lost = sum(one["kind"] == "write" and f"{self.region}." in one["host"] for one in record)
+        groups = [one["id"].lower() for one in state["groups"] if one["location"] == self.region]
+        lost = sum(
+            one["kind"] == "write"
+            and (f"{self.region}." in one["host"] or one["path"].lower().startswith(tuple(groups)))
+            for one in record
+        )
         return {
             "plans": len(plans),
             "managed": len(managed),

@@ -66,6 +66,12 @@ def plan(
     lost_regions = () if graceful_from else tuple(sorted(assessment.lost_regions))
     dead = frozenset(assessment.lost_regions)
     avoided = dead | {graceful_from} if graceful_from else dead
+    if graceful_from in dead:
+        raise RefusedError(
+            f"{graceful_from} is lost, and cannot be left gracefully",
+            where="--from",
+            remedy="`drkit plan` moves what is lost",
+        )
     _check_targets(settings, dead, graceful_from)
     hosts = {host.id.lower(): host for host in snapshot.hosts}
     findings = {finding.host.lower(): finding for finding in assessment.hosts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -20,10 +21,11 @@ import msgspec
 from drkit import api, hostscripts, settings
 from drkit import cloud as clouds
 from drkit.drill import Control, Drill, Story
-from drkit.errors import CloudError, FileError, UsageError
+from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
 from drkit.simulator import Simulator, load_seed, sample_seed
+from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
 from drkit.store import Store, load
 from drkit.views import terminal
@@ -63,8 +65,8 @@ async def simulate(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        facts = simulator.ready
         try:
-            facts = simulator.ready
             if ready:
                 _write_ready(Path(ready), facts)
             serving(facts)
@@ -72,7 +74,7 @@ async def simulate(
         finally:
             await simulator.stop()
             if ready:
-                Path(ready).unlink(missing_ok=True)
+                _remove_ready(Path(ready), facts)
     return 0
 
 
@@ -83,9 +85,17 @@ def _write_ready(path: Path, facts: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise FileError(
             f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --ready"
         ) from error
+
+
+def _remove_ready(path: Path, facts: dict[str, Any]) -> None:
+    """Take the ready file away, unless it is not what this simulator wrote."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_bytes()) == facts:
+            path.unlink()
 
 
 def exports(facts: dict[str, Any], ready: str | None) -> list[str]:
@@ -220,22 +230,34 @@ async def drill(
     keep: bool = False,
     folder: str | None = None,
     say: Callable[[str], None] = print,
+    kept: Callable[[dict[str, Any], list[str]], None] = lambda _found, _lines: None,
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
 
     ``estate``: a snapshot or seed of your own; ``folder``: where its files go (default: a new temporary folder); ``keep``
-    leaves the simulator up until a signal. Everything it starts reaches loopback only.
+    leaves the simulator up until a signal, once ``kept`` was given the result and what to type. Everything it starts reaches loopback only.
     """
     region = region_name(lose)
+    if not 0 < speed <= MAX_SPEED:
+        raise UsageError(f"{speed:g} is not above 0 and at most {MAX_SPEED:g}", where="--speed", remedy="--speed 60")
     content = estate_seed(estate, seed)
-    place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="drkit-drill-"))
-    place.mkdir(parents=True, exist_ok=True)
+    regions = {region_name(str(one.get("location", ""))) for one in content.get("resources", ())}
+    if region not in regions:
+        raise RefusedError(
+            f"nothing is registered in {lose!r}", where="--lose", remedy=f"one of: {', '.join(sorted(regions - {''}))}"
+        )
+    place = _place(folder)
     story = _story(content, seed, region, sample=estate is None)
-    _write_settings(place / "drkit.toml", story)
-    (place / "estate.json").write_text(json.dumps(content), "utf-8")
     ready = place / "cloud.json"
-    ready.unlink(missing_ok=True)
+    try:
+        _write_settings(place / "drkit.toml", story)
+        (place / "estate.json").write_text(json.dumps(content), "utf-8")
+        ready.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"cannot be written: {error.strerror}", where=str(place), remedy="make room, or choose --store"
+        ) from error
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
         "--ready", str(ready), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
@@ -245,14 +267,35 @@ async def drill(
         facts = await _wait_ready(process, ready)
         found = await _walk(place, facts, region, story, say, verbose)
         if keep:
-            for line in ("The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))):
-                say(line)
-            await process.wait()
+            kept(found, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
+            await _until_stopped(process)
         return found
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
+
+
+def _place(folder: str | None) -> Path:
+    """Where the drill's files go, as an absolute path: its processes work there."""
+    try:
+        place = Path(folder).resolve() if folder else Path(tempfile.mkdtemp(prefix="drkit-drill-"))
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"cannot be made a folder: {error.strerror}",
+            where=folder or tempfile.gettempdir(),
+            remedy="choose another --store",
+        ) from error
+    return place
+
+
+async def _until_stopped(process: asyncio.subprocess.Process) -> None:
+    """Until a signal, or the end of the process."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, process.terminate)
+    await process.wait()
 
 
 async def _walk(

@@ -467,8 +467,8 @@ def load(path: Path, type_: type[File]) -> File:
     marker = raw.get("drkit") if isinstance(raw, dict) else None
     if marker != f"{kind}/1":
         newer = isinstance(marker, str) and marker.startswith(f"{kind}/")
-        what = f"is {marker}, of a newer drkit" if newer else f"is not a {kind} (its marker is {marker!r})"
-        raise FileError(what, where=str(path), remedy=remedy)
+        what = f"is {marker}, of a newer drkit" if newer else f"is no {kind} (its marker is {marker!r})"
+        raise FileError(what, where=str(path), remedy="use a drkit that is as new as the file" if newer else remedy)
     try:
         value = msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:

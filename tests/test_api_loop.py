@@ -19,7 +19,7 @@ import pytest
 from drkit import journal
 from drkit.execution.runner import Nap, StoppedError
 
-from .cli_support import LOST, Cloud, Done, checked, command, drkit, environment, settings
+from .cli_support import LOST, Cloud, Done, checked, command, copy_of_recorded, drkit, environment, settings
 
 PATIENT = "[run]\nrequest_budget_seconds = 80000\nwaves = [5, 20]\n"
 
@@ -258,6 +258,27 @@ async def test_a_nap_that_is_cancelled_leaves_nothing_behind() -> None:
     assert len(asyncio.all_tasks()) == before
 
 
+def test_a_runbook_made_of_too_little_says_so(tmp_path: Path) -> None:
+    ready = str(copy_of_recorded(tmp_path))
+    folder = tmp_path / ".drkit/state"
+    known = json.loads((folder / "assessments/000001.json").read_text())
+    lost = [one["plan"] for one in known["plans"] if one["state"] == "lost"]
+    estate = json.loads((folder / "snapshots/000001.json").read_text())
+    left = [one for one in estate["plans"] if one["id"] not in lost]
+    ids = {one["id"] for one in left}
+    less = {**estate, "plans": left, "environments": [one for one in estate["environments"] if one["plan"] in ids]}
+    (tmp_path / "less.json").write_text(json.dumps(less))
+    assert "look:" not in drkit("plan", cwd=tmp_path, DRKIT_CLOUD=ready).out
+    without = drkit("plan", "--snapshot", "less.json", "--json", cwd=tmp_path, DRKIT_CLOUD=ready)
+    assert any(lost[0].rsplit("/", 1)[-1] in one for one in without.json["warnings"])
+    blind = {**known, "plans": [{**one, "state": "unknown"} for one in known["plans"]], "lost_regions": []}
+    (folder / "assessments/000002.json").write_text(json.dumps(blind))
+    told = drkit("plan", "--json", cwd=tmp_path, DRKIT_CLOUD=ready).json
+    assert (told["runbook"]["steps"], len(told["warnings"])) == ([], 1)
+    assert "could not tell" in told["warnings"][0]
+
+
 def test_messages_are_json() -> None:
     """What the loop reads back is what the commands print: nothing here parses text for people twice."""
     assert json.loads(drkit("schema", "runbook", cwd=Path.cwd()).out)["$defs"]["Runbook"]
+    assert json.loads(drkit("schema", "journal", cwd=Path.cwd()).out)["$defs"]["Record"]

@@ -203,11 +203,11 @@ def odd_claim(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
-        ("snapshot", another_plan, ("plans[6]", "two plans have the id")),
+        ("snapshot", another_plan, ("plans[9]", "two plans have the id")),
         ("snapshot", nowhere, ("environments[0]", "its plan is not there")),
         ("snapshot", unknown_region, ("plans[1]", "unknown region 'atlantis'")),
         ("snapshot", no_arm_id, ("plans[0]", "not the ARM id")),
-        ("snapshot", twice, ("environments[40]", "two environments have the id")),
+        ("snapshot", twice, ("environments[46]", "two environments have the id")),
         ("snapshot", hostless, ("its host is not there", "more")),
         ("snapshot", when, ("taken", "yesterday")),
         ("snapshot", zoneless, ("taken", "time zone")),
@@ -637,6 +637,22 @@ def test_the_simulator_stops_cleanly_on_a_signal(tmp_path: Path, number: signal.
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (code, b"")
     assert not (tmp_path / "ready.json").exists()
+
+
+def test_the_simulator_says_where_its_ready_file_cannot_be_and_takes_nobody_elses_away(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "nowhere/ready.json"):
+        process = started(tmp_path, "simulate", "--ready", name)
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, b"cannot be written" in err, name.encode() in err) == (64, True, True), err
+    process = started(tmp_path, "simulate", "--ready", "ready.json")
+    while not (tmp_path / "ready.json").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    (tmp_path / "ready.json").write_text('{"pid": 1}')
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert (tmp_path / "ready.json").exists()
 
 
 def test_a_reader_that_has_gone_changes_nothing(here: Here) -> None:

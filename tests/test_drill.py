@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -185,13 +188,87 @@ def test_an_unknown_region_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in answer.stderr
 
 
+def still_there(folder: Path) -> list[str]:
+    """The command lines of processes that work in the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode("utf-8", "replace").replace("\0", " ")
+            if str(folder) in words:
+                found.append(words)
+    return found
+
+
+def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "drkit", "drill", "--store", str(folder), *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked up in /proc")
+def test_a_drill_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None:
+    process = begun(tmp_path)
+    assert process.stdout
+    while not process.stdout.readline().startswith("$ drkit resume"):
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (143, False), err
+    assert still_there(tmp_path) == []
+
+
+def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) -> None:
+    process = begun(tmp_path, "--keep", "--json", "--lose", "southeastasia")
+    assert process.stdout
+    told = ""
+    while not told.endswith("\n}\n"):
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        told += line
+    assert set(json.loads(told)) == KEYS
+    assert (tmp_path / "cloud.json").exists()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert "az login" in err
+    assert not (tmp_path / "cloud.json").exists()
+
+
+def test_its_folder_may_be_named_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = found_in(drill(Path("here"), "--lose", "southeastasia", "--json"))
+    assert (tmp_path / "here" / "store" / "journal" / f"{found['run']}.jsonl").is_file()
+
+
+@pytest.mark.parametrize("speed", ["0", "nan", "61"])
+def test_a_speed_that_cannot_be_is_refused_before_anything_starts(tmp_path: Path, speed: str) -> None:
+    answer = drill(tmp_path / "drill", "--speed", speed)
+    assert answer.returncode == 64
+    assert "--speed" in answer.stderr
+    assert not (tmp_path / "drill").exists()
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = drill(tmp_path / "file")
+    assert answer.returncode == 64
+    assert f"{tmp_path / 'file'}: cannot be made a folder" in answer.stderr.replace("\n", " ")
+
+
 def test_a_captured_estate_is_drilled_with_its_own_ids(sample: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = sample
     estate = folder / "store" / "state" / "snapshots" / "000001.json"
-    found = found_in(drill(tmp_path, "--estate", str(estate), "--lose", "East US", "--json"))
-    assert found["lost_region"] == "eastus"
+    told = drill(tmp_path, "--estate", str(estate), "--lose", "East US")
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = json.loads((tmp_path / "report-run-0001.json").read_text("utf-8"))
+    assert found["lost_regions"] == ["eastus"]
     assert found["outcome"].startswith("succeeded")
     assert found["environments"]["waiting"] == 0
+    made = [record for record in Store(tmp_path / "store").records(found["run"]) if record.kind == "done"]
+    created = sum(record.step.endswith(":create") and record.step.startswith("codespaces:") for record in made)
+    assert f"{created} environments made" in " ".join(told.stdout.split())
     taken = msgspec.json.decode(estate.read_bytes(), type=Snapshot)
     again = msgspec.json.decode((tmp_path / "store/state/snapshots/000001.json").read_bytes(), type=Snapshot)
     assert {plan.id for plan in again.plans} == {plan.id for plan in taken.plans}

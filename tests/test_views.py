@@ -167,6 +167,19 @@ def test_the_same_views_with_good_names_say_what_is_there() -> None:
     assert "plan-platform-weu" in terminal.render(*terminal.assessment(assessment, "x"), columns=80)
 
 
+def test_an_assessment_that_could_read_nothing_does_not_say_that_nothing_is_lost() -> None:
+    _, assessment, _ = estate()
+    blind = msgspec.structs.replace(assessment, plans=(), hosts=(), claims=(), unread=("ARM does not answer",))
+    shown = terminal.render(*terminal.assessment(blind, "x"), columns=80)
+    assert "nothing is lost" not in shown
+    assert "look again" in shown
+
+
+def test_a_run_held_once_is_said_so() -> None:
+    book = estate()[2]
+    assert "held once" in terminal.render(*terminal.status(book, RunState(), "partial", ""), columns=80)
+
+
 def test_a_markup_name_is_shown_letter_by_letter() -> None:
     assert "[bold]x[/bold]" in terminal.render(terminal.table("a", rows=[(HOSTILE["markup"],)]), columns=140)
     assert "[bold]x[/bold]" in terminal.render(f"name {HOSTILE['markup']}", columns=140)

@@ -10,7 +10,6 @@ from drkit.journal import RunState, StepState
 from drkit.products.base import Observation
 from drkit.runbook import Precondition, Runbook, Step
 
-SETTLED = frozenset({"done", "failed", "skipped", "drifted"})
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
 UNKNOWN_VALUE = "unknown"
 

@@ -133,13 +133,14 @@ def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
                 "grant the new plan's identity on a key in a healthy region, then set it",
             )
         )
+    scope = shlex.quote(proposal.target.plan_id) if proposal.target else ""
     for grant in proposal.grants:
         left.append(
             LeftAlone(
                 plan.id,
                 plan.name,
                 f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {grant.principal} --role {shlex.quote(grant.role)} --scope NEW_PLAN",
+                f"az role assignment create --assignee {grant.principal} --role {shlex.quote(grant.role)} --scope {scope}",
             )
         )
     return left

@@ -16,7 +16,6 @@ from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundErro
 from drkit.estate import (
     Assessment,
     Claim,
-    Environment,
     Host,
     HostFinding,
     Plan,
@@ -625,8 +624,3 @@ async def _targets(
             one = await product.target(azure, subscription, region, night.base, settings, clock)
             facts.append(msgspec.structs.replace(one, refusals=refusals.get((subscription.lower(), region), ())))
     return tuple(facts)
-
-
-def environments_of(base: Snapshot, plan: Plan) -> list[Environment]:
-    """The environments of a plan."""
-    return [one for one in base.environments if estate.same_id(one.plan, plan.id)]

@@ -126,12 +126,15 @@ def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Pla
     if previous is None:
         return list(captured.plans), list(captured.environments)
     complete = complete_plans(captured.captures)
+    partial = {capture.subject.lower() for capture in captured.captures if capture.state == "partial"}
     old_plans = {plan.id.lower(): plan for plan in previous.plans}
     plans: dict[str, Plan] = {}
     environments = [one for one in captured.environments if one.plan.lower() in complete]
     for plan in captured.plans:
         key = plan.id.lower()
         plans[key] = plan if key in complete or key not in old_plans else old_plans[key]
+        if key in partial and key in old_plans and not plan.grants:
+            plans[key] = msgspec.structs.replace(plans[key], grants=old_plans[key].grants)
     listed = {subject for subject in complete if "/providers/" in subject and subject.count("/") <= 5}
     for key, plan in old_plans.items():
         kind = (

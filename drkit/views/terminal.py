@@ -145,7 +145,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
     if lost:
         parts.append("next: `drkit plan` writes the runbook")
-    elif doubtful:
+    elif doubtful or (taken.unread and not taken.plans):
         parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
     else:
         parts.append("next: nothing is lost; `drkit plan` shows whether a host needs repair")
@@ -275,7 +275,8 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[An
     counts = Counter(state.of(step.id).status for step in book.steps)
     parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
-    parts.append(f"started {state.started}, {approved}, held {state.resumed + 1} times")
+    times = f"{state.resumed + 1} times" if state.resumed else "once"
+    parts.append(f"started {state.started}, {approved}, held {times}")
     rows = [
         (step.id, known.status, known.detail or step.title)
         for step in book.steps
@@ -318,9 +319,11 @@ def report(found: dict[str, Any]) -> list[Any]:
             f"{numbers['waiting']} waiting, {numbers['lost']} lost"
         ),
     ]
+    done = not numbers["waiting"] and found["outcome"] != "partial"
     if found["rto_seconds"] is not None:
         parts.append(
-            f"recovery took {duration(found['rto_seconds'])} since the first sign; the objective is {duration(found['objective_seconds'])}"
+            f"recovery took {duration(found['rto_seconds'])} since the first sign{'' if done else ', so far'}; "
+            f"the objective is {duration(found['objective_seconds'])}"
         )
     rows = [(one["name"], one["ending"], one["data_at_risk"], one["detail"]) for one in found["outcomes"]]
     if rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
 
 LONGEST = 400
 
@@ -39,11 +38,6 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest:02d} min" if rest else f"{hours} h"
-
-
-def clock_text(moment: datetime) -> str:
-    """``08:15 UTC``."""
-    return f"{moment:%H:%M} UTC"
 
 
 def plural(number: int, word: str) -> str:
