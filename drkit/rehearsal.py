@@ -308,7 +308,7 @@ async def _walk(
     timeout = aiohttp.ClientTimeout(total=30)
     connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
     speed = facts["clock"]["speed"]
-    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type along:")
+    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type:")
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))

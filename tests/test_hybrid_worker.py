@@ -14,7 +14,7 @@ import pytest
 from drkit import api
 from drkit.estate import Plan, Snapshot
 from drkit.products.hybrid_worker_propose import stand_ins, worker_id
-from drkit.products.hybrid_worker_wire import recorded
+from drkit.products.hybrid_worker_wire import _matches, recorded
 from drkit.settings import Settings
 from drkit.simulator import automation
 from tests.estates import Site
@@ -337,3 +337,24 @@ def test_the_account_named_in_settings_goes_before_one_made_and_that_before_one_
     assert stand_ins(old, everything, Settings()) == [made]
     assert stand_ins(old, [old, tagged], Settings()) == [tagged]
     assert stand_ins(old, [old, _plan("plain", "eastus")], Settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        ("*", True),
+        ("Microsoft.Compute/*", True),
+        ("Microsoft.Compute/virtualMachines/*", True),
+        ("Microsoft.Compute/*/extensions/*", True),
+        ("*/write", True),
+        ("microsoft.compute/virtualmachines/extensions/write", True),
+        ("*/read", False),
+        ("Microsoft.Compute/virtualMachines/write", False),
+        ("Microsoft.Compute/virtualMachines/extensions/delete", False),
+        ("Microsoft.Compute/virtualMachines/extensions/writ*e", True),
+        ("*extensions/write/extensions/write", False),
+    ],
+)
+def test_a_role_definitions_pattern_is_read_as_azure_reads_it(pattern: str, allowed: bool) -> None:
+    action = "Microsoft.Compute/virtualMachines/extensions/write".lower()
+    assert _matches(action, pattern.lower().split("*")) is allowed

@@ -127,7 +127,7 @@ def test_init_writes_what_is_registered_where_and_the_file_is_good(estate: World
     assert SUB in read.subscriptions
     assert read.products == {}
     assert "auto-we in westeurope" in text
-    assert '#"web-01" = "none"' in text
+    assert '#"web-01" = "ask"' in text
     assert "write" not in kinds(estate)
     # What it proposes can be uncommented as it stands.
     uncommented = "\n".join(
@@ -135,7 +135,8 @@ def test_init_writes_what_is_registered_where_and_the_file_is_good(estate: World
     )
     assert set(tomllib.loads(uncommented)["targets"]) >= {"eastus", "westeurope"}
     proposed = settings.parse(uncommented, "proposed", tables())
-    assert proposed.products["hybrid-worker"]["protected_settings"] == "none"
+    assert proposed.products["hybrid-worker"]["protected"]["web-01"] == "ask"
+    assert list(proposed.products["hybrid-worker"]["replicas"]) == ["auto-we"]
     assert msgspec.structs.asdict(proposed)["channels"].azure_vm == "run-command"
 
 

@@ -541,20 +541,20 @@ def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -
     lines = [
         '# Protected settings of a worker\'s extension cannot be read back. Of each host: "none" when it has none,',
         '# "env:NAME" or "file:PATH" where a JSON object holds them, "ask": a person installs it. For those not named below:',
-        '#protected_settings = "none"',
+        '#protected_settings = "ask"',
         '# What to do when the other account refuses a machine for its old extension: "stop", or "extension-first".',
         '#if_refused = "stop"',
         "",
         f"#[products.{NAME}.protected]",
     ]
-    lines += [f'#{json.dumps(one.name)} = "none"' for one in sorted(mine, key=lambda one: one.name.lower())]
+    lines += [f'#{json.dumps(one.name)} = "ask"' for one in sorted(mine, key=lambda one: one.name.lower())]
     lines += [
         "",
         "# Which account takes over from which; without it, the one of the subscription tagged drkit-target = true.",
     ]
     lines.append(f"#[products.{NAME}.replicas]")
     for plan in ours:
-        others = [one for one in ours if one.region != plan.region]
+        others = stand_ins(plan, ours, Settings())
         if any(one.plan.lower() == plan.id.lower() for one in mine):
             lines.append(
                 f"#{json.dumps(plan.name)} = {json.dumps(others[0].id if others else 'ARM ID OF THE OTHER ACCOUNT')}"
