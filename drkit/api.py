@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -85,17 +86,37 @@ def desk(
     path = Path(config) if config else Path("drkit.toml")
     settings = settings_.load(path, tables()) if config or os.path.lexists(path) else Settings()
     folder = store or settings.store_location or ".drkit"
-    if folder.startswith("https://"):
-        raise UsageError("a store must be a folder here", where=folder, remedy="name a folder with --store")
+    if folder.startswith(("https://", "http://127.0.0.1:")):
+        return Desk(settings, _account(folder), _finder(cloud, settings, announce))
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
+    return Desk(settings, Store(Path(folder)), _finder(cloud, settings, announce))
 
+
+def _account(address: str) -> Store:
+    """The store in a storage account. An address without TLS is only ever an emulator's on this machine."""
+    if address.startswith("https://") and urlsplit(address).path.strip("/"):
+        raise UsageError(
+            "a store is a folder, or the address of a storage account without a path",
+            where=address,
+            remedy="--store https://ACCOUNT.blob.core.windows.net",
+        )
+    try:
+        from drkit.providers.blob import open_store
+    except ImportError as error:
+        raise UsageError(
+            "a store in a storage account needs azure-storage-blob", where=address, remedy="pip install 'drkit[blob]'"
+        ) from error
+    return open_store(address)
+
+
+def _finder(cloud: str | None, settings: Settings, announce: Callable[[str], None]) -> Callable[[], Cloud]:
     def find() -> Cloud:
         found = clouds.resolve(cloud, settings.cloud_table())
         announce(found.announce())
         return found
 
-    return Desk(settings, Store(Path(folder)), find)
+    return find
 
 
 # before and during: reading

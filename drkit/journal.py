@@ -205,8 +205,13 @@ def read(path: Path) -> tuple[list[Record], bytes]:
             where=str(path),
             remedy="correct its permissions, or restore it from a copy",
         ) from error
+    return parse(content, str(path))
+
+
+def parse(content: bytes, where: str) -> tuple[list[Record], bytes]:
+    """As ``read``, from the bytes."""
     whole, newline, torn = content.rpartition(b"\n")
-    return list(_records(whole.split(b"\n") if newline else [], str(path))), torn
+    return list(_records(whole.split(b"\n") if newline else [], where)), torn
 
 
 def _records(lines: Iterable[bytes], where: str) -> Iterator[Record]:

@@ -215,15 +215,23 @@ class Site:
     world: World
     folder: Path
     planned: api.Planned | None = None
+    account: str | None = None
+    account_store: Store | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
-        return Store(self.folder / "store")
+        if self.account is None:
+            return Store(self.folder / "store")
+        if self.account_store is None:
+            from drkit.providers import blob
+
+            self.account_store = blob.open_store(self.account, seconds=15)
+        return self.account_store
 
     @property
     def store_name(self) -> str:
-        return str(self.folder / "store")
+        return self.account or str(self.folder / "store")
 
     @property
     def desk(self) -> api.Desk:
@@ -301,7 +309,7 @@ class Site:
         runs = self.store.runs()
         if not runs:
             return []
-        content = self.store.journal_path(runs[-1]).read_bytes()
+        content = self.store.journal_bytes(runs[-1])
         return [json.loads(line) for line in content.split(b"\n")[:-1]]
 
     @property
@@ -525,7 +533,9 @@ def kill_when(
 
 
 @contextmanager
-def estate(folder: Path, *, tail: str = "", lost: bool = True, **changes: Any) -> Iterator[Site]:
+def estate(
+    folder: Path, *, tail: str = "", lost: bool = True, account: str | None = None, **changes: Any
+) -> Iterator[Site]:
     """A site on a world of its own: captured, its region lost, planned and approved. Afterwards it is looked over.
 
     Whatever a test did there: nothing was written to what is lost, and no secret is in a file or in what was printed.
@@ -533,7 +543,7 @@ def estate(folder: Path, *, tail: str = "", lost: bool = True, **changes: Any) -
     for name in ("world", "site"):
         (folder / name).mkdir(parents=True)
     world = World(folder / "world", seed(**changes))
-    site = Site(world, folder / "site")
+    site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
         asyncio.run(api.snapshot(site.desk))

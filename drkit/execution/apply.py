@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from drkit import hostscripts, runbook
 from drkit.clock import Clock, rfc3339
 from drkit.cloud import Cloud, Principal
-from drkit.errors import IntegrityError, RefusedError
-from drkit.execution import schedule
+from drkit.errors import DrkitError, IntegrityError, RefusedError
+from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.runner import Event, Nap, Runner, permitted
 from drkit.journal import LocalJournal
@@ -121,6 +121,8 @@ async def _hold(job: Job, journal: LocalJournal, clock: Nap, *, resumed: bool) -
                 job.runbook, journal, job.store, job.products, context,
                 show=show, wait_minutes=job.wait_minutes, stop=clock.stopped,
             )  # fmt: skip
+            if not resumed:
+                await foreign.refuse(context, _began(job.store), lambda text: job.show(Event("note", None, text)))
             ending = await runner.run(resumed=resumed)
             data = {
                 "outcome": ending.outcome,
@@ -131,6 +133,16 @@ async def _hold(job: Job, journal: LocalJournal, clock: Nap, *, resumed: bool) -
             }
             await journal.append("ended", data=data)
             return ending
+
+
+def _began(store: Store) -> Callable[[str, str], bool]:
+    def began(run: str, step: str) -> bool:
+        try:
+            return run in store.runs() and step in store.state(run).steps
+        except DrkitError:
+            return False
+
+    return began
 
 
 def guard_of(book: Runbook, journal: LocalJournal) -> Guard:

@@ -17,9 +17,9 @@ from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
-from drkit.products import hybrid_worker_propose as pure
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.hybrid_worker_left import URL
 from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
@@ -362,7 +362,7 @@ def _texts(value: Any) -> list[str]:
 def extension_body(held: Mapping[str, Any], url: str, secret: Mapping[str, Any] | None) -> dict[str, Any]:
     """What installs an extension again: all that was recorded, only the address another one."""
     properties = dict(held.get("properties") or {})
-    properties["settings"] = {**(properties.get("settings") or {}), pure.URL: url}
+    properties["settings"] = {**(properties.get("settings") or {}), URL: url}
     if secret is not None:
         properties["protectedSettings"] = dict(secret)
     body: dict[str, Any] = {"location": held["location"]} if held.get("location") else {}

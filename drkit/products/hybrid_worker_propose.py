@@ -7,36 +7,21 @@ before the extension is taken off, so that an account that refuses it costs noth
 from __future__ import annotations
 
 import json
-import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drkit import hostscripts
-from drkit.estate import Environment, Host, Plan, id_part, same_id, slug
+from drkit.estate import Environment, Host, Plan, same_id, slug
+from drkit.products.hybrid_worker_left import URL, commands, lacking, stale
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
 from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, made_for
-from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+from drkit.runbook import Affected, Estimate, Precondition, Step
 from drkit.settings import Settings
 
 NAME = "hybrid-worker"
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
-PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
-URL = "AutomationAccountURL"
-EXTENSION = "HybridWorkerExtension"
 SERVICE = "Automation: regional service"
-KINDS = {
-    "runbooks": "runbooks",
-    "modules": "modules",
-    "connections": "connections",
-    "credentials": "credentials",
-    "certificates": "certificates",
-    "variables": "variables",
-    "schedules": "schedules",
-    "jobSchedules": "links of schedules to runbooks",
-    "python2Packages": "Python 2 packages",
-    "python3Packages": "Python 3 packages",
-}
 CHAIN = ("new-plan", "successor", "same-plan")
 
 
@@ -90,7 +75,7 @@ def propose(proposal: Proposal) -> Proposed:
     chains = tuple(_chain(proposal, item, account, groups) for item in proposal.items)
     used = any(step.action == "reach" for chain in chains for step in chain.steps)
     scripts = {"reach": hostscripts.load("reach").sha256} if used else {}
-    left = [*_lacking(proposal), *_stale(chains, proposal)] if target else []
+    left = [*lacking(proposal), *stale(chains, proposal)] if target else []
     notes = (
         (f"{plan.name}: its workers move to {target.plan_name}, which was prepared",)
         if proposal.standing and target
@@ -438,98 +423,6 @@ def _see_first(item: Item) -> list[str]:
     arm = host.baseline.arm
     known = [f"SMBIOS UUID {arm.instance_id}"] if arm and arm.instance_id else []
     return [f"machine {host.id}", *known]
-
-
-def commands(machine: str, held: Mapping[str, Any], account: str) -> list[str]:
-    """What a person types: the address, the extension off, and on again. The extension's own resource, never the old account."""
-    properties = held.get("properties") or {}
-    kind = str(properties.get("type", "")) or "HybridWorkerForLinux"
-    name = str(held.get("name", "")) or EXTENSION
-    settings = {**(properties.get("settings") or {}), URL: "ADDRESS"}
-    group, short = id_part(machine, "resourceGroups"), machine.rsplit("/", 1)[-1]
-    arc = "/microsoft.hybridcompute/" in machine.lower()
-    version = str(properties.get("typeHandlerVersion", "")) or "1.1"
-    told = ["--settings", json.dumps(settings, sort_keys=True)]
-    show = ["az", "resource", "show", "--ids", account, "--query", "properties.automationHybridServiceUrl", "-o", "tsv"]
-    where = ["-g", group, "--machine-name" if arc else "--vm-name", short]
-    base = ["az", "connectedmachine" if arc else "vm", "extension"]
-    subscription = ["--subscription", id_part(machine, "subscriptions")]
-    if arc:
-        off = [*base, "delete", *where, "-n", name, "--yes", *subscription]
-        on = [*base, "create", *where, "-n", name, "--publisher", PUBLISHER, "--type", kind]
-        on += ["--type-handler-version", version, *told, "--protected-settings", "@protected.json", *subscription]
-    else:
-        off = [*base, "delete", *where, "-n", name, *subscription]
-        on = [*base, "set", *where, "-n", kind, "--extension-instance-name", name, "--publisher", PUBLISHER]
-        on += ["--version", version, *told, "--protected-settings", "@protected.json", *subscription]
-    return [f"{shlex.join(show)}   # the ADDRESS below", shlex.join(off), shlex.join(on)]
-
-
-# what stays behind
-
-
-def _lacking(proposal: Proposal) -> list[LeftAlone]:
-    """What the other account does not have of what this one has."""
-    plan, target = proposal.plan, proposal.target
-    if target is None:
-        return []
-    there = (proposal.standing.properties.get("holds") if proposal.standing else None) or {}
-    left = []
-    for kind, words in KINDS.items():
-        ours = (plan.properties.get("holds") or {}).get(kind) or ()
-        known = {str(name).lower() for name in there.get(kind) or ()}
-        missing = [str(name) for name in ours if kind == "jobSchedules" or str(name).lower() not in known]
-        if missing:
-            what = f"{len(missing)} {words}" if kind == "jobSchedules" else f"{words}: {', '.join(missing)}"
-            remedy = {
-                "schedules": "make them again there, and disable them in the account left behind before it starts work again",
-                "jobSchedules": "link them again there",
-            }.get(kind, "import them from where they are kept; values of secrets cannot be read back")
-            left.append(LeftAlone(plan.id, plan.name, f"{target.plan_name} lacks {what}", remedy))
-    identity = plan.properties.get("identity") or {}
-    if identity.get("type"):
-        principal = str(identity.get("principalId", ""))
-        ask = (
-            f"az role assignment list --all --assignee {shlex.quote(principal)}"
-            if principal
-            else "az role assignment list --all"
-        )
-        why = (
-            f"its identity ({identity['type']}) is not carried over: what it was granted, {target.plan_name} needs anew"
-        )
-        left.append(LeftAlone(plan.id, plan.name, why, ask))
-    for grant in proposal.grants:
-        left.append(
-            LeftAlone(
-                plan.id,
-                plan.name,
-                f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {grant.principal} --role {shlex.quote(grant.role)} --scope {target.plan_id}",
-            )
-        )
-    return left
-
-
-def _stale(chains: Sequence[Chain], proposal: Proposal) -> list[LeftAlone]:
-    """Records that the lost account will still list when it returns."""
-    left = []
-    by_id = {item.environment.id: item.environment for item in proposal.items}
-    for chain in chains:
-        if not chain.steps:
-            continue
-        environment = by_id[chain.affected.environment]
-        group = environment.settings.get("group", "")
-        record = f"{proposal.plan.id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{environment.id}"
-        left.append(
-            LeftAlone(
-                record,
-                environment.name,
-                f"{proposal.plan.name} will list it still, when it returns; delete that record by REST and never in the portal, "
-                "whose Delete takes the machine's extension too, which serves the other account by then",
-                f"az rest --method delete --url {shlex.quote(f'{record}?api-version=2024-10-23')} && drkit assess",
-            )
-        )
-    return left
 
 
 def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -> list[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
-from drkit.products.hybrid_worker_propose import NAME, PUBLISHER, URL
+from drkit.products.hybrid_worker_left import PUBLISHER, URL
+from drkit.products.hybrid_worker_propose import NAME
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of
 from tests.chaos.life import Lives
 from tests.chaos.storms import Fate, one
@@ -51,23 +54,30 @@ def storms(runs: int, seed: int, *, as_json: bool) -> int:
 
 
 def every_record(*, as_json: bool) -> int:
-    """Kill one run at every record; 1 when it does not end as an undisturbed one does."""
-    lives = Lives()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        with estate(Path(folder) / "undisturbed") as site, People(site):
+    """Kill one run at every record, on a folder and on a storage account; 1 when one does not end as undisturbed ones do."""
+    lives, said = Lives(), {}
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name, azurite.account(Path(name) / "azurite") as address:
+        folder = Path(name)
+        os.environ |= {azurite.KEY: azurite.SECRET, "XDG_CACHE_HOME": str(folder / "cache")}
+        with estate(folder / "undisturbed") as site, People(site):
             lives.one(place_of(site))
             undisturbed = found_end(site)
-        with estate(Path(folder) / "killed") as site:
-            found = killed_at_every_record(site, lives)
-    good = found.exit_code == 0 and not found.twice and found.end == undisturbed
-    said = {
-        "deaths": found.deaths,
-        "exit_code": found.exit_code,
-        "twice": len(found.twice),
-        "same_end": found.end == undisturbed,
-    }
-    print(json.dumps(said) if as_json else ", ".join(f"{name} {value}" for name, value in said.items()))
-    return 0 if good else 1
+        for backend, account in (("folder", None), ("account", address)):
+            with estate(folder / backend, account=account) as site:
+                between = partial(azurite.let_leases_run_out, site.store) if account else lambda: None
+                found = killed_at_every_record(site, lives, between=between)
+            said[backend] = {
+                "deaths": found.deaths,
+                "exit_code": found.exit_code,
+                "twice": len(found.twice),
+                "same_end": found.end == undisturbed,
+            }
+    for backend, ended in said.items():
+        if not as_json:
+            print(f"{backend}: {', '.join(f'{name} {value}' for name, value in ended.items())}")
+    if as_json:
+        print(json.dumps(said))
+    return 0 if all(end["exit_code"] == 0 and not end["twice"] and end["same_end"] for end in said.values()) else 1
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,9 @@ def place_of(site: Site) -> Place:
     return Place(str(site.world.ready), str(site.folder), site.store_name, site.planned.digest)
 
 
-def killed_at_every_record(site: Site, lives: Lives, *, every: int = 1) -> Killed:
+def killed_at_every_record(
+    site: Site, lives: Lives, *, every: int = 1, between: Callable[[], None] = lambda: None
+) -> Killed:
     """Carry out the approved runbook with processes of which each dies at its ``every``-th record, until one lives to the end."""
     found = Killed()
     place = place_of(site)
@@ -41,6 +44,7 @@ def killed_at_every_record(site: Site, lives: Lives, *, every: int = 1) -> Kille
                 found.exit_code = code
                 break
             found.deaths += 1
+            between()
             if records := site.journal():
                 found.kinds.add(str(records[-1]["kind"]))
     found.twice = done_twice(site)

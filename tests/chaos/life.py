@@ -23,6 +23,7 @@ from drkit import cloud as clouds
 from drkit.clock import parse_time
 from drkit.errors import DrkitError
 from drkit.store import Store
+from tests import azurite
 
 Death = Literal["after", "before", "torn"]
 DEATHS: tuple[Death, ...] = ("after", "before", "torn")
@@ -61,6 +62,10 @@ class Place:
 
 def store_of(name: str) -> Any:
     """A store by its name: a folder, or an account's address."""
+    if name.startswith("http"):
+        from drkit.providers import blob
+
+        return blob.open_store(name, seconds=15)
     return Store(Path(name))
 
 
@@ -69,6 +74,9 @@ def live(place: Place, life: Life) -> None:
     log = os.open(Path(place.folder) / "out.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    if place.store.startswith("http"):
+        os.environ[azurite.KEY] = azurite.SECRET
+        os.environ["XDG_CACHE_HOME"] = str(Path(place.folder) / "cache")
     sys.exit(_exit_code(place, life))
 
 
@@ -130,7 +138,7 @@ def dying(write: Callable[[bytes], None], life: Life) -> Callable[[bytes], None]
 def tear(write: Callable[[bytes], None], line: bytes) -> None:
     """Half a record, as a write leaves it that was interrupted; where a backend writes whole blocks, nothing."""
     journal: Any = getattr(write, "__self__", None)
-    if isinstance(getattr(journal, "_file", None), int):
+    if getattr(journal, "_file", -1) >= 0:
         os.write(journal._file, line[: len(line) // 2])
 
 

@@ -159,12 +159,17 @@ def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
                 BLOWS[name](night)
             with People(site):
                 _lived(fate, site, story, minutes, lives)
-            fate.twice = done_twice(site)
-            fate.lost = lost(site)
+            fate.twice = [one for one in done_twice(site) if not (in_vain(fate) and " started " in one)]
+            fate.lost = [one for one in lost(site) if not (in_vain(fate) and one.startswith(f"{BY_HAND}: registered"))]
     except AssertionError as error:
         fate.outcome = "stuck"
         fate.twice = [*fate.twice, *str(error).splitlines()[:1]]
     return fate
+
+
+def in_vain(fate: Fate) -> bool:
+    """Whether the target takes nobody: then a host is tried in vain more than once, and who went to a machine went in vain."""
+    return bool({"target fills", "never mended"} & set(fate.blows))
 
 
 def _lived(fate: Fate, site: Site, story: random.Random, minutes: float, lives: Lives) -> None:

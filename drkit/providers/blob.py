@@ -1,0 +1,332 @@
+"""The store in a storage account: containers ``state``, ``journal`` and ``approvals``; locks are leases.
+
+Everything is kept in the account; a folder of this user's own holds copies of what was read, so that a path can be shown. The
+account's pipeline is the store's own: it lets writes through to these three containers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient
+
+from drkit.clock import Clock
+from drkit.errors import CloudError, ForbiddenError, GuardError, LockedError, UnreachableError
+from drkit.journal import LocalJournal
+from drkit.providers.blob_journal import BlobJournal, segment
+from drkit.providers.blob_lease import SECONDS, Lease
+from drkit.store import Approval, Declaration, Message, Store, who
+
+CONTAINERS = ("state", "journal", "approvals")
+PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")
+SEGMENT = re.compile(r"run-[0-9]+/[0-9]{6}\.jsonl")
+READS = frozenset({"GET", "HEAD"})
+INBOX_SECONDS = 2.0
+KEY = "AZURE_STORAGE_KEY"
+
+
+class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's own is untyped
+    """Sends reads anywhere in the account, and writes to the store's containers only."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(connection_timeout=20, read_timeout=60)
+        self._account = urlsplit(account)
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Refuse what may not leave; GuardError."""
+        parts = urlsplit(request.url)
+        inside = unquote(parts.path).removeprefix(self._account.path.rstrip("/")).lstrip("/").split("/")
+        same = (parts.scheme, parts.netloc) == (self._account.scheme, self._account.netloc)
+        if not same or ".." in inside or (request.method not in READS and inside[0] not in CONTAINERS):
+            raise GuardError(
+                f"{request.method} was not sent: it is none of the store's containers",
+                where=f"{parts.netloc}{parts.path}",
+                remedy="nothing left this machine; please report the command that led here",
+            )
+        return super().send(request, **options)
+
+
+def credential() -> Any:
+    """A key where AZURE_STORAGE_KEY has one, else whatever azure-identity finds."""
+    if os.environ.get(KEY):
+        return None
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+def open_store(address: str, *, seconds: int = SECONDS) -> BlobStore:
+    """The store at the address of an account's blob service."""
+    address = address.rstrip("/")
+    parts = urlsplit(address)
+    name = parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
+    key = os.environ.get(KEY)
+    held = AzureNamedKeyCredential(name, key) if key else credential()
+    service = BlobServiceClient(address, credential=held, transport=GuardedTransport(address), retry_total=3)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drkit" / "stores"
+    folder = base / hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return BlobStore(folder, address, service, seconds)
+
+
+class BlobStore(Store):
+    """A store in an account; ``folder`` has copies. What a path means here: its name below the folder is that of the blob."""
+
+    def __init__(self, folder: Path, address: str, service: Any, seconds: int = SECONDS) -> None:
+        super().__init__(folder)
+        self.address, self.service, self.seconds = address, service, seconds
+        self._tags: dict[str, str] = {}
+        self._held: list[Lease] = []
+        self._looked: dict[str, float] = {}
+
+    # blobs
+
+    def _blob(self, path: Path) -> tuple[str, str]:
+        container, *rest = path.relative_to(self.folder).parts
+        return container, "/".join(rest)
+
+    def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
+        container, name = self._blob(path)
+        with self._asked(f"{container}/{name}"):
+            blob = self.service.get_blob_client(container, name)
+            try:
+                blob.upload_blob(content, overwrite=not exclusive)
+            except ResourceExistsError as error:
+                raise FileExistsError(name) from error
+            except ResourceNotFoundError:
+                with suppress(ResourceExistsError):
+                    self.service.create_container(container)
+                try:
+                    blob.upload_blob(content, overwrite=not exclusive)
+                except ResourceExistsError as error:
+                    raise FileExistsError(name) from error
+        super()._write(path, content)
+
+    def _pull(self, container: str, prefix: str) -> None:
+        """Bring the copies below a prefix up to date."""
+        there: set[Path] = set()
+        with self._asked(f"{container}/{prefix}"):
+            client = self.service.get_container_client(container)
+            try:
+                listed = list(client.list_blobs(name_starts_with=prefix))
+            except ResourceNotFoundError:
+                listed = []
+            for one in listed:
+                # Who may write the account names its blobs; no name leads out of the folder of copies.
+                if (not prefix or one.name.startswith(f"{prefix}/")) and PLAIN.fullmatch(one.name):
+                    path = self.folder / container / one.name
+                    there.add(path)
+                    if self._tags.get(str(path)) != one.etag or not path.exists():
+                        super()._write(path, client.download_blob(one.name).readall())
+                        stamp = one.last_modified.timestamp()
+                        os.utime(path, (stamp, stamp))
+                        self._tags[str(path)] = one.etag
+        folder = self.folder / container / prefix
+        for path in folder.glob("*.json") if folder.is_dir() else []:
+            if path not in there:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """The account's errors as drkit's."""
+        try:
+            yield
+        except HttpResponseError as error:
+            kind = ForbiddenError if error.status_code in (401, 403) else CloudError
+            raise kind(
+                f"the store refused: {getattr(error, 'error_code', '') or error.reason}",
+                where=f"{self.address}/{what}",
+                remedy="the identity needs Storage Blob Data Contributor on the store's containers",
+                status=error.status_code or 0,
+            ) from error
+        except AzureError as error:
+            raise UnreachableError(
+                f"the store does not answer: {type(error).__name__}",
+                where=self.address,
+                remedy="check the address of --store",
+            ) from error
+
+    # what the folder store reads from files
+
+    def _generations(self, kind: str) -> list[Path]:
+        self._pull("state", f"{kind}s")
+        return super()._generations(kind)
+
+    def declarations(self) -> list[Declaration]:
+        self._pull("state", "declarations")
+        return super().declarations()
+
+    def runbook(self, name: str) -> Any:
+        self._pull("state", "runbooks")
+        return super().runbook(name)
+
+    def keep_runbook(self, content: bytes) -> Path:
+        self._pull("state", "runbooks")
+        return super().keep_runbook(content)
+
+    def approval(self, digest: str) -> Approval | None:
+        self._pull("approvals", "")
+        return super().approval(digest)
+
+    def approved_by_another(self, digest: str) -> bool:
+        """Whether this identity may not write approvals: asked by a write whose condition can never hold."""
+        blob = self.service.get_blob_client("approvals", f"{digest}.json")
+        try:
+            blob.upload_blob(b"", overwrite=True, etag='"0x0"', match_condition=_if_match())
+        except HttpResponseError as error:
+            return error.status_code == 403
+        except AzureError:
+            return False
+        return False
+
+    # runs
+
+    def runs(self) -> list[str]:
+        with self._asked("journal"):
+            try:
+                names = list(self.service.get_container_client("journal").list_blob_names())
+            except ResourceNotFoundError:
+                names = []
+        found = {name.partition("/")[0] for name in names if SEGMENT.fullmatch(name)}
+        folder = self.folder / "journal"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("run-*.jsonl"):
+            if path.stem not in found:
+                path.unlink(missing_ok=True)
+        for name in found:
+            (folder / f"{name}.jsonl").touch()
+        return super().runs()
+
+    def new_run(self) -> str:
+        number = max((int(name[4:]) for name in self.runs()), default=0)
+        with self._asked("journal"):
+            with suppress(ResourceExistsError):
+                self.service.create_container("journal")
+            while True:
+                number += 1
+                name = f"run-{number:04d}"
+                try:
+                    self.service.get_blob_client("journal", segment(name, 0)).create_append_blob(if_none_match="*")
+                except ResourceExistsError:
+                    continue
+                return name
+
+    def drop_unbegun(self, run: str) -> None:
+        with suppress(AzureError):
+            blob = self.service.get_blob_client("journal", segment(run, 0))
+            found = blob.get_blob_properties()
+            if found.size == 0:
+                blob.delete_blob(etag=found.etag, match_condition=_if_match())
+
+    def journal_bytes(self, run: str) -> bytes:
+        """A run's journal, its segments joined; its copy is brought up to date."""
+        path = self.journal_path(run)
+        with self._asked(f"journal/{path.stem}"):
+            client = self.service.get_container_client("journal")
+            names = sorted(client.list_blob_names(name_starts_with=f"{path.stem}/"))
+            content = b"".join(client.download_blob(name).readall() for name in names)
+        super()._write(path, content)
+        return content
+
+    def records(self, run: str) -> list[Any]:
+        self.journal_bytes(run)
+        return super().records(run)
+
+    def holder(self, run: str) -> str:
+        path = self.journal_path(run)
+        with self._asked(f"journal/{path.stem}"):
+            found = self.service.get_blob_client("journal", segment(path.stem, 0)).get_blob_properties()
+        return (self.state(path.stem).holder or "another process") if found.lease.state == "leased" else ""
+
+    def open_journal(self, run: str, clock: Clock) -> LocalJournal:
+        path = self.journal_path(run)
+        name = path.stem
+
+        def held_by() -> str:
+            taken = [one for one in self.records(name) if one.kind in ("started", "taken-over")]
+            return f"{taken[-1].data.get('holder')} since {taken[-1].time}" if taken else "another process, just now"
+
+        with self._asked(f"journal/{name}"):
+            return BlobJournal(
+                self.service.get_container_client("journal"),
+                name,
+                clock,
+                f"{who()} process {os.getpid()}",
+                where=f"{self.address}/journal/{name}",
+                held_by=held_by,
+                allowed=self._check_locks,
+                seconds=self.seconds,
+            ).open()
+
+    # inbox
+
+    def inbox(self, run: str) -> list[tuple[Path, Message]]:
+        if time.monotonic() - self._looked.get(run, -INBOX_SECONDS) < INBOX_SECONDS:
+            return []
+        self._looked[run] = time.monotonic()
+        try:
+            self._pull("state", f"inbox/{run}")
+        except CloudError:
+            return []  # a message waits; the journal is what must be reachable
+        return super().inbox(run)
+
+    def obeyed(self, path: Path) -> None:
+        with suppress(AzureError):
+            self.service.get_blob_client(*self._blob(path)).delete_blob()
+        super().obeyed(path)
+
+    # locks
+
+    def _check_locks(self) -> None:
+        if not all(lease.held() for lease in self._held):
+            raise LockedError("the lease of a plan's lock is lost, so nothing more is sent", where=self.address)
+
+    @contextmanager
+    def _locks(self, wanted: Sequence[tuple[str, str]], holder: str, now: str) -> Iterator[None]:
+        held: list[Lease] = []
+        try:
+            for name, subject in wanted:
+                path = (
+                    self.folder
+                    / "state"
+                    / "locks"
+                    / f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
+                )
+                with suppress(FileExistsError):
+                    self._write(path, b"", exclusive=True)
+                blob = self.service.get_blob_client(*self._blob(path))
+                with self._asked(f"lock of {name}"):
+                    lease = Lease(blob, self.seconds)
+                    if not lease.acquire():
+                        text = blob.download_blob().readall().decode("utf-8", "replace").strip() or "another process"
+                        raise LockedError(
+                            f"{name} is held by {text}",
+                            where=subject,
+                            remedy=f"wait for that run, or stop its process: the lease falls {self.seconds} s later",
+                        )
+                    held.append(lease)
+                    self._held.append(lease)
+                    said = f"{holder}, {who()} process {os.getpid()}, since {now}\n"
+                    blob.upload_blob(said.encode(), overwrite=True, lease=lease.id)
+            yield
+        finally:
+            for lease in held:
+                lease.release()
+                self._held.remove(lease)
+
+
+def _if_match() -> Any:
+    from azure.core import MatchConditions
+
+    return MatchConditions.IfNotModified

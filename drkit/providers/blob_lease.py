@@ -1,0 +1,87 @@
+"""A lease on a blob, renewed by a thread as long as it is held: what a lock is where there are no files.
+
+Real time, always. A holder stops at two thirds of its lease since the last renewal, a successor can take it at three thirds at
+the soonest: a request that was past the check has that long to arrive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+from azure.core.exceptions import AzureError, HttpResponseError
+
+SECONDS = 60
+TAKEN = frozenset({"LeaseAlreadyPresent", "LeaseIdMismatchWithLeaseOperation", "LeaseIsBreakingAndCannotBeAcquired"})
+
+
+def elapsed() -> float:
+    """Seconds that go on while this process, or the machine, stands still."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class Lease:
+    """One lease. ``blob`` is a BlobClient; ``seconds`` from 15 to 60."""
+
+    def __init__(self, blob: Any, seconds: int = SECONDS) -> None:
+        self.blob, self.seconds = blob, seconds
+        self._client: Any = None
+        self._renewed = 0.0
+        self._lost = True
+        self._over = threading.Event()
+
+    @property
+    def id(self) -> str:
+        """What a write to the leased blob must carry."""
+        return str(self._client.id) if self._client is not None else ""
+
+    def acquire(self) -> bool:
+        """Take it; False when somebody holds it."""
+        at = elapsed()
+        try:
+            self._client = self.blob.acquire_lease(lease_duration=self.seconds)
+        except HttpResponseError as error:
+            if error.status_code in (409, 412) and str(getattr(error, "error_code", "")).rpartition(".")[2] in _names(
+                TAKEN
+            ):
+                return False
+            raise
+        self._renewed, self._lost = at, False
+        threading.Thread(target=self._beat, daemon=True, name="lease").start()
+        return True
+
+    def renew(self) -> bool:
+        """Renew it now; False when it is lost, or nobody could be asked."""
+        at = elapsed()
+        try:
+            self._client.renew()
+        except HttpResponseError as error:
+            if error.status_code in (404, 409, 412):
+                self._lost = True
+            return False
+        except AzureError:
+            return False
+        self._renewed = at
+        return True
+
+    def _beat(self) -> None:
+        while not self._over.wait(self.seconds / 4) and not self._lost:
+            self.renew()
+
+    def held(self) -> bool:
+        """Whether it is surely held: not lost, and renewed within two thirds of its length."""
+        return not self._lost and elapsed() - self._renewed < self.seconds * 2 / 3
+
+    def release(self) -> None:
+        """Give it back."""
+        self._over.set()
+        if self._client is not None and not self._lost:
+            self._lost = True
+            with contextlib.suppress(AzureError):
+                self._client.release()
+
+
+def _names(codes: frozenset[str]) -> frozenset[str]:
+    return codes | {"".join(f"_{one}" if one.isupper() else one.upper() for one in code).lstrip("_") for code in codes}

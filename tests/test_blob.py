@@ -1,0 +1,292 @@
+"""The store and the journal in a storage account, against real azurite: leases, positions, segments, takeover, and a whole run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+
+from drkit import api
+from drkit.clock import Clock
+from drkit.errors import GuardError, LockedError, PartialError
+from drkit.providers import blob
+from drkit.providers.blob_journal import BlobJournal
+from drkit.runbook import encode
+from drkit.store import Approval, Message
+from drkit.verification import verify
+from tests import azurite
+from tests.chaos.every_record import killed_at_every_record, place_of
+from tests.chaos.life import Lives
+from tests.estates import People, done_twice, estate, found_end, wait_for
+from tests.test_journal import Still
+from tests.test_runbook import a_runbook, a_step
+
+SHORT = 15
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with azurite.account(tmp_path_factory.mktemp("azurite")) as found:
+        yield found
+
+
+@pytest.fixture
+def store(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[blob.BlobStore]:
+    monkeypatch.setenv(blob.KEY, azurite.SECRET)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(blob, "INBOX_SECONDS", 0.0)
+    made = blob.open_store(address, seconds=SHORT)
+    yield made
+    for name in blob.CONTAINERS:
+        for one in list(made.service.list_containers(name_starts_with=name)):
+            client = made.service.get_container_client(one.name)
+            for item in list(client.list_blobs()):
+                if item.lease.state == "leased":
+                    BlobLeaseClient(client.get_blob_client(item.name)).break_lease(lease_break_period=0)
+                client.delete_blob(item.name)
+    made.service.close()
+
+
+def clock() -> Clock:
+    return cast("Clock", Still())
+
+
+def opened(store: blob.BlobStore, run: str, **more: Any) -> BlobJournal:
+    found = store.open_journal(run, clock())
+    assert isinstance(found, BlobJournal)
+    for name, value in more.items():
+        setattr(found, name, value)
+    return found
+
+
+async def some(journal: BlobJournal, number: int) -> None:
+    for _ in range(number):
+        await journal.append("control", data={"what": "note"})
+
+
+def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address: str, tmp_path: Path) -> None:
+    path = store.keep_runbook(encode(a_runbook(a_step("a"))))
+    store.approve(Approval(digest=path.stem, who="ada", when="2026-11-23T07:00:00Z", until="2026-11-24T07:00:00Z"))
+    run = store.new_run()
+    store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
+    other = blob.BlobStore(tmp_path / "other", address, store.service, SHORT)
+    assert other.runbook("latest")[2].stem == path.stem
+    found = other.approval(path.stem)
+    assert found is not None
+    assert found.who == "ada"
+    assert other.runs() == [run]
+    ((name, message),) = other.inbox(run)
+    assert message.what == "pause"
+    other.obeyed(name)
+    assert store.inbox(run) == []
+    assert not store.approved_by_another(path.stem), "this identity may write approvals"
+
+
+def test_a_generation_is_never_written_over(store: blob.BlobStore) -> None:
+    path = store.folder / "state" / "snapshots" / "000001.json"
+    store._write(path, b"one", exclusive=True)
+    with pytest.raises(FileExistsError):
+        store._write(path, b"two", exclusive=True)
+
+
+def test_names_of_runs_are_taken_once(store: blob.BlobStore) -> None:
+    assert [store.new_run(), store.new_run()] == ["run-0001", "run-0002"]
+    store.drop_unbegun("run-0002")
+    assert store.runs() == ["run-0001"]
+
+
+def test_a_journal_is_written_and_read_and_its_chain_holds(store: blob.BlobStore) -> None:
+    run = store.new_run()
+
+    async def write() -> None:
+        async with opened(store, run) as journal:
+            journal.take_over()
+            await asyncio.gather(*(some(journal, 1) for _ in range(50)))
+            assert store.holder(run)
+            with pytest.raises(LockedError, match="is held by"):
+                store.open_journal(run, clock())
+
+    asyncio.run(write())
+    assert store.holder(run) == ""
+    assert len(store.records(run)) == 50
+    assert verify(store.journal_bytes(run), run).holds
+
+
+def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_goes_on(store: blob.BlobStore) -> None:
+    run = store.new_run()
+
+    async def write(number: int) -> None:
+        async with opened(store, run, most_blocks=3) as journal:
+            assert journal.state.count == number
+            await some(journal, 8)
+
+    asyncio.run(write(0))
+    asyncio.run(write(8))
+    names = sorted(store.service.get_container_client("journal").list_blob_names())
+    assert len(names) >= 5
+    assert verify(store.journal_bytes(run), run).count == 16
+
+
+def test_a_holder_whose_lease_was_lost_stops_at_its_next_check_and_writes_nothing(store: blob.BlobStore) -> None:
+    run = store.new_run()
+
+    async def write() -> None:
+        journal = opened(store, run)
+        await some(journal, 1)
+        journal.check()
+        lease = journal._first
+        assert lease is not None
+        lease._renewed -= SHORT  # as after standing still for the length of the lease
+        with pytest.raises(LockedError, match="lost or was not renewed"):
+            journal.check()
+        with pytest.raises(LockedError):
+            await some(journal, 1)
+        await journal.close()
+
+    asyncio.run(write())
+    assert len(store.records(run)) == 1
+
+
+def test_a_zombie_cannot_write_after_somebody_took_over(store: blob.BlobStore) -> None:
+    """The service refuses it, whatever it believes of itself."""
+    run = store.new_run()
+
+    async def write() -> None:
+        zombie = opened(store, run)
+        await some(zombie, 1)
+        lease = zombie._first
+        assert lease is not None
+        lease._over.set()
+        BlobLeaseClient(lease.blob).break_lease(lease_break_period=0)  # as when it ran out
+        async with opened(store, run) as successor:
+            successor.take_over()
+            await successor.append("taken-over", data={"holder": "grace"})
+            with pytest.raises(PartialError, match="took no record"):
+                await some(zombie, 1)
+        await zombie.close()
+
+    asyncio.run(write())
+    assert [one.kind for one in store.records(run)] == ["control", "taken-over"]
+
+
+def test_a_block_whose_answer_was_lost_is_not_written_twice(
+    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.new_run()
+
+    async def write() -> None:
+        async with opened(store, run) as journal:
+            await some(journal, 1)
+            real = journal._append
+
+            def twice(block: bytes) -> None:
+                size = journal._size
+                real(block)
+                journal._size = size
+                real(block)
+
+            monkeypatch.setattr(journal, "_append", twice)
+            await some(journal, 1)
+
+    asyncio.run(write())
+    assert verify(store.journal_bytes(run), run).count == 2
+
+
+def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob.BlobStore) -> None:
+    with store.lock_plans(["/subscriptions/s/plan"], "run-0001", "2026-11-23T07:00:00Z"):
+        store._check_locks()
+        with (
+            pytest.raises(LockedError, match="held by run-0001"),
+            store.lock_plans(["/subscriptions/S/PLAN"], "run-0002", "2026-11-23T07:01:00Z"),
+        ):
+            pytest.fail("two held it")
+        store._held[0]._renewed -= SHORT
+        with pytest.raises(LockedError, match="plan's lock is lost"):
+            store._check_locks()
+    with store.lock_plans(["/subscriptions/s/plan"], "run-0003", "2026-11-23T07:02:00Z"):
+        pass
+
+
+def test_nothing_outside_its_containers_is_written(store: blob.BlobStore) -> None:
+    with pytest.raises(GuardError, match="none of the store's containers"):
+        store.service.get_blob_client("elsewhere", "x").upload_blob(b"")
+
+
+def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob.BlobStore, address: str) -> None:
+    store.new_run()
+    store.send("run-0001", Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
+    key = AzureNamedKeyCredential(azurite.ACCOUNT, azurite.SECRET)
+    with BlobServiceClient(address, credential=key) as anybody:
+        for name in ("inbox/run-0001//evil.json", "inbox/run-0001/.evil.json"):
+            anybody.get_blob_client("state", name).upload_blob(b"{}", overwrite=True)
+        anybody.get_blob_client("journal", "evil/000000.jsonl").upload_blob(b"", overwrite=True)
+    assert [message.what for _, message in store.inbox("run-0001")] == ["pause"]
+    assert store.runs() == ["run-0001"]
+    assert not list(store.folder.parent.parent.rglob("*evil*"))
+
+
+def test_the_desk_takes_an_account_for_its_store(store: blob.BlobStore, address: str) -> None:
+    found = api.desk(store=address).store
+    assert isinstance(found, blob.BlobStore)
+    assert found.runs() == []
+
+
+@pytest.mark.parametrize("elsewhere", ["http://198.51.100.7/account", "http://127.0.0.1.example/a"])
+def test_an_address_without_tls_is_only_ever_an_emulator_s(
+    elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not isinstance(api.desk(store=elsewhere).store, blob.BlobStore)
+
+
+# --- whole runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(150)
+def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed(
+    store: blob.BlobStore, address: str, tmp_path: Path
+) -> None:
+    lives = Lives()
+    with estate(tmp_path / "undisturbed") as site, People(site):
+        assert lives.one(place_of(site)) == 0
+        undisturbed = found_end(site)
+    with estate(tmp_path / "killed", account=address) as site:
+        found = killed_at_every_record(site, lives, every=10, between=lambda: azurite.let_leases_run_out(site.store))
+        assert found.exit_code == 0, (site.folder / "out.log").read_text()[-2000:]
+        assert found.twice == []
+        assert found.end == undisturbed
+        assert found.deaths >= 5
+        assert verify(site.store.journal_bytes(site.run), site.run).holds
+        assert [path for path, content in site.everything() if azurite.SECRET.encode() in content] == []
+
+
+@pytest.mark.timeout(150)
+def test_a_holder_that_stood_still_past_its_lease_stops_and_the_successor_does_nothing_twice(
+    store: blob.BlobStore, address: str, tmp_path: Path
+) -> None:
+    lives = Lives()
+    with estate(tmp_path / "run", account=address) as site, People(site):
+        place = place_of(site)
+        zombie = lives.begin(place)
+        wait_for(lambda: any(record["kind"] == "operation" for record in site.journal()))
+        os.kill(zombie.pid, signal.SIGSTOP)
+        try:
+            assert lives.one(place) == 4, "the lease still stands"
+            wait_for(lambda: not site.store.holder(site.run), seconds=60, every=0.5)
+            successor = lives.begin(place)
+            wait_for(lambda: any(record["kind"] == "taken-over" for record in site.journal()))
+        finally:
+            os.kill(zombie.pid, signal.SIGCONT)
+        zombie.join(60)
+        successor.join(90)
+        assert zombie.exitcode in (3, 4), "it failed its next check"
+        assert successor.exitcode == 0, (site.folder / "out.log").read_text()[-2000:]
+        assert done_twice(site) == []
+        assert verify(site.store.journal_bytes(site.run), site.run).outcome == "succeeded"
