@@ -57,6 +57,7 @@ class Desk:
     find_cloud: Callable[[], Cloud]
     loopback_only: bool = False
     principal: Principal | None = None
+    own_clock: Clock | None = None
     _kept: dict[str, Cloud] = field(default_factory=dict)
 
     @property
@@ -68,8 +69,8 @@ class Desk:
 
     @property
     def clock(self) -> Clock:
-        """The cloud's clock."""
-        return self.cloud.clock()
+        """The cloud's clock, or one that was handed in."""
+        return self.own_clock or self.cloud.clock()
 
 
 def desk(

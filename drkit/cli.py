@@ -23,6 +23,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Before": ("init", "snapshot", "drill", "simulate", "schema"),
     "During": (
         "assess",
+        "explain",
+        "watch",
         "probe-script",
         "plan",
         "show",
@@ -212,16 +214,65 @@ def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
 @click.option("--declare-lost", metavar="REGION", help="Declare a region lost, with your name; needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why; kept as evidence.")
 @click.option("--probe-output", metavar="DIR", help="A folder of what probes printed that people ran by hand.")
-def assess(common: Common, declare_lost: str | None, reason: str | None, probe_output: str | None) -> int:
+@click.option(
+    "--verdict", "verdicts", metavar="WORD", multiple=True, help="Show only hosts of this verdict (or reason)."
+)
+@click.option("--plan", "only", metavar="NAME", help="Show only this plan and its hosts.")
+def assess(
+    common: Common,
+    declare_lost: str | None,
+    reason: str | None,
+    probe_output: str | None,
+    verdicts: tuple[str, ...],
+    only: str | None,
+) -> int:
     """Say how each plan is and what happened to each host. Reads only."""
-    from drkit import api
+    from drkit import api, telling
 
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
-    taken, path, code = _await(
-        api.assess(common.desk(), declare_lost=declare_lost, reason=reason, probe_output=probe_output)
-    )
-    common.tell(taken, lambda: _views().assessment(taken, str(path)))
+    telling.check_words(verdicts)
+    desk = common.desk()
+    taken, path, code = _await(api.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output))
+    shown = telling.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
+    common.tell(shown, lambda: _views().assessment(shown, str(path)))
+    return code
+
+
+@command()
+@click.argument("name")
+def explain(common: Common, name: str) -> int:
+    """Why a host's verdict, or a plan's state, is what it is, and what to do."""
+    from drkit import telling
+    from drkit.views.explain import lines
+
+    found = telling.explain(common.desk(), name)
+    common.tell(found, lambda: lines(found, _views().width()))
+    return 0
+
+
+@command()
+@click.option(
+    "--every", type=float, default=5.0, show_default=True, metavar="MINUTES", help="Between two looks, at the least."
+)
+@click.option(
+    "--for", "for_minutes", type=float, default=0.0, metavar="MINUTES", help="How long (default: until a signal)."
+)
+@click.option(
+    "--until", default="", metavar="WORD", help="Stop at this plan state or verdict, or when all is `settled`."
+)
+def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
+    """Assess again and again, and print what changed. Ends with 0, 1 (--until was not reached) or 5 (cannot tell)."""
+    from drkit import telling
+
+    told, code = _await(
+        telling.watched(
+            common.desk(), every_minutes=every, for_minutes=for_minutes, until=until,
+            tell=(lambda text: None if common.quiet else note(text)) if common.json else say,
+        )
+    )  # fmt: skip
+    if common.json:
+        common.tell(told, list)
     return code
 
 
@@ -582,12 +633,26 @@ def simulate(common: Common, estate: str | None, port: int, speed: float, seed: 
 )
 @click.option("--keep", is_flag=True, help="Leave the embedded Azure up afterwards, until a signal.")
 @click.option("-v", "--verbose", is_flag=True, help="Every step of every run.")
-def drill(common: Common, estate: str | None, lose: str, seed: int, speed: float, keep: bool, verbose: bool) -> int:
+@click.option(
+    "--story", metavar="NAME", help="Play a named story of one host instead, and explain its end (`list` lists them)."
+)
+def drill(
+    common: Common, estate: str | None, lose: str, seed: int, speed: float, keep: bool, verbose: bool, story: str | None
+) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
     from drkit import rehearsal
     from drkit.views import json
 
     quiet = common.json or common.quiet
+    if story is not None:
+        from drkit import story as stories
+
+        told = _await(
+            stories.tell(story, (lambda _line: None) if quiet else say, folder=common.store, columns=_views().width())
+        )
+        if common.json:
+            say(json.encode(told))
+        return 0 if told.get("as_told", True) else 1
 
     def kept(found: dict[str, Any], lines: list[str]) -> None:
         if common.json:

@@ -275,6 +275,7 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     targets: tuple[TargetFacts, ...] = ()
     present: tuple[Environment, ...] = ()
     present_plans: tuple[Plan, ...] = ()
+    witnesses: tuple[Reading, ...] = ()
     unread: tuple[str, ...] = ()
 
 

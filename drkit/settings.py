@@ -112,6 +112,7 @@ class AssessSettings(Table, frozen=True):
     provisional_minutes: MinutesOrNone = 20.0
     trust_registration: bool = False
     probe_timeout_seconds: Seconds = 120.0
+    devops_status: Endpoint = ""
 
 
 class ChannelSettings(Table, frozen=True):

@@ -35,5 +35,10 @@ class Health:
         start = f"{day.month}/{day.day}/{day.year}"
         return await self._all(path, {"api-version": EVENTS_API, "queryStartTime": start})
 
+    async def emerging_issues(self) -> Any:
+        """What the public status page says, of no tenant (Emerging Issues - Get)."""
+        path = "/providers/Microsoft.ResourceHealth/emergingIssues/default"
+        return (await self._session.rest.request("GET", path, params={"api-version": EVENTS_API})).body
+
     async def _all(self, path: str, params: dict[str, str]) -> list[dict[str, Any]]:
         return [item async for item in self._session.rest.pages(path, params) if isinstance(item, dict)]

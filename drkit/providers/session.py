@@ -33,7 +33,9 @@ from drkit.version import __version__
 
 if TYPE_CHECKING:
     from drkit.providers.compute import Compute
+    from drkit.providers.graph import Graph
     from drkit.providers.health import Health
+    from drkit.providers.monitor import Monitor
     from drkit.providers.resources import Resources
     from drkit.providers.rest import Rest
 
@@ -176,6 +178,20 @@ class Session:
         from drkit.providers.health import Health
 
         return self._wrapper("health", Health)
+
+    @property
+    def graph(self) -> Graph:
+        """Resource Graph."""
+        from drkit.providers.graph import Graph
+
+        return self._wrapper("graph", Graph)
+
+    @property
+    def monitor(self) -> Monitor:
+        """The activity log and the availability metric (azure-mgmt-monitor)."""
+        from drkit.providers.monitor import Monitor
+
+        return self._wrapper("monitor", Monitor)
 
     def _wrapper(self, name: str, kind: type[T]) -> T:
         if name not in self._wrappers:

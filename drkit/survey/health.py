@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Reading
+from drkit.survey import activity
+from drkit.survey.platform_notes import moment, subject_of
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
 
-MARK = "/providers/microsoft.resourcehealth/"
 WINDOW = timedelta(days=3)
 
 
@@ -31,7 +32,7 @@ async def availability(
             continue
         now = rfc3339(clock.now())
         for row in rows:
-            subject = str(row.get("id", "")).lower().split(MARK)[0]
+            subject = subject_of(row.get("id"))
             properties = row.get("properties")
             if subject and isinstance(properties, dict):
                 found[subject] = Reading(
@@ -40,14 +41,50 @@ async def availability(
     return found, unread
 
 
+async def current(azure: Session, machine: str, clock: Clock) -> tuple[Reading | None, str]:
+    """The availability of one machine now, and why it could not be read (empty: it was, or there is none)."""
+    found, why = await history(azure, machine, clock)
+    return (found[0] if found else None), why
+
+
+async def history(azure: Session, machine: str, clock: Clock) -> tuple[list[Reading], str]:
+    """The availability of one machine, newest first, the current state before all; and why it could not be read.
+
+    Earlier states are of signal ``availability-history`` and have their own times.
+    """
+    try:
+        rows = await azure.health.availability(machine)
+    except CloudError as error:
+        return [], f"Resource Health of {machine}: {error.what}"
+    return readings_of(rows, machine, rfc3339(clock.now())), ""
+
+
+def readings_of(rows: Sequence[Any], machine: str, now: str) -> list[Reading]:
+    """The statuses of one resource. Those without properties, or an earlier one without a time, are left out."""
+    found: list[Reading] = []
+    for row in rows:
+        properties = row.get("properties") if isinstance(row, dict) else None
+        if not isinstance(properties, dict):
+            continue
+        detail = _detail(properties)
+        if str(row.get("name", "")).lower() == "current":
+            found.insert(0, Reading(machine, "availability", _state(properties), "Resource Health", now, detail))
+        elif when := moment(properties.get("occuredTime") or properties.get("occurredTime")):
+            state = _state(properties)
+            found.append(Reading(machine, "availability-history", state, "Resource Health", when, detail))
+    return found
+
+
 def _state(properties: dict[str, Any]) -> str:
-    return str(properties.get("availabilityState") or "Unknown")
+    state = properties.get("availabilityState")
+    return state if isinstance(state, str) and state else "Unknown"
 
 
 def _detail(properties: dict[str, Any]) -> str:
     """``context=… since=…``: who is behind it, and since when."""
-    context = str(properties.get("context") or properties.get("reasonType") or "")
-    since = str(properties.get("occuredTime") or properties.get("occurredTime") or "")
+    words = [properties.get("context"), properties.get("reasonType")]
+    context = next((one for one in words if isinstance(one, str) and one), "")
+    since = moment(properties.get("occuredTime") or properties.get("occurredTime"))
     return f"context={context.replace(' ', '-')} since={since}"
 
 
@@ -77,4 +114,14 @@ async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> 
                 found.setdefault(str(event.get("name") or len(found)), event)
         except CloudError as error:
             unread.append(f"Service Health of subscription {subscription}: {error.what}")
+            for event in await _logged(azure, subscription, clock):
+                found.setdefault(str(event["name"]), event)
     return list(found.values()), unread
+
+
+async def _logged(azure: Session, subscription: str, clock: Clock) -> list[dict[str, Any]]:
+    """What the activity log has of Service Health, when Service Health itself does not answer."""
+    try:
+        return activity.service_events(await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now()))
+    except CloudError:
+        return []

@@ -34,6 +34,7 @@ class Machine:
     arc_status: str = ""
     arc_cloned: bool = False
     changed: str = ""
+    source: str = "ARM"
 
 
 @dataclass
@@ -55,8 +56,17 @@ class Machines:
         ]
 
 
-async def read(azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Machines:
-    """Every machine of these subscriptions: two lists each for VMs, one and a GET each for Arc machines."""
+async def read(
+    azure: Session,
+    subscriptions: Sequence[str],
+    settings: Settings,
+    clock: Clock,
+    before: Mapping[str, ArmIdentity] | None = None,
+) -> Machines:
+    """Every machine of these subscriptions: two lists each for VMs, one and a GET each for Arc machines.
+
+    ``before``: lower-cased ids and what their baselines hold; a VM whose OS disk has the same ARM id still has that disk.
+    """
     machines = Machines()
     for subscription in subscriptions:
         now = rfc3339(clock.now())
@@ -73,7 +83,15 @@ async def read(azure: Session, subscriptions: Sequence[str], settings: Settings,
         machines.groups[subscription] = groups
         await _vms(azure, subscription, groups, settings, machines, now)
         await _arc(azure, subscription, groups, settings, machines, now)
-    await _disks(azure, machines)
+    await _disks(azure, machines, before or {})
+    return machines
+
+
+async def read_arc(azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Machines:
+    """The Arc machines only."""
+    machines = Machines()
+    for subscription in subscriptions:
+        await _arc(azure, subscription, {}, settings, machines, rfc3339(clock.now()))
     return machines
 
 
@@ -103,6 +121,12 @@ async def _vms(
         machines.found[host.id.lower()] = Machine(
             host, "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
         )
+
+
+def power_of(body: Mapping[str, Any]) -> Literal["running", "stopped", "unknown"]:
+    """The power state in a VM with its instance view."""
+    state = _power(body)
+    return "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
 
 
 def _power(status: Mapping[str, Any]) -> str:
@@ -137,9 +161,22 @@ def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settin
 def _host(
     arm_id: str, kind: HostKind, item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, system: Any
 ) -> Host:
-    entry = next(
-        (one for one in settings.hosts if one.id.lower() in (arm_id.lower(), str(item.get("name", "")).lower())), None
+    return as_host(
+        arm_id,
+        kind,
+        str(item.get("name", "")),
+        region_name(str(item.get("location", ""))),
+        groups.get(id_part(arm_id, "resourceGroups").lower(), ""),
+        settings,
+        system,
     )
+
+
+def as_host(
+    arm_id: str, kind: HostKind, name: str, region: str, group_region: str, settings: Settings, system: Any
+) -> Host:
+    """A host without its baseline, with the channel that settings give it."""
+    entry = next((one for one in settings.hosts if one.id.lower() in (arm_id.lower(), name.lower())), None)
     by_kind = settings.channels.azure_vm if kind == "azure-vm" else settings.channels.arc
     channel = (entry.channel if entry else "") or by_kind
     if kind == "arc" and channel == "run-command":
@@ -147,9 +184,9 @@ def _host(
     return Host(
         id=arm_id,
         kind=kind,
-        name=str(item.get("name", "")),
-        region=region_name(str(item.get("location", ""))),
-        group_region=groups.get(id_part(arm_id, "resourceGroups").lower(), ""),
+        name=name,
+        region=region,
+        group_region=group_region,
         os=system,
         channel=channel,
     )
@@ -189,7 +226,22 @@ async def _arc(
         )
 
 
-async def _disks(azure: Session, machines: Machines) -> None:
+async def disk_of(azure: Session, vm: Mapping[str, Any]) -> str:
+    """The ``uniqueId`` of a VM's OS disk; empty where it cannot be read."""
+    os_disk = ((vm.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
+    disk_id = str((os_disk.get("managedDisk") or {}).get("id", ""))
+    return await _unique_id(azure, disk_id) if disk_id else ""
+
+
+async def _unique_id(azure: Session, disk_id: str) -> str:
+    try:
+        disk = await azure.resources.resource(disk_id, DISK_API)
+    except CloudError:
+        return ""
+    return str((disk.get("properties") or {}).get("uniqueId", ""))
+
+
+async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIdentity]) -> None:
     """The OS disks' ``uniqueId``: it survives a resource move, the disk's ARM id does not."""
     limit = asyncio.Semaphore(TOGETHER)
 
@@ -197,12 +249,12 @@ async def _disks(azure: Session, machines: Machines) -> None:
         arm = machine.host.baseline.arm
         if arm is None or not arm.os_disk:
             return
-        async with limit:
-            try:
-                disk = await azure.resources.resource(arm.os_disk, DISK_API)
-            except CloudError:
-                return
-        unique = str((disk.get("properties") or {}).get("uniqueId", ""))
+        old = before.get(key)
+        if old and old.os_disk_unique_id and old.os_disk.lower() == arm.os_disk.lower():
+            unique = old.os_disk_unique_id
+        else:
+            async with limit:
+                unique = await _unique_id(azure, arm.os_disk)
         baseline = msgspec.structs.replace(
             machine.host.baseline, arm=msgspec.structs.replace(arm, os_disk_unique_id=unique)
         )

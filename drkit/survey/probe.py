@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from drkit import hostscripts
@@ -26,7 +26,7 @@ IMDS = ("vmId", "resourceId", "location", "zone", "physicalZone")
 class Probed:
     """What one probe came to: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
 
-    ``source``: who ran it; ``stale``: it is older than readings may be.
+    ``source``: who ran it; ``stale``: it is older than readings may be; ``busy``: another run command was under way on it.
     """
 
     state: Literal["up", "down", "none"]
@@ -35,6 +35,7 @@ class Probed:
     detail: str = ""
     source: str = "probe through run command"
     stale: bool = False
+    busy: bool = False
 
 
 async def run(
@@ -48,6 +49,19 @@ async def run(
             return host.id.lower(), await _one(azure, host, registrations, settings, clock)
 
     return dict(await asyncio.gather(*(one(host) for host in hosts)))
+
+
+def still_silent(found: Mapping[str, Probed], silent: Collection[str]) -> dict[str, Probed]:
+    """A host that lets no probe in because one is under way, and that left the last one without an answer, is still down.
+
+    ``silent``: lower-cased ids of those whose last probe was not answered.
+    """
+    return {
+        key: replace(one, state="down", detail="the probe before this one has not been answered yet")
+        if one.busy and key in silent
+        else one
+        for key, one in found.items()
+    }
 
 
 async def _one(
@@ -67,7 +81,8 @@ async def _one(
                 return Probed("down", rfc3339(clock.now()), None, "no answer in time")
             await clock.sleep(max(progress.retry_after, POLL_SECONDS))
     except (ForbiddenError, ConflictError, GuardError) as error:
-        return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}")
+        busy = isinstance(error, ConflictError)
+        return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
         return Probed("down", rfc3339(clock.now()), None, error.what)
     if progress.state == "failed":

@@ -30,6 +30,7 @@ class Seen:
     health: Literal["unknown", "ok", "down", "down-within-grace", "stopped"] = "unknown"
     probe: Probed | None = None
     region: Literal["ok", "claimed", "observed", "both"] = "ok"
+    event: Literal["none", "freeze", "reboot-same-host", "reboot-other-host"] = "none"
     successor: Literal["none", "moved", "proved", "name-only", "drill"] = "none"
     arc_cloned: bool = False
     registration_ids: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ def signals(host: Host, seen: Seen) -> Signals:
             baseline.guest.physical_host if baseline.guest else None, guest.physical_host if guest else None
         ),
         os_disk=_plain(arm.os_disk_unique_id if arm else None, now.os_disk_unique_id if now else None),
+        event=seen.event,
         ephemeral_os_disk=bool(arm and arm.ephemeral_os_disk),
         successor=seen.successor,
         health=seen.health,
@@ -92,14 +94,19 @@ def same_uuid(one: str, other: str) -> bool:
 
 
 def _instance(baseline: Baseline, now: str, guest: GuestIdentity | None) -> Same:
+    """Against what ARM says now and what the machine itself says: one of them different is different."""
     before = baseline.arm.instance_id if baseline.arm else ""
-    if before and now:
-        return "same" if same_uuid(before, now) else "different"
     told = guest.smbios_uuid if guest else None
-    before = before or (baseline.guest.smbios_uuid if baseline.guest else None) or ""
-    if before and told:
-        return "same" if same_uuid(before, told) else "different"
-    return "unknown"
+    inside = before or (baseline.guest.smbios_uuid if baseline.guest else None) or ""
+    answers = [same_uuid(one, other) for one, other in ((before, now), (inside, told)) if one and other]
+    return "unknown" if not answers else "same" if all(answers) else "different"
+
+
+def contradicted(seen: Seen) -> bool:
+    """Whether ARM and the machine itself name different instance ids."""
+    now = seen.now.baseline.arm if seen.now else None
+    told = seen.probe.guest.smbios_uuid if seen.probe and seen.probe.guest else None
+    return bool(now and now.instance_id and told and not same_uuid(now.instance_id, told))
 
 
 def _os(before: GuestIdentity | None, after: GuestIdentity | None) -> Same:

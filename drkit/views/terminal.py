@@ -139,6 +139,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         parts.append(f"claim: {safe(claim.region)}, by {safe(claim.who)} since {claim.since}: {safe(claim.text, 120)}")
     for statement in taken.statements[:5]:
         parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
+    parts.extend(_beside(taken))
     parts.extend(f"not read: {safe(text, 160)}" for text in taken.unread[:6])
     parts.append(f"kept as {path}")
     lost = [one for one in taken.plans if one.state == "lost"]
@@ -150,6 +151,21 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     else:
         parts.append("next: nothing is lost; `drkit plan` shows whether a host needs repair")
     return parts
+
+
+def _beside(taken: Assessment) -> list[str]:
+    """What stands outside ARM, for the person who waits: shown, and never taken for a claim."""
+    lines = [
+        f"shown beside, not a claim: {safe(one.source)}: {safe(one.subject)} {safe(one.value)} {safe(one.detail, 90)}".rstrip()
+        for one in taken.witnesses
+        if one.signal == "status"
+    ]
+    silent = sorted({one.subject for one in taken.witnesses if one.signal == "service" and one.value != "yes"})
+    if silent:
+        lines.insert(
+            0, f"shown beside, not a claim: the environment service does not answer in {', '.join(map(safe, silent))}"
+        )
+    return lines
 
 
 def plan_table(book: Runbook) -> Table:

@@ -1,0 +1,425 @@
+"""Why a verdict is what it is: the signals in words, the row that matched, what would have changed it, what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from drkit import transparency
+from drkit.advice import PlanSignals, plan_state
+from drkit.estate import Assessment, Baseline, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
+from drkit.transparency import DOMAINS, NOTES, ROWS, Signals
+
+MOST = 5
+"""Other rows that are shown."""
+WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
+    {
+        ("host_kind", "azure-vm"): "it is an Azure VM",
+        ("host_kind", "arc"): "it is an Arc machine",
+        ("host_kind", "physical"): "it is a physical server that Azure does not know",
+        ("arm", "unreachable"): "Resource Manager cannot be asked about it",
+        ("arm", "found"): "Resource Manager has it",
+        ("arm", "gone"): "Resource Manager says that it does not exist",
+        ("arm", "none"): "Resource Manager knows nothing of it, and never did",
+        ("instance_id", "unknown"): "its vmId cannot be compared",
+        ("instance_id", "same"): "its vmId is the same",
+        ("instance_id", "different"): "its vmId is another",
+        ("os_id", "unknown"): "its machine-id and SSH host keys cannot be compared",
+        ("os_id", "same"): "its machine-id or SSH host keys are the same",
+        ("os_id", "different"): "its machine-id or SSH host keys are others",
+        ("registration", "unknown"): "nobody vouches for its registration",
+        ("registration", "same"): "its registration answers",
+        ("registration", "different"): "it has another registration, or the service does not know its own",
+        ("boot", "unknown"): "whether it restarted is not known",
+        ("boot", "same"): "it has not restarted",
+        ("boot", "different"): "it has restarted",
+        ("physical_host", "unknown"): "its physical host cannot be compared",
+        ("physical_host", "same"): "its physical host is the same",
+        ("physical_host", "different"): "its physical host is another",
+        ("os_disk", "unknown"): "its OS disk cannot be compared",
+        ("os_disk", "same"): "its OS disk is the same",
+        ("os_disk", "different"): "its OS disk is another",
+        ("event", "none"): "the platform tells of nothing done to it",
+        ("event", "freeze"): "the platform tells of a pause",
+        ("event", "reboot-same-host"): "the platform tells of a restart",
+        ("event", "reboot-other-host"): "the platform tells of a restart on another physical host",
+        ("ephemeral_os_disk", False): "its OS disk is kept when it moves",
+        ("ephemeral_os_disk", True): "its OS disk is ephemeral: wiped when it moves",
+        ("successor", "none"): "no other machine carries on for it",
+        ("successor", "moved"): "the same machine has another ARM id",
+        ("successor", "proved"): "another machine carries on for it",
+        ("successor", "name-only"): "another machine looks like it, without proof",
+        ("successor", "drill"): "a test failover made a copy of it",
+        ("health", "unknown"): "the platform does not say how it is",
+        ("health", "ok"): "the platform calls it available",
+        ("health", "down"): "the platform calls it unavailable, past the grace",
+        ("health", "down-within-grace"): "the platform calls it unavailable, within the grace",
+        ("health", "stopped"): "it was stopped on purpose",
+        ("probe", "none"): "it was not probed",
+        ("probe", "up"): "the probe answered",
+        ("probe", "down"): "the probe got no answer",
+        ("region", "ok"): "its region is well",
+        ("region", "claimed"): "its region is said to be lost, and our own machines there are well",
+        ("region", "observed"): "most of our machines in its region are down, and nobody says so",
+        ("region", "both"): "most of our machines in its region are down, and its loss is claimed",
+        ("arc_cloned", False): "Arc knows of no clone",
+        ("arc_cloned", True): "Arc says that it was cloned",
+    }
+)
+"""A value of a field of ``Signals`` in words."""
+ARC_WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
+    {
+        ("instance_id", "unknown"): "its hardware id cannot be compared",
+        ("instance_id", "same"): "its hardware id is the same",
+        ("instance_id", "different"): "its hardware id is another",
+        ("health", "ok"): "its agent is connected",
+        ("health", "down"): "its agent is disconnected",
+    }
+)
+VERDICTS: Mapping[str, str] = MappingProxyType(
+    {
+        "no-failover": "nothing happened to it",
+        "transparent": "it moved or stood still, and its environment noticed nothing",
+        "transparent-with-interruption": "it restarted, and its registration still stands",
+        "re-register": "what the service knows is not this machine any more: register it again",
+        "host-lost": "it is lost, and its region is not",
+        "region-lost": "it is lost with its region",
+        "undetermined": "nothing may be done on what is known",
+    }
+)
+TO_DO: Mapping[str, str] = MappingProxyType(
+    {
+        "no-failover": "Nothing.",
+        "transparent": "Nothing. Long network sessions may have been cut by the pause; clocks set themselves.",
+        "transparent-with-interruption": "Nothing for the registration. Look whether what ran on it was started again.",
+        "re-register": "`drkit plan` writes the steps that register it again, with the plan it has if that plan is well.",
+        "host-lost": "Recover the machine first (Azure Backup, Site Recovery, or start it elsewhere); then "
+        "`drkit assess`, and `drkit plan` registers what came of it.",
+        "region-lost": "`drkit plan` writes the way to another region; read it before you approve it.",
+        "blind": "Look at your own network and sign-in first; then `drkit assess` again, from elsewhere if need be.",
+        "contradictory": "It answers, and Resource Manager says it is gone: look where it was moved to, and with whose "
+        "rights you look.",
+        "disk-replaced": "Find out whether its disk was restored or made anew; then `drkit assess` with a probe.",
+        "guest-or-network": "The platform sees nothing wrong: look at its own system, its console, its network.",
+        "health-unknown": "`drkit assess` again in 10 minutes; run the probe by hand: `drkit probe-script`.",
+        "identity-unknown": "Nothing identifies it: run the probe by hand (`drkit probe-script`), then `drkit assess`.",
+        "in-progress": "Wait until the grace is over: Azure first tries the same node, then another one. Then "
+        "`drkit assess`.",
+        "no-witness": "Only a person or a probe can tell: `drkit probe-script` prints the probe, and "
+        "`drkit assess --probe-output FOLDER` takes what it printed.",
+        "region-suspected": "`drkit watch` asks Microsoft's word again every 5 minutes, for an hour; if you know that "
+        "the region is lost: `drkit assess --declare-lost REGION --reason TEXT`.",
+        "stale": "Resource Manager's answer may be old: `drkit assess` again in 5 minutes.",
+        "stopped": "Ask who stopped it. Nothing is registered again for a machine that was stopped on purpose.",
+        "two-alive": "Two machines have one identity: stop one of them, then `drkit assess`.",
+        "unregistered": "Its Arc object is gone, which says nothing of the machine: onboard it again, or probe it by hand.",
+    }
+)
+"""What to do by outcome, or by reason where the outcome is undetermined."""
+PLAN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "service": "its regional service",
+        "listing": "its environments are listed",
+        "control": "the same service in another region answers",
+        "arm": "Resource Manager",
+    }
+)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What else would have been said: the row, its verdict, and the one thing that had to be otherwise."""
+
+    row: int
+    verdict: str
+    when: tuple[str, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A host's verdict, explained. ``signals``: what was known, in words; ``evidence``: the readings, oldest first."""
+
+    subject: str
+    name: str
+    kind: str
+    outcome: str
+    confidence: str
+    meaning: str
+    row: int
+    row_text: str
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    otherwise: tuple[Change, ...] = ()
+    evidence: tuple[Reading, ...] = ()
+    noticed: tuple[str, ...] = ()
+    to_do: str = ""
+    assessed: str = ""
+    simulated: bool = False
+
+
+class PlanExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan's state, explained."""
+
+    subject: str
+    name: str
+    region: str
+    state: str
+    reason: str
+    failing_since: str = ""
+    advice: str = ""
+    claims: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
+    evidence: tuple[Reading, ...] = ()
+    hosts: tuple[str, ...] = ()
+    to_do: str = ""
+    assessed: str = ""
+    simulated: bool = False
+
+
+def host(finding: HostFinding, before: Host, assessed: Assessment, *, trust_registration: bool = False) -> Explanation:
+    """Explain a host's verdict. ``before``: the host as the snapshot has it."""
+    given = Signals(**finding.signals)
+    row = next(one for one in ROWS if one.number == finding.rule)
+    shown = [name for name in DOMAINS if name != "host_kind" and not _silent(name, finding.signals[name], given)]
+    known = tuple(
+        words(name, finding.signals[name], given) for name in shown if not _ignorant(name, finding.signals[name])
+    )
+    unknown = tuple(
+        words(name, finding.signals[name], given) for name in shown if _ignorant(name, finding.signals[name])
+    )
+    return Explanation(
+        subject=finding.host,
+        name=before.name or finding.host.rsplit("/", 1)[-1],
+        kind=WORDS["host_kind", before.kind],
+        outcome=finding.outcome,
+        confidence=finding.confidence,
+        meaning=VERDICTS[finding.outcome],
+        row=finding.rule,
+        row_text=row.when,
+        reason=finding.reason,
+        notes=tuple(NOTES[word] for word in finding.notes),
+        signals=known,
+        unknown=unknown,
+        otherwise=otherwise(given, trust_registration=trust_registration),
+        evidence=tuple(sorted(finding.readings, key=lambda one: one.time)),
+        noticed=noticed(finding, before.baseline),
+        to_do=TO_DO[finding.reason or finding.outcome],
+        assessed=assessed.taken,
+        simulated=assessed.made_against.simulated,
+    )
+
+
+def words(name: str, value: Any, given: Signals) -> str:
+    """A signal in words that fit the kind of host."""
+    if given.host_kind != "azure-vm" and (name, value) in ARC_WORDS:
+        return ARC_WORDS[name, value]
+    return WORDS[name, value]
+
+
+def _ignorant(name: str, value: Any) -> bool:
+    return value in ("unknown", "unreachable") or (name, value) == ("probe", "none")
+
+
+def _silent(name: str, value: Any, given: Signals) -> bool:
+    """What need not be said: that nothing odd is true."""
+    return (name, value) in (
+        ("ephemeral_os_disk", False),
+        ("successor", "none"),
+        ("arc_cloned", False),
+        ("event", "none"),
+        *((("region", "ok"),) if given.arm in ("unreachable", "none") else ()),
+    ) or (given.host_kind != "azure-vm" and name in ("region", "event", "os_disk", "physical_host"))
+
+
+def otherwise(given: Signals, *, trust_registration: bool = False) -> tuple[Change, ...]:
+    """The rows that nearly matched: those that one other reading would have led to, and whose verdict is another.
+
+    What is not known comes first, since it may yet be learnt.
+    """
+    mine = transparency.judge(given, trust_registration=trust_registration)
+    found: dict[int, tuple[int, str, list[str]]] = {}
+    values = {name: getattr(given, name) for name in DOMAINS}
+    for rank, changed, text in _alternatives(given):
+        other = transparency.judge(Signals(**(values | changed)), trust_registration=trust_registration)
+        if (other.outcome, other.reason) == (mine.outcome, mine.reason):
+            continue
+        verdict = other.outcome + (f" ({other.reason})" if other.reason else "")
+        before = found.get(other.rule, (rank, verdict, []))
+        found[other.rule] = (min(rank, before[0]), verdict, [*before[2], text])
+    ordered = sorted(found.items(), key=lambda item: (item[1][0], abs(item[0] - mine.rule)))
+    return tuple(Change(rule, text, tuple(when)) for rule, (_, text, when) in ordered[:MOST])
+
+
+def _alternatives(given: Signals) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """(rank, fields, words) of each reading that could have been another."""
+    if given.probe != "up":
+        inside = {"probe": "up", "os_id": "same"}
+        yield 0, {**inside, "boot": "same"}, "the probe answered, from the same system, which had not restarted"
+        yield 0, {**inside, "boot": "different"}, "the probe answered, from the same system, restarted"
+    for name, allowed in DOMAINS.items():
+        value = getattr(given, name)
+        if name in ("host_kind", "ephemeral_os_disk") or (name == "arc_cloned" and given.host_kind != "arc"):
+            continue
+        if given.host_kind != "azure-vm" and name in ("region", "event", "os_disk", "physical_host"):
+            continue
+        if given.host_kind == "physical" and name in ("arm", "health"):
+            continue
+        if given.probe != "up" and name in ("boot", "physical_host"):
+            continue
+        rank = 0 if _ignorant(name, value) else 1 if name in ("probe", "health", "region", "boot") else 2
+        for other in allowed:
+            if (
+                other != value
+                and not _ignorant(name, other)
+                and (name, other) not in (("arm", "none"), ("probe", "up"))
+            ):
+                yield rank, {name: other}, words(name, other, given)
+
+
+def noticed(finding: HostFinding, before: Baseline) -> tuple[str, ...]:
+    """What a person on the machine will notice of it."""
+    signals = finding.signals
+    found: list[str] = []
+    alive = finding.outcome in ("transparent", "transparent-with-interruption", "re-register", "no-failover")
+    lengths = [one for one in finding.readings if one.signal == "downtime"]
+    if lengths:
+        detail = dict(part.partition("=")[::2] for part in lengths[-1].detail.split())
+        found.append(
+            f"it was down for about {int(lengths[-1].value) // 60} min, "
+            f"between {detail.get('from', '')[11:16]} and {_next_minute(detail.get('to', ''))} UTC by the platform's count"
+        )
+    if not alive:
+        return tuple(found)
+    if finding.outcome == "transparent":
+        found.append("a pause of seconds (live migration: typically under 5, an update of the host: under 10)")
+    if signals["boot"] == "different":
+        found.append("it restarted: what ran in memory, and every connection, is gone")
+    moved = signals["event"] == "reboot-other-host" or (signals["boot"], signals["physical_host"]) == (
+        "different",
+        "different",
+    )
+    if moved:
+        found.append("its temporary disk is empty: it stands on another physical host")
+    if any(
+        one.signal in ("operation", "annotation") and "dealloc" in str(one.value).lower() for one in finding.readings
+    ):
+        found.append("a dynamic public address may be another: it was deallocated")
+    if "state-rolled-back" in finding.notes:
+        found.append("its files are as of the restore point: what was written since is gone")
+    if signals["os_id"] == "different":
+        found.append("its system is a new one, or was given new SSH host keys: clients will warn of another machine")
+    if finding.successor:
+        found.append(f"another machine carries on: {finding.successor}")
+    found.extend(_addresses(before, finding.found))
+    if "moved" in finding.notes and finding.found:
+        found.append(f"its ARM id is {finding.found.id} now: grants and alerts on the old id are not with it")
+    return tuple(found)
+
+
+def _next_minute(text: str) -> str:
+    """The end of the minute that begins then."""
+    if len(text) < 16:
+        return ""
+    hour, minute = int(text[11:13]), int(text[14:16]) + 1
+    return f"{(hour + minute // 60) % 24:02}:{minute % 60:02}"
+
+
+def _addresses(before: Baseline, now: Host | None) -> list[str]:
+    old, new = before.guest, now.baseline.guest if now else None
+    if old and new and old.macs and new.macs and not set(old.macs) & set(new.macs):
+        return ["its MAC address is another, and its private and public addresses may be"]
+    return []
+
+
+def plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base: Snapshot) -> PlanExplanation:
+    """Explain a plan's state."""
+    mine = {one.host.host.lower() for one in base.environments if one.plan.lower() == subject.id.lower() and one.host}
+    told = [one for one in assessed.hosts if one.host.lower() in mine]
+    advice = finding.advice
+    to_do = {
+        "lost": "`drkit plan` writes the way to another region; read it before you approve it.",
+        "answering": "Nothing.",
+        "degraded": "Its service answers: look at the environments that do not, or ask the service, before moving anything.",
+        "gone": "It was deleted, not lost: restore it, or make another by hand.",
+    }
+    return PlanExplanation(
+        subject=subject.id,
+        name=subject.name,
+        region=subject.region,
+        state=finding.state,
+        reason=finding.reason,
+        failing_since=finding.failing_since,
+        advice=f"{advice.advice}: {advice.reason}" if advice else "",
+        claims=tuple(
+            f"{one.kind} {one.id} by {one.who} since {one.since or 'unknown'}: {one.text}"
+            for one in assessed.claims
+            if one.region == subject.region
+        ),
+        witnesses=tuple(
+            f"{one.source}: {one.value}" + (f" ({one.detail})" if one.detail else "") for one in assessed.witnesses
+        ),
+        otherwise=_plan_otherwise(finding, subject, assessed),
+        evidence=tuple(sorted(finding.readings, key=lambda one: one.time)),
+        hosts=tuple(
+            f"{one.host.rsplit('/', 1)[-1]}: {one.outcome}" + (f" ({one.reason})" if one.reason else "") for one in told
+        ),
+        to_do=to_do.get(
+            finding.state,
+            "`drkit watch` looks again; if you know that the region is lost: "
+            "`drkit assess --declare-lost REGION --reason TEXT`.",
+        ),
+        assessed=assessed.taken,
+        simulated=assessed.made_against.simulated,
+    )
+
+
+def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -> tuple[str, ...]:
+    """What one other answer would have made of it."""
+    values: dict[str, Any] = {}
+    for one in finding.readings:
+        name = "control" if one.signal == "control" else one.signal
+        if name in ("listing", "control", "arm"):
+            values[name] = one.value
+        elif name not in values and one.value in ("yes", "no", "unknown"):
+            values["service"] = one.value
+    values["claimed"] = any(claim.region == subject.region for claim in assessed.claims)
+    asked: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+        ("claimed", (True, False), "its region's loss is claimed"),
+        ("service", ("yes", "no"), "its regional service answers"),
+        ("control", ("yes", "no"), "the same service in another region answers"),
+        ("listing", ("yes", "no"), "its environments can be listed"),
+        ("arm", ("found", "gone"), "Resource Manager has it"),
+    )
+    found = []
+    for name, allowed, text in asked:
+        for value in allowed:
+            if value == values.get(name):
+                continue
+            state, _ = plan_state(PlanSignals(**(values | {name: value})))
+            if state != finding.state:
+                no = value in (False, "no", "gone")
+                found.append(f"{state}: if it were {'not ' if no else ''}so that {text}")
+    return tuple(found)
+
+
+def subjects(name: str, base: Snapshot) -> tuple[list[Host], list[Plan]]:
+    """The hosts and plans that a name means: an id, the last part of one, or an environment's name (then its host)."""
+    wanted = name.rstrip("/").lower()
+
+    def fits(arm_id: str, called: str) -> bool:
+        return wanted in (arm_id.lower().rstrip("/"), arm_id.lower().rstrip("/").rsplit("/", 1)[-1], called.lower())
+
+    hosts = [one for one in base.hosts if fits(one.id, one.name)]
+    plans = [one for one in base.plans if fits(one.id, one.name)]
+    if not hosts and not plans:
+        held = {
+            one.host.host.lower()
+            for one in base.environments
+            if one.host and wanted in (one.id.lower(), one.name.lower())
+        }
+        hosts = [one for one in base.hosts if one.id.lower() in held]
+    return hosts, plans

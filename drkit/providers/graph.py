@@ -1,0 +1,106 @@
+"""Resource Graph, through ``rest``: rows of a query, page after page, within its own quota.
+
+https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests: 15 queries in 5 s
+for a user, and the headers of each answer say what is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drkit.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+URL = "/providers/Microsoft.ResourceGraph/resources"
+API = "2022-10-01"
+QUERIES, SECONDS = 15, 5.0
+PAGE = 1000
+TOGETHER = 1000
+"""Subscriptions that one query may name."""
+_RESET = re.compile(r"(\d+):(\d\d):(\d\d)")
+
+
+class Graph:
+    """``session.graph``. Methods raise the errors of ``drkit.errors``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._sent: deque[float] = deque()
+        self._not_before = 0.0
+
+    async def query(self, text: str, subscriptions: Sequence[str]) -> list[dict[str, Any]]:
+        """Every row of a query over these subscriptions; to be paged it must project ``id``.
+
+        UnreachableError for an answer that is no table, or that leads round in a circle.
+        """
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(subscriptions), TOGETHER):
+            await self._part(text, list(subscriptions[start : start + TOGETHER]), found)
+        return found
+
+    async def _part(self, text: str, subscriptions: list[str], found: list[dict[str, Any]]) -> None:
+        token, seen = "", set[str]()
+        while True:
+            options: dict[str, Any] = {"resultFormat": "objectArray", "$top": PAGE}
+            if token:
+                options["$skipToken"] = token
+            await self._turn()
+            answer = await self._session.rest.request(
+                "POST",
+                URL,
+                params={"api-version": API},
+                json={"subscriptions": subscriptions, "query": text, "options": options},
+            )
+            self._learn(answer.headers)
+            found.extend(rows(answer.body))
+            token = str(answer.body.get("$skipToken") or "")
+            if not token:
+                return
+            if token in seen:
+                raise UnreachableError(
+                    "the rows lead round in a circle: a $skipToken repeats",
+                    where=URL,
+                    remedy="repeat the command; what was read so far is not complete",
+                )
+            seen.add(token)
+
+    async def _turn(self) -> None:
+        """Wait until another query is within the quota."""
+        clock = self._session.clock
+        while True:
+            now = clock.monotonic()
+            while self._sent and now - self._sent[0] >= SECONDS:
+                self._sent.popleft()
+            wait = self._not_before - now
+            if len(self._sent) >= QUERIES:
+                wait = max(wait, SECONDS - (now - self._sent[0]))
+            if wait <= 0:
+                self._sent.append(now)
+                return
+            await clock.sleep(wait + 0.01)
+
+    def _learn(self, headers: Mapping[str, str]) -> None:
+        """Somebody else's queries as the same user count too: the answer's headers know."""
+        if headers.get("x-ms-user-quota-remaining", "") != "0":
+            return
+        match = _RESET.search(headers.get("x-ms-user-quota-resets-after", ""))
+        seconds = (
+            sum(int(part) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 5
+        )
+        self._not_before = self._session.clock.monotonic() + seconds
+
+
+def rows(body: Any) -> list[dict[str, Any]]:
+    """The rows of an answer, in either of its formats. UnreachableError where there are none to be had."""
+    data = body.get("data") if isinstance(body, Mapping) else None
+    if isinstance(data, list):
+        return [row for row in data if isinstance(row, dict)]
+    if isinstance(data, Mapping) and isinstance(data.get("columns"), list) and isinstance(data.get("rows"), list):
+        names = [str(one.get("name", "")) if isinstance(one, Mapping) else "" for one in data["columns"]]
+        return [dict(zip(names, row, strict=False)) for row in data["rows"] if isinstance(row, list)]
+    raise UnreachableError("the answer is no table", where=URL, remedy="repeat the command")

@@ -1,0 +1,229 @@
+"""Plays a named story on an embedded Azure: snapshot, what happens minute by minute, and what ``assess`` says meanwhile.
+
+One process holds the simulator and drkit, and both read one clock, which goes on when something waits and at the story's
+own steps. So half an hour takes a second, everything is said at the same moment each time, and all of it still passes
+through real sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from drkit import api, hostscripts, telling
+from drkit import cloud as clouds
+from drkit.errors import RefusedError, UsageError
+from drkit.estate import Assessment, HostFinding
+from drkit.explain import Explanation
+from drkit.products import tables
+from drkit.settings import parse
+from drkit.simulator import Simulator
+from drkit.simulator import clock as simulated
+from drkit.simulator.stories import STORIES, Step, Story
+from drkit.store import Store
+from drkit.views.explain import lines
+
+ORIGIN = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+"""Minute 0 of every story."""
+BEFORE = 5.0
+"""Minutes before it at which the baseline is taken."""
+PROBE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class StoryClock(simulated.Clock):
+    """A clock that goes on when somebody waits, for the simulator and for drkit at once."""
+
+    passed: list[float] = field(default_factory=lambda: [0.0])
+
+    def now(self) -> datetime:
+        return self.origin + timedelta(seconds=self.passed[0])
+
+    def monotonic(self) -> float:
+        """Seconds since the clock began."""
+        return self.passed[0]
+
+    def wall(self, simulated_seconds: float) -> float:
+        del simulated_seconds
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Two who wait at once wait together."""
+        until = self.passed[0] + max(0.0, seconds)
+        await asyncio.sleep(0)
+        self.passed[0] = max(self.passed[0], until)
+
+    @property
+    def minute(self) -> float:
+        """The minute of the story."""
+        return (self.now() - ORIGIN).total_seconds() / 60
+
+    def go(self, minute: float) -> None:
+        """Go on to that minute of the story, never back."""
+        ahead = (minute - self.minute) * 60
+        self.passed[0] += max(0.0, ahead)
+
+
+@dataclass
+class Stage:
+    """A story on its stage: the desk to work at, and the steps not yet played."""
+
+    story: Story
+    desk: api.Desk
+    clock: StoryClock
+    http: aiohttp.ClientSession
+    control: str
+    left: list[Step]
+
+    async def play(self, minute: float) -> list[Step]:
+        """Let time pass up to that minute; returns the steps that were played."""
+        played = []
+        while self.left and self.left[0].minute <= minute:
+            step = self.left.pop(0)
+            self.clock.go(step.minute)
+            late = max(0.0, self.clock.minute - step.minute)
+            body = dict(step.body)
+            if late and step.call in ("host", "lose", "announce", "restore"):
+                body["minutes_ago"] = late
+            await self._tell(step.call, body)
+            played.append(step)
+        self.clock.go(minute)
+        return played
+
+    async def _tell(self, call: str, body: dict[str, Any]) -> None:
+        async with self.http.post(f"{self.control}/{call}", json=body) as answer:
+            if answer.status != 200:
+                raise RefusedError(f"the simulator refused {call}: {await answer.text()}", where=self.story.name)
+
+    async def record(self) -> list[dict[str, Any]]:
+        """Every request that the simulator was asked so far, as it recorded them."""
+        async with self.http.get(f"{self.control}/record") as answer:
+            found: list[dict[str, Any]] = (await answer.json())["requests"]
+        return found
+
+    async def assess(self) -> Assessment:
+        """What drkit says now."""
+        return (await api.assess(self.desk))[0]
+
+    def finding(self, assessed: Assessment) -> HostFinding:
+        """What it says of the host that the story is about."""
+        wanted = self.story.subject.lower()
+        return next(one for one in assessed.hosts if one.host.lower() == wanted)
+
+
+def named(name: str) -> Story:
+    """The story of that name, or UsageError with the nearest names."""
+    import difflib
+
+    if name in STORIES:
+        return STORIES[name]
+    near = difflib.get_close_matches(name, STORIES, 3, 0.4)
+    raise UsageError(
+        f"there is no story {name!r}",
+        where="--story",
+        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else f"one of: {', '.join(STORIES)}",
+    )
+
+
+@asynccontextmanager
+async def staged(story: Story, folder: Path, settings: str | None = None) -> AsyncIterator[Stage]:
+    """A story on its stage, its baseline taken. ``settings``: the text of a drkit.toml (default: the story's own)."""
+    clock = StoryClock(ORIGIN - timedelta(minutes=BEFORE), datetime.now(UTC), 1.0)
+    seed = {**story.seed(), "origin": simulated.precise(clock.origin)}
+    simulator = Simulator(seed, host_scripts=hostscripts.hashes(), folder=folder / "cloud")
+    simulator.world.clock = clock
+    await simulator.start()
+    try:
+        facts = simulator.ready
+        cloud = clouds.from_ready(msgspec.convert(json.loads(json.dumps(facts)), clouds.ReadyFile), "the story's own")
+        chosen = parse(settings_text(story) if settings is None else settings, "the story's settings", tables())
+        desk = api.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
+        async with aiohttp.ClientSession(connector=connector) as http:
+            await api.snapshot(desk)
+            yield Stage(story, desk, clock, http, str(facts["control"]), list(story.timeline))
+    finally:
+        await simulator.stop()
+
+
+def settings_text(story: Story) -> str:
+    """The drkit.toml of a story: the run-command channel, and the host that nobody can probe."""
+    lines = [f"[assess]\nprobe_timeout_seconds = {PROBE_SECONDS}", '[channels]\nazure_vm = "run-command"']
+    for host in story.seed()["settings"]["host"]:
+        keys = {"environment": "environment", "id": "host", "channel": "channel", "user": "user"}
+        lines += ["[[host]]", *(f"{key} = {json.dumps(host[name])}" for key, name in keys.items())]
+    registration = story.seed()["settings"]["codespaces"]["registration"]
+    lines += ["[products.codespaces]", f"registration = {json.dumps(registration)}"]
+    return "\n".join([*lines, ""])
+
+
+@dataclass(frozen=True)
+class Played:
+    """A story that was played: what happened, in words, and what drkit said of it at the end."""
+
+    story: Story
+    steps: Sequence[Step]
+    assessment: Assessment
+    finding: HostFinding
+    explanation: Explanation
+
+
+async def tell(
+    name: str, say: Callable[[str], None], *, folder: str | None = None, columns: int = 80
+) -> dict[str, Any]:
+    """Play a story, tell what happens and what drkit says of it; returns what ``drkit drill --story --json`` prints.
+
+    The name ``list`` tells the names. ``folder``: where its files are kept (default: nowhere).
+    """
+    if name == "list":
+        for story in STORIES.values():
+            say(f"{story.name}: {story.why}")
+        return {"stories": list(STORIES)}
+    played = await play(name, Path(folder) if folder else None)
+    story, found = played.story, played.explanation
+    say(f"{story.name}: {story.why}")
+    say("  00:00  drkit took its baseline, five minutes before")
+    for step in story.timeline:
+        say(f"  {int(step.minute) // 60:02}:{int(step.minute) % 60:02}  {step.tells}")
+    say(f"  {int(story.ends) // 60:02}:{int(story.ends) % 60:02}  `drkit assess`, and `drkit explain {found.name}`:")
+    say("")
+    for line in lines(found, columns):
+        say(line)
+    as_told = verdict_of(played.finding) == verdict_of(story.verdict)
+    if not as_told:
+        say("")
+        say(f"the story should end with {verdict_of(story.verdict)}, and ends with {verdict_of(played.finding)}")
+    return {"story": story.name, "why": story.why, "as_told": as_told, "explanation": found}
+
+
+def verdict_of(found: HostFinding | Mapping[str, Any]) -> tuple[str, str, int, str, tuple[str, ...]]:
+    """A verdict to compare: the note that it is provisional left out."""
+    if not isinstance(found, Mapping):
+        found = {name: getattr(found, name) for name in ("outcome", "confidence", "rule", "reason", "notes")}
+    notes = tuple(sorted(word for word in found["notes"] if word not in ("", "provisional")))
+    return found["outcome"], found["confidence"], found["rule"], found["reason"], notes
+
+
+async def play(name: str, folder: Path | None = None) -> Played:
+    """A story from its baseline to its end."""
+    story = named(name)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="drkit-story-") as made:
+            return await play(name, Path(made))
+    async with staged(story, folder) as stage:
+        steps = await stage.play(story.ends)
+        assessed = await stage.assess()
+        found = telling.explain(stage.desk, story.subject)
+        assert isinstance(found, Explanation)  # noqa: S101  a host's id means a host
+        return Played(story, steps, assessed, stage.finding(assessed), found)

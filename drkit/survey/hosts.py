@@ -1,0 +1,468 @@
+"""Each host's signals from every source, and its verdict."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from drkit import transparency
+from drkit.clock import Clock, parse_time
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import Assessment, Host, HostFinding, Reading
+from drkit.products.base import Product
+from drkit.settings import Settings
+from drkit.survey import (
+    by_hand,
+    closer,
+    fleet,
+    health,
+    impacted,
+    machines,
+    platform_notes,
+    probe,
+    recovery,
+    signals,
+    snapshot,
+)
+from drkit.survey.night import Night
+from drkit.survey.successors import Successors, find, with_guest
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+DEAD = 16
+"""Unavailable machines of a region up to which each is probed all the same: beyond, the question is the region."""
+
+UNDER_WAY = timedelta(minutes=90)
+"""How long a run command may be under way, at the longest."""
+
+
+@dataclass
+class Sources:
+    """What was read for all hosts: machines, availability, probes, annotations and links, by lower-cased id."""
+
+    found: machines.Machines
+    available: dict[str, Reading] = field(default_factory=dict)
+    probed: dict[str, probe.Probed] = field(default_factory=dict)
+    told: dict[str, list[Reading]] = field(default_factory=dict)
+    links: dict[str, recovery.Link] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    impacted: dict[str, str] = field(default_factory=dict)
+
+
+async def findings(
+    azure: Session,
+    products: Mapping[str, Product],
+    subscriptions: Sequence[str],
+    settings: Settings,
+    clock: Clock,
+    night: Night,
+    given: Mapping[str, probe.Probed] | None,
+    printed: Sequence[by_hand.Printed],
+    earlier: Assessment | None = None,
+) -> tuple[list[HostFinding], set[str]]:
+    """The finding of every host, and the regions that our fleet and a claim call lost. ``earlier``: the assessment before."""
+    silent = _silent(earlier, night.now)
+    sources = await _gather(azure, products, subscriptions, settings, clock, night, given, printed, silent)
+    found = sources.found
+    successors = find(night.base, found, sources.probed, sources.links)
+    now_ids = {host.id.lower(): _now_id(host, successors) for host in night.base.hosts}
+    healths = {
+        key: _health(host, found.found.get(now_ids[key]), sources.available.get(now_ids[key]), settings, clock)
+        for host in night.base.hosts
+        for key in (host.id.lower(),)
+    }
+    regions = _regions(night, healths, sources.probed, settings)
+    zones = _zones(night, healths)
+    registrations = _registrations(night)
+    held: dict[str, list[str]] = defaultdict(list)
+    paths = snapshot.registration_paths(products, settings)
+    for one in night.base.environments:
+        # A product that keeps no registration on its hosts has none that could be another one there.
+        if one.host and paths.get(one.product):
+            held[one.host.host.lower()].append(one.id)
+    states = {one.id.lower(): one.state for one in night.captured.environments}
+    judged: list[tuple[Host, signals.Seen, transparency.Verdict, Host | None, str]] = []
+    for host in night.base.hosts:
+        key = host.id.lower()
+        kind, heir = successors.get(key, ("none", None))
+        machine, now_id = found.found.get(key), now_ids[key]
+        probed = sources.probed.get(heir.id.lower()) if heir and kind == "moved" else sources.probed.get(key)
+        told = platform_notes.since(
+            sorted([*sources.told.get(key, ()), *(sources.told.get(now_id, ()) if now_id != key else ())], key=_time),
+            host.baseline.guest_time or host.baseline.arm_time,
+        )
+        seen = signals.Seen(
+            arm=_arm_of(host, machine, sources.missing),
+            now=machine.host if machine else heir if kind == "moved" else None,
+            health=healths[key],
+            probe=probed,
+            region=regions.get(host.region, ("ok", ""))[0],  # type: ignore[arg-type]
+            event=platform_notes.strongest(told)[0],
+            successor=kind,  # type: ignore[arg-type]
+            arc_cloned=bool(machine and machine.arc_cloned),
+            registration_ids=tuple(held.get(key, ())),
+            answering=registrations[0],
+            disowned=registrations[1],
+            readings=(
+                *_readings(
+                    host, machine, sources, now_id, probed, regions.get(host.region), heir, kind, told, night.now
+                ),
+                *_said(host, held.get(key, ()), states, night),
+            ),
+        )
+        verdict = transparency.judge(signals.signals(host, seen), trust_registration=settings.assess.trust_registration)
+        if key in zones and verdict.outcome in ("host-lost", "undetermined"):
+            verdict = transparency.with_notes(verdict, "zone")
+        judged.append((host, seen, verdict, heir, now_id))
+    details = await closer.look(azure, judged, night, clock)
+    result = [
+        _finding(host, seen, verdict, found.found.get(host.id.lower()), heir, settings, night.now, details)
+        for host, seen, verdict, heir, _ in judged
+    ]
+    return result, {region for region, (word, _) in regions.items() if word == "both"}
+
+
+def _time(reading: Reading) -> str:
+    return reading.time
+
+
+def _silent(earlier: Assessment | None, now: str) -> set[str]:
+    """Lower-cased ids of hosts that left their last probe without an answer, which may still be under way."""
+    if earlier is None or parse_time(now) - parse_time(earlier.taken) > UNDER_WAY:
+        return set()
+    return {one.host.lower() for one in earlier.hosts if one.signals.get("probe") == "down"}
+
+
+async def _gather(
+    azure: Session,
+    products: Mapping[str, Product],
+    subscriptions: Sequence[str],
+    settings: Settings,
+    clock: Clock,
+    night: Night,
+    given: Mapping[str, probe.Probed] | None,
+    printed: Sequence[by_hand.Printed],
+    silent: set[str],
+) -> Sources:
+    sources = await _machines(azure, subscriptions, settings, clock, night)
+    night.unread.extend(snapshot.unseen([machine.host for machine in sources.found.found.values()]))
+    sources.told, unread = await platform_notes.read(azure, subscriptions)
+    sources.links, more = await recovery.read(azure, subscriptions)
+    night.unread.extend(unread + more)
+    if any(claim.kind == "service-health" for claim in night.claims):
+        sources.impacted, unread = await impacted.read(azure, subscriptions)
+        night.unread.extend(unread)
+    probed = await probe.run(
+        azure, _wanted(sources, night.lost), snapshot.registration_paths(products, settings), settings, clock
+    )
+    probed = probe.still_silent(probed, silent) | dict(given or {})
+    outputs, unused = by_hand.assign(
+        printed,
+        night.base.hosts,
+        [machine.host for machine in sources.found.found.values()],
+        now=clock.now(),
+        fresh_minutes=settings.assess.fresh_minutes,
+    )
+    night.unread.extend(unused)
+    sources.probed = by_hand.merge(probed, outputs)
+    if night.down:
+        sources.missing = {host.id.lower(): f"unreachable: {night.down}" for host in night.base.hosts}
+    else:
+        sources.missing = await _missing(azure, night.base.hosts, sources.found)
+    return sources
+
+
+async def _machines(
+    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, night: Night
+) -> Sources:
+    """Machines and their availability: through Resource Graph for a fleet, else (or where that fails) by ARM's lists."""
+    read = await fleet.read(azure, subscriptions, night.base, settings, clock) if fleet.is_fleet(night.base) else None
+    if read is not None:
+        found, available, unread = read
+        if any(host.kind == "arc" for host in night.base.hosts):
+            arc = await machines.read_arc(azure, subscriptions, settings, clock)
+            found.found.update(arc.found)
+            found.captures.extend(arc.captures)
+    else:
+        before = {host.id.lower(): host.baseline.arm for host in night.base.hosts if host.baseline.arm}
+        found = await machines.read(azure, subscriptions, settings, clock, before)
+        available, unread = await health.availability(azure, subscriptions, clock)
+    night.unread.extend(
+        f"{capture.source} of {capture.subject}: {capture.detail}"
+        for capture in found.captures
+        if capture.state == "failed"
+    )
+    night.unread.extend(unread)
+    return Sources(found, available)
+
+
+def _wanted(sources: Sources, lost: set[str]) -> list[Host]:
+    """The hosts to probe: those with a channel that run, by what ARM says; and some of those called unavailable."""
+
+    def unavailable(host: Host) -> bool:
+        return str(getattr(sources.available.get(host.id.lower()), "value", "")).lower() == "unavailable"
+
+    running = [
+        machine.host
+        for machine in sources.found.found.values()
+        if machine.host.channel == "run-command"
+        and machine.power == "running"
+        and machine.host.region not in lost
+        and machine.host.group_region not in lost
+    ]
+    dead = Counter(host.region for host in running if unavailable(host))
+    return [host for host in running if not unavailable(host) or dead[host.region] <= DEAD]
+
+
+async def _missing(azure: Session, hosts: Sequence[Host], found: machines.Machines) -> dict[str, str]:
+    """Hosts that no list shows: ``gone`` when ARM says so of the very object, else ``unreachable``."""
+    told: dict[str, str] = {}
+    for host in hosts:
+        key = host.id.lower()
+        if key in found.found or host.kind == "physical":
+            continue
+        try:
+            with azure.budget(attempts=2, seconds=20):
+                if host.kind == "azure-vm":
+                    await azure.compute.vm(host.id)
+                else:
+                    await azure.resources.resource(host.id, machines.ARC_API)
+        except NotFoundError as error:
+            told[key] = f"gone {error.code}"
+        except CloudError as error:
+            told[key] = f"unreachable {error.what}"
+        else:
+            told[key] = "unreachable: listed by no list, found by its id"
+    return told
+
+
+def _arm_of(host: Host, machine: machines.Machine | None, missing: Mapping[str, str]) -> Any:
+    if host.kind == "physical":
+        return "none"
+    if machine is not None:
+        return "found"
+    return "gone" if missing.get(host.id.lower(), "").startswith("gone") else "unreachable"
+
+
+def _now_id(host: Host, successors: Successors) -> str:
+    """The lower-cased id under which a host is to be read now: its own, or the one it was moved to."""
+    kind, heir = successors.get(host.id.lower(), ("none", host))
+    return heir.id.lower() if kind == "moved" else host.id.lower()
+
+
+def _health(
+    host: Host, machine: machines.Machine | None, reading: Reading | None, settings: Settings, clock: Clock
+) -> Any:
+    if host.kind == "arc":
+        status = machine.arc_status.lower() if machine else ""
+        return {"connected": "ok", "disconnected": "down"}.get(status, "unknown")
+    if machine is None:
+        return "unknown"
+    return signals.health_of(
+        reading,
+        by_customer=health.by_customer(reading) if reading else False,
+        since=health.since(reading) if reading else "",
+        stopped=machine.power == "stopped"
+        and not (reading and str(reading.value).lower() == "unavailable" and not health.by_customer(reading)),
+        now=clock.now(),
+        grace_minutes=settings.assess.grace_minutes,
+    )
+
+
+def _regions(
+    night: Night, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
+) -> dict[str, tuple[str, str]]:
+    """Per region of an Azure VM: ``ok``, ``claimed``, ``observed`` or ``both``, and why."""
+    flags: dict[str, list[bool]] = defaultdict(list)
+    for host in night.base.hosts:
+        word = healths[host.id.lower()]
+        if host.kind != "azure-vm" or word in ("stopped", "unknown"):
+            continue
+        answered = probed.get(host.id.lower())
+        up = answered is not None and answered.state == "up" and not answered.stale
+        flags[host.region].append(not up and (word != "ok" or (answered is not None and answered.state == "down")))
+    told: dict[str, tuple[str, str]] = {}
+    for region in {host.region for host in night.base.hosts if host.kind == "azure-vm"}:
+        control = any(not bad for other, values in flags.items() if other != region for bad in values) or any(
+            reading.value == "yes" for key, reading in night.regions.items() if not key.endswith(f"/{region}")
+        )
+        observed, text = signals.observed_regions(
+            {region: flags[region]},
+            control=control,
+            min_hosts=settings.assess.region_min_hosts,
+            share=settings.assess.region_share,
+        )[region]
+        claimed = any(claim.region == region for claim in night.claims)
+        told[region] = (
+            "both" if observed and claimed else "observed" if observed else "claimed" if claimed else "ok",
+            text,
+        )
+    return told
+
+
+def _zones(night: Night, healths: Mapping[str, str]) -> set[str]:
+    """Lower-cased ids of hosts whose zone is down with all its machines, while another zone of the region is well."""
+    places: dict[str, tuple[str, str]] = {}
+    for host in night.base.hosts:
+        arm = host.baseline.arm
+        if host.kind == "azure-vm" and arm and arm.zones:
+            places[host.id.lower()] = (host.region, arm.zones[0])
+    bad: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    for key, place in places.items():
+        if healths[key] not in ("stopped", "unknown"):
+            bad[place].append(healths[key] in ("down", "down-within-grace"))
+    down = {place for place, flags in bad.items() if len(flags) > 1 and all(flags)}
+    well = {place[0] for place, flags in bad.items() if not any(flags)}
+    return {key for key, place in places.items() if place in down and place[0] in well}
+
+
+def _registrations(night: Night) -> tuple[frozenset[str], frozenset[str]]:
+    """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
+    answering = frozenset(one.id.lower() for one in night.captured.environments if one.state.lower() == "available")
+    listed = snapshot.complete_plans(night.captured.captures)
+    there = {one.id.lower() for one in night.captured.environments}
+    disowned = frozenset(
+        one.id.lower()
+        for one in night.base.environments
+        if one.kind == "self-hosted" and one.plan.lower() in listed and one.id.lower() not in there
+    )
+    return answering, disowned
+
+
+def _readings(
+    host: Host,
+    machine: machines.Machine | None,
+    sources: Sources,
+    now_id: str,
+    probed: probe.Probed | None,
+    region: tuple[str, str] | None,
+    heir: Host | None,
+    kind: str,
+    told: Sequence[Reading],
+    now: str,
+) -> tuple[Reading, ...]:
+    """The evidence: what each source said of this host, with its time."""
+    readings = []
+    shown = machine or sources.found.found.get(now_id)
+    arm, old = shown.host.baseline.arm if shown else None, host.baseline.arm
+    if host.kind != "physical":
+        why = sources.missing.get(host.id.lower(), "")
+        value = arm.instance_id if arm else "not found" if why.startswith("gone") else "not seen"
+        parts = (
+            [f"was {old.instance_id}"]
+            if arm and old and not signals.same_uuid(arm.instance_id, old.instance_id)
+            else []
+        )
+        parts += [f"power {shown.power}"] if shown and host.kind == "azure-vm" else [] if shown else [why]
+        source = shown.source if shown else "ARM"
+        readings.append(Reading(host.id, "arm", value, source, now, ", ".join(filter(None, parts))))
+    if arm and old and arm.os_disk_unique_id and arm.os_disk_unique_id != old.os_disk_unique_id:
+        detail = f"was {old.os_disk_unique_id}" if old.os_disk_unique_id else ""
+        readings.append(Reading(host.id, "os-disk", arm.os_disk_unique_id, "ARM: disk", now, detail))
+    if available := sources.available.get(now_id):
+        readings.append(available)
+    if machine and machine.arc_status:
+        readings.append(
+            Reading(host.id, "arc-status", machine.arc_status, "ARM: Arc machine", now, f"since={machine.changed}")
+        )
+    if probed:
+        readings.append(_probe_reading(host, probed))
+    readings.extend(told)
+    if event := sources.impacted.get(now_id):
+        readings.append(Reading(host.id, "impacted", event, "Service Health: impacted resources", now))
+    if region and region[0] != "ok":
+        readings.append(Reading(host.region, "region", region[0], "own fleet and claims", now, region[1]))
+    if heir:
+        source = (
+            "Site Recovery" if host.id.lower() in sources.links and kind in ("proved", "drill") else "ARM and probe"
+        )
+        readings.append(Reading(host.id, f"successor-{kind}", heir.id, source, now))
+    return tuple(readings)
+
+
+def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
+    """What the probe read that is compared, and what differs from the baseline."""
+    guest, before = probed.guest, host.baseline.guest
+    if guest is None:
+        return Reading(host.id, "probe", probed.state, probed.source, probed.time, probed.detail)
+    names = ("boot_id", "machine_id", "physical_host")
+    value = {name: getattr(guest, name) for name in names}
+    was = [
+        f"{name} {old}"
+        for name in names
+        if before and (old := getattr(before, name)) and value[name] and old.lower() != value[name].lower()
+    ]
+    detail = ", ".join(filter(None, [probed.detail, f"was {', '.join(was)}" if was else ""]))
+    return Reading(host.id, "probe", value, probed.source, probed.time, detail)
+
+
+def _said(host: Host, held: Sequence[str], states: Mapping[str, str], night: Night) -> tuple[Reading, ...]:
+    """What the environment service says of its registrations, and who claims that its region is lost."""
+    found = [
+        Reading(one, "registration", states[one.lower()], "environment service", night.now)
+        for one in held
+        if one.lower() in states
+    ]
+    if host.kind == "azure-vm":
+        found += [
+            Reading(host.region, "claim", one.id, one.who, one.since or night.now, one.text)
+            for one in night.claims
+            if one.region == host.region
+        ]
+    return tuple(found)
+
+
+def _finding(
+    host: Host,
+    seen: signals.Seen,
+    verdict: transparency.Verdict,
+    machine: machines.Machine | None,
+    heir: Host | None,
+    settings: Settings,
+    now: str,
+    details: Mapping[str, Sequence[Reading]],
+) -> HostFinding:
+    readings = (*verdict.evidence, *details.get(host.id.lower(), ()))
+    if _provisional(host, readings, now, settings.assess.provisional_minutes):
+        verdict = transparency.with_notes(verdict, "provisional")
+    if seen.probe and seen.probe.stale:
+        verdict = transparency.with_notes(transparency.lower_confidence(verdict), "old-probe")
+    if signals.contradicted(seen):
+        verdict = transparency.with_notes(verdict, "sources-disagree")
+    current = machine.host if machine else None
+    if seen.successor in ("moved", "proved") and heir is not None:
+        current = heir
+    elif current is not None and seen.probe and seen.probe.guest:
+        current = with_guest(current, seen.probe)
+    return HostFinding(
+        host=host.id,
+        outcome=verdict.outcome,
+        confidence=verdict.confidence,
+        rule=verdict.rule,
+        reason=verdict.reason,
+        notes=verdict.notes,
+        signals=signals.builtins(signals.signals(host, seen)),
+        readings=readings,
+        successor=heir.id if heir and seen.successor == "proved" else "",
+        found=current,
+    )
+
+
+def _provisional(host: Host, readings: Sequence[Reading], now: str, minutes: float) -> bool:
+    """Whether something happened to it so lately that the slower sources may still speak."""
+    moments = [one.time for one in readings if one.signal in (platform_notes.SIGNAL, "operation")]
+    for signal in ("health-event", "availability-history"):
+        # The log repeats a state that lasts; only a change of it is an event.
+        state: object = None
+        for one in sorted((one for one in readings if one.signal == signal), key=_time):
+            if one.value != state:
+                moments.append(one.time)
+            state = one.value
+    moments += [health.since(one) for one in readings if one.signal == "availability"]
+    start = parse_time(now) - timedelta(minutes=minutes)
+    known = host.baseline.guest_time or host.baseline.arm_time
+    return any(one > known and parse_time(one) > start for one in moments if one)

@@ -1,0 +1,35 @@
+"""Which machines Azure itself names in an event: the strongest link from an outage to a machine. Evidence only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drkit.errors import CloudError
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+QUERY = """servicehealthresources
+| where type =~ 'microsoft.resourcehealth/events/impactedresources'
+| project id, properties"""
+
+
+async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Lower-cased id of each machine that an event names -> the event's tracking id; and what could not be read."""
+    try:
+        rows = await azure.graph.query(QUERY, subscriptions)
+    except CloudError as error:
+        return {}, [f"Resource Graph, impacted resources: {error.what}"]
+    return {found[0]: found[1] for row in rows if (found := of_row(row)) is not None}, []
+
+
+def of_row(row: Any) -> tuple[str, str] | None:
+    """(machine, tracking id) of a row; None for one that names no machine."""
+    properties = row.get("properties") if isinstance(row, Mapping) else None
+    target = properties.get("targetResourceId") if isinstance(properties, Mapping) else None
+    arm_id = row.get("id") if isinstance(row, Mapping) else None
+    if not isinstance(target, str) or not target or not isinstance(arm_id, str):
+        return None
+    event = arm_id.lower().partition("/events/")[2].partition("/")[0]
+    return target.lower().rstrip("/"), event.upper()

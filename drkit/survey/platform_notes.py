@@ -1,0 +1,207 @@
+"""VM annotations: what the platform says it did to a machine, through Resource Graph. Annotation name -> ``Signals.event``.
+
+https://learn.microsoft.com/azure/service-health/resource-health-vm-annotation. Only the name is matched: context and
+category are spelt in several ways. No annotation is no evidence: short freezes leave none, and rows can be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from drkit.clock import rfc3339
+from drkit.errors import CloudError
+from drkit.estate import Reading
+from drkit.transparency import Event
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+SIGNAL = "annotation"
+HEALTH_PART = "/providers/microsoft.resourcehealth/"
+
+FREEZE: tuple[str, ...] = ("LiveMigrationSucceeded", "LiveMigrationFailure", "VirtualMachinePlannedFreezeStarted")
+FREEZE += ("VirtualMachinePlannedFreezeSucceeded", "VirtualMachinePlannedFreezeFailed")
+SAME_HOST: tuple[str, ...] = (
+    "VirtualMachineHostCrashed",
+    "VirtualMachineHostRebootedForRepair",
+    "VirtualMachineStorageOffline",
+)
+SAME_HOST += ("VirtualMachineRebootInitiatedForPlannedMaintenance",)
+OTHER_HOST: tuple[str, ...] = (
+    "VirtualMachineMigrationInitiatedForRepair",
+    "VirtualMachineMigrationInitiatedForPlannedMaintenance",
+)
+OTHER_HOST += ("VirtualMachineRedeployInitiatedByControlPlane",)
+OTHER_HOST += ("VirtualMachineRedeployInitiatedByControlPlaneDueToPlannedMaintenance",)
+# A customer's or the guest's own reboot; after a start or a change of size the host may be another one, which nobody says.
+RESTARTED: tuple[str, ...] = (
+    "VirtualMachineRestarted",
+    "VirtualMachineRebootInitiatedByControlPlane",
+    "VirtualMachineCrashed",
+)
+RESTARTED += ("VirtualMachineAllocated", "VirtualMachineStartInitiatedByControlPlane", "VirtualMachineSizeChanged")
+STOPPED: tuple[str, ...] = ("VirtualMachineDeallocationInitiated", "VirtualMachineStopInitiatedByControlPlane")
+STOPPED += ("VirtualMachineStoppedInternally", "VirtualMachinePreempted")
+WARNING: tuple[str, ...] = (
+    "VirtualMachineMigrationScheduledForDegradedHardware",
+    "VirtualMachineScheduledForServiceHealing",
+)
+WARNING += ("VirtualMachinePossiblyDegradedDueToHardwareFailure", "AccelnetUnhealthy")
+WARNING += ("VirtualMachinePossiblyDegradedDueToHardwareFailureWithRedeployDeadline",)
+OTHER = ("VirtualMachineConfigurationUpdated", "VirtualMachineFailedToSecureBoot", "VirtualMachineProvisioningTimedOut")
+
+_CLASSES: tuple[tuple[Event, tuple[str, ...]], ...] = (
+    ("freeze", FREEZE),
+    ("reboot-same-host", (*SAME_HOST, *RESTARTED)),
+    ("reboot-other-host", OTHER_HOST),
+    ("none", (*STOPPED, *WARNING, *OTHER)),
+)
+EVENTS: Mapping[str, Event] = MappingProxyType({name.lower(): event for event, names in _CLASSES for name in names})
+"""Annotation name in lower case -> the event it tells of. One page prints a name without its prefix: see ``event_named``."""
+_WEIGHT: tuple[Event, ...] = ("none", "freeze", "reboot-same-host", "reboot-other-host")
+
+CHANGES = """healthresourcechanges
+| where properties.targetResourceType =~ 'microsoft.resourcehealth/resourceannotations'
+| extend t = todatetime(properties.changeAttributes.timestamp),
+    annotation = tostring(properties.changes['properties.annotationName'].newValue),
+    context = tostring(properties.changes['properties.context'].newValue),
+    occurred = tostring(properties.changes['properties.occurredTime'].newValue)
+| project id, t, properties, annotation, context, occurred"""
+CURRENT = """healthresources
+| where type =~ 'microsoft.resourcehealth/resourceannotations'
+| project id, properties"""
+
+
+def event_named(name: str) -> Event:
+    """The event an annotation tells of; ``none`` for one that is not known."""
+    key = name.lower()
+    return EVENTS.get(key) or EVENTS.get(f"virtualmachine{key}") or "none"
+
+
+def warns(name: str) -> bool:
+    """Whether the annotation says that the machine's host is going to fail."""
+    known = {one.lower() for one in WARNING}
+    return name.lower() in known or f"virtualmachine{name.lower()}" in known
+
+
+async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, list[Reading]], list[str]]:
+    """Per lower-cased VM id its annotations of the last 14 days, oldest first, and what could not be read.
+
+    A reading's ``time`` is when it happened, its ``detail`` the context.
+    """
+    found: dict[str, list[Reading]] = {}
+    unread: list[str] = []
+    if not subscriptions:
+        return found, unread
+    for what, query in (("changes of annotations", CHANGES), ("current annotations", CURRENT)):
+        try:
+            rows = await azure.graph.query(query, subscriptions)
+        except CloudError as error:
+            unread.append(f"Resource Graph, {what}: {error.what}")
+            continue
+        bad = 0
+        for row in rows:
+            reading = of_change(row) if query is CHANGES else of_current(row)
+            if isinstance(reading, Reading):
+                mine = found.setdefault(reading.subject, [])
+                if not any(same(one, reading) for one in mine):
+                    mine.append(reading)
+            bad += reading is None
+        if bad:
+            unread.append(f"Resource Graph, {what}: {bad} of {len(rows)} rows could not be read")
+    _name_repeated(found)
+    return found, unread
+
+
+def same(one: Reading, other: Reading) -> bool:
+    """Whether two rows tell of one annotation: the current row and the change that made it."""
+    return one.time == other.time and (one.value == other.value or "" in (one.value, other.value))
+
+
+def of_change(row: Any) -> Reading | bool | None:
+    """A row of ``healthresourcechanges``; None for one that cannot be read, True for one that tells of something else."""
+    if not isinstance(row, Mapping) or not isinstance(properties := row.get("properties"), Mapping):
+        return None
+    subject = subject_of(properties.get("targetResourceId"))
+    changes = properties.get("changes")
+    if not subject or not isinstance(changes, Mapping):
+        return None
+    name = _new(changes, "annotationName")
+    occurred = moment(_new(changes, "occurredTime"))
+    attributes = properties.get("changeAttributes")
+    when = occurred or moment(attributes.get("timestamp") if isinstance(attributes, Mapping) else None)
+    if not when:
+        return None
+    if not name and not occurred:
+        return True
+    # A second annotation of the same name changes nothing but its time.
+    return Reading(subject, SIGNAL, name, "Resource Graph: healthresourcechanges", when, _new(changes, "context"))
+
+
+def of_current(row: Any) -> Reading | None:
+    """A row of ``healthresources``; None for one that cannot be read."""
+    if not isinstance(row, Mapping) or not isinstance(properties := row.get("properties"), Mapping):
+        return None
+    subject = subject_of(properties.get("targetResourceId"))
+    when = moment(properties.get("occurredTime") or properties.get("occuredTime"))
+    name = properties.get("annotationName")
+    if not subject or not when or not isinstance(name, str) or not name:
+        return None
+    context = properties.get("context")
+    return Reading(
+        subject, SIGNAL, name, "Resource Graph: healthresources", when, context if isinstance(context, str) else ""
+    )
+
+
+def _name_repeated(found: Mapping[str, list[Reading]]) -> None:
+    for readings in found.values():
+        readings.sort(key=lambda one: one.time)
+        name = ""
+        for number, one in enumerate(readings):
+            name = str(one.value) or name
+            readings[number] = Reading(one.subject, one.signal, name, one.source, one.time, one.detail)
+        readings[:] = [one for one in readings if one.value]
+
+
+def _new(changes: Mapping[str, Any], name: str) -> str:
+    change = changes.get(f"properties.{name}")
+    value = change.get("newValue") if isinstance(change, Mapping) else None
+    return value if isinstance(value, str) and value != "null" else ""
+
+
+def subject_of(target: Any) -> str:
+    """The machine's lower-cased id in the id of something about it."""
+    return target.lower().split(HEALTH_PART)[0].rstrip("/") if isinstance(target, str) else ""
+
+
+def moment(text: Any) -> str:
+    """A time of Azure's, in any of its forms, as RFC 3339 in whole seconds; empty when it is none."""
+    if isinstance(text, str) and text.isdigit() and len(text) >= 17:
+        # Ticks of 100 ns since the year 1, as some tables have them.
+        text = int(text)
+    try:
+        if isinstance(text, int) and not isinstance(text, bool):
+            return rfc3339(datetime.fromtimestamp(text / 10_000_000 - 62_135_596_800, UTC))
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+    return rfc3339(found if found.tzinfo else found.replace(tzinfo=UTC))
+
+
+def since(readings: Sequence[Reading], start: str) -> list[Reading]:
+    """Those that happened after ``start`` (RFC 3339; empty: all)."""
+    return [one for one in readings if one.time > start]
+
+
+def strongest(readings: Sequence[Reading]) -> tuple[Event, Reading | None]:
+    """The event of a machine with these annotations: the one that says most, the latest of those."""
+    best: Reading | None = None
+    for one in readings:
+        if event_named(str(one.value)) != "none" and (
+            best is None or _WEIGHT.index(event_named(str(one.value))) >= _WEIGHT.index(event_named(str(best.value)))
+        ):
+            best = one
+    return (event_named(str(best.value)), best) if best else ("none", None)

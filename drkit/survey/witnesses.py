@@ -1,0 +1,57 @@
+"""What stands outside ARM and is only shown: the Azure DevOps status API. Never a claim, and its silence is no evidence.
+
+https://learn.microsoft.com/rest/api/azure/devops/status/health/get: what the guidance's status dashboard became.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from drkit.clock import Clock, rfc3339
+from drkit.errors import CloudError
+from drkit.estate import Reading
+from drkit.settings import Settings
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+DEVOPS = "https://status.dev.azure.com"
+PATH = "/_apis/status/health"
+API = "7.1-preview.1"
+SOURCE = "Azure DevOps status"
+
+
+async def read(azure: Session, settings: Settings, clock: Clock) -> list[Reading]:
+    """Its word, as readings. On a simulator it is asked only where settings name its address."""
+    base = settings.assess.devops_status or ("" if azure.cloud.simulated else DEVOPS)
+    if not base:
+        return []
+    now = rfc3339(clock.now())
+    try:
+        with azure.budget(attempts=1, seconds=10):
+            answer = await azure.rest.request(
+                "GET", f"{base.rstrip('/')}{PATH}", params={"api-version": API}, anonymous=True
+            )
+    except CloudError as error:
+        return [Reading("Azure DevOps", "status", "unknown", SOURCE, now, error.what)]
+    return readings(answer.body, now)
+
+
+def readings(body: Any, now: str) -> list[Reading]:
+    """An answer's health as a whole, and each geography in which a service is not healthy."""
+    status = body.get("status") if isinstance(body, Mapping) else None
+    whole = status.get("health") if isinstance(status, Mapping) else None
+    if not isinstance(status, Mapping) or not isinstance(whole, str):
+        return [Reading("Azure DevOps", "status", "unknown", SOURCE, now, "the answer holds no status")]
+    message = status.get("message")
+    found = [Reading("Azure DevOps", "status", whole, SOURCE, now, message if isinstance(message, str) else "")]
+    services = body.get("services")
+    for service in services if isinstance(services, list) else ():
+        places = service.get("geographies") if isinstance(service, Mapping) else None
+        for place in places if isinstance(places, list) else ():
+            health = place.get("health") if isinstance(place, Mapping) else None
+            if isinstance(health, str) and health.lower() not in ("healthy", "unknown"):
+                subject = f"{service.get('id', '')} in {place.get('name') or place.get('id', '')}"
+                found.append(Reading(subject, "status", health, SOURCE, now))
+    return found

@@ -1,0 +1,193 @@
+"""``explain`` and ``watch``: what an assessment found, told in full, or as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import msgspec
+
+from drkit import explain as explaining
+from drkit.api import Desk, assess, composed
+from drkit.clock import rfc3339
+from drkit.errors import RefusedError, UsageError
+from drkit.estate import Assessment, HostFinding, PlanState
+from drkit.explain import Explanation, PlanExplanation
+from drkit.transparency import ROWS, Outcome
+
+LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0
+ENOUGH = 4.0
+"""How many times as long as an assessment took it is waited before the next one, at least."""
+VERDICTS = (*get_args(Outcome), *dict.fromkeys(row.reason for row in ROWS if row.reason))
+STATES = get_args(PlanState)
+SETTLED = "settled"
+
+
+def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
+    """The newest assessment's word on a host or plan: its id, its name, or an environment's name (then its host).
+
+    RefusedError without an assessment; UsageError for a name that is nothing's, or more than one thing's.
+    """
+    found = desk.store.newest(Assessment)
+    if found is None:
+        raise RefusedError(
+            "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
+        )
+    assessed = found[0]
+    base = composed(desk, assessed)
+    hosts, plans = explaining.subjects(name, base)
+    if len(hosts) + len(plans) != 1:
+        names = sorted({*(one.id for one in hosts), *(one.id for one in plans)})
+        raise UsageError(
+            f"{name!r} is {'more than one thing' if names else 'no host, plan or environment of the snapshot'}",
+            remedy=f"one of: {', '.join(names)}" if names else "`drkit assess` lists them",
+        )
+    if plans:
+        state = next((one for one in assessed.plans if one.plan.lower() == plans[0].id.lower()), None)
+        if state is None:
+            raise RefusedError("the assessment does not speak of it", where=plans[0].id, remedy="`drkit assess` again")
+        return explaining.plan(state, plans[0], assessed, base)
+    finding = next((one for one in assessed.hosts if one.host.lower() == hosts[0].id.lower()), None)
+    if finding is None:
+        raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
+    return explaining.host(finding, hosts[0], assessed, trust_registration=desk.settings.assess.trust_registration)
+
+
+def check_words(words: Sequence[str], *more: str) -> None:
+    """UsageError for a word that is no verdict, no reason, and none of ``more``."""
+    for word in words:
+        if word not in (*VERDICTS, *more):
+            raise UsageError(f"{word!r} is no verdict", remedy=f"one of: {', '.join((*VERDICTS, *more))}")
+
+
+def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", desk: Desk) -> Assessment:
+    """The assessment with only the hosts of these verdicts (or reasons), and of that plan (id or name), and that plan."""
+    hosts, plans = assessed.hosts, assessed.plans
+    if verdicts:
+        hosts = tuple(one for one in hosts if one.outcome in verdicts or one.reason in verdicts)
+    if plan:
+        base = composed(desk, assessed)
+        _, found = explaining.subjects(plan, base)
+        if not found:
+            raise UsageError(
+                f"there is no plan {plan!r}", remedy=f"one of: {', '.join(one.name for one in base.plans)}"
+            )
+        ids = {one.id.lower() for one in found}
+        mine = {one.host.host.lower() for one in base.environments if one.plan.lower() in ids and one.host}
+        hosts = tuple(one for one in hosts if one.host.lower() in mine)
+        plans = tuple(one for one in plans if one.plan.lower() in ids)
+    return msgspec.structs.replace(assessed, hosts=hosts, plans=plans)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look of ``watch``: what changed since the look before (all that is not well, at the first), in words."""
+
+    assessed: Assessment
+    changes: tuple[str, ...]
+    blind: bool
+    reached: bool
+
+
+async def watch(
+    desk: Desk, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
+) -> AsyncIterator[Look]:
+    """Assess again and again; ends after ``for_minutes`` (0: never), or once ``until`` is reached.
+
+    ``until``: a plan state that some plan has, a verdict that some host has, or ``settled``: every verdict is final and
+    none is undetermined. Looks are as far apart as ``every_minutes``, and four times as long as one takes at the least; while nothing
+    answers, twice as far each time, up to half an hour. UsageError for numbers out of bounds.
+    """
+    if not LEAST_MINUTES <= every_minutes <= 24 * 60:
+        raise UsageError(f"{every_minutes:g} minutes is not from 1 to a day", remedy="--every 5")
+    if until:
+        check_words([until], *STATES, SETTLED)
+    clock = desk.clock
+    began = clock.monotonic()
+    before: Assessment | None = None
+    pause = every_minutes * 60
+    while True:
+        started = clock.monotonic()
+        assessed, _, code = await assess(desk)
+        blind = code != 0
+        reached = bool(until) and holds(assessed, until)
+        yield Look(assessed, tuple(changes(before, assessed)), blind, reached)
+        if reached:
+            return
+        before = assessed
+        pause = min(pause * 2, max(MOST_MINUTES, every_minutes) * 60) if blind else every_minutes * 60
+        wait = max(pause, ENOUGH * (clock.monotonic() - started))
+        if for_minutes and clock.monotonic() + wait - began > for_minutes * 60:
+            return
+        await clock.sleep(wait)
+
+
+async def watched(
+    desk: Desk, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
+) -> tuple[dict[str, Any], int]:
+    """``watch`` to its end, telling each change; and 0, 1 when ``until`` was not reached, 5 when nothing could be told."""
+    looks, said = 0, []
+    last: Look | None = None
+    async for last in watch(desk, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
+        looks += 1
+        for line in last.changes:
+            said.append({"time": last.assessed.taken, "change": line})
+            tell(f"{last.assessed.taken[11:16]} {line}")
+    reached = bool(last and last.reached)
+    code = 5 if last is None or last.blind else 1 if until and not reached else 0
+    return {
+        "looks": looks,
+        "changes": said,
+        "until": until,
+        "reached": reached,
+        "ended": rfc3339(desk.clock.now()),
+    }, code
+
+
+def holds(assessed: Assessment, until: str) -> bool:
+    """Whether an assessment is what ``watch`` waits for."""
+    if until == SETTLED:
+        return all(one.outcome != "undetermined" and "provisional" not in one.notes for one in assessed.hosts) and all(
+            one.state in ("answering", "lost", "gone") for one in assessed.plans
+        )
+    return any(one.state == until for one in assessed.plans) or any(
+        until in (one.outcome, one.reason) for one in assessed.hosts
+    )
+
+
+def changes(before: Assessment | None, now: Assessment) -> list[str]:
+    """What is otherwise than before, one line each; before the first look everything is as if it were well."""
+    found: list[str] = []
+    plans = {one.plan.lower(): one.state for one in before.plans} if before else {}
+    for plan in now.plans:
+        state = plans.get(plan.plan.lower(), "answering")
+        if plan.state != state:
+            found.append(f"plan {_last(plan.plan)}: {state} -> {plan.state}: {plan.reason}")
+    hosts = {one.host.lower(): one for one in before.hosts} if before else {}
+    for host in now.hosts:
+        was = hosts.get(host.host.lower())
+        old = _verdict(was) if was else "no-failover"
+        if _verdict(host) != old or (was and "provisional" in was.notes and "provisional" not in host.notes):
+            final = "" if "provisional" in host.notes else " (final)" if was and "provisional" in was.notes else ""
+            found.append(f"host {_last(host.host)}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}")
+    claims = {(one.region, one.id) for one in before.claims} if before else set()
+    found.extend(
+        f"claim: {one.region}, by {one.who}: {one.text}" for one in now.claims if (one.region, one.id) not in claims
+    )
+    if before:
+        held = {(one.region, one.id) for one in now.claims}
+        found.extend(
+            f"claim withdrawn or over: {one.region}: {one.text}"
+            for one in before.claims
+            if (one.region, one.id) not in held
+        )
+    return found
+
+
+def _verdict(finding: HostFinding) -> str:
+    return finding.outcome + (f" ({finding.reason})" if finding.reason else "")
+
+
+def _last(arm_id: str) -> str:
+    return arm_id.rstrip("/").rsplit("/", 1)[-1]
