@@ -163,8 +163,6 @@ def settings_text(story: Story) -> str:
     for host in story.seed()["settings"]["host"]:
         keys = {"environment": "environment", "id": "host", "channel": "channel", "user": "user"}
         lines += ["[[host]]", *(f"{key} = {json.dumps(host[name])}" for key, name in keys.items())]
-    registration = story.seed()["settings"]["codespaces"]["registration"]
-    lines += ["[products.codespaces]", f"registration = {json.dumps(registration)}"]
     return "\n".join([*lines, ""])
 
 

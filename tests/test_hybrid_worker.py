@@ -281,7 +281,7 @@ def test_killed_at_each_kind_of_record_it_resumes_and_each_worker_answers_to_one
                 process = found.start("resume", found.run, "--quiet")
             until = time.monotonic() + 60
             while process.poll() is None and not _has(found, kind, action):
-                assert time.monotonic() < until
+                assert time.monotonic() < until, (kind, action, found.journal()[-6:])
                 time.sleep(0.005)
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -70,8 +70,8 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
     )
     assert taken.subscriptions == (SUB,)
     assert [text for text in taken.unseen if "from inside" in text and "unknown for 300 virtual machines" in text]
-    world.control("host", id=taken.hosts[0].id, event="delete")
-    world.control("host", id=taken.hosts[1].id, event="stop")
+    world.control("host", id=taken.hosts[0].id, event="delete", minutes_ago=10)
+    world.control("host", id=taken.hosts[1].id, event="stop", minutes_ago=10)
     found, _, code = asyncio.run(api.assess(ours))
     assert code == 0
     told = {one.host: one for one in found.hosts}

@@ -22,6 +22,7 @@ AZ = {
     ("GET", "/subscriptions/{subscription}"),
     ("GET", "/subscriptions/{subscription}/locations"),
     ("GET", "/tenants"),
+    ("GET", "/subscriptions/{subscription}/operationresults/{operation}"),
 }
 NAMED = re.compile(r"[A-Za-z0-9.]{5,}")
 

@@ -169,7 +169,7 @@ def _routes(namespace: str, noun: str) -> list[Route]:
         token = "/action" in action
         return Route(method, pattern, lambda call: handler(call, namespace), action, kind="token" if token else "")
 
-    table = [
+    return [
         route("PUT", one, put, f"{kind}/write"),
         route("GET", one, get, f"{kind}/read"),
         route("PATCH", one, patch, f"{kind}/write"),
@@ -177,10 +177,8 @@ def _routes(namespace: str, noun: str) -> list[Route]:
         route("GET", by_group, list_group, f"{kind}/read"),
         route("GET", f"/subscriptions/{{subscription}}/providers/{kind}", list_subscription, f"{kind}/read"),
         route("POST", f"{one}/writeDelegates", delegate, f"{kind}/writeDelegates/action"),
+        route("POST", f"{one}/readAll{noun}", _token("read"), f"{kind}/readAll{noun}/action"),
     ]
-    for right, name in (("read", f"readAll{noun}"), ("write", f"write{noun}"), ("delete", f"deleteAll{noun}")):
-        table.append(route("POST", f"{one}/{name}", _token(right), f"{kind}/{name}/action"))
-    return table
 
 
 ROUTES = [route for namespace, noun in NAMESPACES.items() for route in _routes(namespace, noun)]

@@ -44,10 +44,8 @@ ROLES: dict[str, list[str]] = {
         *WORKERS,
         "Microsoft.Resources/subscriptions/resourceGroups/write",
         "Microsoft.VSOnline/plans/write",
-        "Microsoft.VSOnline/plans/writeEnvironments/action",
         "Microsoft.VSOnline/plans/writeDelegates/action",
         "Microsoft.Codespaces/plans/write",
-        "Microsoft.Codespaces/plans/writeCodespaces/action",
         "Microsoft.Codespaces/plans/writeDelegates/action",
     ],
 }
