@@ -264,6 +264,21 @@ def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
         assert reported(found)[WEB] == [REPLICA]
 
 
+def test_a_deletion_under_way_is_watched_to_its_end_on_vms_and_on_arc_machines(tmp_path: Path) -> None:
+    with site(tmp_path) as found:
+        lost(found)
+        world = found.world.simulator.world
+        for machine in (WEB, CUPBOARD):
+            held = world.hosts[machine.lower()].extensions
+            (extension,) = held.values()
+            extension.state = "Deleting"
+            world.later(240, held.clear)
+        assert apply(found).outcome == "succeeded"
+        told = reported(found)
+        assert (told[WEB], told[CUPBOARD]) == ([REPLICA], [REPLICA])
+        assert not [path for method, path in writes(found) if method == "DELETE" and "/extensions/" in path]
+
+
 POINTS = [
     ("intent", ":create-group"), ("done", ":create-group"), ("intent", ":add"), ("done", ":add"), ("intent", ":release"),
     ("operation", ":release"), ("done", ":release"), ("intent", ":register"), ("operation", ":register"), ("done", ":register"),

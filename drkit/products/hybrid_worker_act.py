@@ -140,7 +140,7 @@ class Acts:
 
     async def _released(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
         machine = str(step.inputs["machine"])
-        held = await wire.extension(context.azure, machine, _name(step.inputs))
+        held = await self._extension(step, context)
         named = wire.url_of(held) if held is not None else "none"
         reading = Reading(machine, "serves", named, "ARM: extension", now)
         if held is None:
@@ -150,7 +150,7 @@ class Acts:
         return reading, ""
 
     async def _registered(self, step: Step, context: Context) -> str:
-        held = await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
+        held = await self._extension(step, context)
         if held is None or wire.url_of(held) != self._url(step, context) or _state(held) != "succeeded":
             return ""
         if await self._listed(step, context) is None:
@@ -262,7 +262,9 @@ class Acts:
         except CloudError as error:
             if error.status not in (404, 410) or step.action == "reach":
                 raise
-            # The operation is forgotten; the extension itself says how it ended.
+            # The operation is forgotten; the extension itself says how it ended. An Arc machine's 404 has a code of its own.
+            if step.action == "release" and await self._extension(step, context) is None:
+                return Result("the extension is off the machine")
             return _watched("DELETE" if step.action == "release" else "PUT", step.inputs, context)
         if progress.state == "running":
             return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
@@ -285,6 +287,9 @@ class Acts:
         )
 
     # verifying
+
+    async def _extension(self, step: Step, context: Context) -> dict[str, Any] | None:
+        return await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
         if step.action == "verify-plan":
