@@ -137,3 +137,17 @@ def test_every_command_speaks_json(tmp_path: Path) -> None:
             done = site.call(*words, "--json")
             assert done.returncode == 0, done.stderr
             assert isinstance(json.loads(done.stdout), dict)
+
+
+def test_what_the_service_says_of_itself_is_shown_beside_and_claims_nothing(tmp_path: Path) -> None:
+    with estate(tmp_path) as site:
+        taken = assessed(site)
+        (said,) = [one for one in taken.witnesses if one.subject == "locations"]
+        assert said.source == "https://online.visualstudio.com/api/v1/locations"
+        assert REGION not in str(said.value)
+        assert TARGET in str(said.value)
+        shown = site.call("assess")
+        assert "shown beside, not a claim: https://online.visualstudio.com/api/v1/locations" in " ".join(
+            shown.stdout.split()
+        )
+        assert all(claim.kind == "service-health" for claim in taken.claims)

@@ -204,6 +204,10 @@ class Product(Proposer, Actor, Protocol):
         """Does it answer? Of its region, signal ``service``; value ``yes``, ``no`` or ``unknown``."""
         ...
 
+    async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
+        """What the service says of itself apart from one region's answer: shown to people, never a claim. Signal ``status``."""
+        ...
+
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
     ) -> TargetFacts:

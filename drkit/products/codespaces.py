@@ -95,6 +95,11 @@ class Codespaces:
 
         return await wire.answers(azure, endpoint.region, endpoint.url, clock)
 
+    async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
+        from drkit.products import codespaces_wire as wire
+
+        return await wire.locations(azure, pure.settings_of(settings).service, clock)
+
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
     ) -> TargetFacts:

@@ -103,6 +103,20 @@ async def answers(azure: Session, region: str, url: str, clock: Clock) -> Readin
     return Reading(region, "service", "yes" if response.status == 200 else "no", url, now, f"HTTP {response.status}")
 
 
+async def locations(azure: Session, service: str, clock: Clock) -> list[Reading]:
+    """Which regions the service itself lists as available, asked of its global host; one reading, or ``unknown``."""
+    url, now = f"https://{service}/api/v1/locations", rfc3339(clock.now())
+    try:
+        with azure.budget(attempts=1, seconds=5):
+            answer = await azure.rest.request("GET", url, anonymous=True)
+    except CloudError as error:
+        return [Reading("locations", "status", "unknown", url, now, error.what)]
+    named = answer.body.get("available") if isinstance(answer.body, dict) else None
+    if not isinstance(named, list):
+        return [Reading("locations", "status", "unknown", url, now, "the answer holds no list of them")]
+    return [Reading("locations", "status", ", ".join(sorted(region_name(str(one)) for one in named)), url, now)]
+
+
 async def listed(azure: Session, tokens: Tokens, plan_id: str, region: str, service: str) -> list[dict[str, Any]]:
     """The environments of a plan as its regional service lists them. A refused token is minted again once."""
     url = environments_url(region, service)

@@ -91,6 +91,9 @@ class HybridWorker:
 
         return await wire.answers(azure, endpoint.region, endpoint.url, clock)
 
+    async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
+        return ()
+
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
     ) -> TargetFacts:

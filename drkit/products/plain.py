@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.estate import Environment, Plan, Snapshot
+from drkit.clock import Clock
+from drkit.estate import Environment, Plan, Reading, Snapshot
 from drkit.operation import Request
 from drkit.products.base import Context, Observation, Rehearsal
 from drkit.proposal import Need, made_for
 from drkit.runbook import Step
 from drkit.settings import Settings, Table
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
 
 
 class NoSettings(Table, frozen=True):
@@ -51,6 +55,9 @@ class Plain:
 
     def registration_path(self, settings: Settings) -> str:
         return ""
+
+    async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
+        return ()
 
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()

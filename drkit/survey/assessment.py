@@ -93,7 +93,7 @@ async def take(
         targets=targets,
         present=tuple(one for one in captured.environments if one.plan.lower() in ids),
         present_plans=tuple(plan for plan in captured.plans if plan.id.lower() in ids),
-        witnesses=(*night.regions.values(), *(await witnesses.read(azure, settings, clock))),
+        witnesses=(*night.regions.values(), *(await _witnesses(azure, products, settings, clock))),
         unread=tuple(night.unread),
     )
 
@@ -106,6 +106,14 @@ def _stand_ins(products: Mapping[str, Product], settings: Settings, night: Night
             others = [one for one in night.captured.plans if one.product == plan.product]
             found |= {one.id.lower() for one in products[plan.product].stand_ins(plan, others, settings)}
     return found
+
+
+async def _witnesses(
+    azure: Session, products: Mapping[str, Product], settings: Settings, clock: Clock
+) -> list[Reading]:
+    """What the services say of themselves, and the status page beside them: shown, never a claim."""
+    said = [reading for product in products.values() for reading in await product.witnesses(azure, settings, clock)]
+    return [*said, *await witnesses.read(azure, settings, clock)]
 
 
 async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot) -> tuple[list[str], str]:
