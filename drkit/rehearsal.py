@@ -267,8 +267,9 @@ async def drill(
         facts = await _wait_ready(process, ready)
         found = await _walk(place, facts, region, story, say, verbose)
         if keep:
+            _stop_by_signal(process)
             kept(found, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
-            await _until_stopped(process)
+            await process.wait()
         return found
     finally:
         if process.returncode is None:
@@ -290,12 +291,11 @@ def _place(folder: str | None) -> Path:
     return place
 
 
-async def _until_stopped(process: asyncio.subprocess.Process) -> None:
-    """Until a signal, or the end of the process."""
+def _stop_by_signal(process: asyncio.subprocess.Process) -> None:
+    """From now on a signal ends the process, and not this one."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, process.terminate)
-    await process.wait()
 
 
 async def _walk(
