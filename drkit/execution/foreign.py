@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from drkit.errors import CloudError, RefusedError
 from drkit.estate import id_part
 from drkit.products.base import Context
+from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Runbook
 
-SOURCE_TAG, RUN_TAG, STEP_TAG = "drkit-source", "drkit-run", "drkit-step"
+RUN_TAG, STEP_TAG = "drkit-run", "drkit-step"
 
 
 def kinds(book: Runbook) -> list[tuple[str, str]]:
@@ -37,7 +38,7 @@ async def refuse(context: Context, ours: Callable[[str, str], bool], say: Callab
         for one in listed:
             tags: Mapping[str, str] = one.get("tags") or {}
             run, step = str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, ""))
-            if run and str(tags.get(SOURCE_TAG, "")).lower() in sources and not ours(run, step):
+            if run and str(tags.get(TAG_SOURCE, "")).lower() in sources and not ours(run, step):
                 raise RefusedError(
                     f"was made by {run} of another store for a plan that this runbook moves; stores know of each other by such tags only",
                     where=str(one.get("id", "")),

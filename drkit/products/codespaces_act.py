@@ -14,9 +14,9 @@ from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.products.codespaces_host import HostSteps
+from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
-SOURCE_TAG = "drkit-source"
 VERIFY_SECONDS = 10.0
 QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 
@@ -88,7 +88,7 @@ class Acts:
         except CloudError as error:
             return Reading(step.target, "exists", "unknown", "ARM: plan", now, str(error)), "", ""
         tags = found.get("tags") or {}
-        same = str(tags.get(SOURCE_TAG, "")).lower() == str(step.inputs["source"]).lower()
+        same = str(tags.get(TAG_SOURCE, "")).lower() == str(step.inputs["source"]).lower()
         if same and region_name(str(found.get("location", ""))) == step.region:
             reading = Reading(step.target, "exists", True, "ARM: plan", now)
             return reading, "the plan is there already, made for this source", ""
@@ -152,7 +152,7 @@ class Acts:
         body = dict(step.inputs["body"])
         body["tags"] = {
             **body.get("tags", {}),
-            SOURCE_TAG: step.inputs["source"],
+            TAG_SOURCE: step.inputs["source"],
             "drkit-run": context.run,
             "drkit-step": step.id,
             "drkit-epoch": str(context.epoch),

@@ -13,12 +13,11 @@ from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Sn
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Captured
+from drkit.products.groups import tagged
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
-
-TARGET_TAG = "drkit-target"
 
 
 class Survey:
@@ -107,16 +106,7 @@ class Survey:
         if location is not None and isinstance(location.body, dict) and isinstance(location.body.get("skus"), list):
             skus = tuple(str(sku.get("name")) for sku in location.body["skus"] if isinstance(sku, dict))
             readings.append(Reading(region, "skus", list(skus), url, now))
-        groups = await ask("groups", "ARM: groups", azure.resources.groups(subscription)) or []
-        tagged = next(
-            (
-                str(group["name"])
-                for group in groups
-                if region_name(str(group.get("location", ""))) == region
-                and str((group.get("tags") or {}).get(TARGET_TAG, "")).lower() == "true"
-            ),
-            "",
-        )
+        group, groups = await ask("groups", "ARM: groups", tagged(azure, subscription, region)) or ("", {})
         kinds = {kind.split("/")[0] for kind in pure.PLAN_TYPES}
         used = {
             plan.id.split("/providers/")[1].split("/")[0].lower()
@@ -146,8 +136,8 @@ class Survey:
             skus=skus,
             cores_left=cores,
             plans_in_subscription=counted,
-            group=tagged,
-            groups={str(group["name"]): region_name(str(group.get("location", ""))) for group in groups},
+            group=group,
+            groups=groups,
             readings=tuple(readings),
         )
 
