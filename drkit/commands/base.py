@@ -1,0 +1,208 @@
+"""What every command shares: its options, its two streams, JSON or lines for people, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from drkit.errors import DrkitError
+from drkit.version import __version__
+
+if TYPE_CHECKING:
+    from drkit.api import Desk
+
+T = TypeVar("T")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Before": ("init", "snapshot", "drill", "simulate", "schema"),
+    "During": (
+        "assess",
+        "explain",
+        "watch",
+        "probe-script",
+        "plan",
+        "show",
+        "approve",
+        "apply",
+        "resume",
+        "answer",
+        "skip",
+        "retry",
+        "pause",
+        "unpause",
+        "abort",
+        "status",
+    ),
+    "After": ("report", "verify"),
+}
+KINDS = ("snapshot", "assessment", "runbook", "settings", "approval", "journal")
+
+
+class Grouped(click.Group):
+    """Commands listed as before, during and after."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in GROUPS.items():
+            rows = [
+                (name, command.get_short_help_str(70))
+                for name in names
+                if (command := self.get_command(ctx, name)) is not None
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.commands, 1)
+            hint = f"did you mean `drkit {near[0]}`?" if near else "`drkit --help` lists the commands"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}") from error
+
+
+class Common:
+    """The options every command has, in force for this one."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.config: str | None = options.pop("config")
+        self.store: str | None = options.pop("store")
+        self.cloud: str | None = options.pop("cloud")
+        self.json: bool = options.pop("as_json")
+        self.quiet: bool = options.pop("quiet")
+
+    def desk(self) -> Desk:
+        """The desk these options describe."""
+        from drkit import api
+
+        return api.desk(config=self.config, cloud=self.cloud, store=self.store, announce=note)
+
+    def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
+        """A result: JSON, or the lines for people."""
+        if self.json:
+            from drkit.views import json
+
+            Json.told = True
+            say(json.encode(value))
+            return
+        from drkit.views import terminal
+
+        say(terminal.render(*parts(), colour=sys.stdout.isatty()))
+
+
+def say(text: str) -> None:
+    """A result, to stdout. A reader that has gone (``| head``) changes nothing of what the command does or ends with."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        _let_go(sys.stdout)
+    except OSError as error:
+        _let_go(sys.stdout)
+        raise DrkitError(
+            f"the result cannot be written: {error.strerror}", where="stdout", remedy="what was done is done and kept"
+        ) from error
+
+
+def note(text: str) -> None:
+    """Progress, to stderr. Nobody listening, or no room for it, must not end a run."""
+    from drkit.views.text import exact
+
+    try:
+        click.echo("\n".join(exact(line) for line in text.split("\n")), err=True)
+    except OSError:
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: Any) -> None:
+    """Write what is left, and all that follows, to nowhere, so that the interpreter does not stumble over it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with the common options; the function gets them as ``common``."""
+
+    def wrap(function: Callable[..., Any]) -> click.Command:
+        def run(**options: Any) -> Any:
+            common = Common(options)
+            Json.wanted = common.json
+            return function(common, **options)
+
+        run.__doc__ = function.__doc__
+        for parameter in getattr(function, "__click_params__", []):
+            run.__dict__.setdefault("__click_params__", []).append(parameter)
+        common_options = [
+            click.option("--config", metavar="FILE", help="Settings (default: drkit.toml here)."),
+            click.option("--store", metavar="FOLDER", help="Where everything is kept (default: .drkit here)."),
+            click.option("--cloud", metavar="FILE", help="Use the simulator that wrote this ready file."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+            click.option("-q", "--quiet", is_flag=True, help="No progress."),
+        ]
+        for option in reversed(common_options):
+            run = option(run)
+        return main_group.command(name or function.__name__.rstrip("_"))(run)
+
+    return wrap
+
+
+class Json:
+    """Whether errors go out as JSON too, and whether the one object was said."""
+
+    wanted = False
+    told = False
+
+
+@click.group(
+    cls=Grouped,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="drkit")
+@click.pass_context
+def main_group(ctx: click.Context) -> None:
+    """Brings region-bound registrations back when an Azure region is lost."""
+    if ctx.invoked_subcommand is None:
+        from drkit import api
+
+        # Its first line names the cloud, so that nothing need be said on stderr.
+        for line in api.overview(api.desk()):
+            say(line)
+
+
+def views() -> Any:
+    from drkit.views import terminal
+
+    return terminal
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run to its end. SIGTERM cancels it in good order, and the command leaves with 143."""
+
+    async def guarded() -> T:
+        loop, task, heard = asyncio.get_running_loop(), asyncio.current_task(), []
+
+        def terminated() -> None:
+            heard.append(signal.SIGTERM)
+            if task is not None:
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, terminated)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if heard:
+                sys.exit(143)
+            raise
+
+    return asyncio.run(guarded())

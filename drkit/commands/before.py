@@ -1,0 +1,123 @@
+"""What is done on an ordinary day: look at the estate, record it, rehearse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from drkit.commands.base import KINDS, Common, command, finish, note, say, views
+
+
+@command()
+@click.option(
+    "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
+)
+@click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
+def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
+    """Find what is registered where, and write a commented drkit.toml. Reads only."""
+    from drkit import api
+
+    text, path = finish(api.init(common.desk(), out, subscriptions=subscriptions))
+    common.tell(
+        {"path": path, "text": text},
+        lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
+    )
+    return 0
+
+
+@command()
+@click.option(
+    "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
+)
+def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
+    """Capture the estate: plans, environments, hosts and what identifies them."""
+    from drkit import api
+
+    taken, path = finish(api.snapshot(common.desk(), subscriptions=subscriptions))
+    common.tell(taken, lambda: views().snapshot(taken, str(path)))
+    return 0
+
+
+@command()
+@click.argument("kind", type=click.Choice(KINDS))
+def schema(common: Common, kind: str) -> int:
+    """The JSON Schema of a kind of file."""
+    from drkit import api
+    from drkit.views import json
+
+    del common
+    say(json.encode(api.schema(kind)))
+    return 0
+
+
+@command()
+@click.option("--estate", metavar="FILE", help="A simulator seed, or a snapshot of your own.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the ARM endpoint (default: any free one)."
+)
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, help="Simulated seconds a real second, at most 60."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which sample estate.")
+@click.option("--ready", metavar="FILE", help="Write here, once it serves, what a program needs to use it.")
+def simulate(common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None) -> int:
+    """Serve the embedded Azure on loopback until a signal stops it."""
+    from drkit import rehearsal
+    from drkit.views import json
+
+    def serving(facts: dict[str, Any]) -> None:
+        if common.json:
+            say(json.encode(facts))
+            return
+        for line in rehearsal.exports(facts, ready):
+            say(line)
+
+    return finish(rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, serving=serving))
+
+
+@command()
+@click.option("--estate", metavar="FILE", help="A snapshot of your own to lose and recover (default: the sample).")
+@click.option("--lose", metavar="REGION", default="westeurope", show_default=True, help="The region to lose.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same number tells the same story.")
+@click.option(
+    "--speed", type=float, default=60.0, show_default=True, help="Simulated seconds a real second, at most 60."
+)
+@click.option("--keep", is_flag=True, help="Leave the embedded Azure up afterwards, until a signal.")
+@click.option("-v", "--verbose", is_flag=True, help="Every step of every run.")
+@click.option(
+    "--story", metavar="NAME", help="Play a named story of one host instead, and explain its end (`list` lists them)."
+)
+def drill(
+    common: Common, estate: str | None, lose: str, seed: int, speed: float, keep: bool, verbose: bool, story: str | None
+) -> int:
+    """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
+    from drkit import rehearsal
+    from drkit.views import json
+
+    quiet = common.json or common.quiet
+    if story is not None:
+        from drkit import story as stories
+
+        told = finish(
+            stories.tell(story, (lambda _line: None) if quiet else say, folder=common.store, columns=views().width())
+        )
+        if common.json:
+            say(json.encode(told))
+        return 0 if told.get("as_told", True) else 1
+
+    def kept(found: dict[str, Any], lines: list[str]) -> None:
+        if common.json:
+            say(json.encode(found))
+        for line in lines:
+            (note if common.json else say)(line)
+
+    found = finish(
+        rehearsal.drill(
+            estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=common.store,
+            say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose,
+        )
+    )  # fmt: skip
+    if common.json and not keep:
+        say(json.encode(found))
+    return 0 if str(found["outcome"]).startswith("succeeded") else 3 if found["outcome"] == "partial" else 1

@@ -1,0 +1,183 @@
+"""The night itself, up to the approval: assess, explain, plan, show, approve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from drkit.commands.base import Common, command, finish, note, say, views
+from drkit.errors import UsageError
+
+
+@command()
+@click.option("--declare-lost", metavar="REGION", help="Declare a region lost, with your name; needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why; kept as evidence.")
+@click.option("--probe-output", metavar="DIR", help="A folder of what probes printed that people ran by hand.")
+@click.option(
+    "--verdict", "verdicts", metavar="WORD", multiple=True, help="Show only hosts of this verdict (or reason)."
+)
+@click.option("--plan", "only", metavar="NAME", help="Show only this plan and its hosts.")
+def assess(
+    common: Common,
+    declare_lost: str | None,
+    reason: str | None,
+    probe_output: str | None,
+    verdicts: tuple[str, ...],
+    only: str | None,
+) -> int:
+    """Say how each plan is and what happened to each host. Reads only."""
+    from drkit import api, telling
+
+    if reason and not declare_lost:
+        raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
+    telling.check_words(verdicts)
+    desk = common.desk()
+    taken, path, code = finish(api.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output))
+    shown = telling.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
+    common.tell(shown, lambda: views().assessment(shown, str(path)))
+    return code
+
+
+@command()
+@click.argument("name")
+def explain(common: Common, name: str) -> int:
+    """Why a host's verdict, or a plan's state, is what it is, and what to do."""
+    from drkit import telling
+    from drkit.views.explain import lines
+
+    found = telling.explain(common.desk(), name)
+    common.tell(found, lambda: lines(found, views().width()))
+    return 0
+
+
+@command()
+@click.option(
+    "--every", type=float, default=5.0, show_default=True, metavar="MINUTES", help="Between two looks, at the least."
+)
+@click.option(
+    "--for", "for_minutes", type=float, default=0.0, metavar="MINUTES", help="How long (default: until a signal)."
+)
+@click.option(
+    "--until", default="", metavar="WORD", help="Stop at this plan state or verdict, or when all is `settled`."
+)
+def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
+    """Assess again and again, and print what changed. Ends with 0, 1 (--until was not reached) or 5 (cannot tell)."""
+    from drkit import telling
+
+    told, code = finish(
+        telling.watched(
+            common.desk(), every_minutes=every, for_minutes=for_minutes, until=until,
+            tell=(lambda text: None if common.quiet else note(text)) if common.json else say,
+        )
+    )  # fmt: skip
+    if common.json:
+        common.tell(told, list)
+    return code
+
+
+@command("probe-script")
+@click.argument("system", type=click.Choice(["linux", "windows"]), default="linux")
+def probe_script(common: Common, system: str) -> int:
+    """Print the probe, to run by hand on a host that drkit cannot reach."""
+    from drkit import api
+
+    found = api.probe_script(common.desk().settings, system)
+    if common.json:
+        common.tell(found, list)
+        return 0
+    click.echo(found.text, nl=False)
+    if not common.quiet:
+        note(f"in a file on the host, as an administrator: {found.command}")
+        note("collect the outputs in a folder, each named for its host, then: drkit assess --probe-output FOLDER")
+    return 0
+
+
+@command()
+@click.option(
+    "--kind", type=click.Choice(["failover", "repair"]), help="Default: failover if a plan is lost, else repair."
+)
+@click.option("--graceful", is_flag=True, help="Move away from a region that still works; needs --from.")
+@click.option("--from", "from_region", metavar="REGION", help="The region to move away from.")
+@click.option("--snapshot", metavar="FILE", help="Recover from this snapshot.")
+@click.option("--assessment", metavar="FILE", help="Plan on this assessment.")
+@click.option("--force", metavar="GUARD", multiple=True, help="Write an exception to a guard into the runbook.")
+@click.option("--reason", metavar="TEXT", help="Why the guard is forced.")
+@click.option("--out", metavar="FILE", help="Write the runbook here too.")
+@click.option("--rebase", metavar="RUN", help="What a run left undone, anew, for an approval of its own.")
+@click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when there is something to do.")
+def plan(
+    common: Common,
+    kind: Any,
+    graceful: bool,
+    from_region: str | None,
+    snapshot: str | None,
+    assessment: str | None,
+    force: tuple[str, ...],
+    reason: str | None,
+    out: str | None,
+    rebase: str | None,
+    detailed_exitcode: bool,
+) -> int:
+    """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
+    from drkit import api, control
+
+    if graceful != bool(from_region):
+        raise UsageError("--graceful and --from REGION go together")
+    if force and not (reason or "").strip():
+        raise UsageError("--force needs --reason TEXT: the approver reads it")
+    forced = dict.fromkeys(force, reason or "")
+    if rebase:
+        if kind or graceful or snapshot or assessment:
+            raise UsageError(
+                "--rebase takes kind, region, snapshot and assessment from the run and the store",
+                remedy="leave them out",
+            )
+        planned = control.rebase(common.desk(), rebase, force=forced, out=out)
+    else:
+        planned = api.plan(
+            common.desk(),
+            kind=kind,
+            graceful_from=from_region or "",
+            snapshot=snapshot,
+            assessment=assessment,
+            force=forced,
+            out=out,
+        )
+    value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
+    common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    return 2 if detailed_exitcode and planned.runbook.steps else 0
+
+
+@command()
+@click.argument("runbook", default="latest")
+def show(common: Common, runbook: str) -> int:
+    """Show a runbook whole: every step, its reason, what was left alone."""
+    from drkit import api
+
+    shown = api.show(common.desk(), runbook)
+    value = {"runbook": shown.runbook, "digest": shown.digest, "path": shown.path}
+    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path)))
+    return 0
+
+
+@command()
+@click.argument("runbook", default="latest")
+@click.option("--hours", type=float, default=24.0, show_default=True, help="How long the approval holds.")
+@click.option("--note", default="", help="A word for the record.")
+def approve(common: Common, runbook: str, hours: float, note: str) -> int:
+    """Approve a runbook's exact bytes."""
+    from drkit import api
+
+    approval = api.approve(common.desk(), runbook, hours=hours, note=note)
+    common.tell(
+        approval,
+        lambda: [
+            (
+                f"approved {approval.digest[:12]} by {approval.who} until {approval.until}"
+                f"{'' if approval.authenticated else ' (unauthenticated: this store cannot say who wrote it)'}"
+            ),
+            f"next: `drkit apply {approval.digest[:12]}`",
+        ],
+    )
+    return 0

@@ -1,0 +1,174 @@
+"""A run: carried out, gone on with, watched, spoken to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drkit.commands.base import Common, command, finish, note, views
+
+if TYPE_CHECKING:
+    from drkit.api import Desk
+
+
+def _listener(common: Common) -> Callable[[Any], None]:
+    def heard(event: Any) -> None:
+        if not common.quiet:
+            note(views().event(event.kind, event.step.id if event.step else "", event.text))
+
+    return heard
+
+
+def _applied(common: Common, desk: Desk, applied: Any) -> int:
+    from drkit import api
+
+    standing = api.status(desk, applied.run)
+    common.tell(
+        {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
+        lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason),
+    )
+    return int(applied.exit_code)
+
+
+@command()
+@click.argument("runbook", default="latest")
+@click.option("--yes", is_flag=True, help="Approve it yourself; the journal says so.")
+@click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
+def apply(common: Common, runbook: str, yes: bool, wait_minutes: float | None) -> int:
+    """Carry out an approved runbook."""
+    from drkit import api
+
+    desk = common.desk()
+    applied = finish(api.apply(desk, runbook, yes=yes, wait_minutes=wait_minutes, on_event=_listener(common)))
+    return _applied(common, desk, applied)
+
+
+@command()
+@click.argument("run", default="latest")
+@click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
+def resume(common: Common, run: str, wait_minutes: float | None) -> int:
+    """Go on with a run, whatever ended it."""
+    from drkit import api
+
+    desk = common.desk()
+    applied = finish(api.resume(desk, run, wait_minutes=wait_minutes, on_event=_listener(common)))
+    return _applied(common, desk, applied)
+
+
+@command()
+@click.argument("run")
+@click.argument("step")
+@click.argument("text", default="done")
+def answer(common: Common, run: str, step: str, text: str) -> int:
+    """Tell a run that what a step asks of a person is done, or that the person is ready."""
+    from drkit import api
+
+    found = api.answer(common.desk(), run, step, text)
+    common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
+    return 0
+
+
+def _taken_up(run: str) -> str:
+    return f"a process that holds the run takes it up; if none does, `drkit resume {run}`"
+
+
+@command()
+@click.argument("run")
+@click.argument("step")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
+def skip(common: Common, run: str, step: str, reason: str) -> int:
+    """Leave a step out, with a reason."""
+    from drkit import api
+
+    found = api.skip(common.desk(), run, step, reason)
+    common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
+    return 0
+
+
+@command()
+@click.argument("run")
+@click.argument("step")
+def retry(common: Common, run: str, step: str) -> int:
+    """Try a failed or drifted step again; it is looked at anew first."""
+    from drkit import control
+
+    found = control.retry(common.desk(), run, step)
+    common.tell({"step": found}, lambda: [f"said to {run}: retry {found}", _taken_up(run)])
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+@click.option("--reason", default="", metavar="TEXT", help="Why; the journal keeps it.")
+def pause(common: Common, run: str, reason: str) -> int:
+    """Begin nothing new; what is under way is finished."""
+    from drkit import control
+
+    name = control.pause(common.desk(), run, reason)
+    common.tell({"run": name}, lambda: [f"said to {name}: pause", _taken_up(name), f"next: `drkit unpause {name}`"])
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+def unpause(common: Common, run: str) -> int:
+    """Go on after a pause."""
+    from drkit import control
+
+    name = control.unpause(common.desk(), run)
+    common.tell({"run": name}, lambda: [f"said to {name}: unpause", _taken_up(name)])
+    return 0
+
+
+@command()
+@click.argument("run")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
+def abort(common: Common, run: str, reason: str) -> int:
+    """End a run for good: what was begun for a host is finished, nothing else is begun."""
+    from drkit import control
+
+    name = control.abort(common.desk(), run, reason)
+    common.tell({"run": name, "reason": reason}, lambda: [f"said to {name}: abort: {reason}", _taken_up(name)])
+    return 0
+
+
+@command()
+@click.argument("run", required=False)
+@click.option("--show-code", is_flag=True, help="Sign-in codes, on the machine that runs it only.")
+def status(common: Common, run: str | None, show_code: bool) -> int:
+    """Where a run stands; without one, the list of runs."""
+    from drkit import api
+
+    desk = common.desk()
+    if show_code:
+        found = api.codes(desk, run or "latest")
+        common.tell({"codes": found}, lambda: views().codes(found))
+        return 0
+    if run is None:
+        listed = api.runs(desk)
+        rows = [(one.run, one.runbook.kind, one.outcome, one.state.started, one.reason) for one in listed]
+        value = [
+            {"run": one.run, "kind": one.runbook.kind, "outcome": one.outcome, "started": one.state.started}
+            for one in listed
+        ]
+        common.tell(
+            {"runs": value},
+            lambda: (
+                [views().table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})]
+                if rows
+                else ["no runs yet"]
+            ),
+        )
+        return 0
+    standing = api.status(desk, run)
+    value_one = {
+        "run": standing.run,
+        "outcome": standing.outcome,
+        "reason": standing.reason,
+        "runbook": standing.digest,
+        "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
+    }
+    common.tell(value_one, lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason))
+    return 0
