@@ -20,7 +20,8 @@ import msgspec
 
 from drkit import api, hostscripts, settings
 from drkit import cloud as clouds
-from drkit.drill import Control, Drill, Story
+from drkit.cloud import Cloud
+from drkit.drill import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
@@ -76,6 +77,36 @@ async def simulate(
             if ready:
                 _remove_ready(Path(ready), facts)
     return 0
+
+
+async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago: float = 0.0) -> dict[str, Any]:
+    """Lose a region of a running simulator, or bring it back; returns what the simulator says to it.
+
+    ``minutes_ago``: since when it is lost, in simulated minutes; Service Health tells of it 12 minutes after that. RefusedError for
+    any cloud that is not embedded, and for a region the simulator does not have.
+    """
+    if not cloud.simulated:
+        raise RefusedError(
+            f"{cloud.name} is no embedded Azure: nothing is lost or restored there",
+            remedy="name a simulator's ready file with --cloud, or in DRKIT_CLOUD",
+        )
+    facts = {"control": cloud.control, "ca_bundle": cloud.ca_bundle}
+    async with _control_session(cloud.ca_bundle) as http:
+        control = Control(facts, http)
+        try:
+            if restore:
+                return dict(await control.post("restore", {"region": region_name(restore)}))
+            said = {"region": region_name(lose), "minutes_ago": minutes_ago, "announce_after": ANNOUNCED_AFTER}
+            return dict(await control.post("lose", said))
+        except aiohttp.ClientError as error:
+            raise CloudError(
+                f"the simulator does not answer: {error}", where=cloud.control, remedy="start `drkit simulate` again"
+            ) from error
+
+
+def _control_session(ca_bundle: str) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca_bundle))
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), connector=connector)
 
 
 def _write_ready(path: Path, facts: dict[str, Any]) -> None:
@@ -305,12 +336,10 @@ async def _walk(
     desk = api.Desk(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
-    timeout = aiohttp.ClientTimeout(total=30)
-    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
     speed = facts["clock"]["speed"]
     say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type:")
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+    async with _control_session(facts["ca_bundle"]) as http:
         walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
         return await walk.run()
 

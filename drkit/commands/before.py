@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from drkit.commands.base import KINDS, Common, command, finish, note, say, views
+from drkit.errors import UsageError
 
 
 @command()
@@ -61,10 +62,28 @@ def schema(common: Common, kind: str) -> int:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Which sample estate.")
 @click.option("--ready", metavar="FILE", help="Write here, once it serves, what a program needs to use it.")
-def simulate(common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None) -> int:
+@click.option(
+    "--lose", metavar="REGION", help="Serve nothing: tell the running one (--cloud, DRKIT_CLOUD) to lose a region."
+)
+@click.option("--minutes-ago", type=click.FloatRange(0, 1440), default=0.0, help="Since when it is lost.")
+@click.option("--restore", metavar="REGION", help="Serve nothing: tell the running one that a region is back.")
+def simulate(
+    common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None,
+    lose: str | None, minutes_ago: float, restore: str | None,
+) -> int:  # fmt: skip
     """Serve the embedded Azure on loopback until a signal stops it."""
     from drkit import rehearsal
     from drkit.views import json
+
+    if lose or restore:
+        if lose and restore:
+            raise UsageError("--lose and --restore do not go together", remedy="one after the other")
+        told = finish(
+            rehearsal.happen(common.desk().cloud, lose=lose or "", restore=restore or "", minutes_ago=minutes_ago)
+        )
+        word = f"{told['region']} is back" if restore else f"{told['region']} is lost since {told.get('since', '')}"
+        common.tell(told, lambda: [word, "next: `drkit assess`"])
+        return 0
 
     def serving(facts: dict[str, Any]) -> None:
         if common.json:

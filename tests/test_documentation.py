@@ -1,0 +1,78 @@
+"""The documentation's commands, run as they are printed; the pages that are made from the code, made again and compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli_support import environment
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LEAVES = re.compile(r"\s+# leaves with (\d+)$")
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+# What a page's commands begin with; a page that is not here begins with nothing.
+SIMULATOR = """\
+drkit simulate --speed 60 --ready cloud.json > exports.txt &
+until [ -s cloud.json ]; do sleep 0.1; done
+export DRKIT_CLOUD=cloud.json
+printf 'targets = ["westus2", "eastus"]\\n[channels]\\nazure_vm = "run-command"\\n' > drkit.toml
+drkit snapshot --quiet > snapshot.txt
+"""
+LOST = "drkit simulate --lose westeurope --minutes-ago 25\n"
+BEGINS = {"docs/night-of.md": SIMULATOR + LOST}
+# Pages whose commands are not for a fresh folder, and who runs them instead.
+ELSEWHERE: dict[str, str] = {}
+
+
+def shown(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def script(page: Path) -> str:
+    """Every ``sh`` block of a page, in order; a line that says how it leaves is held to it."""
+    lines = []
+    for line in "".join(BLOCK.findall(page.read_text("utf-8"))).splitlines():
+        leaves = LEAVES.search(line)
+        if leaves:
+            command, code = line[: leaves.start()], leaves[1]
+            lines += [f"code=0; {command} || code=$?", f'[ "$code" = {code} ] || exit "$code"']
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+RUN = [page for page in PAGES if BLOCK.search(page.read_text("utf-8")) and shown(page) not in ELSEWHERE]
+
+
+@pytest.mark.parametrize("page", RUN, ids=shown)
+def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> None:
+    whole = f"set -eux\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n{BEGINS.get(shown(page), '')}{script(page)}\n"
+    folder = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-c", whole],
+        cwd=tmp_path,
+        env=environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}", COLUMNS="80"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_links_lead_to_files_that_are_there() -> None:
+    dead = [
+        f"{shown(page)}: {target}"
+        for page in PAGES
+        for target, _ in LINK.findall(page.read_text("utf-8"))
+        if not target.startswith(("https://", "http://", "mailto:")) and not (page.parent / target).exists()
+    ]
+    assert not dead
