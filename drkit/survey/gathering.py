@@ -1,0 +1,138 @@
+"""All that is read for every host: machines, availability, probes, annotations, recovery; and which hosts no list shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from drkit.clock import Clock
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import Host, Reading
+from drkit.products.base import Product
+from drkit.settings import Settings
+from drkit.survey import by_hand, fleet, health, impacted, machines, platform_notes, probe, recovery, snapshot
+from drkit.survey.night import Night
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+DEAD = 16
+"""Unavailable machines of a region up to which each is probed all the same: beyond, the question is the region."""
+
+
+@dataclass
+class Sources:
+    """What was read for all hosts: machines, availability, probes, annotations and links, by lower-cased id."""
+
+    found: machines.Machines
+    available: dict[str, Reading] = field(default_factory=dict)
+    probed: dict[str, probe.Probed] = field(default_factory=dict)
+    told: dict[str, list[Reading]] = field(default_factory=dict)
+    links: dict[str, recovery.Link] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    impacted: dict[str, str] = field(default_factory=dict)
+
+
+async def gather(
+    azure: Session,
+    products: Mapping[str, Product],
+    subscriptions: Sequence[str],
+    settings: Settings,
+    clock: Clock,
+    night: Night,
+    given: Mapping[str, probe.Probed] | None,
+    printed: Sequence[by_hand.Printed],
+    silent: set[str],
+) -> Sources:
+    sources = await _machines(azure, subscriptions, settings, clock, night)
+    night.unread.extend(snapshot.unseen([machine.host for machine in sources.found.found.values()]))
+    sources.told, unread = await platform_notes.read(azure, subscriptions)
+    sources.links, more = await recovery.read(azure, subscriptions)
+    night.unread.extend(unread + more)
+    if any(claim.kind == "service-health" for claim in night.claims):
+        sources.impacted, unread = await impacted.read(azure, subscriptions)
+        night.unread.extend(unread)
+    probed = await probe.run(
+        azure, _wanted(sources, night.lost), snapshot.registration_paths(products, settings), settings, clock
+    )
+    probed = probe.still_silent(probed, silent) | dict(given or {})
+    outputs, unused = by_hand.assign(
+        printed,
+        night.base.hosts,
+        [machine.host for machine in sources.found.found.values()],
+        now=clock.now(),
+        fresh_minutes=settings.assess.fresh_minutes,
+    )
+    night.unread.extend(unused)
+    sources.probed = by_hand.merge(probed, outputs)
+    if night.down:
+        sources.missing = {host.id.lower(): f"unreachable: {night.down}" for host in night.base.hosts}
+    else:
+        sources.missing = await _missing(azure, night.base.hosts, sources.found)
+    return sources
+
+
+async def _machines(
+    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, night: Night
+) -> Sources:
+    """Machines and their availability: through Resource Graph for a fleet, else (or where that fails) by ARM's lists."""
+    read = await fleet.read(azure, subscriptions, night.base, settings, clock) if fleet.is_fleet(night.base) else None
+    if read is not None:
+        found, available, unread = read
+        if any(host.kind == "arc" for host in night.base.hosts):
+            arc = await machines.read_arc(azure, subscriptions, settings, clock)
+            found.found.update(arc.found)
+            found.captures.extend(arc.captures)
+    else:
+        before = {host.id.lower(): host.baseline.arm for host in night.base.hosts if host.baseline.arm}
+        found = await machines.read(azure, subscriptions, settings, clock, before)
+        available, unread = await health.availability(azure, subscriptions, clock)
+    night.unread.extend(
+        f"{capture.source} of {capture.subject}: {capture.detail}"
+        for capture in found.captures
+        if capture.state == "failed"
+    )
+    night.unread.extend(unread)
+    return Sources(found, available)
+
+
+def _wanted(sources: Sources, lost: set[str]) -> list[Host]:
+    """The hosts to probe: those with a channel that run, by what ARM says; and some of those called unavailable."""
+
+    def unavailable(host: Host) -> bool:
+        return str(getattr(sources.available.get(host.id.lower()), "value", "")).lower() == "unavailable"
+
+    running = [
+        machine.host
+        for machine in sources.found.found.values()
+        if machine.host.channel == "run-command"
+        and machine.power == "running"
+        and machine.host.region not in lost
+        and machine.host.group_region not in lost
+    ]
+    dead = Counter(host.region for host in running if unavailable(host))
+    return [host for host in running if not unavailable(host) or dead[host.region] <= DEAD]
+
+
+async def _missing(azure: Session, hosts: Sequence[Host], found: machines.Machines) -> dict[str, str]:
+    """Hosts that no list shows: ``gone`` when ARM says so of the very object, else ``unreachable``."""
+    told: dict[str, str] = {}
+    for host in hosts:
+        key = host.id.lower()
+        if key in found.found or host.kind == "physical":
+            continue
+        try:
+            with azure.budget(attempts=2, seconds=20):
+                if host.kind == "azure-vm":
+                    await azure.compute.vm(host.id)
+                else:
+                    await azure.resources.resource(host.id, machines.ARC_API)
+        except NotFoundError as error:
+            told[key] = f"gone {error.code}"
+        except CloudError as error:
+            told[key] = f"unreachable {error.what}"
+        else:
+            told[key] = "unreachable: listed by no list, found by its id"
+    return told
