@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from drkit import behind, estate, history, planner, results, runbook
 from drkit import cloud as clouds
-from drkit import estate, history, planner, results, runbook
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.desk import Desk, desk
@@ -144,6 +144,7 @@ async def assess(
             declared=declared,
             refusals=_refusals(desk, clock),
             printed=outputs,
+            deferred=behind.open_items(told(desk)),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
@@ -240,6 +241,19 @@ def _refusals(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]
             if clock.now() - parse_time(known.ended) < REFUSAL_AGE:
                 key = (estate.id_part(str(step.inputs.get("plan", step.target)), "subscriptions").lower(), step.region)
                 found[key] = (*found.get(key, ()), f"{run} was refused there: {known.detail}")
+    return found
+
+
+def told(desk: Desk) -> list[behind.Told]:
+    """Every run that can be read, oldest first, with its runbook."""
+    found: list[behind.Told] = []
+    for run in desk.store.runs():
+        try:
+            state = desk.store.state(run)
+            if state.runbook:
+                found.append(behind.Told(run, desk.store.runbook(state.runbook)[0], state))
+        except (FileError, RefusedError, IntegrityError):
+            continue
     return found
 
 

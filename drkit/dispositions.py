@@ -235,6 +235,21 @@ def other_kind(decided: Sequence[Decided], belongs: Kind, item: Plan, finding: P
     ]
 
 
+def moved_away(decided: Sequence[Decided], assessment: Assessment) -> tuple[list[Decided], list[LeftAlone]]:
+    """Environments that a run moved elsewhere: their old record needs no repair, whatever its machine looks like from there."""
+    runs = {(one.plan.lower(), one.environment.lower()): one.run for one in assessment.zombies if one.run}
+    rest: list[Decided] = []
+    left: list[LeftAlone] = []
+    for one in decided:
+        run = runs.get((one.environment.plan.lower(), one.environment.id.lower()))
+        if run is None:
+            rest.append(one)
+        elif one.disposition != "leave":
+            why = f"{run} moved it elsewhere; what is here is its old record"
+            left.append(LeftAlone(one.environment.id, one.environment.name, why, f"drkit failback {run}"))
+    return rest, left
+
+
 def unacted(decided: Sequence[Decided]) -> list[LeftAlone]:
     """Environments of a plan that is not lost, whose machine is in trouble that a repair does not mend."""
     return [

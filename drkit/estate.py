@@ -155,6 +155,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     captured: str = ""
 
 
+class Behind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a runbook leaves behind: its id, under which plan, and the steps (``finals``) that prove it is no longer needed there.
+
+    ``record``: an environment's old record; ``plan``, ``part`` (of a plan) and ``group``: what drkit made for a while. ``source``:
+    the plan it was made for.
+    """
+
+    id: str
+    product: str
+    kind: Literal["record", "plan", "part", "group"]
+    name: str
+    plan: str
+    region: str
+    finals: tuple[str, ...]
+    environment: str = ""
+    host: str = ""
+    source: str = ""
+
+
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run left behind for a cleanup, by the journal; ``now``: the environment that answers in its stead, and its plan."""
+
+    behind: Behind
+    run: str
+    when: str
+    now: str = ""
+    now_name: str = ""
+    now_plan: str = ""
+
+
 class Location(msgspec.Struct, frozen=True):
     """A region: its ARM name, the name people and Service Health use, and its pair."""
 
@@ -259,6 +289,30 @@ class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
     readings: tuple[Reading, ...] = ()
 
 
+class Zombie(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a run left behind, as its plan has it now that it can be read again.
+
+    ``found``: the record; ``now``: the environment that answers in its stead, where its plan lists it. ``confirmed``: that one
+    answers, and nothing answers to the old record. ``run`` is empty where only a host was seen answering to two plans.
+    """
+
+    id: str
+    product: str
+    name: str
+    plan: str
+    region: str
+    state: Literal["alive", "gone"]
+    reason: str
+    confirmed: bool = False
+    two_plans: bool = False
+    environment: str = ""
+    host: str = ""
+    run: str = ""
+    found: Environment | None = None
+    now: Environment | None = None
+    now_plan: str = ""
+
+
 class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     """Everything the planner may know of the night: plan states, verdicts, claims, and the facts of the target regions."""
 
@@ -277,6 +331,7 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     present_plans: tuple[Plan, ...] = ()
     witnesses: tuple[Reading, ...] = ()
     unread: tuple[str, ...] = ()
+    zombies: tuple[Zombie, ...] = ()
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -20,6 +20,7 @@ import msgspec
 
 from drkit.clock import Clock, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
+from drkit.estate import Behind, Deferred
 from drkit.operation import Operation
 
 GENESIS = "0" * 64
@@ -90,6 +91,8 @@ class RunState:
     minimum_share: float = 0.0
     resumed: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
+    deferred: dict[str, Deferred] = field(default_factory=dict)
+    """What was left behind for a cleanup, by lower-cased id."""
 
     def of(self, step: str) -> StepState:
         """The state of a step, pending when nothing was recorded of it."""
@@ -124,6 +127,8 @@ def apply(state: RunState, record: Record) -> None:
         state.evidence = data.get("evidence", {})
     elif record.kind == "control":
         _apply_control(state, record)
+    elif record.kind == "deferred":
+        _apply_deferred(state, record)
     elif record.step:
         _apply_step(state.of(record.step), record)
 
@@ -140,6 +145,19 @@ def _apply_control(state: RunState, record: Record) -> None:
         state.overdue = reason
     elif what == "reopen":
         state.of(record.step).status = "pending"
+
+
+def _apply_deferred(state: RunState, record: Record) -> None:
+    told, now = record.data["behind"], record.data.get("now", {})
+    behind = msgspec.convert({key: told[key] for key in Behind.__struct_fields__ if key in told}, Behind)
+    state.deferred[behind.id.lower()] = Deferred(
+        behind=behind,
+        run=record.run,
+        when=record.time,
+        now=str(now.get("id") or ""),
+        now_name=str(now.get("name") or ""),
+        now_plan=str(now.get("plan") or ""),
+    )
 
 
 def _apply_step(step: StepState, record: Record) -> None:

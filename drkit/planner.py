@@ -19,6 +19,7 @@ from drkit.dispositions import (
     channel,
     decide,
     fine,
+    moved_away,
     offered,
     other_kind,
     state_of,
@@ -29,6 +30,7 @@ from drkit.dispositions import (
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import (
     Assessment,
+    Behind,
     Plan,
     Snapshot,
     same_id,
@@ -79,6 +81,7 @@ def plan(
     left: list[LeftAlone] = []
     steps: list[Step] = []
     affected: list[Affected] = []
+    behind: list[Behind] = []
     scripts: dict[str, str] = {}
     targets: dict[str, str] = {}
     unplaced: list[str] = []
@@ -103,6 +106,8 @@ def plan(
             left.append(LeftAlone(item.id, item.name, f"drkit knows no product {item.product!r}"))
             continue
         if belongs == "repair":
+            decided, away = moved_away(decided, assessment)
+            left.extend(away)
             left.extend(unacted(decided))
             decided = [one for one in decided if one.disposition != "leave"]
             if not decided:
@@ -160,6 +165,7 @@ def plan(
         for chain in waved:
             affected.append(chain.affected)
             steps.extend(chain.steps)
+            behind.extend(chain.behind)
         left.extend(proposed.left_alone)
         notes.extend(proposed.notes)
         scripts.update(proposed.scripts)
@@ -174,6 +180,7 @@ def plan(
         environments=tuple(affected),
         guards=guards,
         kind=chosen,
+        leaves_behind=tuple(behind),
         left_alone=tuple(left),
         lost_regions=lost_regions,
         made_against=made_against,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-from drkit.estate import Environment, Host, Plan, RoleAssignment
+from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment
 from drkit.runbook import Affected, Kind, LeftAlone, Step
 from drkit.settings import Settings
 
@@ -82,11 +82,12 @@ def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Chain:
-    """The steps for one environment, in order, and whether a person must act in them."""
+    """The steps for one environment, in order, whether a person must act in them, and which of its records stay behind."""
 
     affected: Affected
     steps: tuple[Step, ...]
     needs_person: bool
+    behind: tuple[Behind, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,21 @@ class Proposed:
     left_alone: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+
+
+def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Behind:
+    """An environment's record that stays behind under a plan once ``final`` is done."""
+    return Behind(
+        id=record,
+        product=product,
+        kind="record",
+        name=item.environment.name,
+        plan=plan.id,
+        region=plan.region,
+        finals=(final,),
+        environment=item.environment.id,
+        host=item.host.id if item.host else "",
+    )
 
 
 class Proposer(Protocol):

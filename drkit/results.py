@@ -157,6 +157,7 @@ def report(
             }
             for step in runbook.steps
         ],
+        "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
         "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
         "guards": [msgspec.to_builtins(one) for one in runbook.guards],
         "evidence": state.evidence,

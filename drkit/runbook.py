@@ -10,6 +10,7 @@ import msgspec
 
 from drkit.cloud import CloudMark
 from drkit.errors import FileError, UsageError
+from drkit.estate import Behind
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
@@ -91,7 +92,9 @@ class GuardResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An ordered graph of steps. ``rebases``: the run whose rest this is.
+    """An ordered graph of steps. ``rebases``: the run whose rest this is; ``of_run``: the run that it mirrors or cleans up after.
+
+    ``leaves_behind``: what is deferred to a cleanup once the steps that prove it superfluous are done.
 
     Every key sorts after ``drkit``, so the canonical bytes begin with the marker.
     """
@@ -100,12 +103,14 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     environments: tuple[Affected, ...] = ()
     guards: tuple[GuardResult, ...] = ()
     kind: Kind
+    leaves_behind: tuple[Behind, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     lost_regions: tuple[str, ...] = ()
     made_against: CloudMark
     made_with: str
     notes: tuple[str, ...] = ()
     of_assessment: str
+    of_run: str = ""
     of_snapshot: str
     rebases: str = ""
     scripts: dict[str, str] = {}

@@ -131,6 +131,19 @@ class Runner:
         """The run so far."""
         return self.journal.state
 
+    async def _defer(self) -> None:
+        """Journal what stays behind, once what proves it superfluous is done. Appended when it is missing, so also after a crash."""
+        for one in self.runbook.leaves_behind:
+            known = self.state.deferred
+            if one.id.lower() in known or any(self.state.of(final).status != "done" for final in one.finals):
+                continue
+            now = dict(self.state.of(one.finals[-1]).data) if one.kind == "record" and one.finals else {}
+            # A service may keep the record, and it is no other one then.
+            same = str(now.get("id") or "").lower() == one.environment.lower()
+            if not (same and str(now.get("plan") or "").lower() == one.plan.lower()):
+                told = {key: now[key] for key in ("id", "name", "plan") if now.get(key)}
+                await self.journal.append("deferred", data={"behind": msgspec.to_builtins(one), "now": told})
+
     async def run(self, *, resumed: bool = False) -> schedule.Ending:
         """Until everything is settled, waits for a person longer than allowed, or ``stop`` says so.
 
@@ -142,6 +155,7 @@ class Runner:
                 for step in self.runbook.steps:
                     if schedule.reopenable(self.state.of(step.id)) and not self._held(step):
                         await self._reopen(step)
+                await self._defer()
             await self._loop(patient=not resumed)
         except BaseException:
             for task in self.tasks.values():
@@ -220,6 +234,7 @@ class Runner:
         if what == "answer" and status in ("asked", "pending"):
             await self.journal.append("answered", step=step_id, data={"detail": text, **said})
             self._tell("done", step_id, f"answered by {who}: {text}")
+            await self._defer()
         elif what == "skip" and status != "done":
             task = self.tasks.pop(step_id, None)
             if task is not None:
@@ -419,6 +434,7 @@ class Runner:
             "done", step=step.id, attempt=attempt, data={"detail": result.detail, "data": dict(result.data)}
         )
         self.show(Event("done", step, result.detail))
+        await self._defer()
 
     async def _failed(self, step: Step, error: DrkitError) -> None:
         data: dict[str, Any] = {"detail": str(error), "code": getattr(error, "code", "") or type(error).__name__}

@@ -10,7 +10,7 @@ from typing import Any
 from drkit import hostscripts
 from drkit.estate import Environment, Plan, slug
 from drkit.products.codespaces_settings import CodespacesSettings
-from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, spare_names
+from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, record_behind, spare_names
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.settings import Settings
 
@@ -156,7 +156,8 @@ def _chain(proposal: Proposal, item: Item, ready: str) -> Chain:
         steps = _hosted(proposal, item, ready) if _has_channel(item) else _by_hand(proposal, item, ready)
     elif disposition == "person":
         steps = _by_hand(proposal, item, ready)
-    return Chain(_affected(item, steps), steps, any(step.effect == "ask" for step in steps))
+    behind = (record_behind(NAME, environment.id, item, proposal.plan, steps[-1].id),) if steps else ()
+    return Chain(_affected(item, steps), steps, any(step.effect == "ask" for step in steps), behind)
 
 
 def _has_channel(item: Item) -> bool:

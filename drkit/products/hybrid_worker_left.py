@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.estate import id_part
+from drkit.estate import Environment, id_part
 from drkit.proposal import Chain, Proposal
 from drkit.runbook import LeftAlone
 
@@ -95,6 +95,12 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
     return left
 
 
+def record_of(account: str, environment: Environment) -> str:
+    """The ARM id of a worker's record in an account."""
+    group = environment.settings.get("group", "")
+    return f"{account}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{environment.id}"
+
+
 def stale(chains: Sequence[Chain], proposal: Proposal) -> list[LeftAlone]:
     """Records that the lost account will still list when it returns."""
     left = []
@@ -103,14 +109,14 @@ def stale(chains: Sequence[Chain], proposal: Proposal) -> list[LeftAlone]:
         if not chain.steps:
             continue
         environment = by_id[chain.affected.environment]
-        group = environment.settings.get("group", "")
-        record = f"{proposal.plan.id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{environment.id}"
+        record = record_of(proposal.plan.id, environment)
         left.append(
             LeftAlone(
                 record,
                 environment.name,
-                f"{proposal.plan.name} will list it still, when it returns; delete that record by REST and never in the portal, "
-                "whose Delete takes the machine's extension too, which serves the other account by then",
+                f"{proposal.plan.name} will list it still, when it returns, and `drkit cleanup RUN` proposes to delete it then. By "
+                "hand, delete that record by REST and never in the portal, whose Delete takes the machine's extension too, which "
+                "serves the other account by then",
                 f"az rest --method delete --url {shlex.quote(f'{record}?api-version=2024-10-23')} && drkit assess",
             )
         )

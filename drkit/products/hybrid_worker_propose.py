@@ -13,9 +13,9 @@ from typing import Any
 
 from drkit import hostscripts
 from drkit.estate import Environment, Host, Plan, same_id, slug
-from drkit.products.hybrid_worker_left import URL, commands, lacking, stale
+from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
-from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, made_for
+from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, made_for, record_behind
 from drkit.runbook import Affected, Estimate, Precondition, Step
 from drkit.settings import Settings
 
@@ -193,7 +193,10 @@ def _chain(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         host=item.host.id if item.host else "",
         final=steps[-1].id if steps else "",
     )
-    return Chain(affected, steps, any(step.effect == "ask" for step in steps))
+    # Back on the same account the record is the worker's own, and stays.
+    record = record_of(proposal.plan.id, environment)
+    behind = (record_behind(NAME, record, item, proposal.plan, steps[-1].id),) if steps and proposal.target else ()
+    return Chain(affected, steps, any(step.effect == "ask" for step in steps), behind)
 
 
 def _in_the_way(proposal: Proposal, item: Item) -> str:

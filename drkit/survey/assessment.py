@@ -14,6 +14,7 @@ from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundErro
 from drkit.estate import (
     Assessment,
     Claim,
+    Deferred,
     Plan,
     PlanFinding,
     Reading,
@@ -23,7 +24,7 @@ from drkit.estate import (
 )
 from drkit.products.base import Captured, Endpoint, Product
 from drkit.settings import Settings
-from drkit.survey import by_hand, emerging, health, hosts, probe, snapshot, witnesses
+from drkit.survey import by_hand, emerging, health, hosts, probe, snapshot, witnesses, zombies
 from drkit.survey.night import Night
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ async def take(
     refusals: Mapping[tuple[str, str], tuple[str, ...]],
     probes: Mapping[str, probe.Probed] | None = None,
     printed: Sequence[by_hand.Printed] = (),
+    deferred: Sequence[Deferred] = (),
 ) -> Assessment:
     """Read, judge, and say what could not be read.
 
     ``refusals``: (subscription, region) -> what earlier runs were refused there. ``printed``: probes that were run by hand.
+    ``deferred``: what runs left behind, and nobody deleted since.
     """
     newest = generations[-1]
     if not settings.subscriptions and newest.subscriptions:
@@ -95,6 +98,7 @@ async def take(
         present_plans=tuple(plan for plan in captured.plans if plan.id.lower() in ids),
         witnesses=(*night.regions.values(), *(await _witnesses(azure, products, settings, clock))),
         unread=tuple(night.unread),
+        zombies=tuple(zombies.find(captured, deferred)),
     )
 
 

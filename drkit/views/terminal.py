@@ -139,6 +139,10 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         parts.append(f"claim: {safe(claim.region)}, by {safe(claim.who)} since {claim.since}: {safe(claim.text, 120)}")
     for statement in taken.statements[:5]:
         parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
+    alive = [one for one in taken.zombies if one.state == "alive"]
+    if alive:
+        left = [(one.name, last(one.plan), one.reason, one.run) for one in alive]
+        parts.append(table("left behind", "plan", "is", "by", rows=left, ratios={2: 1}))
     parts.extend(_beside(taken))
     parts.extend(f"not read: {safe(text, 160)}" for text in taken.unread[:6])
     parts.append(f"kept as {path}")
@@ -146,6 +150,8 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
     if lost:
         parts.append("next: `drkit plan` writes the runbook")
+    elif alive and (run := next((one.run for one in alive if one.run), "")):
+        parts.append(f"next: `drkit failback {run}` goes back, `drkit cleanup {run}` stays and deletes what is left")
     elif doubtful or (taken.unread and not taken.plans):
         parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
     else:

@@ -1,0 +1,71 @@
+"""What runs left behind, what has become of it since, and what a linked run allows to delete. Pure: runbooks and folded journals in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drkit.estate import Deferred
+from drkit.journal import RunState
+from drkit.runbook import Runbook
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run as its journal tells it, with its runbook."""
+
+    run: str
+    book: Runbook
+    state: RunState
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on."""
+
+    environment: str
+    plan: str
+    now: str
+    now_name: str
+    now_plan: str
+    host: str
+
+
+def open_items(told: Sequence[Told]) -> list[Deferred]:
+    """What is deferred and neither deleted by a later run nor what an environment answers as again. ``told``: oldest first."""
+    found: dict[tuple[str, str], Deferred] = {}
+    for one in told:
+        for done in moved(one.book, one.state):
+            back = (done.now_plan.lower(), done.now.lower())
+            found = {key: kept for key, kept in found.items() if _environment(kept) != back}
+        for step in one.book.steps:
+            if step.effect == "delete" and one.state.of(step.id).status == "done":
+                found = {key: kept for key, kept in found.items() if key[1] != step.target.lower()}
+        for key, kept in one.state.deferred.items():
+            found[(one.run, key)] = kept
+    return list(found.values())
+
+
+def _environment(one: Deferred) -> tuple[str, str]:
+    return (one.behind.plan.lower(), one.behind.environment.lower() if one.behind.kind == "record" else "")
+
+
+def moved(book: Runbook, state: RunState) -> list[Moved]:
+    """The environments that a run brought up elsewhere, as the service named them."""
+    found = []
+    for one in book.environments:
+        final = state.of(one.final) if one.final else None
+        if final is None or final.status != "done":
+            continue
+        data = final.data
+        if data.get("id") and data.get("plan"):
+            made = Moved(
+                one.environment, one.plan, str(data["id"]), str(data.get("name", "")), str(data["plan"]), one.host
+            )
+            found.append(made)
+    return found
+
+
+def recorded(state: RunState) -> frozenset[str]:
+    """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind."""
+    return frozenset(state.deferred)
