@@ -1,6 +1,6 @@
 """drkit brings region-bound registrations back when an Azure region is lost.
 
-The public names are those of ``drkit.api``, ``drkit.control``, ``drkit.telling`` and ``drkit.rehearsal``, loaded when
+The public names are those of ``drkit.api``, ``drkit.control``, ``drkit.returning``, ``drkit.telling`` and ``drkit.rehearsal``, loaded when
 first used.
 """
 
@@ -17,9 +17,10 @@ _API = (
 )  # fmt: skip
 _CONTROL = ("abort", "pause", "rebase", "retry", "unpause", "verify")
 _REHEARSAL = ("drill", "simulate")
+_RETURNING = ("cleanup",)
 _TELLING = ("explain", "watch")
 
-__all__ = ["__version__", *_API, *_CONTROL, *_REHEARSAL, *_TELLING]  # noqa: PLE0604  the names are loaded lazily, below
+__all__ = ["__version__", *_API, *_CONTROL, *_REHEARSAL, *_RETURNING, *_TELLING]  # noqa: PLE0604  the names are loaded lazily, below
 
 
 def __getattr__(name: str) -> Any:
@@ -29,6 +30,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("drkit.control"), name)
     if name in _REHEARSAL:
         return getattr(import_module("drkit.rehearsal"), name)
+    if name in _RETURNING:
+        return getattr(import_module("drkit.returning"), name)
     if name in _TELLING:
         return getattr(import_module("drkit.telling"), name)
     raise AttributeError(f"module 'drkit' has no attribute {name!r}")

@@ -333,7 +333,7 @@ def plan(
         content,
         runbook.digest(content),
         Path(out) if out else kept,
-        (*_thin(assessed, base), *_stale(desk, assessed)),
+        (*_thin(assessed, base), *stale(desk, assessed)),
     )
 
 
@@ -369,7 +369,7 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
 
 
-def _stale(desk: Desk, assessed: Assessment) -> list[str]:
+def stale(desk: Desk, assessed: Assessment) -> list[str]:
     for run in desk.store.runs():
         try:
             ended = desk.store.state(run).ended
@@ -432,13 +432,14 @@ async def apply(
     shown = show(desk, name)
     book = shown.runbook
     clouds.check_same(book.made_against, desk.cloud, str(shown.path))
-    execution.check_guards(book)
+    execution.check_guards(book, recorded(desk, book))
     execution.check_scripts(book)
     clock = desk.clock
     approved = _approved(desk, shown, clock, yes=yes)
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
         _not_begun(desk, shown)
+        _not_superseded(desk, book)
         desk.store.keep_runbook(shown.content)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
@@ -449,6 +450,32 @@ async def apply(
             desk.store.drop_unbegun(run)
             raise
     return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
+
+
+def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
+    """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
+    if not book.of_run:
+        return frozenset()
+    state = desk.store.state(book.of_run)
+    return behind.recorded(behind.Told(book.of_run, show(desk, state.runbook).runbook, state))
+
+
+def _not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
+    """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
+    if not book.of_run:
+        return
+    for other in told(desk):
+        linked = other.book.kind == "failback" and other.book.of_run == book.of_run and other.run != name
+        if linked and (book.kind == "cleanup" or not over(other.state)):
+            raise RefusedError(
+                f"{book.of_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
+                remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
+            )
+
+
+def over(state: RunState) -> bool:
+    """Whether a run was given up: aborted, or failed for good."""
+    return state.outcome == "failed"
 
 
 def _not_begun(desk: Desk, shown: Planned) -> None:
@@ -481,6 +508,7 @@ async def resume(
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
     _still_wanted(desk, name, state)
     shown = show(desk, state.runbook)
+    _not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
@@ -564,6 +592,8 @@ def _separate(desk: Desk, shown: Planned, approval: Approval | None, *, yes: boo
 
 def _outage_since(desk: Desk, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
+    if book.of_run:
+        return ""
     found = desk.store.newest(Assessment)
     if found is None or estate.digest(found[1].read_bytes()) != book.of_assessment:
         return ""

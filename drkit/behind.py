@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from drkit.estate import Deferred
+from drkit.estate import Behind, Deferred
 from drkit.journal import RunState
 from drkit.runbook import Runbook
 
@@ -66,6 +67,32 @@ def moved(book: Runbook, state: RunState) -> list[Moved]:
     return found
 
 
-def recorded(state: RunState) -> frozenset[str]:
-    """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind."""
-    return frozenset(state.deferred)
+def made(one: Told) -> list[Behind]:
+    """What a run created for its plans, which is no environment: plans, parts of them, groups. Not what it found there."""
+    found: list[Behind] = []
+    for step in one.book.steps:
+        known = one.state.of(step.id)
+        there = known.status == "done" and (known.intended or not known.data.get("found"))
+        if step.effect != "create" or step.environment or not there:
+            continue
+        inside = step.target.lower().partition("/providers/")[2].strip("/").split("/")
+        kind: Literal["plan", "part", "group"] = "group" if inside == [""] else "plan" if len(inside) == 3 else "part"
+        plan = "/".join(step.target.split("/")[:9]) if kind != "group" else ""
+        found.append(
+            Behind(
+                id=step.target,
+                product=step.product,
+                kind=kind,
+                name=step.target.rsplit("/", 1)[-1],
+                plan=plan,
+                region=step.region,
+                finals=(),
+                source=one.run if kind == "group" else step.plan,
+            )
+        )
+    return found
+
+
+def recorded(one: Told) -> frozenset[str]:
+    """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind, or created."""
+    return frozenset({*one.state.deferred, *(item.id.lower() for item in made(one))})

@@ -62,6 +62,8 @@ class StepState:
     who: str = ""
     unsettled: bool = False
     """What its last attempt began may be under way still: the next one goes on under the same number."""
+    intended: bool = False
+    """Some attempt at it recorded its intent: what was then found there may be drkit's own."""
 
 
 @dataclass
@@ -166,7 +168,7 @@ def _apply_step(step: StepState, record: Record) -> None:
     if record.kind == "intent":
         step.status, step.began, step.operation = "open", step.began or record.time, None
         step.ended = step.detail = step.code = ""
-        step.data = {}
+        step.data, step.intended = {}, True
     elif record.kind == "operation":
         step.operation = msgspec.convert(data["operation"], Operation)
     elif record.kind == "asked":

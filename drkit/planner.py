@@ -159,7 +159,7 @@ def plan(
             standing=there.get(target.region) if target and target.plan_exists else None,
         )
         proposed = product.propose(proposal)
-        waved = _waves(proposed.chains, settings)
+        waved = waves(proposed.chains, settings)
         if any(chain.steps for chain in proposed.chains):
             steps.extend(proposed.plan_steps)
         for chain in waved:
@@ -175,7 +175,7 @@ def plan(
             remedy="add a region to `targets` in drkit.toml, free quota there, then `drkit assess` and `drkit plan` again",
         )
     ordered = tuple(steps)
-    guards = _guards(chosen, ordered, lost, avoided, force or {})
+    guards = guarded(chosen, ordered, [item.id for item in lost], avoided, force or {})
     return Runbook(
         environments=tuple(affected),
         guards=guards,
@@ -215,7 +215,7 @@ def _check_targets(settings: Settings, lost: Collection[str], left: str) -> None
         )
 
 
-def _waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
+def waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
     """One first, then more: the first chain that needs no person goes alone, the rest in waves behind it."""
     first = next((chain for chain in chains if chain.steps and not chain.needs_person), None)
     sizes = list(settings.run.waves) or [1]
@@ -237,11 +237,17 @@ def _waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
     return waved
 
 
-def _guards(
-    kind: Kind, steps: Sequence[Step], lost: Sequence[Plan], regions: Collection[str], force: Mapping[str, str]
+def guarded(
+    kind: Kind,
+    steps: Sequence[Step],
+    sources: Collection[str],
+    regions: Collection[str],
+    force: Mapping[str, str],
+    recorded: Collection[str] = (),
 ) -> tuple[GuardResult, ...]:
+    """Every guard's result; RefusedError for one that neither passed nor was forced, UsageError for one that is none."""
     results = book.check(
-        kind=kind, steps=steps, source_plans=[item.id for item in lost], lost_regions=regions, forced=dict(force)
+        kind=kind, steps=steps, source_plans=sources, lost_regions=regions, recorded=recorded, forced=dict(force)
     )
     unknown = sorted(set(force) - {result.name for result in results})
     if unknown:

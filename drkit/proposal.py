@@ -38,7 +38,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Item:
-    """One environment and what is to become of it: ``disposition`` is a word of the planner's table."""
+    """One environment and what is to become of it: ``disposition`` is a word of the planner's table.
+
+    In a cleanup the environment is the old record, ``record`` the id to delete it by, and ``other`` the environment that answers
+    in its stead, under ``other_plan``. In a failback ``origin`` is the environment as it was under the plan it goes back to,
+    ``record`` and ``old`` its record there, where that is alive.
+    """
 
     environment: Environment
     disposition: str
@@ -47,6 +52,11 @@ class Item:
     verdict: str = ""
     confidence: str = ""
     channel: str = ""
+    record: str = ""
+    other: Environment | None = None
+    other_plan: Plan | None = None
+    origin: Environment | None = None
+    old: Environment | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class Proposal:
     ``target`` is None in a repair (the plan stays); ``names`` are the environment names its plan holds, in lower case;
     ``graceful``: the plan is left while it still answers. ``lost``: regions nothing is written to; ``standing``: the plan
     that is the target, where it is there already.
+
+    ``closing``: in a cleanup, what drkit made and nothing needs any more: the plan itself and parts of it.
     """
 
     kind: Kind
@@ -68,6 +80,7 @@ class Proposal:
     graceful: bool = False
     lost: frozenset[str] = frozenset()
     standing: Plan | None = None
+    closing: tuple[Behind, ...] = ()
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:
@@ -92,13 +105,17 @@ class Chain:
 
 @dataclass(frozen=True)
 class Proposed:
-    """The steps for the plan itself, one chain an environment, what cannot be carried over, and the scripts used."""
+    """The steps for the plan itself, one chain an environment, what cannot be carried over, and the scripts used.
+
+    ``closing``: steps after all chains; they rest on every one of them.
+    """
 
     plan_steps: tuple[Step, ...] = ()
     chains: tuple[Chain, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
+    closing: tuple[Step, ...] = ()
 
 
 def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Behind:

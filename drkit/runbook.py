@@ -17,6 +17,7 @@ Effect = Literal["create", "register", "release", "disable", "verify", "wait", "
 Criticality = Literal["critical", "optional"]
 WRITES: frozenset[str] = frozenset({"create", "register", "release", "disable", "delete"})
 DELETING_KINDS: frozenset[str] = frozenset({"failback", "cleanup"})
+OF_CLEANUP: frozenset[str] = frozenset({"delete", "verify", "wait", "ask"})
 
 
 class Precondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,13 +214,16 @@ def check(
     lower = {plan.lower() for plan in source_plans}
 
     def scope() -> list[str]:
-        if kind != "failover":
+        if kind == "repair":
             return []
         return [step.id for step in steps if step.effect in WRITES and step.plan and step.plan.lower() not in lower]
 
     def deletion() -> list[str]:
         allowed = {item.lower() for item in recorded} if kind in DELETING_KINDS else set()
         return [step.id for step in steps if step.effect == "delete" and step.target.lower() not in allowed]
+
+    def cleaning() -> list[str]:
+        return [step.id for step in steps if kind == "cleanup" and step.effect not in OF_CLEANUP]
 
     def confidence() -> list[str]:
         return [step.id for step in steps if step.effect in WRITES and step.confidence == "low"]
@@ -230,6 +234,7 @@ def check(
     rules = (
         ("only-source-plans", scope(), "effects on environments of other plans"),
         ("no-deletion", deletion(), "deletions that this kind does not allow"),
+        ("only-cleanup", cleaning(), "effects that are no deletion, in a cleanup"),
         ("confident-verdicts", confidence(), "acts on a verdict below medium confidence"),
         ("no-write-to-lost-region", regions(), "writes to a lost region"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from drkit.commands.base import Common, command, say, views
+from drkit.errors import UsageError
 
 
 @command()
@@ -47,4 +48,22 @@ def verify(common: Common, run: str, head: str) -> int:
     common.tell(
         found, lambda: [f"{found.run}: the chain holds: {found.count} records", f"head {found.head}", *since, *torn]
     )
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
+@click.option(
+    "--discard", metavar="NAME", multiple=True, help="Unpushed work of this environment may go; needs --reason."
+)
+@click.option("--reason", metavar="TEXT", help="Why it may go; the approver reads it.")
+@click.option("--out", metavar="FILE", help="Write the runbook here too.")
+def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | None, out: str | None) -> int:
+    """Write the runbook that deletes what a run left behind, by id, where it is confirmed elsewhere."""
+    from drkit import returning
+
+    if bool(discard) != bool((reason or "").strip()):
+        raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may go")
+    planned = returning.cleanup(common.desk(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
+    common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     return 0

@@ -39,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "abort",
         "status",
     ),
-    "After": ("report", "verify"),
+    "After": ("report", "cleanup", "verify"),
 }
 KINDS = ("snapshot", "assessment", "runbook", "settings", "approval", "journal")
 

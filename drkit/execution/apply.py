@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -191,10 +191,17 @@ def check_scripts(book: Runbook) -> None:
         )
 
 
-def check_guards(book: Runbook) -> None:
-    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now."""
+def check_guards(book: Runbook, recorded: Collection[str] = ()) -> None:
+    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now.
+
+    ``recorded``: the ids that the journal of the linked run allows to delete.
+    """
     again = runbook.check(
-        kind=book.kind, steps=book.steps, source_plans=list(book.source_plans), lost_regions=book.lost_regions
+        kind=book.kind,
+        steps=book.steps,
+        source_plans=list(book.source_plans),
+        lost_regions=book.lost_regions,
+        recorded=recorded,
     )
     forced = {guard.name for guard in book.guards if guard.forced}
     bad = [guard for guard in again if not guard.passed and guard.name not in forced]

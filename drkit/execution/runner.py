@@ -351,7 +351,8 @@ class Runner:
                 missing = [str(error)]
             else:
                 missing = schedule.unread(step.preconditions, observation)
-                if observation.done or not missing:
+                # What differs stops the step, whatever else could not be read.
+                if observation.done or not missing or schedule.compare(step.preconditions, observation):
                     return observation
             if number < UNREAD_TRIES - 1:
                 await context.clock.sleep(UNREAD_PAUSE)

@@ -14,6 +14,7 @@ import msgspec
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Operation, Request
+from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
@@ -45,7 +46,7 @@ class Codespaces:
         return pure.need(environments)
 
     def propose(self, proposal: Proposal) -> Proposed:
-        return pure.propose(proposal)
+        return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
 
     def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
         return made_for(plan, candidates)

@@ -13,7 +13,9 @@ from drkit.operation import Operation, Request
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.codespaces_back import TIDY
 from drkit.products.codespaces_host import HostSteps
+from drkit.products.codespaces_tidy import Tidying
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
@@ -27,8 +29,11 @@ class Acts:
     def __init__(self, tokens: wire.Tokens) -> None:
         self.tokens = tokens
         self.hosts = HostSteps(self._ours)
+        self.tidying = Tidying(tokens, self._answers)
 
     def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        if step.action in TIDY:
+            return self.tidying.requests(step, context)
         arm = context.azure.cloud.arm.rstrip("/")
         if step.action == "create-plan":
             return (Request("PUT", f"{arm}{step.target}"),)
@@ -43,6 +48,8 @@ class Acts:
         return ()
 
     async def observe(self, step: Step, context: Context) -> Observation:
+        if step.action in TIDY:
+            return await self.tidying.observe(step, context)
         readings: list[Reading] = []
         now = rfc3339(context.clock.now())
         done, data = "", {}
@@ -108,6 +115,8 @@ class Acts:
         return await self.hosts.settle(step, context) if step.action == "release" else Observation()
 
     async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.action in TIDY:
+            return await self.tidying.act(step, context)
         if step.action == "create-plan":
             return await self._create_plan(step, context)
         if step.action == "create":
@@ -115,6 +124,8 @@ class Acts:
         return await self.hosts.act(step, context)
 
     async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        if step.action in TIDY:
+            return await self.tidying.poll(step, operation, context)
         if step.action != "create-plan":
             return await self.hosts.poll(step, operation, context)
         progress = await context.azure.rest.poll(operation)
@@ -125,6 +136,8 @@ class Acts:
         return Result(f"plan {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
+        if step.action in TIDY:
+            return await self.tidying.verify(step, context)
         if step.action == "verify-plan":
             service = pure.settings_of(context.settings).service
             found = await context.azure.resources.resource(step.target, wire.api_version(step.target))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
@@ -65,12 +66,14 @@ class Tokens:
         self._kept[key] = (token, time.monotonic() + TOKEN_SECONDS)
         return token
 
-    async def delegate(self, azure: Session, plan_id: str, owner: str) -> str:
-        """A one-use token with which an environment is made for ``owner`` (``{tid}_{oid}``)."""
-        body = {
+    async def delegate(self, azure: Session, plan_id: str, owner: str, only: str = "") -> str:
+        """A one-use token that acts for ``owner`` (``{tid}_{oid}``); ``only``: on the environment of that id and no other."""
+        body: dict[str, Any] = {
             "scope": "write:environments",
             "identity": {"id": owner, "username": owner, "displayName": owner},
         }
+        if only:
+            body["environmentIds"] = [only]
         return await self._mint(azure, plan_id, DELEGATE_ACTION, body)
 
     def forget(self, azure: Session, plan_id: str) -> None:
@@ -146,6 +149,15 @@ async def create(
         "POST", environments_url(region, service), json=body, token=token, trusted_hosts=_trusted(service)
     )
     return response.body if isinstance(response.body, dict) else {}
+
+
+async def delete(
+    azure: Session, tokens: Tokens, plan_id: str, region: str, service: str, environment: str, owner: str
+) -> None:
+    """Delete one environment by its id, with a token that is good for it alone. One that is not there is deleted."""
+    token = await tokens.delegate(azure, plan_id, owner, only=environment)
+    url = f"{environments_url(region, service)}/{quote(environment, safe='')}"
+    await azure.rest.request("DELETE", url, token=token, trusted_hosts=_trusted(service), allow=(404,))
 
 
 def _trusted(service: str) -> Sequence[str]:

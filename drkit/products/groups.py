@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
 from drkit.operation import Operation, Request
-from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.proposal import TAG_TARGET
 from drkit.runbook import Step
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
+
+
+LOOK_SECONDS = 10.0
 
 
 async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, dict[str, str]]:
@@ -30,9 +35,12 @@ class Groups:
     """``azure``: carries out the group steps that the planner writes."""
 
     def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        return (Request("PUT", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
+        method = "DELETE" if step.effect == "delete" else "PUT"
+        return (Request(method, f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
 
     async def observe(self, step: Step, context: Context) -> Observation:
+        if step.effect == "delete":
+            return await self._superfluous(step, context)
         now = rfc3339(context.clock.now())
         source = "ARM: resource group"
         try:
@@ -48,10 +56,31 @@ class Groups:
         reading = Reading(step.target, "location", location, source, now)
         return Observation(done, (reading,), changed={step.target.lower(): changed_by(group)})
 
+    async def _superfluous(self, step: Step, context: Context) -> Observation:
+        """Who made the group, and whether anything is in it: a deletion takes all of that with it."""
+        now, source, arm = rfc3339(context.clock.now()), "ARM: resource group", context.azure.resources
+        subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
+        try:
+            group = await arm.group(subscription, name)
+            inside = await arm.inside(subscription, name)
+        except NotFoundError:
+            return Observation("the group is gone already")
+        maker = str((group.get("tags") or {}).get("drkit-run", ""))
+        names = ", ".join(str(one.get("name", "")) for one in inside[:3])
+        readings = (
+            Reading(step.target, "made-by", maker, source, now),
+            Reading(step.target, "empty", not inside, source, now, names),
+        )
+        return Observation("", readings, changed={step.target.lower(): changed_by(group)})
+
     async def settle(self, step: Step, context: Context) -> Observation:
         return Observation()
 
     async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.effect == "delete":
+            subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
+            begun = await context.azure.resources.delete_group(subscription, name)
+            return begun or Result("the group is gone")
         tags = {
             **step.inputs["tags"],
             "drkit-run": context.run,
@@ -64,7 +93,12 @@ class Groups:
         return Result(f"resource group {name} is created in {location}")
 
     async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
-        return Result("nothing to wait for")
+        progress = await context.azure.rest.poll(operation)
+        if progress.state == "running":
+            return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
+        if progress.state == "failed":
+            raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
+        return Result("the group is deleted")
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
         return Result("nothing to verify")

@@ -15,6 +15,7 @@ import msgspec
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Operation, Request
+from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
@@ -46,7 +47,7 @@ class HybridWorker:
         return Need()
 
     def propose(self, proposal: Proposal) -> Proposed:
-        return pure.propose(proposal)
+        return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
 
     def plan_limit(self, settings: Settings) -> int:
         return 0

@@ -19,7 +19,9 @@ from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
+from drkit.products.hybrid_worker_tidy import Tidying
 from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
@@ -34,7 +36,12 @@ QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "a
 class Acts:
     """Looks, acts once, polls, verifies."""
 
+    def __init__(self) -> None:
+        self.tidying = Tidying()
+
     def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        if step.action in TIDY:
+            return self.tidying.requests(step, context)
         arm, inputs = context.azure.cloud.arm.rstrip("/"), step.inputs
         if step.action in ("create-plan", "create-group"):
             return (Request("PUT", f"{arm}{step.target}"),)
@@ -51,6 +58,8 @@ class Acts:
     # looking
 
     async def observe(self, step: Step, context: Context) -> Observation:
+        if step.action in TIDY:
+            return await self.tidying.observe(step, context)
         now = rfc3339(context.clock.now())
         readings: list[Reading] = []
         signals = {condition.signal for condition in step.preconditions}
@@ -168,6 +177,8 @@ class Acts:
     # acting
 
     async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.action in TIDY:
+            return await self.tidying.act(step, context)
         if step.action == "create-plan":
             return await self._create(step, context)
         if step.action == "create-group":
@@ -292,6 +303,8 @@ class Acts:
         return await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
+        if step.action in TIDY:
+            return await self.tidying.verify(step, context)
         if step.action == "verify-plan":
             return await self._verify_account(step, context)
         found = await self._listed(step, context)

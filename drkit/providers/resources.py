@@ -80,6 +80,21 @@ class Resources:
         call = self._client(subscription).resource_groups.create_or_update(name, parameters, cls=_raw)
         return _object(await self._session.sdk(call, f"/subscriptions/{subscription}/resourceGroups/{name}"))
 
+    async def inside(self, subscription: str, group: str) -> list[dict[str, Any]]:
+        """Every resource of a group, in ARM's generic shape."""
+        return await self._all(
+            f"/subscriptions/{subscription}/resourceGroups/{group}/resources", {"api-version": GROUPS_API}
+        )
+
+    async def delete_group(self, subscription: str, group: str) -> Operation | None:
+        """Delete a group **and whatever is in it**: look with ``inside`` first. The Operation to poll, or None when it is gone."""
+        path = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        try:
+            found = await self._session.rest.start("DELETE", path, params={"api-version": GROUPS_API})
+        except NotFoundError:
+            return None
+        return found if isinstance(found, Operation) else None
+
     async def resource(self, resource_id: str, api_version: str) -> dict[str, Any]:
         """One resource by its id; NotFoundError only when ARM says that it, or its group, is gone."""
         client = self._client(subscription_in(resource_id))

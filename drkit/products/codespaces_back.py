@@ -1,0 +1,120 @@
+"""Codespaces, the pure half of a cleanup: which records are deleted by id, and when a plan that drkit made may go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drkit.estate import Behind, Plan, slug
+from drkit.products.codespaces_propose import NAME, VERIFY_MINUTES
+from drkit.proposal import Chain, Item, Proposal, Proposed
+from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+
+SERVICE = "environment service"
+TIDY = frozenset({"delete", "verify-elsewhere", "delete-plan"})
+
+
+def propose(proposal: Proposal) -> Proposed:
+    """One deletion an old record, then the plan itself where drkit made it."""
+    left: list[LeftAlone] = []
+    chains: list[Chain] = []
+    for item in proposal.items:
+        if not item.environment.owner:
+            why = "its owner is not known, and a record is deleted in its owner's name only"
+            left.append(LeftAlone(item.record, item.environment.name, why))
+        elif item.other is None or item.other_plan is None:
+            why = "what answers in its stead could not be read"
+            left.append(LeftAlone(item.record, item.environment.name, why, "drkit assess"))
+        else:
+            chains.append(_chain(proposal, item, item.other.id, item.other_plan))
+    needs = tuple(chain.affected.final for chain in chains)
+    closing = tuple(_plan(proposal, one, needs) for one in proposal.closing) if not left else ()
+    return Proposed(chains=tuple(chains), left_alone=tuple(left), closing=closing)
+
+
+def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
+    environment, plan = item.environment, proposal.plan
+    handle = slug(environment.name, item.record)
+    managed = environment.kind == "managed"
+    inputs: dict[str, Any] = {
+        "plan": plan.id,
+        "region": plan.region,
+        "owner": environment.owner,
+        "kind": environment.kind,
+        "elsewhere": {"plan": where.id, "region": where.region, "id": other},
+        "minutes": VERIFY_MINUTES,
+    }
+    # A self-hosted record that answers is somebody's; unpushed work in a managed one is somebody's too.
+    last = (
+        Precondition(item.record, "idle", True, SERVICE)
+        if not managed
+        else Precondition(item.record, "pushed", True, SERVICE)
+    )
+    kept = () if managed and item.disposition == "discard" else (last,)
+    shared: dict[str, Any] = {"environment": environment.id, "plan": plan.id, "region": plan.region}
+    delete = Step(
+        id=f"{NAME}:{handle}:delete",
+        product=NAME,
+        action="delete",
+        target=item.record,
+        title=f"delete the old record of {environment.name} under {plan.name}",
+        reason=item.reason,
+        effect="delete",
+        estimate=Estimate(6, 4.0),
+        inputs=inputs,
+        preconditions=(
+            Precondition(plan.id, "answers", "yes", SERVICE),
+            Precondition(item.record, "record", environment.name, SERVICE),
+            *kept,
+            Precondition(other, "stands", "yes", SERVICE),
+        ),
+        **shared,
+    )
+    verify = Step(
+        id=f"{NAME}:{handle}:verify-elsewhere",
+        product=NAME,
+        action="verify-elsewhere",
+        target=environment.id,
+        title=f"see that {environment.name} still answers under {where.name}",
+        reason="a deletion that takes more than it names is met once, and not by all",
+        effect="verify",
+        estimate=Estimate(2, 2.0),
+        needs=(delete.id,),
+        inputs=inputs,
+        **shared,
+    )
+    affected = Affected(
+        environment=environment.id,
+        name=environment.name,
+        plan=plan.id,
+        owner=environment.owner,
+        disposition=item.disposition,
+        reason=item.reason,
+        data_at_risk=environment.data_at_risk,
+        final=verify.id,
+    )
+    return Chain(affected, (delete, verify), needs_person=False)
+
+
+def _plan(proposal: Proposal, made: Behind, needs: tuple[str, ...]) -> Step:
+    plan, source = proposal.plan, proposal.standing
+    again = (Precondition(source.id, "answers", "yes", SERVICE),) if source else ()
+    return Step(
+        id=f"{NAME}:{slug(plan.name, plan.id)}:delete-plan",
+        product=NAME,
+        action="delete-plan",
+        target=made.id,
+        title=f"delete plan {plan.name} in {plan.region}, when it holds no environment",
+        reason="drkit made it for the time in which the region was lost; deleting a plan takes its environments with it",
+        effect="delete",
+        estimate=Estimate(6, 15.0),
+        needs=needs,
+        inputs={"plan": plan.id, "region": plan.region, "source_region": source.region if source else ""},
+        preconditions=(
+            Precondition(plan.id, "answers", "yes", SERVICE),
+            *again,
+            Precondition(made.id, "made-for", made.source, "ARM: plan"),
+            Precondition(made.id, "empty", True, SERVICE),
+        ),
+        plan=plan.id,
+        region=plan.region,
+    )

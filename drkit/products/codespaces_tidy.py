@@ -1,0 +1,146 @@
+"""Codespaces, the acting half of a cleanup: records and empty plans deleted by id, each looked at just before.
+
+The published OpenAPI of the service (DELETE of one environment) and of Microsoft.VSOnline (plans).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from drkit.clock import rfc3339
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import Reading
+from drkit.operation import Operation, Request
+from drkit.products import codespaces_propose as pure
+from drkit.products import codespaces_wire as wire
+from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.proposal import TAG_SOURCE
+from drkit.runbook import Step
+
+LOOK_SECONDS = 10.0
+SOURCE = "environment service"
+# A managed environment that is not in use shuts itself down, and is there all the same.
+STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
+Answers = Callable[[str, Context, str], Coroutine[Any, Any, Reading]]
+
+
+def stands(item: Mapping[str, Any] | None) -> bool:
+    """Whether an environment as the service lists it can be used by its owner."""
+    state = str((item or {}).get("state", "")).lower()
+    return state in STANDS if str((item or {}).get("type", "")).lower() == "cloudenvironment" else state == "available"
+
+
+class Tidying:
+    """``delete``, ``verify-elsewhere`` and ``delete-plan``."""
+
+    def __init__(self, tokens: wire.Tokens, answers: Answers) -> None:
+        self.tokens, self.answers = tokens, answers
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        arm = context.azure.cloud.arm.rstrip("/")
+        if step.action == "delete-plan":
+            return (Request("DELETE", f"{arm}{step.target}"),)
+        if step.action != "delete":
+            return ()
+        service = pure.settings_of(context.settings).service
+        return (
+            Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
+            Request("DELETE", f"{wire.environments_url(str(step.inputs['region']), service)}/{step.target}"),
+        )
+
+    async def _listed(self, place: Mapping[str, Any], context: Context) -> dict[str, dict[str, Any]]:
+        service = pure.settings_of(context.settings).service
+        found = await wire.listed(context.azure, self.tokens, str(place["plan"]), str(place["region"]), service)
+        return {str(one.get("id", "")).lower(): one for one in found}
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        now = rfc3339(context.clock.now())
+        readings = [
+            await self.answers(condition.subject, context, now)
+            for condition in step.preconditions
+            if condition.signal == "answers"
+        ]
+        if any(one.value != "yes" for one in readings):
+            # What does not answer cannot be read either, and nothing is deleted there.
+            return Observation("", tuple(readings))
+        if step.action == "delete-plan":
+            return await self._plan(step, context, now, readings)
+        if step.action != "delete":
+            return Observation()
+        try:
+            old = (await self._listed(step.inputs, context)).get(step.target.lower())
+        except CloudError as error:
+            return Observation("", (*readings, Reading(step.target, "record", "unknown", SOURCE, now, str(error))))
+        if old is None:
+            return Observation("its plan does not list it any more")
+        readings.append(Reading(step.target, "record", str(old.get("friendlyName", "")), SOURCE, now))
+        readings.append(Reading(step.target, "idle", str(old.get("state", "")).lower() != "available", SOURCE, now))
+        readings.append(Reading(step.target, "pushed", old.get("hasUnpushedGitChanges") is False, SOURCE, now))
+        elsewhere = step.inputs["elsewhere"]
+        try:
+            other = (await self._listed(elsewhere, context)).get(str(elsewhere["id"]).lower())
+        except CloudError as error:
+            readings.append(Reading(str(elsewhere["id"]), "stands", "unknown", SOURCE, now, str(error)))
+        else:
+            readings.append(Reading(str(elsewhere["id"]), "stands", "yes" if stands(other) else "no", SOURCE, now))
+        return Observation("", tuple(readings))
+
+    async def _plan(self, step: Step, context: Context, now: str, readings: list[Reading]) -> Observation:
+        try:
+            found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
+        except NotFoundError:
+            return Observation("the plan is gone already")
+        except CloudError as error:
+            return Observation(
+                "", (*readings, Reading(step.target, "made-for", "unknown", "ARM: plan", now, str(error)))
+            )
+        maker = str((found.get("tags") or {}).get(TAG_SOURCE, ""))
+        readings.append(Reading(step.target, "made-for", maker, "ARM: plan", now))
+        try:
+            inside = await self._listed(step.inputs, context)
+        except CloudError as error:
+            readings.append(Reading(step.target, "empty", "unknown", SOURCE, now, str(error)))
+        else:
+            readings.append(Reading(step.target, "empty", not inside, SOURCE, now))
+        return Observation("", tuple(readings), changed={step.target.lower(): changed_by(found)})
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        if step.action == "delete-plan":
+            begun = await context.azure.resources.delete_resource(step.target, wire.api_version(step.target))
+            return begun or Result("the plan is deleted")
+        inputs = step.inputs
+        service = pure.settings_of(context.settings).service
+        await wire.delete(
+            context.azure,
+            self.tokens,
+            str(inputs["plan"]),
+            str(inputs["region"]),
+            service,
+            step.target,
+            str(inputs["owner"]),
+        )
+        return Result("the record is deleted", {"at": rfc3339(context.clock.now())})
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        progress = await context.azure.rest.poll(operation)
+        if progress.state == "running":
+            return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
+        if progress.state == "failed":
+            raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
+        return Result("the plan is deleted")
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        elsewhere = step.inputs["elsewhere"]
+        other = (await self._listed(elsewhere, context)).get(str(elsewhere["id"]).lower())
+        if not stands(other):
+            return Operation(
+                stage=f"the service says: {(other or {}).get('state', 'not listed')}", retry_after=LOOK_SECONDS
+            )
+        name = str((other or {}).get("friendlyName", ""))
+        return Result(
+            f"the service says that {name} stands under the other plan",
+            {"id": elsewhere["id"], "name": name, "plan": elsewhere["plan"]},
+        )

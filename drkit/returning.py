@@ -1,0 +1,117 @@
+"""The way back: ``failback`` returns what a run moved, ``cleanup`` deletes what it left behind. Both write a runbook, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drkit import api, behind, cleaning, estate, runbook
+from drkit import cloud as clouds
+from drkit.api import Desk, Planned
+from drkit.behind import Told
+from drkit.clock import parse_time
+from drkit.errors import RefusedError, UsageError
+from drkit.estate import Assessment, Snapshot
+from drkit.products import registry
+from drkit.runbook import Runbook
+from drkit.version import __version__
+
+
+def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+    """The runbook that deletes, by id, what ``run`` left behind or made and nothing needs any more.
+
+    ``discard``: name or id of an environment whose unpushed work may go -> why. RefusedError (4) while the run is unfinished, its
+    region has not returned, another run went back since, or nothing is to be done; each says which.
+    """
+    for name, reason in (discard or {}).items():
+        if not reason.strip():
+            raise UsageError(f"discarding {name} needs a reason", remedy="--reason TEXT: the approver reads it")
+    told = _ended(desk, run)
+    if told.book.kind == "cleanup":
+        raise RefusedError(
+            f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
+        )
+    for other in api.told(desk):
+        if other.book.kind == "failback" and other.book.of_run == told.run:
+            raise RefusedError(
+                f"{told.run} goes back, or went, as {other.run}",
+                remedy=f"`drkit cleanup {other.run}` cleans up after both",
+            )
+    ground = _ground(desk, told)
+    items = [one for one in behind.open_items(api.told(desk)) if one.run == told.run]
+    # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
+    made = behind.made(told) if told.book.kind == "failover" and not items else []
+    gone = {
+        step.target.lower()
+        for one in api.told(desk)
+        for step in one.book.steps
+        if step.effect == "delete" and one.state.of(step.id).status == "done"
+    }
+    book = cleaning.cleanup(
+        ground.snapshot,
+        ground.assessment,
+        desk.settings,
+        registry(),
+        run=told.run,
+        deferred=items,
+        made=[one for one in made if one.id.lower() not in gone],
+        recorded=behind.recorded(told),
+        of_snapshot=estate.digest(estate.encode(ground.snapshot)),
+        of_assessment=ground.digest,
+        made_against=desk.cloud.mark,
+        version=__version__,
+        discard=discard,
+    )
+    cleaning.nothing(book, told.run)
+    return _kept(desk, book, out)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a runbook of the way back rests on: an assessment from after the run, its digest, and the snapshot beside it."""
+
+    assessment: Assessment
+    digest: str
+    snapshot: Snapshot
+
+
+def _ended(desk: Desk, run: str) -> Told:
+    """A run that has ended. RefusedError while it is unfinished: its rest is finished, or given up, first."""
+    standing = api.status(desk, run)
+    clouds.check_same(standing.runbook.made_against, desk.cloud, standing.run)
+    if standing.outcome == "partial" or not standing.state.outcome:
+        raise RefusedError(
+            f"{standing.run} is unfinished: {standing.reason}",
+            remedy=f"`drkit resume {standing.run}`, or `drkit abort {standing.run} --reason TEXT`, then `drkit resume {standing.run}`",
+        )
+    return Told(standing.run, standing.runbook, standing.state)
+
+
+def _ground(desk: Desk, told: Told) -> Ground:
+    """The newest assessment, which must be from after the run, and in which the regions it left answer again."""
+    found = desk.store.newest(Assessment)
+    last = desk.store.records(told.run)[-1].time
+    if found is None or parse_time(found[0].taken) < parse_time(last):
+        raise RefusedError(
+            f"the newest assessment is older than the end of {told.run} ({last})",
+            remedy="`drkit assess`, then this again",
+        )
+    assessed, path = found
+    clouds.check_same(assessed.made_against, desk.cloud, str(path))
+    wanted = {one.plan.lower(): one.plan for one in told.book.leaves_behind if one.plan}
+    for plan in assessed.plans:
+        if plan.plan.lower() in wanted and plan.state not in cleaning.ANSWERING:
+            raise RefusedError(
+                f"{plan.plan.rsplit('/', 1)[-1]} has not returned: it is {plan.state}, {plan.reason}",
+                where=plan.plan,
+                remedy="`drkit assess` again when its region is back; nothing is written to it before",
+            )
+    return Ground(assessed, estate.digest(path.read_bytes()), api.composed(desk, assessed))
+
+
+def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
+    content = runbook.encode(book)
+    kept = desk.store.keep_runbook(content)
+    if out:
+        api.write_out(out, content)
+    return Planned(book, content, runbook.digest(content), kept)
