@@ -17,7 +17,7 @@ _API = (
 )  # fmt: skip
 _CONTROL = ("abort", "pause", "rebase", "retry", "unpause", "verify")
 _REHEARSAL = ("drill", "simulate")
-_RETURNING = ("cleanup",)
+_RETURNING = ("cleanup", "failback")
 _TELLING = ("explain", "watch")
 
 __all__ = ["__version__", *_API, *_CONTROL, *_REHEARSAL, *_RETURNING, *_TELLING]  # noqa: PLE0604  the names are loaded lazily, below

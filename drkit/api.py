@@ -303,6 +303,7 @@ def plan(
     else:
         base = load(Path(snapshot), Snapshot)
         clouds.check_same(base.made_against, desk.cloud, snapshot)
+    base = behind.advanced(base, told(desk))
     region = region_name(graceful_from)
     if region and region not in {plan.region for plan in base.plans}:
         raise UsageError(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drkit.estate import Behind, Deferred
+import msgspec
+
+from drkit.estate import Behind, Deferred, Snapshot, same_id
 from drkit.journal import RunState
 from drkit.runbook import Runbook
 
@@ -25,11 +27,13 @@ class Moved:
     """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on."""
 
     environment: str
+    name: str
     plan: str
     now: str
     now_name: str
     now_plan: str
     host: str
+    final: str
 
 
 def open_items(told: Sequence[Told]) -> list[Deferred]:
@@ -60,10 +64,18 @@ def moved(book: Runbook, state: RunState) -> list[Moved]:
             continue
         data = final.data
         if data.get("id") and data.get("plan"):
-            made = Moved(
-                one.environment, one.plan, str(data["id"]), str(data.get("name", "")), str(data["plan"]), one.host
+            found.append(
+                Moved(
+                    environment=one.environment,
+                    name=one.name,
+                    plan=one.plan,
+                    now=str(data["id"]),
+                    now_name=str(data.get("name", "")),
+                    now_plan=str(data["plan"]),
+                    host=one.host,
+                    final=one.final,
+                )
             )
-            found.append(made)
     return found
 
 
@@ -91,6 +103,28 @@ def made(one: Told) -> list[Behind]:
             )
         )
     return found
+
+
+def advanced(snapshot: Snapshot, told: Sequence[Told]) -> Snapshot:
+    """The snapshot with what journals know better: environments that came back to their plan, or stayed, under another id.
+
+    A capture may be older than the run that brought them back; what is on their hosts now is the newer id.
+    """
+    trail: dict[tuple[str, str], tuple[str, str]] = {}
+    for one in told:
+        for done in moved(one.book, one.state):
+            key, now = (done.plan.lower(), done.environment.lower()), (done.now_plan, done.now)
+            for start, at in list(trail.items()):
+                if (at[0].lower(), at[1].lower()) == key:
+                    trail[start] = now
+            trail[key] = now
+    known = {(one.plan.lower(), one.id.lower()) for one in snapshot.environments}
+    environments = []
+    for item in snapshot.environments:
+        plan, now_id = trail.get((item.plan.lower(), item.id.lower()), ("", ""))
+        newer = same_id(plan, item.plan) and (item.plan.lower(), now_id.lower()) not in known
+        environments.append(msgspec.structs.replace(item, id=now_id) if newer else item)
+    return msgspec.structs.replace(snapshot, environments=tuple(environments))
 
 
 def recorded(one: Told) -> frozenset[str]:

@@ -157,6 +157,7 @@ def plan(
             graceful=bool(graceful_from),
             lost=avoided,
             standing=there.get(target.region) if target and target.plan_exists else None,
+            held=_held(assessment, target.plan_id) if target else {},
         )
         proposed = product.propose(proposal)
         waved = waves(proposed.chains, settings)
@@ -193,6 +194,16 @@ def plan(
         steps=ordered,
         target_regions=targets,
     )
+
+
+def _held(assessment: Assessment, plan: str) -> dict[str, str]:
+    """Self-hosted records left behind under a plan that nothing answers to: id -> name."""
+    return {
+        one.found.id: one.found.name
+        for one in assessment.zombies
+        if one.run and one.found and one.found.kind == "self-hosted" and same_id(one.plan, plan) and not one.two_plans
+        and one.found.state.lower() != "available"
+    }  # fmt: skip
 
 
 def _names(snapshot: Snapshot, item: Plan) -> frozenset[str]:

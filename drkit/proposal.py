@@ -67,7 +67,8 @@ class Proposal:
     ``graceful``: the plan is left while it still answers. ``lost``: regions nothing is written to; ``standing``: the plan
     that is the target, where it is there already.
 
-    ``closing``: in a cleanup, what drkit made and nothing needs any more: the plan itself and parts of it.
+    ``closing``: in a cleanup, what drkit made and nothing needs any more: the plan itself and parts of it. ``held``: records that
+    an earlier run left behind under the target, id -> name.
     """
 
     kind: Kind
@@ -81,6 +82,12 @@ class Proposal:
     lost: frozenset[str] = frozenset()
     standing: Plan | None = None
     closing: tuple[Behind, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def held_names(self) -> frozenset[str]:
+        """The names, in lower case, that such records hold."""
+        return frozenset(name.lower() for name in self.held.values())
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:

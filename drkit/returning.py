@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drkit import api, behind, cleaning, estate, runbook
+from drkit import api, behind, cleaning, estate, mirror, runbook
 from drkit import cloud as clouds
 from drkit.api import Desk, Planned
 from drkit.behind import Told
 from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, Snapshot
+from drkit.estate import Assessment, Environment, Snapshot
 from drkit.products import registry
 from drkit.runbook import Runbook
 from drkit.version import __version__
@@ -64,6 +64,68 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
     )
     cleaning.nothing(book, told.run)
     return _kept(desk, book, out)
+
+
+def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
+    """The mirror of a failover: the runbook that brings what ``run`` moved back to the plans it came from.
+
+    RefusedError (4) while the run or an earlier way back is unfinished, the region has not returned, the newest assessment is
+    older than the run, or everything went back already; each says which.
+    """
+    told = _ended(desk, run)
+    if told.book.kind != "failover":
+        ways = {
+            "failback": f"to leave again, `drkit assess` and `drkit plan`; `drkit cleanup {told.run}` deletes what is left",
+            "cleanup": f"`drkit failback {told.book.of_run}` mirrors the run that it cleaned up after",
+            "repair": "a repair moves nothing away; `drkit failback` mirrors a failover",
+        }
+        raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
+    back: set[tuple[str, str]] = set()
+    for other in api.told(desk):
+        if other.book.of_run != told.run:
+            continue
+        standing = api.status(desk, other.run)
+        if standing.outcome == "partial":
+            raise RefusedError(
+                f"{other.run}, the {other.book.kind} of {told.run}, is unfinished: {standing.reason}",
+                remedy=f"`drkit resume {other.run}`, or give it up: `drkit abort {other.run} --reason TEXT`",
+            )
+        if other.book.kind == "failback":
+            if standing.outcome in api.DONE:
+                raise RefusedError(
+                    f"{told.run} went back as {other.run}",
+                    remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
+                )
+            back |= {(one.plan.lower(), one.environment.lower()) for one in behind.moved(other.book, other.state)}
+    ground = _ground(desk, told)
+    book = mirror.failback(
+        ground.snapshot,
+        ground.assessment,
+        desk.settings,
+        registry(),
+        run=told.run,
+        moved=behind.moved(told.book, told.state),
+        back=back,
+        origins=_origins(desk, told),
+        made=behind.made(told),
+        recorded=behind.recorded(told),
+        of_snapshot=estate.digest(estate.encode(ground.snapshot)),
+        of_assessment=ground.digest,
+        made_against=desk.cloud.mark,
+        version=__version__,
+    )
+    cleaning.nothing(book, told.run)
+    return _kept(desk, book, out)
+
+
+def _origins(desk: Desk, told: Told) -> dict[str, Environment]:
+    """What the run moved, as the newest snapshot from before it knew it: id in lower case -> environment."""
+    started = parse_time(told.state.started)
+    found: dict[str, Environment] = {}
+    for taken in desk.store.snapshots():
+        if parse_time(taken.taken) <= started:
+            found |= {one.id.lower(): one for one in taken.environments}
+    return found
 
 
 @dataclass(frozen=True)

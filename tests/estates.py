@@ -481,7 +481,7 @@ class People(threading.Thread):
                 continue
             if step.id in self.said:
                 continue
-            name = next(name for name in (*MANAGED, *HOSTED, BY_HAND) if guid(name) == step.environment)
+            name = next(one.name for one in self.site.book.environments if one.environment == step.environment)
             if name in self.unheard:
                 continue
             if step.action == "by-hand":
@@ -492,8 +492,9 @@ class People(threading.Thread):
             api.answer(self.site.desk, run, step.id, "ready")
 
     def _by_hand(self, name: str, plan: str) -> None:
-        if self.site.starts(name):
-            return
+        jobs = self.site.host(name)["jobs"]
+        if jobs and jobs[-1]["plan"].lower() == plan.lower() and jobs[-1]["rc"] is None:
+            return  # typed already
         control = self.site.world.control
         control("host", id=host_id(name), event="codespaces-stop", force=True)
         control(

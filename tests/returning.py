@@ -27,6 +27,10 @@ def assess(site: Site) -> Assessment:
     return asyncio.run(api.assess(site.desk))[0]
 
 
+def snapshot(site: Site) -> None:
+    asyncio.run(api.snapshot(site.desk))
+
+
 def carry_out(site: Site, planned: api.Planned) -> api.Applied:
     """Approve and apply it here, while people do their part."""
     site.planned = planned

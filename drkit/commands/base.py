@@ -39,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "abort",
         "status",
     ),
-    "After": ("report", "cleanup", "verify"),
+    "After": ("report", "failback", "cleanup", "verify"),
 }
 KINDS = ("snapshot", "assessment", "runbook", "settings", "approval", "journal")
 

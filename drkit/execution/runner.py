@@ -139,7 +139,7 @@ class Runner:
                 continue
             now = dict(self.state.of(one.finals[-1]).data) if one.kind == "record" and one.finals else {}
             # A service may keep the record, and it is no other one then.
-            same = str(now.get("id") or "").lower() == one.environment.lower()
+            same = one.kind == "record" and str(now.get("id") or "").lower() == one.environment.lower()
             if not (same and str(now.get("plan") or "").lower() == one.plan.lower()):
                 told = {key: now[key] for key in ("id", "name", "plan") if now.get(key)}
                 await self.journal.append("deferred", data={"behind": msgspec.to_builtins(one), "now": told})

@@ -15,7 +15,7 @@ from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.products.codespaces_back import TIDY
 from drkit.products.codespaces_host import HostSteps
-from drkit.products.codespaces_tidy import Tidying
+from drkit.products.codespaces_tidy import Tidying, stands
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
@@ -28,7 +28,7 @@ class Acts:
 
     def __init__(self, tokens: wire.Tokens) -> None:
         self.tokens = tokens
-        self.hosts = HostSteps(self._ours)
+        self.hosts = HostSteps(self._ours, self._listed_still)
         self.tidying = Tidying(tokens, self._answers)
 
     def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
@@ -106,10 +106,23 @@ class Acts:
         inputs = step.inputs
         service = pure.settings_of(context.settings).service
         listed = await wire.listed(context.azure, self.tokens, str(inputs["plan"]), str(inputs["region"]), service)
-        return wire.find(listed, inputs["names"], str(inputs["owner"]))
+        return wire.find(listed, inputs["names"], str(inputs["owner"]), inputs.get("stale", ()))
 
     async def _ours(self, step: Step, context: Context) -> Any:
         return (await self._look(step, context))[0]
+
+    async def _listed_still(self, step: Step, context: Context) -> bool:
+        """Whether the plan that a host was released from lists its record still; True where that cannot be read."""
+        left = step.inputs.get("left")
+        if not left:
+            return True
+        service = pure.settings_of(context.settings).service
+        try:
+            with context.azure.budget(attempts=2, seconds=20):
+                found = await wire.listed(context.azure, self.tokens, str(left["plan"]), str(left["region"]), service)
+        except CloudError:
+            return True
+        return any(str(one.get("id", "")).lower() == str(left["id"]).lower() for one in found)
 
     async def settle(self, step: Step, context: Context) -> Observation:
         return await self.hosts.settle(step, context) if step.action == "release" else Observation()
@@ -151,10 +164,10 @@ class Acts:
                 f"is there, but belongs to {other.get('ownerId')}", where=step.title, code="OwnerDiffers"
             )
         state = str(ours.get("state", "")) if ours else "not listed"
-        if ours and state.lower() == "available":
+        if ours and (state.lower() == "available" or (step.inputs.get("stands") and stands(ours))):
             name = str(ours.get("friendlyName"))
             return Result(
-                f"the service says {name} is Available under the target plan, for its owner",
+                f"the service says {name} is {state} under the target plan, for its owner",
                 {"id": ours.get("id"), "name": name, "plan": step.inputs["plan"]},
             )
         if state.lower() in ("failed", "deleted"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drkit.estate import Behind, Plan, slug
-from drkit.products.codespaces_propose import NAME, VERIFY_MINUTES
+from drkit.products.codespaces_propose import NAME, deletion
 from drkit.proposal import Chain, Item, Proposal, Proposed
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 
@@ -34,41 +32,7 @@ def propose(proposal: Proposal) -> Proposed:
 def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
     environment, plan = item.environment, proposal.plan
     handle = slug(environment.name, item.record)
-    managed = environment.kind == "managed"
-    inputs: dict[str, Any] = {
-        "plan": plan.id,
-        "region": plan.region,
-        "owner": environment.owner,
-        "kind": environment.kind,
-        "elsewhere": {"plan": where.id, "region": where.region, "id": other},
-        "minutes": VERIFY_MINUTES,
-    }
-    # A self-hosted record that answers is somebody's; unpushed work in a managed one is somebody's too.
-    last = (
-        Precondition(item.record, "idle", True, SERVICE)
-        if not managed
-        else Precondition(item.record, "pushed", True, SERVICE)
-    )
-    kept = () if managed and item.disposition == "discard" else (last,)
-    shared: dict[str, Any] = {"environment": environment.id, "plan": plan.id, "region": plan.region}
-    delete = Step(
-        id=f"{NAME}:{handle}:delete",
-        product=NAME,
-        action="delete",
-        target=item.record,
-        title=f"delete the old record of {environment.name} under {plan.name}",
-        reason=item.reason,
-        effect="delete",
-        estimate=Estimate(6, 4.0),
-        inputs=inputs,
-        preconditions=(
-            Precondition(plan.id, "answers", "yes", SERVICE),
-            Precondition(item.record, "record", environment.name, SERVICE),
-            *kept,
-            Precondition(other, "stands", "yes", SERVICE),
-        ),
-        **shared,
-    )
+    delete = deletion(environment, item.record, plan, where, other, item.reason, discard=item.disposition == "discard")
     verify = Step(
         id=f"{NAME}:{handle}:verify-elsewhere",
         product=NAME,
@@ -79,8 +43,10 @@ def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
         effect="verify",
         estimate=Estimate(2, 2.0),
         needs=(delete.id,),
-        inputs=inputs,
-        **shared,
+        inputs=delete.inputs,
+        environment=environment.id,
+        plan=plan.id,
+        region=plan.region,
     )
     affected = Affected(
         environment=environment.id,

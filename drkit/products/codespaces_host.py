@@ -38,11 +38,12 @@ class HostSteps:
 
     ``reach`` · ``release`` · ``register#N`` -> ``watching#N`` <-> ``watch#N`` · ``restore#N|why`` (N: which of the names);
     ``again:STAGE``: that script is to be delivered once more, which its nonce makes harmless.
-    ``ours`` gives what the service lists for a step's owner under its names, or None.
+    ``ours`` gives what the service lists for a step's owner under its names, or None; ``listed_still`` whether the plan that the
+    host was released from knows its old registration still.
     """
 
-    def __init__(self, ours: Ours) -> None:
-        self._ours = ours
+    def __init__(self, ours: Ours, listed_still: Callable[[Step, Context], Awaitable[bool]]) -> None:
+        self._ours, self._listed_still = ours, listed_still
 
     async def instance(self, host: str, context: Context, now: str) -> Reading:
         """The instance id ARM gives for a host now; ``gone`` when it is not there."""
@@ -303,6 +304,15 @@ class HostSteps:
         return _watching(number, operation.since)
 
     async def _restore(self, step: Step, context: Context, number: int, why: str, since: str = "") -> Operation:
+        if not await self._listed_still(step, context):
+            # `stop` ended that registration at its service: put back, it would be a dead one, in the way of the next.
+            raise StepFailedError(
+                f"{why}; its old registration was ended when the host was released, so the host is registered nowhere now",
+                where=step.target,
+                code="NotRegistered",
+                remedy="find the owner, then `drkit resume` asks again; or `drkit assess` and `drkit plan`",
+                reopen=(str(step.inputs["released_by"]).rsplit(":", 1)[0] + ":ready",),
+            )
         release = context.results(str(step.inputs["released_by"]))
         values = {
             "drkit_nonce": str(release.get("nonce", "")),

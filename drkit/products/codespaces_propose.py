@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from drkit import hostscripts
 from drkit.estate import Environment, Plan, slug
 from drkit.products.codespaces_settings import CodespacesSettings
@@ -193,10 +195,16 @@ def _where(proposal: Proposal) -> tuple[str, str, str]:
     return proposal.plan.id, proposal.plan.name, proposal.plan.region
 
 
-def _names(proposal: Proposal, environment: Environment) -> list[str]:
+def _names(proposal: Proposal, item: Item) -> list[str]:
     """The name to take, and the one to fall back to when a record nobody can see holds it."""
-    free = list(islice(spare_names(environment.name, proposal.names), 2))
-    return [environment.name, free[0]] if proposal.target else free
+    name = (item.origin or item.environment).name
+    free = list(islice(spare_names(name, proposal.names | proposal.held_names), 2))
+    return [name, free[0]] if proposal.target and name.lower() not in proposal.held_names else free
+
+
+def _stale(proposal: Proposal) -> dict[str, Any]:
+    """Records under the target that were left behind there: they hold their names, and are nobody's environment."""
+    return {"stale": sorted(proposal.held)} if proposal.held else {}
 
 
 def _verify(proposal: Proposal, item: Item, needs: tuple[str, ...], seconds: float) -> Step:
@@ -215,10 +223,11 @@ def _verify(proposal: Proposal, item: Item, needs: tuple[str, ...], seconds: flo
         inputs={
             "plan": plan_id,
             "region": region,
-            "names": _names(proposal, environment),
+            "names": _names(proposal, item),
             "owner": environment.owner,
             "kind": environment.kind,
             "minutes": VERIFY_MINUTES,
+            **_stale(proposal),
         },
         environment=environment.id,
         plan=proposal.plan.id,
@@ -228,8 +237,11 @@ def _verify(proposal: Proposal, item: Item, needs: tuple[str, ...], seconds: flo
 
 
 def _still_lost(proposal: Proposal) -> tuple[Precondition, ...]:
+    """What must hold just before: the plan that is left is lost still; on the way back, the plan gone back to answers still."""
     if not proposal.target or proposal.graceful:
         return ()
+    if proposal.kind == "failback":
+        return (Precondition(proposal.target.plan_id, "answers", "yes", "environment service"),)
     return (Precondition(proposal.plan.id, "answers", "no", "environment service"),)
 
 
@@ -237,6 +249,8 @@ def _managed(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
     environment = item.environment
     plan_id, plan_name, region = _where(proposal)
     handle = slug(environment.name, environment.id)
+    if item.old is not None and item.old.state.lower() not in ("failed", "deleted"):
+        return (_revived(proposal, item, ready),)
     body: dict[str, Any] = {
         "type": "cloudEnvironment",
         "planId": plan_id,
@@ -264,10 +278,11 @@ def _managed(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
         inputs={
             "plan": plan_id,
             "region": region,
-            "names": _names(proposal, environment),
+            "names": _names(proposal, item),
             "owner": environment.owner,
             "kind": "managed",
             "body": body,
+            **_stale(proposal),
         },
         preconditions=_still_lost(proposal),
         environment=environment.id,
@@ -288,6 +303,20 @@ def _managed(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
         f"its owner creates it; {RISK[environment.data_at_risk]}",
     )
     return (ask, _verify(proposal, item, (ask.id,), 75.0))
+
+
+def _revived(proposal: Proposal, item: Item, ready: str) -> Step:
+    """Its own record is alive: that is the environment, perhaps with work that was never pushed, and no copy is made of it."""
+    old, verify = item.old, _verify(proposal, item, (ready,) if ready else (), 2.0)
+    name = old.name if old else item.environment.name
+    return msgspec.structs.replace(
+        verify,
+        title=f"see that {name} is there again under {proposal.target.plan_name if proposal.target else ''}, for its owner",
+        reason="its own record is alive again, with all that was in it; what was done since is in the temporary one, which is "
+        "kept until a cleanup finds it pushed",
+        inputs={**verify.inputs, "names": [name], "stands": True},
+        preconditions=_still_lost(proposal),
+    )
 
 
 def _ask(
@@ -339,7 +368,7 @@ def _identity(item: Item) -> list[str]:
 def _by_hand(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
     environment, host = item.environment, item.host
     plan_id, _, _ = _where(proposal)
-    name = _names(proposal, environment)[0]
+    name = _names(proposal, item)[0]
     path = _workspace(environment)
     windows = host is not None and host.os == "windows"
     quote = _powershell if windows else shlex.quote
@@ -347,8 +376,10 @@ def _by_hand(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
     commands = ["codespaces stop", start]
     user = environment.host.user if environment.host else ""
     why = f"as user {user or 'who registered it'}, signed in as {environment.owner or 'its owner'}; not tried from the host"
-    ask = _ask(proposal, item, (ready,) if ready else (), commands, _identity(item), why)
-    return (ask, _verify(proposal, item, (ask.id,), 30.0))
+    cleared = _cleared(proposal, item, ready)
+    needs = (cleared[-1].id,) if cleared else (ready,) if ready else ()
+    ask = _ask(proposal, item, needs, commands, _identity(item), why)
+    return (*cleared, ask, _verify(proposal, item, (ask.id,), 30.0))
 
 
 def _powershell(text: str) -> str:
@@ -368,7 +399,7 @@ def _hosted(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
         return _by_hand(proposal, item, ready)
     plan_id, plan_name, region = _where(proposal)
     handle = slug(environment.name, environment.id)
-    names = _names(proposal, environment)
+    names = _names(proposal, item)
     shared: dict[str, Any] = {
         "environment": environment.id,
         "plan": proposal.plan.id,
@@ -450,11 +481,74 @@ def _hosted(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
             "service": own.install_as_service,
             "released_by": release.id,
             "sign_in_minutes": proposal.settings.run.sign_in_minutes,
+            **_stale(proposal),
+            **_left(proposal, environment),
         },
-        preconditions=same,
+        preconditions=(*(_still_lost(proposal) if proposal.kind == "failback" else ()), *same),
         **shared,
     )
-    return (reach, ask, release, register, _verify(proposal, item, (register.id,), 30.0))
+    cleared = _cleared(proposal, item, ask.id)
+    if cleared:
+        release = msgspec.structs.replace(release, needs=(cleared[-1].id,))
+    return (reach, ask, *cleared, release, register, _verify(proposal, item, (register.id,), 30.0))
+
+
+def _left(proposal: Proposal, environment: Environment) -> dict[str, Any]:
+    """Where a host is released from while that answers: `stop` ends its record there, and nothing can be put back then."""
+    if proposal.kind != "failback":
+        return {}
+    return {"left": {"plan": proposal.plan.id, "region": proposal.plan.region, "id": environment.id}}
+
+
+def _cleared(proposal: Proposal, item: Item, need_id: str) -> tuple[Step, ...]:
+    """The deletion of the old record, which holds the name that the host is to have again."""
+    if proposal.standing is None or item.old is None or not item.record:
+        return ()
+    step = deletion(item.old, item.record, proposal.standing, proposal.plan, item.environment.id, "it holds the name")
+    return (
+        msgspec.structs.replace(
+            step,
+            environment=item.environment.id,
+            host=item.host.id if item.host else "",
+            needs=(need_id,) if need_id else (),
+        ),
+    )
+
+
+def deletion(
+    old: Environment, record: str, plan: Plan, where: Plan, other: str, why: str, *, discard: bool = False
+) -> Step:
+    """The deletion of an old record by its id: it is that record, nothing answers to it, its environment answers elsewhere."""
+    managed = old.kind == "managed"
+    # A self-hosted record that answers is somebody's; unpushed work in a managed one is somebody's too.
+    kept = Precondition(record, "pushed" if managed else "idle", True, "environment service")
+    return Step(
+        id=f"{NAME}:{slug(old.name, record)}:delete",
+        product=NAME,
+        action="delete",
+        target=record,
+        title=f"delete the old record of {old.name} under {plan.name}",
+        reason=why,
+        effect="delete",
+        estimate=Estimate(6, 4.0),
+        inputs={
+            "plan": plan.id,
+            "region": plan.region,
+            "owner": old.owner,
+            "kind": old.kind,
+            "elsewhere": {"plan": where.id, "region": where.region, "id": other},
+            "minutes": VERIFY_MINUTES,
+        },
+        preconditions=(
+            Precondition(plan.id, "answers", "yes", "environment service"),
+            Precondition(record, "record", old.name, "environment service"),
+            *(() if discard else (kept,)),
+            Precondition(other, "stands", "yes", "environment service"),
+        ),
+        environment=old.id,
+        plan=plan.id,
+        region=plan.region,
+    )
 
 
 def _same_host(item: Item) -> tuple[Precondition, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -240,12 +240,18 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
 
 
 def find(
-    items: Sequence[Mapping[str, Any]], names: Sequence[str], owner: str
+    items: Sequence[Mapping[str, Any]], names: Sequence[str], owner: str, stale: Collection[str] = ()
 ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-    """Among listed environments: the owner's one of one of these names, and one of such a name that is somebody else's."""
+    """Among listed environments: the owner's one of one of these names, and one of such a name that is somebody else's.
+
+    ``stale``: ids of records that were left behind, and are neither.
+    """
     wanted = {name.lower() for name in names}
+    passed = {one.lower() for one in stale}
     ours = other = None
     for item in items:
+        if _text(item.get("id")).lower() in passed:
+            continue
         if _text(item.get("friendlyName")).lower() in wanted:
             if not owner or _text(item.get("ownerId")).lower() == owner.lower():
                 ours = ours or item

@@ -71,6 +71,9 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
                 "jobSchedules": "link them again there",
             }.get(kind, "import them from where they are kept; values of secrets cannot be read back")
             left.append(LeftAlone(plan.id, plan.name, f"{target.plan_name} lacks {what}", remedy))
+    if proposal.kind == "failback":
+        # It has its own identity, and its own grants, as before.
+        return left
     identity = plan.properties.get("identity") or {}
     if identity.get("type"):
         principal = str(identity.get("principalId", ""))

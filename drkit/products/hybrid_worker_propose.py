@@ -22,6 +22,10 @@ from drkit.settings import Settings
 NAME = "hybrid-worker"
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
 SERVICE = "Automation: regional service"
+IS = {
+    False: "was prepared",
+    True: "answers again; schedules of both must not fire twice: disable those of the one left",
+}
 CHAIN = ("new-plan", "successor", "same-plan")
 
 
@@ -75,9 +79,10 @@ def propose(proposal: Proposal) -> Proposed:
     chains = tuple(_chain(proposal, item, account, groups) for item in proposal.items)
     used = any(step.action == "reach" for chain in chains for step in chain.steps)
     scripts = {"reach": hostscripts.load("reach").sha256} if used else {}
-    left = [*lacking(proposal), *stale(chains, proposal)] if target else []
+    returning = proposal.kind == "failback"
+    left = [*lacking(proposal), *(() if returning else stale(chains, proposal))] if target else []
     notes = (
-        (f"{plan.name}: its workers move to {target.plan_name}, which was prepared",)
+        (f"{plan.name}: its workers {'go back' if returning else 'move'} to {target.plan_name}, which {IS[returning]}",)
         if proposal.standing and target
         else ()
     )
@@ -160,8 +165,11 @@ def _group(proposal: Proposal, account: str, region: str, name: str, ready: str)
 
 
 def _still_lost(proposal: Proposal) -> tuple[Precondition, ...]:
+    """What must hold just before: the account left is lost still; on the way back, the account gone back to answers still."""
     if not proposal.target or proposal.graceful:
         return ()
+    if proposal.kind == "failback":
+        return (Precondition(proposal.target.plan_id, "answers", "yes", SERVICE),)
     return (Precondition(proposal.plan.id, "answers", "no", SERVICE),)
 
 
@@ -228,12 +236,14 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
     region = proposal.target.region if proposal.target else plan.region
     machine = host.id if host else (environment.host.host if environment.host else "")
     held: dict[str, Any] = dict(environment.settings.get("extension") or {})
+    # Which account the look before each step asks whether it answers.
+    asked = proposal.standing if proposal.kind == "failback" and proposal.standing else plan
     inputs = {
         "account": account,
         "group": group,
         "machine": machine,
         "worker": worker_id(account, machine),
-        "source_url": str(plan.properties.get("automationHybridServiceUrl", "")),
+        "source_url": str(asked.properties.get("automationHybridServiceUrl", "")),
     }
     add = Step(
         id=f"{NAME}:{handle}:add",
@@ -319,7 +329,7 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
             "account_step": _account_step(plan),
             "added_by": add.id,
         },
-        preconditions=_fit(host),
+        preconditions=(*(_still_lost(proposal) if proposal.kind == "failback" else ()), *_fit(host)),
         region=host.region,
         **shared,
     )

@@ -19,6 +19,7 @@ from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
 LOOK_SECONDS = 10.0
+OVERTAKEN_SECONDS = 120.0
 SOURCE = "ARM: hybrid worker"
 ACCOUNT = "ARM: Automation account"
 
@@ -64,9 +65,9 @@ class Tidying:
         """Whose record it is, whether anything reports to it, and whether its machine reports elsewhere."""
         held = body.get("properties") or {}
         elsewhere = step.inputs["elsewhere"]
-        reported = self._fresh(held, context)
-        other = await self._elsewhere(step, context)
-        found = "yes" if other is not None and self._fresh(other.get("properties") or {}, context) else "no"
+        other = ((await self._elsewhere(step, context)) or {}).get("properties") or {}
+        found = "yes" if self._fresh(other, context) else "no"
+        reported = self._fresh(held, context) and not _overtaken(held, other)
         return [
             Reading(step.target, "machine", str(held.get("vmResourceId") or ""), SOURCE, now),
             Reading(step.target, "idle", not reported, SOURCE, now, str(held.get("lastSeenDateTime") or "never seen")),
@@ -124,3 +125,9 @@ class Tidying:
             f"{str(place['account']).rsplit('/', 1)[-1]} saw it at {rfc3339(seen)}",
             {"id": place["id"], "plan": place["account"]},
         )
+
+
+def _overtaken(held: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the other account has heard of the machine well after this one last did: a machine reports to one, twice a minute."""
+    last, since = (wire.seen_at(str(one.get("lastSeenDateTime") or "")) for one in (held, other))
+    return last is not None and since is not None and (since - last).total_seconds() > OVERTAKEN_SECONDS

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from drkit.clock import parse_time
 from drkit.estate import Deferred, Environment, Zombie, region_name
 from drkit.products.base import Captured
 
+OVERTAKEN_SECONDS = 120.0
 # A managed environment that is not in use shuts itself down, and is there all the same.
 STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
 
@@ -30,11 +32,26 @@ def stands(environment: Environment | None) -> bool:
     return state in STANDS if environment.kind == "managed" else state == "available"
 
 
+def overtaken(old: Environment, new: Environment | None) -> bool:
+    """Whether a machine that its service names by when it was last heard has been heard elsewhere well after that.
+
+    A machine reports twice a minute to where it belongs, and what was heard minutes ago counts as answering.
+    """
+    try:
+        before, since = (
+            parse_time(str(old.settings["last_seen"])),
+            parse_time(str(new.settings["last_seen"] if new else "")),
+        )
+    except (KeyError, ValueError):
+        return False
+    return (since - before).total_seconds() > OVERTAKEN_SECONDS
+
+
 def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie:
     behind = one.behind
     old = listed.get((behind.plan.lower(), behind.environment.lower()))
     new = listed.get((one.now_plan.lower(), one.now.lower()))
-    answers = old is not None and old.kind == "self-hosted" and stands(old)
+    answers = old is not None and old.kind == "self-hosted" and stands(old) and not overtaken(old, new)
     plan, other = _last(behind.plan), _last(one.now_plan) if one.now_plan else "another plan"
     if old is None:
         reason = f"{plan} no longer lists it"
@@ -72,7 +89,8 @@ def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
     for one in captured.environments:
         if one.kind == "self-hosted" and one.host is not None and stands(one):
             by_host.setdefault((one.product, one.host.host.lower()), []).append(one)
-    for (product, _), mine in sorted(by_host.items()):
+    for (product, _), heard in sorted(by_host.items()):
+        mine = [one for one in heard if not any(overtaken(one, other) for other in heard)]
         if len({one.plan.lower() for one in mine}) < 2:
             continue
         if any((one.plan.lower(), one.id.lower()) in known for one in mine):

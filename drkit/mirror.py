@@ -1,0 +1,185 @@
+"""What a run moved away -> the runbook that brings it back to the plans it came from, now that they answer again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from drkit.behind import Moved
+from drkit.cloud import CloudMark
+from drkit.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
+from drkit.estate import Assessment, Behind, Environment, HostLink, Plan, Snapshot, Zombie
+from drkit.planner import guarded, waves
+from drkit.proposal import Item, Proposal, Proposer, Target
+from drkit.runbook import Affected, LeftAlone, Runbook, Step
+from drkit.settings import Settings
+
+BACK = "its own plan is back"
+MOVED_REGISTRATION = "; its machine carries the registration that the move gave it"
+
+
+def failback(
+    snapshot: Snapshot,
+    assessment: Assessment,
+    settings: Settings,
+    products: Mapping[str, Proposer],
+    *,
+    run: str,
+    moved: Sequence[Moved],
+    back: Collection[tuple[str, str]],
+    origins: Mapping[str, Environment],
+    made: Sequence[Behind],
+    recorded: Collection[str],
+    of_snapshot: str,
+    of_assessment: str,
+    made_against: CloudMark,
+    version: str,
+) -> Runbook:
+    """The mirror of ``run``: every environment that it moved goes back to the plan it came from.
+
+    ``origins``: environment id in lower case -> the environment as it was before the run. ``back``: (plan, id) in lower case of
+    those that went back already. ``made``: what the run created, to be deferred once nobody is left there.
+    """
+    plans = {plan.id.lower(): plan for plan in (*assessment.present_plans, *snapshot.plans)}
+    there = {plan.id.lower(): plan for plan in assessment.present_plans}
+    present = {(one.plan.lower(), one.id.lower()): one for one in assessment.present}
+    zombies = {(one.plan.lower(), one.environment.lower()): one for one in assessment.zombies if one.run == run}
+    dead = frozenset(assessment.lost_regions)
+    left: list[LeftAlone] = []
+    items: dict[tuple[str, str], list[Item]] = {}
+    for one in sorted(moved, key=lambda item: (item.name.lower(), item.environment)):
+        if (one.now_plan.lower(), one.now.lower()) in back:
+            left.append(LeftAlone(one.now, one.name, "it went back already", ""))
+            continue
+        now = present.get((one.now_plan.lower(), one.now.lower()))
+        home, stay = plans.get(one.plan.lower()), there.get(one.now_plan.lower())
+        if now is None or home is None or stay is None:
+            why = f"{_last(one.now_plan)} does not list it any more" if now is None else "its plan could not be read"
+            left.append(LeftAlone(one.now, one.name, why, "drkit assess"))
+            continue
+        zombie = zombies.get((one.plan.lower(), one.environment.lower()))
+        if zombie is not None and zombie.two_plans:
+            left.append(LeftAlone(zombie.id, one.name, f"{zombie.reason}: a person decides which of them it is", ""))
+            continue
+        origin = origins.get(one.environment.lower(), msgspec.structs.replace(now, name=one.name))
+        item = _item(one, now, origin, zombie, snapshot, assessment, dead)
+        items.setdefault((home.id.lower(), stay.id.lower()), []).append(item)
+    steps: list[Step] = []
+    affected: list[Affected] = []
+    behind: list[Behind] = []
+    notes: list[str] = []
+    scripts: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    targets: dict[str, str] = {}
+    for (home_id, stay_id), mine in sorted(items.items()):
+        home, stay = plans[home_id], there[stay_id]
+        if home.product not in products:
+            left.append(LeftAlone(home.id, home.name, f"drkit knows no product {home.product!r}"))
+            continue
+        proposed = products[home.product].propose(_proposal(home, stay, mine, settings, dead))
+        if any(chain.steps for chain in proposed.chains):
+            steps.extend(proposed.plan_steps)
+        for chain in waves(proposed.chains, settings):
+            affected.append(chain.affected)
+            steps.extend(chain.steps)
+            behind.extend(chain.behind)
+        finals = tuple(chain.affected.final for chain in proposed.chains if chain.affected.final)
+        behind.extend(
+            msgspec.structs.replace(one, finals=finals)
+            for one in made
+            if finals and one.kind != "group" and one.plan.lower() == stay_id
+        )
+        left.extend(proposed.left_alone)
+        notes.extend(proposed.notes)
+        scripts.update(proposed.scripts)
+        sources |= {home.id: home.region, stay.id: stay.region}
+        targets[stay.id] = home.region
+    finals = tuple(one.final for one in affected if one.final)
+    behind.extend(msgspec.structs.replace(one, finals=finals) for one in made if one.kind == "group" and finals)
+    return Runbook(
+        environments=tuple(affected),
+        guards=guarded("failback", steps, sources, dead, {}, recorded),
+        kind="failback",
+        leaves_behind=tuple(behind),
+        left_alone=tuple(left),
+        made_against=made_against,
+        made_with=version,
+        notes=tuple(dict.fromkeys(notes)),
+        of_assessment=of_assessment,
+        of_run=run,
+        of_snapshot=of_snapshot,
+        scripts=dict(sorted(scripts.items())),
+        source_plans=dict(sorted(sources.items())),
+        steps=tuple(steps),
+        target_regions=targets,
+    )
+
+
+def _proposal(home: Plan, stay: Plan, items: Sequence[Item], settings: Settings, dead: frozenset[str]) -> Proposal:
+    """A move from the plan that stood in to the one it stood in for, which is there already."""
+    target = Target(
+        region=home.region,
+        subscription=home.subscription,
+        group=home.resource_group,
+        group_step="",
+        plan_name=home.name,
+        plan_id=home.id,
+        plan_exists=True,
+    )
+    held = frozenset(item.old.name.lower() for item in items if item.old is not None)
+    return Proposal(
+        kind="failback",
+        plan=stay,
+        target=target,
+        items=items,
+        settings=settings,
+        names=held | {item.environment.name.lower() for item in items},
+        lost=dead,
+        standing=home,
+    )
+
+
+def _item(
+    one: Moved,
+    now: Environment,
+    origin: Environment,
+    zombie: Zombie | None,
+    snapshot: Snapshot,
+    assessment: Assessment,
+    dead: Collection[str],
+) -> Item:
+    link = origin.host or now.host
+    if link is not None and one.host:
+        link = msgspec.structs.replace(link, host=one.host)
+    elif link is None and one.host:
+        link = HostLink(one.host, "api")
+    environment = msgspec.structs.replace(now, host=link)
+    hosts = {host.id.lower(): host for host in snapshot.hosts}
+    findings = {finding.host.lower(): finding for finding in assessment.hosts}
+    for finding in assessment.hosts:
+        if finding.found is not None:
+            hosts.setdefault(finding.found.id.lower(), finding.found)
+    decided: Decided = decide(environment, "lost", hosts, findings)
+    reason = decided.reason.replace(ON_PURPOSE[0], BACK)
+    if decided.finding is not None and decided.finding.outcome == "re-register" and decided.disposition == "new-plan":
+        reason = BACK + MOVED_REGISTRATION
+    decided = replace(decided, reason=reason)
+    alive = zombie is not None and zombie.state == "alive"
+    return Item(
+        environment=environment,
+        disposition=decided.disposition,
+        reason=decided.reason,
+        host=decided.host,
+        verdict=verdict_word(decided.finding),
+        confidence=decided.finding.confidence if decided.finding else "",
+        channel=channel(decided, dead),
+        record=zombie.id if zombie and alive else "",
+        origin=origin,
+        old=zombie.found if zombie and alive else None,
+    )
+
+
+def _last(arm_id: str) -> str:
+    return arm_id.rstrip("/").rsplit("/", 1)[-1]
