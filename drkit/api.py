@@ -467,7 +467,7 @@ def _not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
         return
     for other in told(desk):
         linked = other.book.kind == "failback" and other.book.of_run == book.of_run and other.run != name
-        if linked and (book.kind == "cleanup" or not over(other.state)):
+        if linked and not over(other.state):
             raise RefusedError(
                 f"{book.of_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
                 remedy=f"`drkit cleanup {other.run}` deletes what is left after that",

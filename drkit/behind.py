@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,8 +112,7 @@ def advanced(snapshot: Snapshot, told: Sequence[Told]) -> Snapshot:
     """
     trail: dict[tuple[str, str], tuple[str, str]] = {}
     for one in told:
-        for done in moved(one.book, one.state):
-            key, now = (done.plan.lower(), done.environment.lower()), (done.now_plan, done.now)
+        for key, now in _registered(one):
             for start, at in list(trail.items()):
                 if (at[0].lower(), at[1].lower()) == key:
                     trail[start] = now
@@ -125,6 +124,19 @@ def advanced(snapshot: Snapshot, told: Sequence[Told]) -> Snapshot:
         newer = same_id(plan, item.plan) and (item.plan.lower(), now_id.lower()) not in known
         environments.append(msgspec.structs.replace(item, id=now_id) if newer else item)
     return msgspec.structs.replace(snapshot, environments=tuple(environments))
+
+
+def _registered(one: Told) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """What a run registered anew: (plan, environment) in lower case -> (plan, id) now. Its verification may be to come."""
+    plans = {item.environment: item.plan for item in one.book.environments}
+    for step in one.book.steps:
+        known = one.state.of(step.id)
+        if step.effect in ("register", "create") and known.status == "done" and step.environment in plans:
+            now, plan = str(known.data.get("id") or ""), str(step.inputs.get("plan") or "")
+            if now and plan:
+                yield (plans[step.environment].lower(), step.environment.lower()), (plan, now)
+    for done in moved(one.book, one.state):
+        yield (done.plan.lower(), done.environment.lower()), (done.now_plan, done.now)
 
 
 def recorded(one: Told) -> frozenset[str]:

@@ -259,5 +259,8 @@ def nothing(book: Runbook, run: str) -> None:
     if not book.steps:
         why = "; ".join(f"{one.name}: {one.reason}" for one in book.left_alone[:6]) or "the run left nothing behind"
         raise RefusedError(
-            f"there is nothing to do after {run}: {why}", remedy="`drkit assess`, and look again when that has changed"
+            f"there is nothing to do after {run}: {why}",
+            remedy="`drkit assess`, and look again when that has changed"
+            if book.kind == "cleanup"
+            else f"`drkit assess`, then `drkit cleanup {run}` deletes what is left",
         )

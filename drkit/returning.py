@@ -32,7 +32,7 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
             f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
         )
     for other in api.told(desk):
-        if other.book.kind == "failback" and other.book.of_run == told.run:
+        if other.book.kind == "failback" and other.book.of_run == told.run and not api.over(other.state):
             raise RefusedError(
                 f"{told.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
@@ -121,10 +121,14 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
 def _origins(desk: Desk, told: Told) -> dict[str, Environment]:
     """What the run moved, as the newest snapshot from before it knew it: id in lower case -> environment."""
     started = parse_time(told.state.started)
+    runs = api.told(desk)
+    before = runs[: next(number for number, one in enumerate(runs) if one.run == told.run)]
     found: dict[str, Environment] = {}
     for taken in desk.store.snapshots():
         if parse_time(taken.taken) <= started:
-            found |= {one.id.lower(): one for one in taken.environments}
+            # An environment that came back under another id was planned by that one, snapshot or not.
+            for known in (taken, behind.advanced(taken, before)):
+                found |= {one.id.lower(): one for one in known.environments}
     return found
 
 

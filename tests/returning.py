@@ -8,9 +8,64 @@ from typing import Any
 
 from drkit import api
 from drkit.estate import Assessment
+from drkit.execution.runner import Event
+from drkit.simulator.automation import reporting
+from drkit.simulator.codespaces_environments import bearers, state_of
 from tests.estates import REGION, People, Site
 
 Json = dict[str, Any]
+Heard = Callable[[Event], None]
+
+
+def ignored(_event: Event) -> None:
+    """Nothing is done about it."""
+
+
+class Judged(dict[str, Any]):
+    """Environments, or workers, of the world: what is deleted while nothing stands elsewhere in its stead is noted."""
+
+    def __init__(self, world: Any, held: dict[str, Any], faults: list[str]) -> None:
+        super().__init__(held)
+        self.world, self.faults = world, faults
+
+    def __delitem__(self, key: str) -> None:
+        one = self[key]
+        alive = bearers(self.world)
+        others = [
+            other
+            for other in self.values()
+            if (other.name, other.owner) == (one.name, one.owner)
+            and other.plan != one.plan
+            and state_of(other, alive) in ("Available", "Shutdown")
+        ]
+        if not others:
+            self.faults.append(f"{one.name} under {one.plan} was deleted, and stood nowhere else")
+        if one.unpushed:
+            self.faults.append(f"{one.name} under {one.plan} was deleted with unpushed work")
+        super().__delitem__(key)
+
+
+class JudgedWorkers(Judged):
+    """The workers of one account's group."""
+
+    def pop(self, key: str, *default: Any) -> Any:
+        one = self.get(key)
+        if one is not None and not any(
+            worker.machine.lower() == one.machine.lower() and worker is not one for worker, _ in reporting(self.world)
+        ):
+            self.faults.append(f"{one.machine} was deleted, and reported nowhere else")
+        return super().pop(key, *default)
+
+
+def judge(site: Site, faults: list[str]) -> None:
+    """From now on ``faults`` hears of every record that is deleted without standing elsewhere."""
+    world = site.world.simulator.world
+    if not isinstance(world.environments, Judged):
+        world.environments = Judged(world, world.environments, faults)
+    for account in world.accounts.values():
+        for group in account.groups.values():
+            if not isinstance(group.workers, JudgedWorkers):
+                group.workers = JudgedWorkers(world, group.workers, faults)
 
 
 def restore(site: Site) -> None:
@@ -31,18 +86,31 @@ def snapshot(site: Site) -> None:
     asyncio.run(api.snapshot(site.desk))
 
 
-def carry_out(site: Site, planned: api.Planned) -> api.Applied:
+def carry_out(site: Site, planned: api.Planned, on_event: Heard = ignored) -> api.Applied:
     """Approve and apply it here, while people do their part."""
     site.planned = planned
     api.approve(site.desk, planned.digest)
     with People(site):
-        return asyncio.run(api.apply(site.desk, planned.digest, wait_minutes=30))
+        return asyncio.run(api.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
 
 
-def go_on(site: Site, run: str) -> api.Applied:
+def go_on(site: Site, run: str, on_event: Heard = ignored) -> api.Applied:
     """Resume it here, while people do their part."""
+    site.planned = api.show(site.desk, site.store.state(run).runbook)
     with People(site):
-        return asyncio.run(api.resume(site.desk, run, wait_minutes=30))
+        return asyncio.run(api.resume(site.desk, run, wait_minutes=30, on_event=on_event))
+
+
+def losing(site: Site, action: str) -> Heard:
+    """The region goes again as soon as the first step of that action is done."""
+    gone: list[bool] = []
+
+    def hear(event: Event) -> None:
+        if event.kind == "done" and event.step is not None and event.step.action == action and not gone:
+            gone.append(True)
+            site.lose()
+
+    return hear
 
 
 def failover(site: Site) -> api.Applied:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from drkit import returning
+from drkit import control, returning
+from drkit.errors import RefusedError
 from tests import returning as way
 from tests import workers
 from tests.estates import Site, estate, guid
@@ -57,3 +58,77 @@ def test_workers_go_there_and_back_twice(tmp_path: Path, protected: None) -> Non
             there_and_back(site)
             assert way.estate_of(site) == before, number
             way.snapshot(site)
+
+
+def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Path) -> None:
+    """Before the failback, in the middle of it, twice, and in the middle of the cleanup; each time the run goes on."""
+    with estate(tmp_path, lost=False, lost_writes_count=False) as site:
+        before, faults = way.estate_of(site), list[str]()
+        way.judge(site, faults)
+        site.lose()
+        assert way.failover(site).outcome == "succeeded"
+        way.restore(site)
+        way.assess(site)
+        planned = returning.failback(site.desk, "run-0001")
+        site.lose()
+        assert way.carry_out(site, planned).outcome == "partial"
+        for action in ("release", "register", "delete"):
+            assert way.answering_twice(site) == []
+            way.restore(site)
+            applied = way.go_on(site, "run-0002", way.losing(site, action))
+            assert applied.outcome in ("partial", "succeeded")
+        way.restore(site)
+        assert way.go_on(site, "run-0002").outcome == "succeeded", way.unfinished(site)
+        assert way.answering_twice(site) == []
+        way.assess(site)
+        cleanup = returning.cleanup(site.desk, "run-0002")
+        applied = way.carry_out(site, cleanup, way.losing(site, "delete"))
+        assert applied.outcome == "partial"
+        way.restore(site)
+        assert way.go_on(site, applied.run).outcome == "succeeded", way.unfinished(site)
+        assert faults == []
+        assert way.estate_of(site) == before
+
+
+def test_a_region_that_goes_in_the_middle_of_a_failback_can_be_left_again(tmp_path: Path) -> None:
+    with estate(tmp_path, lost=False, lost_writes_count=False) as site:
+        before, faults = way.estate_of(site), list[str]()
+        way.judge(site, faults)
+        left_again(site, before)
+        assert faults == []
+
+
+def left_again(site: Site, before: Json) -> None:
+    """Over; on the way back the region goes; that is given up, and over again; then all the way back."""
+    site.lose()
+    assert way.failover(site).outcome == "succeeded"
+    way.restore(site)
+    way.assess(site)
+    planned = returning.failback(site.desk, "run-0001")
+    assert way.carry_out(site, planned, way.losing(site, "register")).outcome == "partial"
+    assert way.answering_twice(site) == []
+    control.abort(site.desk, "run-0002", "it is gone again")
+    assert way.go_on(site, "run-0002").outcome == "failed"
+    assert way.failover(site).outcome == "succeeded", way.unfinished(site)
+    assert way.answering_twice(site) == []
+    way.restore(site)
+    way.assess(site)
+    assert way.carry_out(site, returning.failback(site.desk, "run-0003")).outcome == "succeeded", way.unfinished(site)
+    assert way.answering_twice(site) == []
+    way.assess(site)
+    with pytest.raises(RefusedError, match="nothing to do after run-0001.*went back already.*drkit cleanup run-0001"):
+        returning.failback(site.desk, "run-0001")
+    for run in ("run-0002", "run-0004", "run-0001"):
+        assert tidied(site, run) in ("", "there is nothing to do")
+    assert way.estate_of(site) == before
+
+
+def tidied(site: Site, run: str) -> str:
+    """A cleanup of that run, carried out; or why there is none."""
+    way.assess(site)
+    try:
+        planned = returning.cleanup(site.desk, run)
+    except RefusedError as error:
+        return error.what.partition(" after ")[0]
+    assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
+    return ""

@@ -83,6 +83,7 @@ def _plan_steps(proposal: Proposal, target: Target) -> tuple[Step, ...]:
         effect="verify",
         estimate=Estimate(4, 5.0),
         needs=() if target.plan_exists else (f"{NAME}:{handle}:create-plan",),
+        preconditions=_still_lost(proposal) if proposal.kind == "failback" else (),
         criticality="critical",
         plan=plan.id,
         region=target.region,
