@@ -25,6 +25,10 @@ NAMESPACE = "Microsoft.Automation"
 TOGETHER = 8
 
 
+def _same(one: str, other: str) -> bool:
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
 class Survey:
     """Reads; never raises for one account or region that cannot be read, but says so."""
 
@@ -97,7 +101,7 @@ class Survey:
         trouble: list[str] = []
         if found or plan.properties.get("workerGroups") or plan.tags.get(TAG_TARGET):
             plan = await self._held(azure, plan, trouble)
-            found = [await self._extension(azure, one, trouble) for one in found]
+            found = [await self._extension(azure, one, url, trouble) for one in found]
         plan = await self._grants(azure, plan, trouble)
         state = Capture(account, source, "partial" if trouble else "complete", now, "; ".join(dict.fromkeys(trouble)))
         return Captured((plan,), tuple(found), (state,))
@@ -132,17 +136,20 @@ class Survey:
                 holds[kind] = sorted(names)
         return msgspec.structs.replace(plan, properties={**plan.properties, "holds": holds})
 
-    async def _extension(self, azure: Session, one: Environment, trouble: list[str]) -> Environment:
+    async def _extension(self, azure: Session, one: Environment, url: str, trouble: list[str]) -> Environment:
+        """The worker with what its machine's extension was told. One that names another account, or none, reports here no more."""
         machine = one.host.host if one.host else ""
         try:
             listed = await wire.extensions(azure, machine)
         except (CloudError, KeyError) as error:
             trouble.append(f"the extensions of {one.name} could not be read: {error}")
             return one
-        held = next((item for item in listed if wire.is_worker_extension(item)), None)
-        if held is None:
+        held = [item for item in listed if wire.is_worker_extension(item)]
+        if one.state == "Available" and url and not any(_same(wire.url_of(item), url) for item in held):
+            one = msgspec.structs.replace(one, state="Unavailable")
+        if not held:
             return one
-        return msgspec.structs.replace(one, settings={**one.settings, "extension": wire.recorded(held)})
+        return msgspec.structs.replace(one, settings={**one.settings, "extension": wire.recorded(held[0])})
 
     async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         try:

@@ -90,7 +90,7 @@ def _exit_code(place: Place, life: Life) -> int:
     if life.records:
         mortal(store, life)
     desk = api.Desk(settings.load(Path(place.folder) / "drkit.toml"), store, lambda: cloud, loopback_only=True)
-    runs = [run for run in store.runs() if store.state(run).runbook]
+    runs = [run for run in store.runs() if store.state(run).runbook == place.digest]
     try:
         if runs:
             return asyncio.run(api.resume(desk, runs[-1], wait_minutes=30)).exit_code
