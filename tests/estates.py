@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from drkit.journal import RunState
 from drkit.products import tables
 from drkit.runbook import Runbook
 from drkit.simulator import Simulator
+from drkit.simulator import clock as simulated
 from drkit.store import Store
 
 Json = dict[str, Any]
@@ -163,11 +165,35 @@ workspace = "/home/dev/{BY_HAND}"
 """
 
 
+@dataclass(frozen=True)
+class Leaping(simulated.Clock):
+    """A clock of this process alone, for simulator and drkit at once: it runs, and whoever waits makes it leap ahead."""
+
+    leapt: list[float] = field(default_factory=lambda: [0.0])
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.leapt[0])
+
+    def monotonic(self) -> float:
+        """Seconds of this clock, never going back."""
+        return time.monotonic() * self.speed + self.leapt[0]
+
+    async def sleep(self, seconds: float) -> None:
+        """Two who wait at once wait together. It takes a moment, in which other threads have their turn."""
+        until = self.monotonic() + max(0.0, seconds)
+        await asyncio.sleep(min(max(0.0, seconds) / self.speed, 0.01))
+        self.leapt[0] += max(0.0, until - self.monotonic())
+
+
 class World:
     """A simulator in a thread of this process, with its control interface."""
 
-    def __init__(self, folder: Path, content: Json, *, speed: float = 60.0) -> None:
+    def __init__(self, folder: Path, content: Json, *, speed: float = 60.0, leaping: bool = False) -> None:
         self.simulator = Simulator(content, host_scripts=hostscripts.hashes(), speed=speed, folder=folder)
+        self.clock: Leaping | None = None
+        if leaping:
+            known = self.simulator.world.clock
+            self.clock = self.simulator.world.clock = Leaping(known.origin, known.started, known.speed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -237,8 +263,9 @@ class Site:
     def desk(self) -> api.Desk:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
         return api.Desk(
-            settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True
-        )
+            settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True,
+            own_clock=self.world.clock,
+        )  # fmt: skip
 
     @property
     def book(self) -> Runbook:
@@ -541,6 +568,7 @@ def estate(
     lost: bool = True,
     account: str | None = None,
     lost_writes_count: bool = True,
+    leaping: bool = False,
     **changes: Any,
 ) -> Iterator[Site]:
     """A site on a world of its own: captured, its region lost, planned and approved. Afterwards it is looked over.
@@ -550,7 +578,7 @@ def estate(
     """
     for name in ("world", "site"):
         (folder / name).mkdir(parents=True)
-    world = World(folder / "world", seed(**changes))
+    world = World(folder / "world", seed(**changes), leaping=leaping)
     site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")

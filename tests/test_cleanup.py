@@ -35,7 +35,7 @@ def protected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_records_go_by_id_and_nothing_else(tmp_path: Path) -> None:
-    with estate(tmp_path, lost_writes_count=False) as site:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         way.restore(site)
@@ -69,7 +69,7 @@ def test_old_records_go_by_id_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_region_that_goes_again_is_not_written_to(tmp_path: Path) -> None:
-    with estate(tmp_path, lost_writes_count=False) as site:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         way.restore(site)
@@ -90,7 +90,7 @@ def test_a_region_that_goes_again_is_not_written_to(tmp_path: Path) -> None:
 
 
 def test_what_answers_here_or_not_there_is_not_deleted(tmp_path: Path) -> None:
-    with estate(tmp_path, lost_writes_count=False) as site:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         now = {one.behind.name: one.now for one in site.state.deferred.values()}
@@ -110,7 +110,7 @@ def test_what_answers_here_or_not_there_is_not_deleted(tmp_path: Path) -> None:
 
 
 def test_workers_records_go_by_rest_and_the_machines_keep_their_extensions(tmp_path: Path, protected: None) -> None:
-    with workers.site(tmp_path) as site:
+    with workers.site(tmp_path, leaping=True) as site:
         workers.lost(site)
         assert workers.apply(site).outcome == "succeeded"
         way.restore(site)
@@ -128,7 +128,7 @@ def test_workers_records_go_by_rest_and_the_machines_keep_their_extensions(tmp_p
 
 
 def test_a_cleanup_refuses_in_clear_words(tmp_path: Path) -> None:
-    with estate(tmp_path, lost_writes_count=False) as site:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         with pytest.raises(RefusedError, match="older than the end of run-0001"):
@@ -152,7 +152,7 @@ def test_a_cleanup_refuses_in_clear_words(tmp_path: Path) -> None:
 
 
 def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
-    with estate(tmp_path, lost_writes_count=False) as site:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         way.restore(site)
@@ -168,7 +168,7 @@ def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_not_cleaned_up_after(tmp_path: Path) -> None:
-    with estate(tmp_path) as site:
+    with estate(tmp_path, leaping=True) as site:
         assert site.planned
         api.approve(site.desk, site.planned.digest)
         assert asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"

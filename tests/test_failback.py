@@ -43,7 +43,7 @@ def there_and_back(site: Site) -> None:
 
 
 def test_codespaces_go_there_and_back_twice(tmp_path: Path) -> None:
-    with estate(tmp_path, lost=False, lost_writes_count=False) as site:
+    with estate(tmp_path, lost=False, lost_writes_count=False, leaping=True) as site:
         before = way.estate_of(site)
         for number in range(2):
             there_and_back(site)
@@ -54,7 +54,7 @@ def test_codespaces_go_there_and_back_twice(tmp_path: Path) -> None:
 
 
 def test_workers_go_there_and_back_twice(tmp_path: Path, protected: None) -> None:
-    with workers.site(tmp_path) as site:
+    with workers.site(tmp_path, leaping=True) as site:
         before = way.estate_of(site)
         for number in range(2):
             there_and_back(site)
@@ -64,7 +64,7 @@ def test_workers_go_there_and_back_twice(tmp_path: Path, protected: None) -> Non
 
 def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Path) -> None:
     """Before the failback, in the middle of it, twice, and in the middle of the cleanup; each time the run goes on."""
-    with estate(tmp_path, lost=False, lost_writes_count=False) as site:
+    with estate(tmp_path, lost=False, lost_writes_count=False, leaping=True) as site:
         before, faults = way.estate_of(site), list[str]()
         way.judge(site, faults)
         site.lose()
@@ -93,7 +93,7 @@ def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Pat
 
 
 def test_a_region_that_goes_in_the_middle_of_a_failback_can_be_left_again(tmp_path: Path) -> None:
-    with estate(tmp_path, lost=False, lost_writes_count=False) as site:
+    with estate(tmp_path, lost=False, lost_writes_count=False, leaping=True) as site:
         before, faults = way.estate_of(site), list[str]()
         way.judge(site, faults)
         left_again(site, before)
@@ -102,7 +102,7 @@ def test_a_region_that_goes_in_the_middle_of_a_failback_can_be_left_again(tmp_pa
 
 def test_workers_whose_account_goes_again_on_the_way_back(tmp_path: Path, protected: None) -> None:
     """Taken off and not yet on again: they are brought up elsewhere from there, and all the way back later."""
-    with workers.site(tmp_path) as site:
+    with workers.site(tmp_path, leaping=True) as site:
         before, faults = way.estate_of(site), list[str]()
         site.lose()
         assert way.failover(site).outcome == "succeeded"

@@ -24,7 +24,7 @@ SECRET = json.dumps({"Proxy_URL": workers.SECRET})
 
 
 def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_returns(tmp_path: Path) -> None:
-    with estate(tmp_path) as site:
+    with estate(tmp_path, leaping=True) as site:
         assert site.planned
         assert returning.carry_out(site, site.planned).outcome == "succeeded", returning.unfinished(site)
         names = {*MANAGED, *HOSTED, BY_HAND}
@@ -49,7 +49,7 @@ def test_workers_left_in_the_lost_account_are_deferred_and_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRKIT_TEST_PROTECTED", SECRET)
-    with workers.site(tmp_path) as site:
+    with workers.site(tmp_path, leaping=True) as site:
         workers.lost(site)
         assert workers.apply(site).outcome == "succeeded"
         told = {one.behind.host for one in site.state.deferred.values()}
@@ -64,7 +64,7 @@ def test_workers_left_in_the_lost_account_are_deferred_and_found(
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_a_death_kept_from_the_journal_is_deferred_on_resume(tmp_path: Path, kept: bool) -> None:
-    with workers.site(tmp_path, workers.NAMED) as site, pytest.MonkeyPatch.context() as patch:
+    with workers.site(tmp_path, leaping=True) as site, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRKIT_TEST_PROTECTED", SECRET)
         workers.lost(site)
         assert workers.apply(site).outcome == "succeeded"

@@ -44,9 +44,11 @@ def content(**changes: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def site(folder: Path, settings: str = NAMED, made: Mapping[str, Any] | None = None) -> Iterator[Site]:
+def site(
+    folder: Path, settings: str = NAMED, made: Mapping[str, Any] | None = None, *, leaping: bool = False
+) -> Iterator[Site]:
     """The estate captured, and drkit's folder beside it."""
-    world = World(folder, dict(made or content()))
+    world = World(folder, dict(made or content()), leaping=leaping)
     try:
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
