@@ -314,7 +314,10 @@ class Zombie(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assessment(msgspec.Struct, kw_only=True, frozen=True):
-    """Everything the planner may know of the night: plan states, verdicts, claims, and the facts of the target regions."""
+    """Everything the planner may know of the night: plan states, verdicts, claims, and the facts of the target regions.
+
+    ``assumed``: nobody observed it; a region was taken for lost, to see what would happen.
+    """
 
     drkit: str = "assessment/1"
     made_against: CloudMark
@@ -332,6 +335,7 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     witnesses: tuple[Reading, ...] = ()
     unread: tuple[str, ...] = ()
     zombies: tuple[Zombie, ...] = ()
+    assumed: bool = False
 
 
 def encode(value: msgspec.Struct) -> bytes:

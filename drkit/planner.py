@@ -189,6 +189,7 @@ def plan(
         notes=tuple(dict.fromkeys(notes)),
         of_assessment=of_assessment,
         of_snapshot=of_snapshot,
+        only_assumed=True if assessment.assumed else msgspec.UNSET,
         scripts=dict(sorted(scripts.items())),
         source_plans={item.id: item.region for item in lost} if chosen == "failover" else {},
         steps=ordered,

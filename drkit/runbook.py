@@ -96,6 +96,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """An ordered graph of steps. ``rebases``: the run whose rest this is; ``of_run``: the run that it mirrors or cleans up after.
 
     ``leaves_behind``: what is deferred to a cleanup once the steps that prove it superfluous are done.
+    ``only_assumed``: it is for a loss that nobody observed.
 
     Every key sorts after ``drkit``, so the canonical bytes begin with the marker.
     """
@@ -113,11 +114,18 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     of_assessment: str
     of_run: str = ""
     of_snapshot: str
+    # Left out of the bytes where it does not hold, so that runbooks made before there were assumptions stay canonical.
+    only_assumed: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     rebases: str = ""
     scripts: dict[str, str] = {}
     source_plans: dict[str, str] = {}
     steps: tuple[Step, ...] = ()
     target_regions: dict[str, str] = {}
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it was planned on an assumption; then it can be neither approved nor carried out."""
+        return self.only_assumed is True
 
     def step(self, step_id: str) -> Step:
         """The step of that id; KeyError when there is none."""

@@ -15,6 +15,7 @@ from azure.core.pipeline.policies import AsyncHTTPPolicy
 from drkit import hostscripts
 from drkit.clock import Clock
 from drkit.errors import GuardError
+from drkit.limits import Operation
 from drkit.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
 from drkit.providers.count import Counters, subscription_of
@@ -22,7 +23,7 @@ from drkit.providers.errors_map import NETWORK_ERRORS, from_answer, from_excepti
 from drkit.providers.guard import Guard, Kind, Outgoing, check_shape, classify, is_run_command
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import KIND, SENT, Budget, current_budget, lowered, repeatable, retry_after
-from drkit.providers.throttle import Key, Operation, Throttle
+from drkit.providers.throttle import Key, Throttle
 
 log = logging.getLogger("drkit.providers")
 

@@ -1,7 +1,4 @@
-"""ARM's token buckets, kept on our side, so that 429 is an exception and not a method (DESIGN 7, "throttle").
-
-Sizes: learn.microsoft.com "Understand how Azure Resource Manager throttles requests" (request-limits-and-throttling).
-"""
+"""ARM's token buckets, kept on our side, so that 429 is an exception and not a method (DESIGN 7, "throttle")."""
 
 from __future__ import annotations
 
@@ -9,18 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from drkit.clock import Clock
 from drkit.errors import ThrottledError
+from drkit.limits import LIMITS, Operation
 from drkit.providers.count import Counters
 
-Operation = Literal["read", "write", "delete"]
-LIMITS: Mapping[Operation, tuple[float, float]] = {
-    "read": (250.0, 25.0),
-    "write": (200.0, 10.0),
-    "delete": (200.0, 10.0),
-}
 _REMAINING = "x-ms-ratelimit-remaining-{scope}-{operation}s"
 
 

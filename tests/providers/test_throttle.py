@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.errors import ThrottledError
+from drkit.limits import LIMITS
 from drkit.providers.count import Counters
-from drkit.providers.throttle import LIMITS, Bucket, Key, Throttle
+from drkit.providers.throttle import Bucket, Key, Throttle
 
 from .support import FakeClock
 

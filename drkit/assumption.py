@@ -1,0 +1,87 @@
+"""An assessment of a night that has not come: one region taken for lost, all else as the snapshot has it. Pure.
+
+Marked ``assumed``; a runbook made of it is marked too, and nobody may approve it or carry it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from drkit import estate
+from drkit.cloud import CloudMark
+from drkit.estate import Assessment, Host, HostFinding, Plan, PlanFinding, Snapshot, TargetFacts
+from drkit.proposal import Proposer
+from drkit.settings import Settings
+from drkit.transparency import Signals, judge
+
+WHY = "assumed: its region is taken for lost"
+
+
+def assume(
+    snapshot: Snapshot,
+    region: str,
+    settings: Settings,
+    products: Mapping[str, Proposer],
+    targets: Sequence[TargetFacts],
+    *,
+    made_against: CloudMark,
+    now: str,
+) -> Assessment:
+    """What an assessment would say if that region were lost and nothing else had happened. ``now``: RFC 3339.
+
+    Each host's verdict is what the table gives for it: one in the region is lost with it, one nobody can look at stays unknown.
+    """
+    lost = [plan for plan in snapshot.plans if plan.region == region]
+    ready = _stand_ins(lost, snapshot, settings, products)
+    ids = {plan.id.lower() for plan in ready}
+    return Assessment(
+        made_against=made_against,
+        taken=now,
+        assumed=True,
+        of_snapshot=estate.digest(estate.encode(snapshot)),
+        lost_regions=(region,),
+        plans=tuple(
+            PlanFinding(plan.id, "lost", WHY)
+            if plan.region == region
+            else PlanFinding(plan.id, "answering", "assumed: it answers")
+            for plan in snapshot.plans
+        ),
+        hosts=tuple(_verdict(host, region) for host in snapshot.hosts),
+        targets=tuple(one for one in targets if one.region != region),
+        present=tuple(one for one in snapshot.environments if one.plan.lower() in ids),
+        present_plans=tuple(ready),
+    )
+
+
+def _stand_ins(
+    lost: Sequence[Plan], snapshot: Snapshot, settings: Settings, products: Mapping[str, Proposer]
+) -> list[Plan]:
+    found: dict[str, Plan] = {}
+    for plan in lost:
+        if plan.product in products:
+            others = [one for one in snapshot.plans if one.product == plan.product and one.region != plan.region]
+            found |= {one.id.lower(): one for one in products[plan.product].stand_ins(plan, others, settings)}
+    return list(found.values())
+
+
+def _verdict(host: Host, region: str) -> HostFinding:
+    """A machine in the region is down with it; one elsewhere is what it was, as far as it can be looked at."""
+    if host.region == region and host.kind == "azure-vm":
+        signals = Signals(host_kind=host.kind, arm="found", health="down", region="both")
+    elif host.region == region:
+        signals = Signals(host_kind=host.kind)
+    elif host.kind == "physical":
+        signals = Signals(host_kind=host.kind, arm="none")
+    else:
+        seen = host.baseline.guest is not None and host.channel == "run-command"
+        signals = Signals(
+            host_kind=host.kind,
+            arm="found",
+            instance_id="same",
+            os_id="same" if seen else "unknown",
+            boot="same" if seen else "unknown",
+            health="ok",
+            probe="up" if seen else "none",
+        )
+    told = judge(signals)
+    return HostFinding(host.id, told.outcome, told.confidence, told.rule, told.reason, told.notes)
