@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit import behind, estate, history, planner, runbook
+from drkit import behind, estate, history, planner, results, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
@@ -21,6 +21,7 @@ from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, Lock
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.journal import Record, RunState
 from drkit.products import actors, registry, tables
+from drkit.readiness import Readiness
 from drkit.runbook import Kind, Runbook
 from drkit.settings import Settings
 from drkit.store import Approval, Declaration, Message, who, write
@@ -35,6 +36,7 @@ QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocat
 MOST_WAIT_MINUTES = 7 * 24 * 60.0
 REFUSAL_AGE = timedelta(hours=24)
 SCHEMAS: Mapping[str, Any] = {
+    "readiness": Readiness,
     "snapshot": Snapshot,
     "assessment": Assessment,
     "runbook": Runbook,
@@ -56,10 +58,10 @@ async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Sn
 
     cloud, clock = desk.cloud, desk.clock
     settings = _narrowed(desk.settings, subscriptions)
-    generations = _generations(desk)
+    generations = generations_of(desk)
     previous = generations[-1] if generations else None
     try:
-        async with _reader(desk) as azure:
+        async with reader(desk) as azure:
             taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
     except CloudError as error:
         now = rfc3339(clock.now())
@@ -95,7 +97,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = ()) -> tu
         raise RefusedError("is there already", where=out, remedy="choose another --out; nothing was written")
     settings = _narrowed(desk.settings, subscriptions)
     products = registry()
-    async with _reader(desk) as azure:
+    async with reader(desk) as azure:
         taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
     text = begin.text(taken, lines)
@@ -116,7 +118,7 @@ async def assess(
     from drkit.survey import by_hand
 
     cloud, clock = desk.cloud, desk.clock
-    generations = _generations(desk)
+    generations = generations_of(desk)
     if not generations:
         raise RefusedError(
             "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
@@ -132,7 +134,7 @@ async def assess(
     ]
     outputs, faults = by_hand.read(Path(probe_output)) if probe_output else ([], [])
     earlier = desk.store.newest(Assessment)
-    async with _reader(desk) as azure:
+    async with reader(desk) as azure:
         taken = await survey.take(
             azure,
             registry(),
@@ -142,7 +144,7 @@ async def assess(
             generations=generations,
             earlier=earlier[0] if earlier else None,
             declared=declared,
-            refusals=_refusals(desk, clock),
+            refusals=refusals_of(desk, clock),
             printed=outputs,
             deferred=behind.open_items(told(desk)),
         )
@@ -186,7 +188,7 @@ def _blind(taken: Assessment) -> bool:
     return all(one.state == "unknown" for one in taken.plans) or arm == {"unreachable"}
 
 
-def _reader(desk: Desk) -> Session:
+def reader(desk: Desk) -> Session:
     """A session that can only read, and probe."""
     from drkit import hostscripts
     from drkit.providers.guard import reading_guard
@@ -203,7 +205,7 @@ def _reader(desk: Desk) -> Session:
     )
 
 
-def _generations(desk: Desk) -> list[Snapshot]:
+def generations_of(desk: Desk) -> list[Snapshot]:
     """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
     ours = desk.cloud.mark
     generations = [one for one in desk.store.snapshots() if one.made_against == ours or one.plans or one.hosts]
@@ -220,7 +222,7 @@ def _known_region(text: str, newest: Snapshot) -> str:
     return region
 
 
-def _refusals(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
+def refusals_of(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
     """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for run in desk.store.runs():
@@ -345,7 +347,7 @@ def write_out(name: str, content: bytes) -> None:
 
 def composed(desk: Desk, assessed: Assessment) -> Snapshot:
     """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
-    generations = _generations(desk)
+    generations = generations_of(desk)
     if not generations:
         raise RefusedError(
             "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
@@ -394,6 +396,7 @@ def approve(desk: Desk, name: str = "latest", *, hours: float = 24.0, note: str 
     """Approve a runbook's exact bytes. In a folder store that is unauthenticated: anyone who may write there may do it."""
     shown = show(desk, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    _observed(shown)
     if not 0 < hours <= 24 * 31:
         raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
     now = desk.clock.now()
@@ -433,6 +436,7 @@ async def apply(
     shown = show(desk, name)
     book = shown.runbook
     clouds.check_same(book.made_against, desk.cloud, str(shown.path))
+    _observed(shown)
     execution.check_guards(book, recorded(desk, book))
     execution.check_scripts(book)
     clock = desk.clock
@@ -477,6 +481,16 @@ def _not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
 def over(state: RunState) -> bool:
     """Whether a run was given up: aborted, or failed for good."""
     return state.outcome == "failed"
+
+
+def _observed(shown: Planned) -> None:
+    """RefusedError for a runbook of a loss that was only assumed."""
+    if shown.runbook.assumed:
+        raise RefusedError(
+            "was planned on an assumption (`drkit check --lose`): nobody saw that region lost",
+            where=str(shown.path),
+            remedy="`drkit assess` and `drkit plan` make one of what is",
+        )
 
 
 def _not_begun(desk: Desk, shown: Planned) -> None:
@@ -595,9 +609,10 @@ def _outage_since(desk: Desk, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
     if book.of_run:
         return ""
-    assessed = desk.store.assessment(book.of_assessment)
-    if assessed is None:
+    found = desk.store.newest(Assessment)
+    if found is None or estate.digest(found[1].read_bytes()) != book.of_assessment:
         return ""
+    assessed = found[0]
     moments = [
         history.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
         for finding in assessed.plans
@@ -687,6 +702,21 @@ def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
     return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
 
 
+def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
+    """What a run did, and what became of each environment, as plain values."""
+    standing = status(desk, run)
+    return results.report(
+        standing.run,
+        standing.runbook,
+        standing.digest,
+        standing.state,
+        outcome=standing.outcome,
+        reason=standing.reason,
+        since=standing.since,
+        objective_minutes=desk.settings.objectives.recovery_time_minutes,
+    )
+
+
 def overview(desk: Desk) -> list[str]:
     """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
     lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
@@ -726,6 +756,6 @@ def schema(kind: str) -> dict[str, Any]:
 
 __all__ = [
     "Applied", "Desk", "Planned", "Standing",
-    "answer", "apply", "approve", "assess", "codes", "desk", "init", "plan", "resume", "runs", "schema", "show",
+    "answer", "apply", "approve", "assess", "codes", "desk", "init", "plan", "report", "resume", "runs", "schema", "show",
     "skip", "snapshot", "status",
 ]  # fmt: skip

@@ -139,6 +139,31 @@ class RunSettings(Table, frozen=True):
     request_budget_seconds: Seconds = 120.0
 
 
+class CheckSettings(Table, frozen=True):
+    """[check]: what `drkit check` holds the estate to. ``machine``: where drkit runs on the night, a region or ``imds``."""
+
+    snapshot_hours: Annotated[
+        float, Meta(gt=0, le=8784, extra={"allowed": "a number of hours above 0, at most a year"})
+    ] = 26.0
+    roles: list[Literal["planner", "prober", "operator"]] = []
+    machine: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^ *[A-Za-z][A-Za-z0-9 ]*$",
+            extra={"allowed": 'a region, "imds" to ask the virtual machine itself, or "" for not known'},
+        ),
+    ] = ""
+    needs: list[
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+$",
+                extra={"allowed": "the full ARM id of a resource"},
+            ),
+        ]
+    ] = []
+
+
 class HostSettings(Table, frozen=True):
     """[[host]]: a host, the environment on it, and the way to it. ``environment`` is a name or an id; no ``product``: of whichever."""
 
@@ -169,6 +194,7 @@ class SettingsFile(Table, frozen=True):
     assess: AssessSettings = AssessSettings()
     channels: ChannelSettings = ChannelSettings()
     run: RunSettings = RunSettings()
+    check: CheckSettings = CheckSettings()
     products: dict[str, dict[str, Any]] = {}
     hosts: list[HostSettings] = msgspec.field(name="host", default_factory=list)
 

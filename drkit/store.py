@@ -1,6 +1,7 @@
 """Where snapshots, assessments, runbooks, approvals and runs are kept: a folder. Generations are never overwritten.
 
-state/snapshots/000001.json     state/assessments/000001.json     state/runbooks/<digest>.json
+state/snapshots/000001.json     state/assessments/000001.json     state/readiness/000001.json
+state/runbooks/<digest>.json
 state/inbox/<run>/*.json        state/locks/<hash>.lock           approvals/<digest>.json
 journal/<run>.jsonl             reports/
 """
@@ -30,10 +31,12 @@ from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import LocalJournal, Record, RunState
+from drkit.readiness import Readiness
 from drkit.runbook import Runbook
 
-File = TypeVar("File", Snapshot, Assessment)
-_KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment"}
+File = TypeVar("File", Snapshot, Assessment, Readiness)
+_KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}
+_WRITERS = {"snapshot": "snapshot", "assessment": "assess", "readiness": "check"}
 PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 MOST_FAULTS = 10
@@ -70,6 +73,11 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     who: str
     when: str
+
+
+def folder_of(kind: str) -> str:
+    """Where the generations of a kind are kept, below ``state``."""
+    return kind if kind == "readiness" else f"{kind}s"
 
 
 def who() -> str:
@@ -114,7 +122,7 @@ class Store:
             Path(temporary).unlink(missing_ok=True)
 
     def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
-        folder = self.folder / "state" / f"{kind}s"
+        folder = self.folder / "state" / folder_of(kind)
         while True:
             number = max((int(path.stem) for path in self._generations(kind)), default=0) + 1
             path = folder / f"{number:06d}.json"
@@ -126,12 +134,12 @@ class Store:
             return path, content
 
     def _generations(self, kind: str) -> list[Path]:
-        folder = self.folder / "state" / f"{kind}s"
+        folder = self.folder / "state" / folder_of(kind)
         return sorted(path for path in folder.glob("*.json") if path.stem.isdigit()) if folder.is_dir() else []
 
     # snapshots and assessments
 
-    def keep(self, value: Snapshot | Assessment) -> Path:
+    def keep(self, value: Snapshot | Assessment | Readiness) -> Path:
         """Write the next generation; returns its path."""
         kind = _KINDS[type(value)]
         path, _ = self._generation(
@@ -147,13 +155,6 @@ class Store:
         """The newest generation and where it is."""
         paths = self._generations(_KINDS[type_])
         return (load(paths[-1], type_), paths[-1]) if paths else None
-
-    def assessment(self, digest: str) -> Assessment | None:
-        """The assessment of that digest, if it is kept here."""
-        for path in reversed(self._generations("assessment")):
-            if estate.digest(path.read_bytes()) == digest:
-                return load(path, Assessment)
-        return None
 
     # declarations
 
@@ -458,9 +459,9 @@ def _last(arm_id: str) -> str:
 
 
 def load(path: Path, type_: type[File]) -> File:
-    """A snapshot or assessment from its file; FileError names what is wrong with it, and references that lead nowhere."""
+    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere."""
     kind = _KINDS[type_]
-    remedy = f"`drkit {'snapshot' if kind == 'snapshot' else 'assess'}` writes a good one"
+    remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -488,8 +489,10 @@ def load(path: Path, type_: type[File]) -> File:
     return value
 
 
-def _faults(value: Snapshot | Assessment) -> list[str]:
+def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
     faults = _time_faults("taken", value.taken)
+    if isinstance(value, Readiness):
+        return faults
     if isinstance(value, Assessment):
         for number, finding in enumerate(value.plans):
             if finding.failing_since:

@@ -24,7 +24,7 @@ AZ = {
     ("GET", "/tenants"),
     ("GET", "/subscriptions/{subscription}/operationresults/{operation}"),
 }
-NAMED = re.compile(r"[A-Za-z0-9.]{5,}")
+NAMED = re.compile(r"[A-Za-z0-9.]{4,}")
 
 
 @pytest.fixture(scope="module")

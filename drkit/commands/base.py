@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Before": ("init", "snapshot", "drill", "simulate", "schema"),
+    "Before": ("init", "snapshot", "check", "drill", "simulate", "schema"),
     "During": (
         "assess",
         "explain",
@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "After": ("report", "failback", "cleanup", "verify"),
 }
-KINDS = ("snapshot", "assessment", "runbook", "settings", "approval", "journal")
+KINDS = ("snapshot", "assessment", "readiness", "runbook", "settings", "approval", "journal")
 
 
 class Grouped(click.Group):

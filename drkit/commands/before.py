@@ -41,6 +41,27 @@ def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
 
 
 @command()
+@click.option("--lose", metavar="REGION", default="", help="Show the runbook there would be if it were lost now.")
+@click.option("--out", metavar="FOLDER", help="With --lose: write that runbook and its assessment there.")
+@click.option("--summary", metavar="FILE", help="Write what was found as Markdown.")
+def check(common: Common, lose: str, out: str | None, summary: str | None) -> int:
+    """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
+    from drkit import api, checking
+    from drkit.views import readiness
+
+    found = finish(checking.check(common.desk(), lose=lose, out=out))
+    if summary:
+        api.write_out(summary, readiness.summary(found).encode())
+    value: Any = found.readiness
+    if found.runbook is not None:
+        value = {
+            "readiness": found.readiness, "runbook": found.runbook, "digest": found.digest, "written": found.written,
+        }  # fmt: skip
+    common.tell(value, lambda: readiness.lines(found))
+    return found.exit_code
+
+
+@command()
 @click.argument("kind", type=click.Choice(KINDS))
 def schema(common: Common, kind: str) -> int:
     """The JSON Schema of a kind of file."""

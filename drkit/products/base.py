@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -212,4 +212,13 @@ class Product(Proposer, Actor, Protocol):
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
     ) -> TargetFacts:
         """What is in the way, or already there, in a target region."""
+        ...
+
+
+@runtime_checkable
+class KeepsDeleted(Protocol):
+    """A product whose service keeps deleted plans for a while, and tells of them; the others need not have this."""
+
+    async def deleted(self, azure: Session, subscription: str, now: str) -> Sequence[Reading]:
+        """What was deleted and can be restored: signal ``deleted``, of the old id, its region as value, when as detail."""
         ...

@@ -100,6 +100,10 @@ class HybridWorker:
     ) -> TargetFacts:
         return await self.survey.target(azure, subscription, region, snapshot, settings, clock)
 
+    async def deleted(self, azure: Session, subscription: str, now: str) -> Sequence[Reading]:
+        """Accounts deleted in the last 30 days."""
+        return await self.survey.deleted(azure, subscription, now)
+
     # acting
 
     @cached_property

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 NAMESPACE = "Microsoft.Automation"
+DELETED_API = "2024-10-23"
 TOGETHER = 8
 
 
@@ -165,6 +166,18 @@ class Survey:
                 role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
                 grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
         return msgspec.structs.replace(plan, grants=tuple(grants))
+
+    async def deleted(self, azure: Session, subscription: str, now: str) -> list[Reading]:
+        """Deleted Automation Accounts - List By Subscription: those of the last 30 days, which can be restored."""
+        url = f"/subscriptions/{subscription}/providers/{NAMESPACE}/deletedAutomationAccounts"
+        found = []
+        async for item in azure.rest.pages(url, {"api-version": DELETED_API}):
+            properties = item.get("properties") or {}
+            old = str(properties.get("automationAccountResourceId") or item.get("id", ""))
+            region = region_name(str(properties.get("location") or item.get("location", "")))
+            when = str(properties.get("deletionTime", ""))
+            found.append(Reading(old, "deleted", region, "ARM: deleted Automation accounts", now, f"deleted {when}"))
+        return found
 
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import json
 import os
 import re
 import time
@@ -159,6 +160,19 @@ class Tokens:
                 await self._ask(None)
             assert self._token is not None  # noqa: S101  (for the type checker; _ask raises otherwise)
             return self._token.token
+
+    async def resource(self) -> str:
+        """The ARM id of the managed identity, or of the machine with one, that signs in; empty for any other identity.
+
+        Read in the token itself, which is not verified here: it is Azure's to believe it.
+        """
+        parts = (await self.get()).split(".")
+        try:
+            claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        except (IndexError, ValueError):
+            return ""
+        found = claims.get("xms_mirid") if isinstance(claims, dict) else None
+        return f"/{found.strip('/')}" if isinstance(found, str) and found.strip("/") else ""
 
     async def renew(self, refused: str, claims: str | None = None) -> str:
         """Another token than the one that was refused, if there is one. Callers that lost the same one ask once."""

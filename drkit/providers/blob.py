@@ -26,7 +26,7 @@ from drkit.errors import CloudError, ForbiddenError, GuardError, LockedError, Un
 from drkit.journal import LocalJournal
 from drkit.providers.blob_journal import BlobJournal, segment
 from drkit.providers.blob_lease import SECONDS, Lease
-from drkit.store import Approval, Declaration, Message, Store, who
+from drkit.store import Approval, Declaration, Message, Store, folder_of, who
 
 CONTAINERS = ("state", "journal", "approvals")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")
@@ -160,7 +160,7 @@ class BlobStore(Store):
     # what the folder store reads from files
 
     def _generations(self, kind: str) -> list[Path]:
-        self._pull("state", f"{kind}s")
+        self._pull("state", folder_of(kind))
         return super()._generations(kind)
 
     def declarations(self) -> list[Declaration]:

@@ -214,6 +214,12 @@ class Session:
             "transport": self._transport,
         }
 
+    async def identity(self) -> str:
+        """The ARM id of what signs in, where it is a managed identity; empty for a service principal or a person."""
+        if self._tokens is None:
+            raise RuntimeError("a session is used inside its `async with` block")
+        return await self._tokens.resource()
+
     async def sdk(self, call: Awaitable[T], where: str) -> T:
         """The result of an SDK call; what it raises besides drkit's errors becomes UnreachableError at ``where``."""
         try:

@@ -14,6 +14,9 @@ JSON by POST or GET under ``/control/``; no token, not in the record. A refusal 
 ``fault``        a rule of ``faults``                                                    requests go wrong
 ``unfault``      {id} or {}                                                              they stop
 ``quota``        {subscription, region, kind, limit}                                     a quota is set
+``governance``   {locks|policies|policy_definitions|deleted_accounts: [entries]}         each list as a whole
+``roles``        {name, actions: patterns}                                               what a role allows
+``register``     {subscription, namespace, registered: true|false}                       a provider in a subscription
 ``throttle``     {reads|writes|deletes: [size, refill]}                                  smaller token buckets
 ``automation``   {reads: cached|5xx|hang}                                                reads below lost accounts
 ``automation``   {account, machine_with_extension: accept|refuse}                        is another's machine taken
@@ -34,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from drkit.errors import DrkitError
-from drkit.simulator import automation, codespaces_environments, health, host_events, machine, people
+from drkit.simulator import automation, codespaces_environments, governance, health, host_events, machine, people
 from drkit.simulator.clock import precise
 from drkit.simulator.seed import set_signals
 from drkit.simulator.state import Json, Loss, World, normal
@@ -178,6 +181,7 @@ def change(simulator: Simulator, body: Json) -> Json:
                 world.remove(inside.id)
             return {"deleted": group.id}
         group.tags |= patch.get("tags", {})
+        group.location = patch.get("location", group.location)
         return group_body(group)
     environment = world.environments[body["id"]]
     if body.get("delete"):
@@ -205,6 +209,21 @@ def quota(simulator: Simulator, body: Json) -> Json:
     place = (body.get("subscription", "*").lower(), normal(body.get("region", "*")), body["kind"])
     simulator.world.quota[place] = int(body["limit"])
     return dict(zip(("subscription", "region", "kind"), place, strict=True)) | {"limit": int(body["limit"])}
+
+
+def govern(simulator: Simulator, body: Json) -> Json:
+    return governance.take(simulator.world, body)
+
+
+def role(simulator: Simulator, body: Json) -> Json:
+    simulator.world.roles[body["name"]] = [str(one) for one in body["actions"]]
+    return {"name": body["name"], "actions": simulator.world.roles[body["name"]]}
+
+
+def register(simulator: Simulator, body: Json) -> Json:
+    found, namespace = simulator.world.subscriptions[body["subscription"].lower()], body["namespace"].lower()
+    (found.registered.add if body.get("registered", True) else found.registered.discard)(namespace)
+    return {"registered": sorted(found.registered)}
 
 
 def throttle(simulator: Simulator, body: Json) -> Json:
@@ -292,6 +311,9 @@ ACTS: dict[str, Callable[[Simulator, Json], Json]] = {
     "fault": fault,
     "unfault": unfault,
     "quota": quota,
+    "governance": govern,
+    "roles": role,
+    "register": register,
     "throttle": throttle,
     "automation": automation_behaviour,
     "token": token,

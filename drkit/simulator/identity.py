@@ -66,6 +66,7 @@ def make_principals(world: World, given: list[Json]) -> None:
             entry.get("client_id") or world.named_id("client", role),
             entry.get("object_id") or world.named_id("object", role),
             entry.get("client_secret") or f"simulated-{world.named_id('secret', role)}",
+            entry.get("resource", ""),
         )
         world.principals[caller.client_id] = caller
         for subscription in world.subscriptions.values():
@@ -232,6 +233,8 @@ def token(call: Call) -> Answer:
         "uti": f"{len(world.tokens)}-{now:.6f}",
         "ver": "1.0",
     }
+    if caller.resource:
+        claims["xms_mirid"] = caller.resource
     bearer = jwt(claims)
     world.tokens[bearer] = (caller, now + world.expires_in)
     call.note["principal"] = caller.role

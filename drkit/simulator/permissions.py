@@ -1,6 +1,6 @@
-"""Permissions at a resource: which actions the caller's roles allow there.
+"""Permissions at a subscription, a group or a resource: which actions the caller's roles allow there.
 
-https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource
+https://learn.microsoft.com/rest/api/authorization/permissions (list for resource group, list for resource)
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ PERMISSIONS = "providers/Microsoft.Authorization/permissions"
 
 
 def listed(call: Call) -> Answer:
-    """One entry a role of the caller's at or above the resource."""
-    rules.group(call)
+    """One entry a role of the caller's at or above the scope."""
     scope = call.raw_path.lower().partition(f"/{PERMISSIONS.lower()}")[0]
-    arm.find(call, scope)
+    if "group" in call.path:
+        rules.group(call)
+    if "resource" in call.path:
+        arm.find(call, scope)
     world, caller = call.world, call.caller
     roles = dict.fromkeys(
         entry["role"]
@@ -29,6 +31,9 @@ def listed(call: Call) -> Answer:
     return page([{"actions": world.roles.get(role, []), **empty} for role in roles], call.query, call.link)
 
 
+READ = "Microsoft.Authorization/permissions/read"
 ROUTES = [
-    Route("GET", f"{arm.ANY}/{PERMISSIONS}", listed, "Microsoft.Authorization/permissions/read"),
+    Route("GET", f"{arm.AT}/{PERMISSIONS}", listed, READ),
+    Route("GET", f"{arm.GROUP}/{PERMISSIONS}", listed, READ),
+    Route("GET", f"{arm.ANY}/{PERMISSIONS}", listed, READ),
 ]

@@ -22,7 +22,9 @@
 ``quota``            [{subscription or "*", region or "*", kind, limit}]; kinds: plans (per subscription), environments
                      (per plan), cores (per subscription and region), sku (0: none is available there)
 ``assignments``      [{principal: an object id, role, scope, kind: User|Group|ServicePrincipal}], further ones
-``principals``       [{role, client_id, client_secret, object_id}]; default one of each role
+``principals``       [{role, client_id, client_secret, object_id, resource: the managed identity it is}]; default one of each role
+``roles``            [{name, actions: patterns}]: further roles, or other actions of the simulator's own
+``locks``, ``policies``, ``policy_definitions``, ``deleted_accounts``: as ``World`` describes them
 ``protected``        [{vault: its ARM id, host: a VM's, group: the group it is recovered into, location}]: Site Recovery
 ``signals``          {delays: {source: [least, most] minutes}, gaps: [VM ids]}: how Azure's signals lag (``state.DELAYS``)
 ``settings``         hints for whoever drives the simulator; not read here
@@ -34,6 +36,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,11 @@ LISTS = (
     "people",
     "quota",
     "principals",
+    "roles",
+    "locks",
+    "policies",
+    "policy_definitions",
+    "deleted_accounts",
     "assignments",
     "protected",
 )
@@ -94,7 +102,7 @@ def check(seed: Any, where: str) -> None:
 
 def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where: str = "the seed") -> World:
     """The world a seed describes, its clock started. FileError names the entry that does not fit."""
-    from drkit.simulator import automation, codespaces_environments, compute, machine, people, recovery
+    from drkit.simulator import automation, codespaces_environments, compute, governance, machine, people, recovery
 
     check(seed, where)
     try:
@@ -167,6 +175,10 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         place = (entry.get("subscription", "*").lower(), normal(entry.get("region", "*")), entry["kind"])
         world.quota[place] = int(entry["limit"])
 
+    def role(entry: Json) -> None:
+        world.roles[entry["name"]] = [str(one) for one in entry["actions"]]
+
+    each("roles", role)
     each("subscriptions", subscription)
     each("groups", group)
     each("resources", resource)
@@ -176,6 +188,8 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
     each("people", person)
     each("assignments", assignment)
     each("quota", limit)
+    for key in governance.LISTS:
+        each(key, partial(governance.add, world, key))
     each("protected", lambda entry: recovery.protect(world, entry))
     for vm in [r for r in world.resources.values() if r.is_a("Microsoft.Compute/virtualMachines")]:
         compute.equip(world, vm)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from drkit.simulator import automation, control, identity, rules, tls
+from drkit.simulator import automation, control, governance, identity, rules, tls
 from drkit.simulator.clock import precise
 from drkit.simulator.faults import Faults
 from drkit.simulator.ports import Port
@@ -189,6 +189,7 @@ class Simulator:
             parsed = parse_id(call.raw_path)
             call.action = route.action.replace("{type}", parsed.type if parsed else "")
             identity.authorize(call)
+            governance.obey(call)
         return route.handler(call)
 
     def _headers(self, call: Call, line: Json) -> dict[str, str]:

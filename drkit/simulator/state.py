@@ -59,6 +59,8 @@ class Caller:
     client_id: str
     object_id: str
     secret: str = field(default="", repr=False)
+    resource: str = ""
+    """The ARM id of the managed identity it is; empty for an application."""
 
     @property
     def owner(self) -> str:
@@ -194,6 +196,14 @@ class World:
     """Lower-cased VM id -> what the platform noted of it, by time; kept by ``platform_notes``."""
     activity: list[Json] = field(default_factory=list)
     """Administrative events that no request caused; kept by ``activity_log``."""
+    locks: list[Json] = field(default_factory=list)
+    """{scope, name, level: ReadOnly|CanNotDelete, notes}; as the next three, kept by ``governance``."""
+    policies: list[Json] = field(default_factory=list)
+    """Assignments: {scope, name, display, definition (its id), parameters, enforcement, not_scopes}."""
+    policy_definitions: list[Json] = field(default_factory=list)
+    """{id, properties}"""
+    deleted_accounts: list[Json] = field(default_factory=list)
+    """Automation accounts that can be restored: {id, account_id, location, deleted (RFC 3339)}."""
     protected: list[Protected] = field(default_factory=list)
     """What Site Recovery replicates."""
     delays: dict[str, tuple[float, float]] = field(default_factory=lambda: dict(DELAYS))

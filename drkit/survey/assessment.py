@@ -303,7 +303,8 @@ async def _targets(
         ready = {one.region for plan in wanted for one in product.stand_ins(plan, night.captured.plans, settings)}
         regions = settings.targets or list(product.regions) or sorted(ready)
         for region in regions:
-            if region in lost:
+            # Where its product is not offered at all there is nothing to ask, and the planner says so.
+            if region in lost or (product.regions and region not in product.regions):
                 continue
             one = await product.target(azure, subscription, region, night.base, settings, clock)
             facts.append(msgspec.structs.replace(one, refusals=refusals.get((subscription.lower(), region), ())))

@@ -1,0 +1,334 @@
+"""``check``: what would stop a recovery, read on an ordinary day; and ``check --lose``: the runbook there would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from drkit import api, assumption, estate, history, limits, planner, readiness, runbook
+from drkit.clock import rfc3339
+from drkit.desk import Desk
+from drkit.errors import CloudError, CredentialError, FileError, RefusedError, UsageError
+from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
+from drkit.products import actors, registry
+from drkit.products.base import Actor, Context, Product
+from drkit.readiness import Forecast, Projection, Readiness, Seen, Write
+from drkit.runbook import Runbook
+from drkit.settings import Settings
+from drkit.version import __version__
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+MOST_RESOURCES = 50
+"""Machines and plans whose own permissions are asked for, beside those of their groups."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What ``check`` found, where it is kept (None: it is not), the exit code; with ``lose``, the runbook and its digest.
+
+    ``assessment``: what that runbook was planned on. Both are marked as assumed, and neither is kept in the store.
+    """
+
+    readiness: Readiness
+    path: Path | None
+    exit_code: int
+    runbook: Runbook | None = None
+    digest: str = ""
+    assessment: Assessment | None = None
+    written: tuple[Path, ...] = ()
+
+
+async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checked:
+    """Look for whatever would stop a recovery. Reads Azure and changes nothing; keeps what it found in the store.
+
+    ``lose``: plan the loss of that region, as if it were lost now. Nothing of that is kept, unless ``out`` names a folder: then
+    the assumed assessment and runbook are written there. Exit code 1 for a finding that is an error, 5 when Azure did not answer.
+    """
+    if out and not lose:
+        raise UsageError("--out goes with --lose REGION: the runbook of an assumed loss is written there")
+    generations = api.generations_of(desk)
+    newest = generations[-1] if generations else None
+    lost = _region(lose, newest)
+    found, projected, blind = await _seen(desk, generations, lost)
+    findings, words = readiness.judge(found)
+    before = None if lost else desk.store.newest(Readiness)
+    told = Readiness(
+        made_against=desk.cloud.mark,
+        taken=rfc3339(found.now),
+        of_snapshot=newest.generation if newest else 0,
+        protected=tuple(found.protected),
+        targets=tuple(desk.settings.targets),
+        rules=words,
+        forecasts=tuple(one.forecast for one in found.projections if one.forecast),
+        findings=tuple(findings),
+        compared=readiness.compare(before[0], findings) if before and _same(before[0], desk) else None,
+    )
+    path = None
+    if not lost and not blind:
+        path = desk.store.keep(told)
+        told = msgspec.structs.replace(told, generation=int(path.stem))
+    code = 5 if blind else 1 if told.errors else 0
+    if not lost:
+        return Checked(told, path, code)
+    projection, assessed = projected[lost]
+    if projection.runbook is None:
+        raise RefusedError(f"if {lost} is lost, there is no runbook: {projection.refused}", remedy=projection.remedy)
+    content = runbook.encode(projection.runbook)
+    written = _write(out, content, assessed) if out else ()
+    return Checked(told, path, code, projection.runbook, runbook.digest(content), assessed, written)
+
+
+def _same(before: Readiness, desk: Desk) -> bool:
+    """Whether the check before was made against the same cloud; another's says nothing of this one."""
+    return before.made_against == desk.cloud.mark
+
+
+def _region(lose: str, newest: Snapshot | None) -> str:
+    if not lose:
+        return ""
+    if newest is None:
+        raise RefusedError("there is no snapshot yet", remedy="`drkit snapshot` takes one")
+    region, here = region_name(lose), {plan.region for plan in newest.plans}
+    if region not in here:
+        raise UsageError(
+            f"no plan is in {lose!r}",
+            where="--lose",
+            remedy=f"one of: {', '.join(sorted(here))}" if here else "there are no plans",
+        )
+    return region
+
+
+def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"is no folder: {error.strerror}", where=out, remedy="choose another --out") from error
+    paths = (folder / "runbook.json", folder / "assessment.json")
+    for path, written in zip(paths, (content, estate.encode(assessed)), strict=True):
+        api.write_out(str(path), written)
+    return paths
+
+
+async def _seen(
+    desk: Desk, generations: Sequence[Snapshot], lost: str
+) -> tuple[Seen, dict[str, tuple[Projection, Assessment]], bool]:
+    """Everything the rules may know, the runbooks there would be with what they rest on, and whether Azure did not answer at all."""
+    settings, products = desk.settings, registry()
+    newest = generations[-1] if generations else None
+    base = history.compose(generations, {}) if generations else None
+    protected = readiness.protected_regions(newest, settings)
+    regions = [lost] if lost else [one for one in protected if base and any(plan.region == one for plan in base.plans)]
+    now = desk.clock.now()
+    seen = Seen(
+        now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
+    )
+    async with api.reader(desk) as azure:
+        try:
+            subscriptions = await _subscriptions(azure, settings, newest)
+        except CredentialError:
+            raise
+        except CloudError as error:
+            return _blind(seen, error), {}, True
+        reader = Reader(desk, azure, products, subscriptions)
+        targets = await reader.targets(base, protected if not lost else (lost,))
+        projected = {region: await reader.project(base, region, targets) for region in regions} if base else {}
+        seen = replace(seen, targets=tuple(targets), projections=tuple(one for one, _ in projected.values()))
+        return replace(seen, readings=tuple(await reader.readings(seen))), projected, False
+
+
+def _blind(seen: Seen, error: CloudError) -> Seen:
+    """When nothing answers, nothing of what Azure would say is known."""
+    now = rfc3339(seen.now)
+    unread = [
+        Reading("every subscription", signal, "unknown", "ARM", now, str(error))
+        for signal in ("locks-unread", "policies-unread")
+    ]
+    return replace(seen, readings=tuple(unread))
+
+
+async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot | None) -> list[str]:
+    from drkit.survey import snapshot as survey
+
+    if not settings.subscriptions and newest is not None and newest.subscriptions:
+        settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
+    return await survey.subscriptions_of(azure, settings)
+
+
+class Reader:
+    """Reads in Azure what the rules need, through one session that can only read."""
+
+    def __init__(
+        self, desk: Desk, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
+    ) -> None:
+        self.desk, self.azure, self.products, self.subscriptions = desk, azure, products, subscriptions
+        self.settings, self.clock = desk.settings, desk.clock
+        self.actors: Mapping[str, Actor] = actors()
+
+    @property
+    def now(self) -> str:
+        return rfc3339(self.clock.now())
+
+    async def targets(self, base: Snapshot | None, protected: Sequence[str]) -> list[TargetFacts]:
+        """The facts of every region that plans of a protected region may move to."""
+        found: dict[tuple[str, str, str], TargetFacts] = {}
+        refusals = api.refusals_of(self.desk, self.clock)
+        for plan in base.plans if base else ():
+            product = self.products.get(plan.product)
+            if base is None or product is None or plan.region not in protected:
+                continue
+            others = [one for one in base.plans if one.product == plan.product and one.region != plan.region]
+            ready = sorted({one.region for one in product.stand_ins(plan, others, self.settings)})
+            for region in self.settings.targets or list(product.regions) or ready:
+                key = (plan.product, plan.subscription.lower(), region)
+                # Where its product is not offered at all there is nothing to ask.
+                if region == plan.region or key in found or (product.regions and region not in product.regions):
+                    continue
+                facts = await product.target(self.azure, plan.subscription, region, base, self.settings, self.clock)
+                found[key] = msgspec.structs.replace(facts, refusals=refusals.get(key[1:], ()))
+        return list(found.values())
+
+    async def project(
+        self, base: Snapshot, region: str, targets: Sequence[TargetFacts]
+    ) -> tuple[Projection, Assessment]:
+        """What drkit would do if that region were lost now."""
+        settings = msgspec.structs.replace(
+            self.settings, targets=[one for one in self.settings.targets if one != region]
+        )
+        assessed = assumption.assume(
+            base, region, settings, self.products, targets, made_against=self.desk.cloud.mark, now=self.now
+        )
+        try:
+            book = planner.plan(
+                base,
+                assessed,
+                settings,
+                self.products,
+                of_snapshot=estate.digest(estate.encode(base)),
+                of_assessment=estate.digest(estate.encode(assessed)),
+                made_against=self.desk.cloud.mark,
+                version=__version__,
+                kind="failover",
+            )
+        except RefusedError as error:
+            return Projection(region, refused=error.what, remedy=error.remedy), assessed
+        writes = tuple(write for step in book.steps for write in self._writes(step.id, book))
+        return Projection(region, book, writes=writes, forecast=self._forecast(region, book, writes)), assessed
+
+    def _writes(self, step_id: str, book: Runbook) -> list[Write]:
+        step = book.step(step_id)
+        context = Context(
+            run="assumed",
+            runbook=book,
+            azure=self.azure,
+            clock=self.clock,
+            settings=self.settings,
+            attempt=1,
+            results=lambda _step: {},
+            show_code=lambda *_words: None,
+        )
+        requests = self.actors[step.product].requests(step, context) if step.product in self.actors else ()
+        return readiness.writes_of(step.id, requests, self.desk.cloud.arm, step.environment)
+
+    def _forecast(self, region: str, book: Runbook, writes: Sequence[Write]) -> Forecast:
+        by: dict[tuple[str, limits.Operation], int] = {}
+        for write in writes:
+            key: tuple[str, limits.Operation] = (write.subscription, "delete" if write.method == "DELETE" else "write")
+            by[key] = by.get(key, 0) + 1
+        for step in book.steps:
+            place = id_part(step.plan or step.target, "subscriptions").lower()
+            made = sum(write.step == step.id for write in writes)
+            by[place, "read"] = by.get((place, "read"), 0) + max(0, step.estimate.calls - made)
+        total: dict[str, int] = {}
+        for (_, operation), count in by.items():
+            total[operation] = total.get(operation, 0) + count
+        return Forecast(
+            region=region,
+            steps=len(book.steps),
+            environments=len(book.environments),
+            decision_seconds=self.settings.advice.decision_minutes * 60,
+            step_seconds=runbook.forecast_seconds(book.steps, self.settings.run.concurrency),
+            bucket_seconds=max(
+                (limits.drain_seconds(count, operation) for (_, operation), count in by.items()), default=0.0
+            ),
+            requests=total,
+            objective_seconds=self.settings.objectives.recovery_time_minutes * 60,
+        )
+
+    async def readings(self, seen: Seen) -> list[Reading]:
+        """What Azure would say to those runbooks, and where what drkit needs stands."""
+        from drkit.readiness.estate_rules import linked_hosts
+        from drkit.survey import obstacles, places, reach, rooms
+
+        now, own = self.now, self.settings.check
+        subscriptions = list(dict.fromkeys([*self.subscriptions, *(write.subscription for _, write in seen.writes())]))
+        found = await obstacles.locks(self.azure, subscriptions, now)
+        found += await obstacles.policies(self.azure, subscriptions, now)
+        found += await obstacles.permissions(self.azure, _scopes(seen, subscriptions), now)
+        found += await reach.read(self.azure, linked_hosts(seen), now)
+        found += await rooms.machines(self.azure, self.subscriptions, self.settings.targets, seen.protected, now)
+        found += await rooms.names(self.azure, self._names(seen), subscriptions, now)
+        found += await places.read(
+            self.azure, self.subscriptions, store=self._store(), machine=own.machine, needs=own.needs, now=now
+        )
+        found += await places.target_groups(self.azure, self.subscriptions, now)
+        return [*found, *_target_plans(seen, now)]
+
+    def _store(self) -> str:
+        return str(getattr(self.desk.store, "address", self.desk.store.folder))
+
+    def _names(self, seen: Seen) -> list[tuple[str, Product]]:
+        """The plans that runbooks would make, each with its product."""
+        found: dict[str, Product] = {}
+        for projection in seen.projections:
+            for step in projection.runbook.steps if projection.runbook else ():
+                if (
+                    step.effect == "create"
+                    and step.product in self.products
+                    and _is_plan(step.target, self.products[step.product])
+                ):
+                    found[step.target] = self.products[step.product]
+        return list(found.items())
+
+
+def _is_plan(target: str, product: Product) -> bool:
+    kind = "/".join(target.strip("/").split("/")[5:7]).lower()
+    return len(target.strip("/").split("/")) == 8 and kind in {one.lower() for one in product.plan_types}
+
+
+def _scopes(seen: Seen, subscriptions: Sequence[str]) -> list[str]:
+    """Where to ask what the identity may do: subscriptions, groups that are there, and some of the resources in them."""
+    there = {
+        f"/subscriptions/{facts.subscription}/resourceGroups/{name}".lower()
+        for facts in seen.targets
+        for name in facts.groups
+    }
+    there |= {
+        "/".join(host.id.split("/")[:5]).lower()
+        for host in (seen.snapshot.hosts if seen.snapshot else ())
+        if host.id.startswith("/")
+    }
+    known = {host.id.lower() for host in (seen.snapshot.hosts if seen.snapshot else ())}
+    known |= {plan.id.lower() for plan in (seen.snapshot.plans if seen.snapshot else ())}
+    groups = dict.fromkeys(write.group for _, write in seen.writes() if write.group.lower() in there)
+    inside = dict.fromkeys(write.resource for _, write in seen.writes() if write.resource.lower() in known)
+    return [*(f"/subscriptions/{one}" for one in subscriptions), *groups, *list(inside)[:MOST_RESOURCES]]
+
+
+def _target_plans(seen: Seen, now: str) -> list[Reading]:
+    """The resource groups' locations of the plans that are to take over, where they are not the plans' own."""
+    found: dict[str, Reading] = {}
+    every = seen.snapshot.plans if seen.snapshot else ()
+    for plan in every:
+        if plan.region in seen.protected and plan.product in seen.products:
+            others = [one for one in every if one.product == plan.product and one.region != plan.region]
+            for one in seen.products[plan.product].stand_ins(plan, others, seen.settings):
+                if one.group_region and one.group_region != one.region:
+                    found[one.id] = Reading(one.id, "target-plan", one.group_region, "ARM: resource groups", now)
+    return list(found.values())

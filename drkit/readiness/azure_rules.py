@@ -1,0 +1,187 @@
+"""Rules over what Azure would say to the writes of a runbook: permissions, locks, policies. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from drkit.estate import Reading, region_name
+from drkit.readiness.values import UNKNOWN, Finding, Seen, Write, finding
+
+NAMED = 4
+
+
+def within(path: str, scope: str) -> bool:
+    """Whether a path is the scope, or lies below it."""
+    return f"{path.rstrip('/')}/".lower().startswith(f"{scope.rstrip('/')}/".lower())
+
+
+# permissions
+
+
+def allows(entries: Iterable[Mapping[str, Any]], action: str) -> bool:
+    """Whether these permissions (one entry a role: actions less notActions) allow an action."""
+    return any(
+        _any(action, entry.get("actions") or ()) and not _any(action, entry.get("notActions") or ())
+        for entry in entries
+    )
+
+
+def _any(action: str, patterns: Iterable[object]) -> bool:
+    """Role definitions know ``*`` for any characters, and nothing else."""
+    return any(
+        re.fullmatch(".*".join(re.escape(part) for part in str(pattern).split("*")), action, re.IGNORECASE | re.DOTALL)
+        for pattern in patterns
+    )
+
+
+def permissions(seen: Seen) -> Iterator[Finding]:
+    """The identity that runs the check may make every call that a runbook would make, if it is the one that acts.
+
+    One that may make none of them is taken for one that only reads: then what the acting identity may do is unknown.
+    """
+    writes = [write for _, write in seen.writes()]
+    if not writes:
+        return
+    told = {write: _allowed(write, seen) for write in writes}
+    acts = "operator" in seen.settings.check.roles
+    if not acts and (seen.settings.check.roles or not any(told.values())):
+        unread = next((one for one in seen.all("permissions") if one.value == UNKNOWN), None)
+        what = (
+            "the identity that ran this check may make none of the calls that a runbook would make: whether the one that acts may is "
+            f"not known{f' ({unread.detail})' if unread else ''}"
+        )
+        remedy = 'run `drkit check` under the operator\'s identity too, with [check] roles = ["operator"]'
+        yield finding("permission", "unknown", "identity", what, remedy, evidence=[unread] if unread else ())
+        return
+    missing: dict[tuple[str, str], list[Write]] = {}
+    for write, allowed in told.items():
+        if allowed is not True:
+            missing.setdefault((write.action, write.group), []).append(write)
+    for (action, scope), some in sorted(missing.items()):
+        blind = all(told[write] is None for write in some)
+        evidence = [one for one in _readings(some[0], seen) if one is not None]
+        subjects = ", ".join(dict.fromkeys(write.path.rsplit("/", 1)[-1] for write in some[:NAMED]))
+        how = "whether it is allowed is not known" if blind else "not allowed"
+        what = f"{action} at {scope}: {how}; {len(some)} calls need it ({subjects})"
+        remedy = (
+            "grant Microsoft.Authorization/permissions/read"
+            if blind
+            else f"grant a role with {action} at {scope}, beforehand: a new assignment may take hours"
+        )
+        yield finding("permission", "unknown" if blind else "error", scope, what, remedy, key=action, evidence=evidence)
+
+
+def _readings(write: Write, seen: Seen) -> list[Reading | None]:
+    scopes = dict.fromkeys((write.resource, write.group, f"/subscriptions/{write.subscription}"))
+    return [seen.one("permissions", scope) for scope in scopes]
+
+
+def _allowed(write: Write, seen: Seen) -> bool | None:
+    """Whether it is allowed at the resource, its group or its subscription; None where nothing could be read."""
+    read = [one for one in _readings(write, seen) if one is not None and one.value != UNKNOWN]
+    if not read:
+        return None
+    return any(allows(one.value, write.action) for one in read)
+
+
+def reading_roles(seen: Seen) -> Iterator[Finding]:
+    """What drkit reads itself, it may read. ``needed``: readings of signal ``needed-action``, one an action of a reading role."""
+    for need in seen.all("needed-action"):
+        scope = need.subject
+        read = seen.one("permissions", scope)
+        if read is None or read.value == UNKNOWN:
+            continue
+        if not allows(read.value, str(need.value)):
+            what = f"{need.value} is not allowed at {scope}: {need.detail}"
+            remedy = f"grant the role {need.source.rsplit(' ', 1)[-1]} of drkit there"
+            yield finding("permission", "warning", scope, what, remedy, key=str(need.value), evidence=[read])
+
+
+# locks
+
+
+def locks(seen: Seen) -> Iterator[Finding]:
+    """No lock stops a write that a runbook would make: ReadOnly stops all of them, CanNotDelete stops deletions."""
+    for one in seen.all("lock"):
+        stopped = [
+            (region, write)
+            for region, write in seen.writes()
+            if within(write.path, one.subject) and (one.value == "ReadOnly" or write.method == "DELETE")
+        ]
+        if not stopped:
+            continue
+        kinds = ", ".join(sorted({write.action for _, write in stopped}))
+        what = f"a {one.value} lock{f' ({one.detail})' if one.detail else ''} at {one.subject} would stop {len(stopped)} calls: {kinds}"
+        remedy = "take it off beforehand, or say in the guide for the night who may: an operator's role rarely may"
+        regions = sorted({region for region, _ in stopped})
+        yield finding(
+            "lock", "error", one.subject, what, remedy, key=str(one.value), region=",".join(regions), evidence=[one]
+        )
+    for one in seen.all("locks-unread"):
+        what = f"which locks there are is not known: {one.detail}"
+        remedy = "grant Microsoft.Authorization/locks/read (Reader has it)"
+        yield finding("lock", "unknown", one.subject, what, remedy, evidence=[one])
+
+
+# policies
+
+
+def policies(seen: Seen) -> Iterator[Finding]:
+    """No policy that denies stops a create at the targets. One that drkit cannot evaluate is unknown."""
+    made = _made(seen)
+    for one in seen.all("policy"):
+        known = one.value if isinstance(one.value, dict) else {}
+        here = [item for item in made if _applies(known, item[1].path)]
+        if not here or known.get("effect") == "none":
+            continue
+        name = str(known.get("name") or one.subject.rsplit("/", 1)[-1])
+        kind = str(known.get("kind", ""))
+        listed = {str(value).lower() for value in known.get("values") or ()}
+        # All but the last of these look at what has a location and tags: no group, and nothing below another resource.
+        held = [item for item in here if item[1].depth == (4 if kind == "group-locations" else 8)]
+        if kind in ("locations", "group-locations"):
+            allowed = {region_name(value) for value in listed} | {"global"}
+            for place in sorted({item[2] for item in held} - allowed):
+                what = f"the policy {name} does not allow {place}; {sum(item[2] == place for item in held)} creations would be refused"
+                remedy = f"add {place} to its allowed locations, or exempt the target groups"
+                yield finding("policy", "error", one.subject, what, remedy, key=place, evidence=[one])
+        elif kind in ("types", "denied-types"):
+            some = held if kind == "types" else [item for item in here if item[1].depth > 4]
+            for type_ in sorted({item[1].kind for item in some}):
+                if (type_.lower() in listed) == (kind == "denied-types"):
+                    what = f"the policy {name} does not allow {type_}, which a runbook would make"
+                    yield finding(
+                        "policy", "error", one.subject, what, "exempt the target groups", key=type_, evidence=[one]
+                    )
+        else:
+            what = f"the policy {name} may deny what a runbook makes; drkit cannot evaluate it{f': {one.detail}' if one.detail else ''}"
+            remedy = "read its rule against the target plan and group, or try a deployment there"
+            yield finding("policy", "unknown", one.subject, what, remedy, evidence=[one])
+    for one in seen.all("policies-unread"):
+        what = f"which policies are assigned is not known: {one.detail}"
+        remedy = "grant Microsoft.Authorization/policyAssignments/read (Reader has it)"
+        yield finding("policy", "unknown", one.subject, what, remedy, evidence=[one])
+
+
+def _made(seen: Seen) -> list[tuple[str, Write, str]]:
+    """(region lost, write, region it is made in) of everything that runbooks would create in a target region."""
+    found = []
+    for projection in seen.projections:
+        for step in projection.runbook.steps if projection.runbook else ():
+            if step.effect == "create" and step.region:
+                found += [
+                    (projection.region, write, step.region)
+                    for write in projection.writes
+                    if write.step == step.id and write.method == "PUT"
+                ]
+    return found
+
+
+def _applies(known: Mapping[str, Any], path: str) -> bool:
+    scope = str(known.get("scope", ""))
+    # A management group is above the subscription, else the assignment would not have been listed for it.
+    above = scope.lower().startswith("/providers/microsoft.management/")
+    excluded: Sequence[object] = known.get("not_scopes") or ()
+    return (above or within(path, scope)) and not any(within(path, str(one)) for one in excluded)

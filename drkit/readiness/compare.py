@@ -1,0 +1,49 @@
+"""Two checks side by side: what is worse than last time, what is better, and what nobody can see any more. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drkit.readiness.values import RANK, Compared, Finding, Readiness
+
+
+def compare(before: Readiness, now: Sequence[Finding]) -> Compared:
+    """What changed since a check.
+
+    A finding that is no longer there counts as better only if its rule could look: where the rule has come to find something
+    unknown, it is hidden. So is what is unknown now and was not before.
+    """
+    old = {one.id: one for one in before.findings}
+    new = {one.id: one for one in now}
+    blind = {
+        one.rule
+        for one in now
+        if one.severity == "unknown" and (one.id not in old or old[one.id].severity != "unknown")
+    }
+    worse: list[str] = []
+    better: list[str] = []
+    hidden: list[str] = []
+    unchanged = 0
+    for key, one in new.items():
+        known = old.get(key)
+        if known is None:
+            (hidden if one.severity == "unknown" else worse).append(key)
+        elif known.severity == one.severity:
+            unchanged += 1
+        elif one.severity == "unknown":
+            hidden.append(key)
+        elif known.severity == "unknown" or RANK[one.severity] < RANK[known.severity]:
+            worse.append(key)
+        else:
+            better.append(key)
+    for key, one in old.items():
+        if key not in new:
+            (hidden if one.rule in blind and one.severity != "unknown" else better).append(key)
+    return Compared(
+        generation=before.generation,
+        taken=before.taken,
+        worse=tuple(sorted(worse)),
+        better=tuple(sorted(better)),
+        hidden=tuple(sorted(hidden)),
+        unchanged=unchanged,
+    )

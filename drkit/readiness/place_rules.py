@@ -1,0 +1,70 @@
+"""Rule: nothing that drkit needs on the night lives in a region that may be the one to go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drkit.estate import Reading
+from drkit.readiness.values import UNKNOWN, Finding, Seen, finding
+
+REMEDY = {
+    "state store": "keep it in an account elsewhere: [bicep/] makes one; move what it holds with azcopy, then change --store",
+    "this machine": "run drkit from an agent pool, or a laptop, that stands elsewhere",
+    "identity": "make one elsewhere, and grant it the same roles beforehand: role assignments may take hours",
+}
+ELSE = "make one in another region, and name that in drkit.toml"
+
+
+def places(seen: Seen) -> Iterator[Finding]:
+    """The store, the identity, this machine and what [check] needs names stand outside every protected region; so do their groups."""
+    for one in seen.all("needs"):
+        what, name = str(one.detail).partition(": ")[0] or "it", one.subject.rstrip("/").rsplit("/", 1)[-1]
+        if one.value == UNKNOWN:
+            said = one.detail.partition(": ")[2]
+            text = f"where {_called(what, name)} stands is not known{f': {said}' if said else ''}"
+            yield finding("place", "unknown", one.subject, text, _how(what), key=what, evidence=[one])
+        elif one.value in seen.protected:
+            yield from _inside(one, what, name, str(one.value), "stands")
+        group = seen.one("needs-group", one.subject)
+        if group is not None and group.value in seen.protected and group.value != one.value:
+            yield from _inside(group, what, name, str(group.value), "lies in a resource group whose metadata is")
+    for one in seen.all("target-group"):
+        if one.value in seen.protected and one.value not in seen.settings.targets:
+            text = (
+                f"the group {one.subject.rsplit('/', 1)[-1]} is tagged for drkit's targets and its metadata is in {one.value}, which is "
+                "protected: while that region is down, ARM may refuse every write into it"
+            )
+            remedy = "make the target group in a target region, and take the tag off this one"
+            yield finding("group-place", "warning", one.subject, text, remedy, region=str(one.value), evidence=[one])
+    for one in seen.all("target-plan"):
+        if one.value in seen.protected:
+            text = (
+                f"the plan {one.subject.rsplit('/', 1)[-1]} is to take over, and its resource group's metadata is in {one.value}, which "
+                "is protected: while that region is down, ARM may refuse every write to it"
+            )
+            remedy = "move it to a group in its own region (az resource move)"
+            yield finding("group-place", "error", one.subject, text, remedy, region=str(one.value), evidence=[one])
+
+
+def _inside(one: Reading, what: str, name: str, region: str, how: str) -> Iterator[Finding]:
+    text = f"{_called(what, name)} {how} in {region}, a region you protect: when it is lost, drkit is without it"
+    yield finding(
+        "place",
+        "error",
+        one.subject,
+        text,
+        REMEDY.get(what, ELSE),
+        key=f"{what} {region}",
+        region=region,
+        evidence=[one],
+    )
+
+
+def _called(what: str, name: str) -> str:
+    return what if what in (name, "this machine") else f"the {what} {name}"
+
+
+def _how(what: str) -> str:
+    if what == "this machine":
+        return 'say where your agents stand: [check] machine = "REGION", or "imds" to ask the virtual machine itself'
+    return "name a subscription that drkit may read, or look yourself"

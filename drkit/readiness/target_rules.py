@@ -1,0 +1,338 @@
+"""Rules over the target regions: offered, registered, within quota, names free, and in time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from drkit.estate import Plan, Reading, TargetFacts
+from drkit.proposal import Proposer
+from drkit.readiness.values import UNKNOWN, Finding, Projection, Seen, finding
+
+NAMED = 3
+CAPACITY = (
+    "whether there will be room on the night is not known: quota is a limit on what you may use, not a promise of capacity, and "
+    "everybody moves at once"
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one protected region's plans of one product and subscription ask of the target regions."""
+
+    region: str
+    subscription: str
+    product: Proposer
+    plans: tuple[Plan, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing in the way in one target region: rule, what, remedy; ``sure``: seen, else it could not be read."""
+
+    rule: str
+    what: str
+    remedy: str
+    sure: bool = True
+
+
+def wanted(seen: Seen) -> list[Wanted]:
+    """One for each protected region, product and subscription with plans."""
+    sorted_: dict[tuple[str, str, str], list[Plan]] = {}
+    for plan in seen.snapshot.plans if seen.snapshot else ():
+        if plan.region in seen.protected and plan.product in seen.products:
+            sorted_.setdefault((plan.region, plan.subscription.lower(), plan.product), []).append(plan)
+    return [
+        Wanted(region, subscription, seen.products[product], tuple(plans))
+        for (region, subscription, product), plans in sorted(sorted_.items())
+    ]
+
+
+def targets(seen: Seen) -> Iterator[Finding]:
+    """There is a region to move to, and it is none of those to move away from."""
+    plans = bool(seen.snapshot and seen.snapshot.plans)
+    if not seen.settings.targets:
+        what = "no target region is set, so a move goes wherever its product is offered" if plans else (
+            "no target region is set, so what a move would need there was not looked at"
+        )  # fmt: skip
+        yield finding("target", "warning", "targets", what, 'set `targets = ["REGION"]` in drkit.toml, preferred first')
+    for region in seen.settings.targets:
+        if region in seen.protected:
+            what = (
+                f"{region} is a target, and holds plans of its own: if {region} is lost, it must be taken out of `targets` first, and "
+                "if another region is lost both loads meet there"
+            )
+            yield finding("target", "warning", region, what, "add a target region that holds nothing", region=region)
+    for one in wanted(seen):
+        if not candidates(one, seen):
+            what = f"if {one.region} is lost, the {one.product.name} plans there have nowhere to go"
+            yield finding(
+                "target",
+                "error",
+                one.region,
+                what,
+                f"add another region than {one.region} to `targets` in drkit.toml",
+                key=f"{one.product.name} {one.subscription}",
+                region=one.region,
+            )
+
+
+def candidates(one: Wanted, seen: Seen) -> list[str]:
+    """The regions that these plans may move to."""
+    ready = {
+        two.region for plan in one.plans for two in one.product.stand_ins(plan, _others(plan, seen), seen.settings)
+    }
+    regions = list(seen.settings.targets) or list(one.product.regions) or sorted(ready)
+    return [region for region in regions if region != one.region]
+
+
+def _others(plan: Plan, seen: Seen) -> list[Plan]:
+    every = seen.snapshot.plans if seen.snapshot else ()
+    return [two for two in every if two.product == plan.product and two.region != plan.region]
+
+
+def offers(seen: Seen) -> Iterator[Finding]:
+    """Every target region offers the type and the SKUs, the provider is registered, the quota is enough, the service answers.
+
+    What is in the way in one target region while another is clear is a warning; in every one, an error.
+    """
+    every = wanted(seen)
+    several = len({one.subscription for one in every}) > 1
+    dark: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
+    for one in every:
+        regions = candidates(one, seen)
+        faults = {region: list(_faults(one, region, facts_of(one, region, seen), seen)) for region in regions}
+        stuck = all(any(fault.sure for fault in some) for some in faults.values())
+        for region, some in faults.items():
+            facts = facts_of(one, region, seen)
+            whose = f"{one.product.name} from {one.region}{f' (subscription {one.subscription})' if several else ''}"
+            for fault in some:
+                if not fault.sure:
+                    dark.setdefault((fault.rule, region), []).append((whose, fault))
+                    continue
+                yield finding(
+                    fault.rule,
+                    "error" if stuck else "warning",
+                    region,
+                    f"{whose} to {region}: {fault.what}",
+                    fault.remedy,
+                    key=f"{one.product.name} {one.subscription} {one.region}",
+                    region=one.region,
+                    evidence=facts.readings if facts else (),
+                )
+    for (rule, region), unseen in sorted(dark.items()):
+        more = f"; and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
+        what = "; ".join(f"{whose}: {fault.what}" for whose, fault in unseen[:NAMED])
+        yield finding(rule, "unknown", region, f"to {region}, {what}{more}", unseen[0][1].remedy)
+    if places := sorted({region for one in wanted(seen) for region in candidates(one, seen)}):
+        what = f"{', '.join(places)}: {CAPACITY}"
+        yield finding("capacity", "unknown", "targets", what, "a warm plan or a capacity reservation, where it matters")
+
+
+def facts_of(one: Wanted, region: str, seen: Seen) -> TargetFacts | None:
+    """What was read of a target region for these plans."""
+    key = (one.product.name, one.subscription, region)
+    return next((fact for fact in seen.targets if (fact.product, fact.subscription.lower(), fact.region) == key), None)
+
+
+def _faults(one: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> Iterator[Fault]:
+    product, elsewhere = one.product, "choose another target region"
+    if product.regions and region not in product.regions:
+        yield Fault("offer", f"it is offered in {', '.join(product.regions)} only", elsewhere)
+        return
+    if facts is None:
+        yield Fault("offer", "nothing could be read of it", "see that drkit may read the subscription", sure=False)
+        return
+    if facts.answering is False:
+        yield Fault("offer", "its service does not answer there now", elsewhere)
+    if facts.offered is False:
+        yield Fault("offer", "the plan's type is not offered there", elsewhere)
+    elif facts.offered is None:
+        yield Fault(
+            "offer", "whether the plan's type is offered there is not known", "see the provider's list", sure=False
+        )
+    if not facts.provider:
+        yield Fault("provider", "whether the provider is registered is not known", "grant Reader", sure=False)
+    elif facts.provider.lower() != "registered":
+        names = sorted({plan.id.split("/providers/")[-1].split("/")[0] for plan in one.plans})
+        yield Fault(
+            "provider",
+            f"the provider is {facts.provider} in subscription {one.subscription}",
+            f"az provider register --subscription {one.subscription} --namespace {names[0]}",
+        )
+    yield from _rooms(one, facts, seen)
+
+
+def _rooms(one: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
+    environments = [environment for plan in one.plans for environment in seen.environments(plan)]
+    need = one.product.need(environments)
+    if need.skus and facts.skus is None:
+        yield Fault(
+            "sku", f"whether {', '.join(sorted(need.skus))} is offered is not known", "see the service", sure=False
+        )
+    elif missing := sorted(need.skus - set(facts.skus or ())):
+        yield Fault(
+            "sku", f"it does not offer {', '.join(missing)}", "choose another target region, or other machine types"
+        )
+    if need.cores and facts.cores_left is None:
+        yield Fault(
+            "quota", f"{need.cores} cores are needed, and how many are left is not known", "see the quota", sure=False
+        )
+    elif need.cores and facts.cores_left is not None and need.cores > facts.cores_left:
+        yield Fault("quota", f"{need.cores} cores are needed, {facts.cores_left} are left", "ask for more quota there")
+    standing = [
+        plan for plan in one.plans
+        if any(two.region == facts.region for two in one.product.stand_ins(plan, _others(plan, seen), seen.settings))
+    ]  # fmt: skip
+    new = len(one.plans) - len(standing)
+    limit, used = one.product.plan_limit(seen.settings), facts.plans_in_subscription
+    if new and limit and used is None:
+        yield Fault("quota", f"{new} plans are needed, and how many there are is not known", "grant Reader", sure=False)
+    elif new and limit and used is not None and used + new > limit:
+        yield Fault(
+            "quota",
+            f"{new} more plans are needed, and the subscription has {used} of {limit}",
+            "free some, or ask for more",
+        )
+    for refusal in facts.refusals[:1]:
+        yield Fault("quota", f"an earlier run was refused: {refusal}", "ask for more quota there")
+
+
+def machines(seen: Seen) -> Iterator[Finding]:
+    """The sizes of the machines in a protected region exist in the target regions, and there is quota for them.
+
+    drkit makes no machines: it is for whoever would.
+    """
+    sizes: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for reading in seen.all("vm-size"):
+        region = reading.detail
+        if region in seen.protected:
+            key = (region, reading.subject.split("/")[2].lower())
+            sizes.setdefault(key, {}).setdefault(str(reading.value), []).append(reading.subject)
+    for (region, subscription), some in sorted(sizes.items()):
+        for target in seen.settings.targets:
+            if target == region:
+                continue
+            yield from _sizes(region, target, subscription, some, seen)
+
+
+def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str]], seen: Seen) -> Iterator[Finding]:
+    place, key = f"/subscriptions/{subscription}/{target}", f"machines of {region}"
+    offered, cores = seen.one("vm-skus", place), seen.one("vm-cores", place)
+    if offered is None or offered.value == UNKNOWN or not isinstance(offered.value, dict):
+        what = f"{target}: whether the machine sizes of {region} are offered is not known: {offered.detail if offered else 'not read'}"
+        yield finding("sku", "unknown", target, what, "grant Microsoft.Compute/skus/read", key=key, region=region)
+        return
+    missing = sorted(size for size in some if size.lower() not in offered.value)
+    if missing:
+        machines_ = sum(len(some[size]) for size in missing)
+        what = f"{target} does not offer {', '.join(missing)} to this subscription; {machines_} machines of {region} have them"
+        remedy = "drkit makes no machines; whoever would make them anew there needs another size, or Microsoft's leave"
+        yield finding("sku", "warning", target, what, remedy, key=key, region=region, evidence=[offered])
+    need = sum(int(offered.value.get(size.lower(), 0)) * len(ids) for size, ids in some.items())
+    if cores is None or not isinstance(cores.value, dict):
+        what = f"{target}: how many cores are left for the machines of {region} is not known: {cores.detail if cores else 'not read'}"
+        yield finding(
+            "quota", "unknown", target, what, "grant Microsoft.Compute/locations/usages/read", key=key, region=region
+        )
+        return
+    left = int(cores.value["limit"]) - int(cores.value["used"])
+    if need > left:
+        what = f"the machines of {region} would need {need} cores in {target}; quota leaves {left}"
+        remedy = "ask for more regional vCPU quota there, if they are to be made anew there"
+        yield finding("quota", "warning", target, what, remedy, key=key, region=region, evidence=[cores])
+
+
+def names(seen: Seen) -> Iterator[Finding]:
+    """The names that would be taken at the target are free, and what was deleted softly under them is known."""
+    made: dict[str, dict[str, str]] = {}
+    for region, write in seen.writes():
+        if write.method == "PUT" and seen.one("exists", write.path) is not None:
+            made.setdefault(_kind(write.path), {}).setdefault(write.path, region)
+    for kind, some in sorted(made.items()):
+        for path, region in some.items():
+            yield from _taken(path, region, seen)
+        yield from _deleted(kind, some, seen)
+
+
+def _kind(path: str) -> str:
+    return "/".join(path.strip("/").split("/")[5:7])
+
+
+def _taken(path: str, region: str, seen: Seen) -> Iterator[Finding]:
+    there, name = seen.one("exists", path), path.rsplit("/", 1)[-1]
+    if there is not None and there.value == "yes":
+        what = f"the plan that would be made for {region} has a name that is taken: {path}"
+        yield finding("name", "error", path, what, "delete or rename what is there", region=region, evidence=[there])
+    elif there is not None and there.value == UNKNOWN:
+        what = f"whether the name {name} is free is not known: {there.detail}"
+        yield finding("name", "unknown", path, what, "grant Reader there", region=region, evidence=[there])
+
+
+def _deleted(kind: str, some: Mapping[str, str], seen: Seen) -> Iterator[Finding]:
+    """``some``: id that would be made -> the protected region it would be made for."""
+    asked, named = seen.one("deleted-asked", kind), ", ".join(path.rsplit("/", 1)[-1] for path in some)
+    if asked is None or asked.value in ("no-api", UNKNOWN):
+        why = asked.detail if asked is not None and asked.value == UNKNOWN else f"Azure has no way to ask for {kind}"
+        what = f"whether something deleted still holds a name that a move would take ({named}) is not known: {why}"
+        remedy = "a plan prepared beforehand in the target region needs no new name"
+        yield finding("deleted", "unknown", kind, what, remedy, evidence=[asked] if asked else ())
+    for one in seen.all("deleted"):
+        for path, region in some.items():
+            if one.subject.rstrip("/").rsplit("/", 1)[-1].lower() == path.rsplit("/", 1)[-1].lower():
+                name = path.rsplit("/", 1)[-1]
+                what = (
+                    f"{name} was in {one.value} ({one.detail}) and can still be restored; the same name may be refused"
+                )
+                remedy = "restore it and use it, or wait until it is gone for good"
+                yield finding("deleted", "warning", path, what, remedy, region=region, evidence=[one])
+
+
+def runbook(seen: Seen) -> Iterator[Finding]:
+    """There would be a runbook for the loss of each protected region. Said only where nothing else explains why not."""
+    for projection in seen.projections:
+        if projection.refused:
+            what = f"if {projection.region} is lost, there is no runbook: {projection.refused}"
+            yield finding("runbook", "error", projection.region, what, projection.remedy, region=projection.region)
+        for left in _unplaced(projection):
+            what = f"if {projection.region} is lost, {left} would not move"
+            remedy = f"`drkit check --lose {projection.region}` shows the runbook"
+            yield finding("runbook", "error", projection.region, what, remedy, key=left, region=projection.region)
+
+
+def _unplaced(projection: Projection) -> Sequence[str]:
+    if projection.runbook is None:
+        return ()
+    return [
+        f"{one.name}: {one.reason}"
+        for one in projection.runbook.left_alone
+        if one.reason.startswith("no target region")
+    ]
+
+
+def forecast(seen: Seen) -> Iterator[Finding]:
+    """Recovery fits in the objective, by the runbook's own estimate and by how many requests ARM takes."""
+    for projection in seen.projections:
+        told = projection.forecast
+        if told is None or told.seconds <= told.objective_seconds:
+            continue
+        read = Reading(
+            projection.region,
+            "forecast",
+            round(told.seconds),
+            "the runbook's estimates, and ARM's published token buckets",
+            seen.now.isoformat(),
+            ", ".join(f"{count} {kind}s" for kind, count in told.requests.items()),
+        )
+        slow = "Azure's limit on requests" if told.bucket_seconds > told.step_seconds else "the steps"
+        what = (
+            f"recovery from the loss of {projection.region} would take about {_minutes(told.seconds)} ({told.steps} steps, "
+            f"{told.environments} environments; the slower part is {slow}); the objective is {_minutes(told.objective_seconds)}"
+        )
+        remedy = "more hands (`[run] concurrency`), a warm plan, fewer environments a subscription; or promise what can be kept"
+        yield finding("forecast", "error", projection.region, what, remedy, region=projection.region, evidence=[read])
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,259 @@
+"""What the rules read, and what they say. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from drkit.cloud import CloudMark
+from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.operation import Request
+from drkit.proposal import Proposer
+from drkit.runbook import Runbook
+from drkit.settings import Settings
+
+Severity = Literal["error", "warning", "unknown"]
+RANK: Mapping[str, int] = {"error": 0, "warning": 1, "unknown": 2}
+UNKNOWN = "unknown"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that would stop a recovery, or that cannot be known (``unknown``).
+
+    ``id`` is the same from one check to the next; ``region`` the protected region whose loss it concerns (empty: any);
+    ``owner`` whose it is, where it is somebody's; ``evidence`` the readings behind it, each with source and time.
+    """
+
+    id: str
+    rule: str
+    severity: Severity
+    subject: str
+    what: str
+    remedy: str
+    region: str = ""
+    owner: str = ""
+    evidence: tuple[Reading, ...] = ()
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """How long recovery from a region's loss would take, in seconds: deciding, the steps, and what ARM's buckets allow."""
+
+    region: str
+    steps: int
+    environments: int
+    decision_seconds: float
+    step_seconds: float
+    bucket_seconds: float
+    requests: dict[str, int]
+    objective_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Deciding, then whichever is slower: the steps, or Azure's taking the requests."""
+        return self.decision_seconds + max(self.step_seconds, self.bucket_seconds)
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Against the check before: ids of findings that are new or graver, that went or are milder, and that nobody can see now."""
+
+    generation: int
+    taken: str
+    worse: tuple[str, ...] = ()
+    better: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    unchanged: int = 0
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """One check. ``rules``: rule -> the gravest it found, or ``ok``; ``of_snapshot``: the generation that it looked at, 0 for none."""
+
+    drkit: str = "readiness/1"
+    made_against: CloudMark
+    taken: str
+    generation: int = 0
+    of_snapshot: int = 0
+    protected: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    rules: dict[str, Literal["ok", "error", "warning", "unknown"]] = {}
+    forecasts: tuple[Forecast, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    compared: Compared | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(one.severity == "error" for one in self.findings)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write that a runbook would make in ARM: the step, the method, and the path without its query."""
+
+    step: str
+    method: str
+    path: str
+    environment: str = ""
+
+    @property
+    def action(self) -> str:
+        """The action that Azure's roles know it by."""
+        return action_of(self.method, self.path)
+
+    @property
+    def kind(self) -> str:
+        """The type of what it writes."""
+        return self.action.rsplit("/", 1)[0]
+
+    @property
+    def depth(self) -> int:
+        """How many segments its path has: 4 for a group, 8 for a top-level resource, more below one."""
+        return len(self.path.strip("/").split("/"))
+
+    @property
+    def group(self) -> str:
+        """The id of its resource group; the subscription's for the group itself."""
+        parts = self.path.strip("/").split("/")
+        return "/" + "/".join(parts[: 4 if len(parts) > 4 else 2])
+
+    @property
+    def resource(self) -> str:
+        """The id of the top-level resource it writes or writes below: a plan, a machine; the group itself for a group."""
+        return "/" + "/".join(self.path.strip("/").split("/")[:8])
+
+    @property
+    def subscription(self) -> str:
+        """The subscription's id."""
+        return self.path.strip("/").split("/")[1].lower()
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What drkit would do if a region were lost now: the runbook, or why there is none, and its writes in ARM."""
+
+    region: str
+    runbook: Runbook | None = None
+    refused: str = ""
+    remedy: str = ""
+    writes: tuple[Write, ...] = ()
+    forecast: Forecast | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything the rules may know. ``readings`` are what was read in Azure for them; ``products``: their pure halves.
+
+    ``snapshot`` is the newest generation, None before the first; ``generations`` all of them, oldest first.
+    """
+
+    now: datetime
+    settings: Settings
+    products: Mapping[str, Proposer]
+    snapshot: Snapshot | None = None
+    generations: Sequence[Snapshot] = ()
+    protected: Sequence[str] = ()
+    targets: Sequence[TargetFacts] = ()
+    projections: Sequence[Projection] = ()
+    readings: Sequence[Reading] = ()
+    by: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sorted_: dict[str, list[Reading]] = {}
+        for reading in self.readings:
+            sorted_.setdefault(reading.signal, []).append(reading)
+        object.__setattr__(self, "by", sorted_)
+
+    def all(self, signal: str) -> Sequence[Reading]:
+        """The readings of that signal."""
+        return self.by.get(signal, ())
+
+    def one(self, signal: str, subject: str) -> Reading | None:
+        """The reading of that signal and subject, ids compared without case."""
+        wanted = subject.rstrip("/").lower()
+        return next((one for one in self.all(signal) if one.subject.rstrip("/").lower() == wanted), None)
+
+    def writes(self) -> list[tuple[str, Write]]:
+        """(region, write) of every runbook there would be."""
+        return [(projection.region, write) for projection in self.projections for write in projection.writes]
+
+    def environments(self, plan: Plan) -> list[Environment]:
+        """The environments of a plan."""
+        every = self.snapshot.environments if self.snapshot else ()
+        return [one for one in every if one.plan.lower() == plan.id.lower()]
+
+
+def finding(
+    rule: str,
+    severity: Severity,
+    subject: str,
+    what: str,
+    remedy: str,
+    *,
+    key: str = "",
+    region: str = "",
+    owner: str = "",
+    evidence: Iterable[Reading] = (),
+) -> Finding:
+    """A finding whose id is made of its rule, subject and ``key``: what tells it from others of the same two."""
+    parts = [rule, subject.rstrip("/").lower(), *([key.lower()] if key else [])]
+    return Finding(
+        id="|".join(parts),
+        rule=rule,
+        severity=severity,
+        subject=subject,
+        what=what,
+        remedy=remedy,
+        region=region,
+        owner=owner,
+        evidence=tuple(evidence),
+    )
+
+
+def protected_regions(snapshot: Snapshot | None, settings: Settings) -> tuple[str, ...]:
+    """The regions whose loss would hurt: those of plans that hold something, and of any plan that is not in a target region.
+
+    In an estate without plans, those of its machines that are not target regions.
+    """
+    if snapshot is None:
+        return ()
+    held = {one.plan.lower() for one in snapshot.environments}
+    found = {plan.region for plan in snapshot.plans if plan.id.lower() in held or plan.region not in settings.targets}
+    if not snapshot.plans:
+        found = {host.region for host in snapshot.hosts if host.region and host.region not in settings.targets}
+    return tuple(sorted(found))
+
+
+def writes_of(step: str, requests: Iterable[Request], arm: str, environment: str = "") -> list[Write]:
+    """The requests of a step that go to ARM; what goes to a product's own service needs no role of Azure's."""
+    host = urlsplit(arm).netloc.lower()
+    found = []
+    for request in requests:
+        parts = urlsplit(request.target)
+        if parts.netloc.lower() == host and parts.path.lower().startswith("/subscriptions/"):
+            found.append(Write(step, request.method.upper(), parts.path.rstrip("/"), environment))
+    return found
+
+
+def action_of(method: str, path: str) -> str:
+    """``PUT .../virtualMachines/x/extensions/y`` is ``Microsoft.Compute/virtualMachines/extensions/write``."""
+    parts = path.strip("/").split("/")
+    last = max((at for at, part in enumerate(parts) if part.lower() == "providers"), default=-1)
+    verb = {"PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}.get(method.upper(), "read")
+    if last < 0:
+        return f"Microsoft.Resources/subscriptions/resourceGroups/{verb}"
+    # Type, name, type, name …; what is left over at the end is an action's name.
+    return "/".join([parts[last + 1], *parts[last + 2 :: 2], verb])
+
+
+def reported(found: Iterable[Any]) -> list[Finding]:
+    """Findings in the order people read them: the gravest first, then by rule and subject; each id once."""
+    once: dict[str, Finding] = {}
+    for one in found:
+        known = once.get(one.id)
+        if known is None or RANK[one.severity] < RANK[known.severity]:
+            once[one.id] = one
+    return sorted(once.values(), key=lambda one: (RANK[one.severity], one.rule, one.id))

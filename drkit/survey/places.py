@@ -1,0 +1,176 @@
+"""Where what drkit needs stands: the state store, the identity, this machine, and what settings name. Reads only."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from drkit.errors import CloudError
+from drkit.estate import Reading, id_part, region_name
+from drkit.proposal import TAG_TARGET
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+IMDS = "169.254.169.254"
+IMDS_API = "2021-02-01"
+IMDS_SECONDS = 3.0
+STORE_TYPE = "Microsoft.Storage/storageAccounts"
+CALLED: Mapping[str, str] = {
+    "vaults": "key vault",
+    "userassignedidentities": "identity",
+    "virtualmachinescalesets": "agent pool",
+    "virtualmachines": "agent",
+    "storageaccounts": "state store",
+}
+
+
+async def read(
+    azure: Session, subscriptions: Sequence[str], *, store: str, machine: str, needs: Sequence[str], now: str
+) -> list[Reading]:
+    """One reading of signal ``needs`` for each, whose value is a region or ``unknown`` and whose detail says what it is.
+
+    ``store``: an account's address, or a folder. A second one, ``needs-group``, has the location of its resource group.
+    """
+    places = Places(azure, now)
+    await places.store(store, subscriptions)
+    await places.identity()
+    await places.machine(machine)
+    for one in needs:
+        kind = one.rstrip("/").split("/")[-2]
+        await places.resource(one, CALLED.get(kind.lower(), kind))
+    return places.found
+
+
+class Places:
+    """Asks where things stand."""
+
+    def __init__(self, azure: Session, now: str) -> None:
+        self._azure = azure
+        self._now = now
+        self._groups: dict[str, dict[str, str]] = {}
+        self._listed: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.found: list[Reading] = []
+
+    def _say(self, subject: str, value: str, what: str, source: str, detail: str = "") -> None:
+        text = f"{what}: {detail}" if detail else what
+        self.found.append(Reading(subject, "needs", value, source, self._now, text))
+
+    async def store(self, address: str, subscriptions: Sequence[str]) -> None:
+        """The storage account of that name, wherever drkit can see one; a folder stands where this machine does."""
+        if not address.startswith(("https://", "http://")):
+            return
+        parts = urlsplit(address)
+        name = parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
+        why = "no storage account of that name is in a subscription that drkit looks at"
+        for subscription in subscriptions:
+            try:
+                listed = await self._of_type(subscription, STORE_TYPE)
+            except CloudError as error:
+                why = str(error)
+                continue
+            for item in listed:
+                if str(item.get("name", "")).lower() == name.lower():
+                    await self._told(item, "state store")
+                    return
+        self._say(address, "unknown", "state store", "ARM: storage accounts", why)
+
+    async def identity(self) -> None:
+        """The managed identity that signs in, by its token's own word; a service principal stands in no region."""
+        try:
+            resource = await self._azure.identity()
+        except CloudError as error:
+            self._say("identity", "unknown", "identity", "token", str(error))
+            return
+        if resource:
+            await self.resource(resource, "identity")
+
+    async def machine(self, given: str) -> None:
+        """Where this machine stands: as settings say, or as its own metadata service does."""
+        if given.strip().lower() == "imds":
+            region, why = await asyncio.to_thread(imds)
+            self._say("this machine", region or "unknown", "this machine", "Instance Metadata Service", why)
+        elif given:
+            self._say("this machine", region_name(given), "this machine", "drkit.toml: [check] machine")
+        else:
+            self._say("this machine", "unknown", "this machine", "drkit.toml: [check] machine", "nothing says so")
+
+    async def resource(self, arm_id: str, what: str) -> None:
+        """A resource by its id, from the list of its type: no api-version of its provider is needed."""
+        subscription = id_part(arm_id, "subscriptions")
+        kind = "/".join(arm_id.strip("/").split("/")[5:7])
+        try:
+            listed = await self._of_type(subscription, kind)
+        except CloudError as error:
+            self._say(arm_id, "unknown", what, f"ARM: {kind}", str(error))
+            return
+        item = next((one for one in listed if str(one.get("id", "")).lower() == arm_id.rstrip("/").lower()), None)
+        if item is None:
+            self._say(arm_id, "unknown", what, f"ARM: {kind}", "it is not there, or this identity may not see it")
+            return
+        await self._told(item, what)
+
+    async def _told(self, item: Mapping[str, Any], what: str) -> None:
+        arm_id = str(item.get("id", ""))
+        location = region_name(str(item.get("location", "")))
+        self._say(arm_id, location or "unknown", what, f"ARM: {item.get('type', 'resources')}")
+        try:
+            places = await self._groups_of(id_part(arm_id, "subscriptions"))
+        except CloudError:
+            return
+        if place := places.get(id_part(arm_id, "resourceGroups").lower()):
+            self.found.append(Reading(arm_id, "needs-group", place, "ARM: resource groups", self._now, what))
+
+    async def _of_type(self, subscription: str, kind: str) -> list[dict[str, Any]]:
+        key = (subscription.lower(), kind.lower())
+        if key not in self._listed:
+            self._listed[key] = await self._azure.resources.list_resources(subscription, kind)
+        return self._listed[key]
+
+    async def _groups_of(self, subscription: str) -> dict[str, str]:
+        if subscription not in self._groups:
+            self._groups[subscription] = {
+                str(group["name"]).lower(): region_name(str(group.get("location", "")))
+                for group in await self._azure.resources.groups(subscription)
+            }
+        return self._groups[subscription]
+
+
+async def target_groups(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
+    """Every group tagged for drkit's targets, with its location; a subscription whose groups cannot be read has none."""
+    found = []
+    for subscription in subscriptions:
+        try:
+            groups = await azure.resources.groups(subscription)
+        except CloudError:
+            continue
+        for group in groups:
+            if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true":
+                place = region_name(str(group.get("location", "")))
+                found.append(Reading(str(group["id"]), "target-group", place, "ARM: resource groups", now))
+    return found
+
+
+def imds(host: str = IMDS, port: int = 80) -> tuple[str, str]:
+    """The region of the virtual machine this runs on, and why that is not known (Azure Instance Metadata Service).
+
+    It answers on this machine's own link, so no proxy may stand between; it is no door to Azure and takes no token.
+    """
+    path = f"/metadata/instance/compute/location?api-version={IMDS_API}&format=text"
+    connection = http.client.HTTPConnection(host, port, timeout=IMDS_SECONDS)
+    try:
+        connection.request("GET", path, headers={"Metadata": "true"})
+        answer = connection.getresponse()
+        text = answer.read(200).decode("utf-8", "replace").strip()
+        status = answer.status
+    except (OSError, http.client.HTTPException) as error:
+        return "", f"the metadata service does not answer: {error}"
+    finally:
+        connection.close()
+    region = region_name(text)
+    if status != 200 or not region.isalnum():
+        return "", f"the metadata service answered {status} without a region"
+    return region, ""

@@ -1,0 +1,66 @@
+"""Whether hosts can be reached now: VM power and agent, Arc's word. Reads only; runs nothing on a host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drkit.errors import CloudError, NotFoundError
+from drkit.estate import Host, Reading
+from drkit.survey.machines import ARC_API, power_of
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+TOGETHER = 8
+
+
+async def read(azure: Session, hosts: Sequence[Host], now: str) -> list[Reading]:
+    """``power`` and ``agent`` of each VM, ``arc-status`` of each Arc machine; a GET each."""
+    limit = asyncio.Semaphore(TOGETHER)
+
+    async def one(host: Host) -> list[Reading]:
+        async with limit:
+            if host.kind == "azure-vm":
+                return await _vm(azure, host, now)
+            return await _arc(azure, host, now) if host.kind == "arc" else []
+
+    return [reading for some in await asyncio.gather(*(one(host) for host in hosts)) for reading in some]
+
+
+async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
+    source = "ARM: instance view"
+    try:
+        body = await azure.compute.vm(host.id)
+    except NotFoundError as error:
+        return [Reading(host.id, "power", "gone", source, now, error.code)]
+    except CloudError as error:
+        return [Reading(host.id, "power", "unknown", source, now, str(error))]
+    value, detail = _agent(body)
+    return [
+        Reading(host.id, "power", power_of(body), source, now),
+        Reading(host.id, "agent", value, source, now, detail),
+    ]
+
+
+def _agent(body: Mapping[str, Any]) -> tuple[str, str]:
+    view = (body.get("properties") or {}).get("instanceView") or {}
+    statuses = (view.get("vmAgent") or {}).get("statuses") or []
+    for one in statuses:
+        word = str(one.get("displayStatus", ""))
+        return ("ready" if word.lower() == "ready" else word.lower() or "unknown"), str(one.get("message", ""))
+    return "unknown", "it reports nothing"
+
+
+async def _arc(azure: Session, host: Host, now: str) -> list[Reading]:
+    source = "ARM: Arc machine"
+    try:
+        body = await azure.resources.resource(host.id, ARC_API)
+    except NotFoundError as error:
+        return [Reading(host.id, "arc-status", "gone", source, now, error.code)]
+    except CloudError as error:
+        return [Reading(host.id, "arc-status", "unknown", source, now, str(error))]
+    properties = body.get("properties") or {}
+    status = str(properties.get("status") or "unknown")
+    return [Reading(host.id, "arc-status", status, source, now, str(properties.get("lastStatusChange") or ""))]
