@@ -1,7 +1,6 @@
 """drkit brings region-bound registrations back when an Azure region is lost.
 
-The public names are those of ``drkit.api``, ``drkit.checking``, ``drkit.control``, ``drkit.returning``, ``drkit.telling`` and
-``drkit.rehearsal``, loaded when first used.
+Each public name is a function of the module that ``_PLACES`` names, loaded when first used.
 """
 
 from __future__ import annotations
@@ -11,30 +10,24 @@ from typing import Any
 
 from drkit.version import __version__
 
-_API = (
-    "answer", "apply", "approve", "assess", "codes", "desk", "plan", "report", "resume", "runs", "schema", "show",
-    "skip", "snapshot", "status",
-)  # fmt: skip
-_CONTROL = ("abort", "pause", "rebase", "retry", "unpause", "verify")
-_CHECKING = ("check",)
-_REHEARSAL = ("drill", "simulate")
-_RETURNING = ("cleanup", "failback")
-_TELLING = ("explain", "watch")
+_PLACES = {
+    "api": (
+        "answer", "apply", "approve", "assess", "codes", "desk", "plan", "resume", "runs", "schema", "show", "skip",
+        "snapshot", "status",
+    ),
+    "checking": ("check",),
+    "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
+    "rehearsal": ("drill", "simulate"),
+    "reporting": ("owners", "report"),
+    "returning": ("cleanup", "failback"),
+    "telling": ("explain", "watch"),
+}  # fmt: skip
+_PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
-__all__ = ["__version__", *_API, *_CHECKING, *_CONTROL, *_REHEARSAL, *_RETURNING, *_TELLING]  # noqa: PLE0604  the names are loaded lazily, below
+__all__ = ["__version__", *_PLACE]  # noqa: PLE0604  the names are loaded lazily, below
 
 
 def __getattr__(name: str) -> Any:
-    if name in _API:
-        return getattr(import_module("drkit.api"), name)
-    if name in _CHECKING:
-        return getattr(import_module("drkit.checking"), name)
-    if name in _CONTROL:
-        return getattr(import_module("drkit.control"), name)
-    if name in _REHEARSAL:
-        return getattr(import_module("drkit.rehearsal"), name)
-    if name in _RETURNING:
-        return getattr(import_module("drkit.returning"), name)
-    if name in _TELLING:
-        return getattr(import_module("drkit.telling"), name)
-    raise AttributeError(f"module 'drkit' has no attribute {name!r}")
+    if name not in _PLACE:
+        raise AttributeError(f"module 'drkit' has no attribute {name!r}")
+    return getattr(import_module(f"drkit.{_PLACE[name]}"), name)

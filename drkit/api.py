@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit import behind, estate, history, planner, results, runbook
+from drkit import behind, estate, history, planner, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
@@ -609,10 +609,9 @@ def _outage_since(desk: Desk, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
     if book.of_run:
         return ""
-    found = desk.store.newest(Assessment)
-    if found is None or estate.digest(found[1].read_bytes()) != book.of_assessment:
+    assessed = desk.store.assessment(book.of_assessment)
+    if assessed is None:
         return ""
-    assessed = found[0]
     moments = [
         history.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
         for finding in assessed.plans
@@ -702,21 +701,6 @@ def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
     return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
 
 
-def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
-    """What a run did, and what became of each environment, as plain values."""
-    standing = status(desk, run)
-    return results.report(
-        standing.run,
-        standing.runbook,
-        standing.digest,
-        standing.state,
-        outcome=standing.outcome,
-        reason=standing.reason,
-        since=standing.since,
-        objective_minutes=desk.settings.objectives.recovery_time_minutes,
-    )
-
-
 def overview(desk: Desk) -> list[str]:
     """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
     lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
@@ -756,6 +740,6 @@ def schema(kind: str) -> dict[str, Any]:
 
 __all__ = [
     "Applied", "Desk", "Planned", "Standing",
-    "answer", "apply", "approve", "assess", "codes", "desk", "init", "plan", "report", "resume", "runs", "schema", "show",
+    "answer", "apply", "approve", "assess", "codes", "desk", "init", "plan", "resume", "runs", "schema", "show",
     "skip", "snapshot", "status",
 ]  # fmt: skip

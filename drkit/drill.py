@@ -18,14 +18,14 @@ from typing import Any
 
 import aiohttp
 
-from drkit import api, results
+from drkit import api, reporting, results
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
 from drkit.products import registry
 from drkit.runbook import Runbook, Step
+from drkit.views import html, markdown, terminal
 from drkit.views import json as json_view
-from drkit.views import markdown, terminal
 from drkit.views.text import duration, last, plural, safe
 
 MINUTES_AGO = 25
@@ -520,8 +520,9 @@ class Drill:
     def _reports(self, runs: Sequence[str]) -> list[Path]:
         paths = []
         for run in runs:
-            found = api.report(self.desk, run)
+            found = reporting.report(self.desk, run)
             (self.folder / f"report-{run}.md").write_text(markdown.report(found), "utf-8")
+            (self.folder / f"report-{run}.html").write_text(html.report(found), "utf-8")
             path = self.folder / f"report-{run}.json"
             path.write_text(json_view.encode(found) + "\n", "utf-8")
             paths.append(path)

@@ -156,6 +156,13 @@ class Store:
         paths = self._generations(_KINDS[type_])
         return (load(paths[-1], type_), paths[-1]) if paths else None
 
+    def assessment(self, digest: str) -> Assessment | None:
+        """The assessment of that digest, if it is kept here."""
+        for path in reversed(self._generations("assessment")):
+            if estate.digest(path.read_bytes()) == digest:
+                return load(path, Assessment)
+        return None
+
     # declarations
 
     def declare(self, declaration: Declaration) -> None:

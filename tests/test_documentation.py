@@ -25,8 +25,18 @@ export DRKIT_CLOUD=cloud.json
 printf 'targets = ["westus2", "eastus"]\\n[channels]\\nazure_vm = "run-command"\\n' > drkit.toml
 drkit snapshot --quiet > snapshot.txt
 """
+APPLIED = """\
+drkit assess --quiet > assessment.txt
+drkit plan --quiet > plan.txt
+code=0; drkit apply latest --yes --quiet > run.txt || code=$?
+[ "$code" = 3 ]
+"""
 LOST = "drkit simulate --lose westeurope --minutes-ago 25\n"
-BEGINS = {"docs/readiness.md": SIMULATOR, "docs/night-of.md": SIMULATOR + LOST}
+BEGINS = {
+    "docs/readiness.md": SIMULATOR,
+    "docs/night-of.md": SIMULATOR + LOST,
+    "docs/report.md": SIMULATOR + LOST + APPLIED,
+}
 # Pages whose commands are not for a fresh folder, and who runs them instead.
 ELSEWHERE: dict[str, str] = {}
 

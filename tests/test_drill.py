@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
 from drkit.store import Store
+from tests import chromium
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -313,3 +314,22 @@ def _minimal() -> bytes:
             ],
         }
     ).encode()  # fmt: skip
+
+
+def test_the_reports_of_a_drill_are_pages_that_fit_and_say_what_the_json_says(
+    sample: tuple[Path, dict[str, Any]], require: Callable[[str], str]
+) -> None:
+    folder, _ = sample
+    runs = sorted(runbooks(folder))
+    seen = chromium.look(
+        require("chromium"),
+        [(folder / f"report-{run}.html", width, False, False) for run in runs for width in (360, 1440)],
+    )
+    for page, run in zip(seen, [run for run in runs for _ in range(2)], strict=True):
+        told = json.loads((folder / f"report-{run}.json").read_text("utf-8"))
+        numbers = told["environments"]
+        assert (page.found["out"], page.complaints) == ([], [])
+        assert page.found["scroll"] <= page.found["wide"]
+        assert "SIMULATED" in page.found["text"]
+        assert f"{numbers['recovered']} of {numbers['total']}" in page.found["text"]
+        assert all(one["name"] in page.found["text"] for one in told["outcomes"])

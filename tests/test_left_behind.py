@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import api, behind
+from drkit import api, behind, reporting
 from drkit.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.journal import RunState, StepState
 from drkit.products.base import Captured
@@ -42,7 +42,7 @@ def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_return
         book = api.plan(site.desk).runbook
         assert (book.kind, book.steps) == ("repair", ())
         assert any("failback" in one.remedy for one in book.left_alone)
-        assert api.report(site.desk)["deferred"]
+        assert reporting.report(site.desk)["deferred"]
 
 
 def test_workers_left_in_the_lost_account_are_deferred_and_found(

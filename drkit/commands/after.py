@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from drkit.commands.base import Common, command, say, views
 from drkit.errors import UsageError
 
+FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", "html": ".html"}
+
 
 @command()
 @click.argument("run", default="latest")
-@click.option("--markdown", is_flag=True, help="As Markdown.")
+@click.option("--format", "form", type=click.Choice(tuple(FORMATS)), help="Default: as --out ends, else text.")
+@click.option("--markdown", is_flag=True, help="The same as --format markdown.")
+@click.option("--owners", is_flag=True, help="What each owner is to be told, in plain words (text or JSON).")
 @click.option("--out", metavar="FILE", help="Write it here.")
-def report(common: Common, run: str, markdown: bool, out: str | None) -> int:
-    """What a run did, and what became of each environment."""
-    from drkit import api
+def report(common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None) -> int:
+    """What a run did, and what became of each environment; as evidence, with --out report.html."""
+    from drkit import api, letters, reporting
     from drkit.views import json
-    from drkit.views import markdown as marked
 
-    found = api.report(common.desk(), run)
+    wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
+    if owners:
+        name, told, simulated = reporting.owners(common.desk(), run)
+        value: dict[str, Any] = {"drkit": "letters/1", "run": name, "simulated": simulated, "letters": told}
+        text = letters.text(told, name, simulated=simulated)
+    else:
+        value = reporting.report(common.desk(), run)
+        text = "" if wanted in ("text", "json") else _rendered(value, wanted)
+    if wanted == "json":
+        text = json.encode(value)
+    elif not text:
+        text = views().render(*views().report(value))
     if out:
-        text = f"{json.encode(found)}\n" if common.json else marked.report(found)
-        api.write_out(out, text.encode())
-        common.tell({"run": found["run"], "path": out}, lambda: [f"kept as {out}"])
-        return 0
-    if markdown and not common.json:
-        say(marked.report(found))
-        return 0
-    common.tell(found, lambda: views().report(found))
+        api.write_out(out, f"{text.rstrip()}\n".encode())
+        common.tell({"run": value["run"], "path": out, "format": wanted}, lambda: [f"kept as {out}"])
+    elif wanted == "text" and not owners:
+        common.tell(value, lambda: views().report(value))
+    else:
+        say(text.rstrip("\n"))
     return 0
+
+
+def _wanted(form: str | None, out: str | None, *, json: bool, markdown: bool, owners: bool) -> str:
+    """The format asked for, by whichever way; UsageError where two ways differ, or owners are to be told in XML."""
+    asked = {word for word, given in (("json", json), ("markdown", markdown), (form or "", form)) if given}
+    if len(asked) > 1:
+        raise UsageError(f"one format at a time, not {' and '.join(sorted(asked))}", remedy="--format FORMAT alone")
+    ending = "." + out.rsplit(".", 1)[-1].lower() if out and "." in out else ""
+    by_name = {end: word for word, end in FORMATS.items()} | {".htm": "html"}
+    plain = "text" if owners or not out else "markdown"
+    wanted = next(iter(asked), "") or by_name.get(ending, plain)
+    if owners and wanted not in ("text", "json"):
+        raise UsageError(f"what owners are told is text or JSON, not {wanted}", remedy="--format text")
+    return wanted
+
+
+def _rendered(found: dict[str, Any], wanted: str) -> str:
+    if wanted == "html":
+        from drkit.views import html
+
+        return html.report(found)
+    if wanted == "junit":
+        from drkit.views import junit
+
+        return junit.report(found)
+    from drkit.views import markdown
+
+    return markdown.report(found)
 
 
 @command()

@@ -16,6 +16,11 @@ def escape(text: object) -> str:
     return _ACTIVE.sub(r"\\\1", safe(text))
 
 
+def code(text: object) -> str:
+    """A span of code, which only a backtick could end."""
+    return f"`{safe(text).replace('`', '')}`"
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """A Markdown table."""
     lines = [f"| {' | '.join(headers)} |", f"| {' | '.join('---' for _ in headers)} |"]
@@ -27,8 +32,8 @@ def report(found: dict[str, Any]) -> str:
     """The report of a run."""
     numbers = found["environments"]
     title = "SIMULATED " if found["simulated"] else ""
-    lines = [f"# {title}Report of {found['run']}: {found['outcome']}", ""]
-    lines += [f"{escape(found['reason'])}. Runbook `{found['runbook']}`, kind {found['kind']}.", ""]
+    lines = [f"# {title}Report of {escape(found['run'])}: {escape(found['outcome'])}", ""]
+    lines += [f"{escape(found['reason'])}. Runbook {code(found['runbook'])}, kind {found['kind']}.", ""]
     facts = [
         ("affected environments", numbers["total"]),
         ("recovered", numbers["recovered"]),
@@ -44,6 +49,7 @@ def report(found: dict[str, Any]) -> str:
     if found["rto_seconds"] is not None:
         facts.insert(9, ("recovery took", duration(found["rto_seconds"])))
     lines += table(("", ""), facts)
+    lines += _decision(found)
     lines += ["", "## Environments", ""]
     lines += table(
         ("environment", "is", "now called", "owner", "unpushed work", "verdict of its host", "detail"),
@@ -66,9 +72,55 @@ def report(found: dict[str, Any]) -> str:
             ("what", "why", "remedy"),
             [(one["name"] or last(one["subject"]), one["reason"], one["remedy"]) for one in found["left_alone"]],
         )
-    lines += ["", "## Evidence", ""]
-    lines += [f"- journal: {found['journal']['records']} records, head `{found['journal']['head']}`"]
-    lines += [f"- taken over {found['resumed']} times"]
-    for key, value in (found["evidence"].get("calls") or {}).items():
-        lines.append(f"- {escape(key)} calls by the last process: {value}")
+    lines += _deferred(found) + _identities(found) + _evidence(found)
     return "\n".join(lines) + "\n"
+
+
+def _decision(found: dict[str, Any]) -> list[str]:
+    told = found.get("decision") or {}
+    if not told.get("known"):
+        return []
+    rows = []
+    for one in told["plans"]:
+        advice = one.get("advice") or {}
+        minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
+        rows.append((last(one["plan"]), one["state"], one["reason"], advice.get("advice", ""), minutes))
+    lines = ["", "## Decision", "", *table(("plan", "state", "why", "advice", "forecast"), rows)]
+    for one in told["claims"]:
+        lines.append(
+            f"\n- claim: {escape(one['region'])}, by {escape(one['who'])} since {escape(one['since'])}: {escape(one['text'])}"
+        )
+    return lines
+
+
+def _deferred(found: dict[str, Any]) -> list[str]:
+    if not found.get("deferred"):
+        return []
+    rows = [
+        (one["behind"]["name"], one["behind"]["kind"], one["behind"]["region"], one["behind"]["id"])
+        for one in found["deferred"]
+    ]
+    title = ["", "## Left behind, for a cleanup when the region is back", ""]
+    return [*title, *table(("what", "kind", "region", "id"), rows)]
+
+
+def _identities(found: dict[str, Any]) -> list[str]:
+    if not found.get("identities"):
+        return []
+    rows = [(last(one["plan"]), one["was"], one["now"], "; ".join(one["grants"])) for one in found["identities"]]
+    return ["", "## Identities made again", "", *table(("of", "was", "is now", "to be granted again"), rows)]
+
+
+def _evidence(found: dict[str, Any]) -> list[str]:
+    lines = ["", "## Evidence", ""]
+    lines += [f"- journal: {found['journal']['records']} records, head {code(found['journal']['head'])}"]
+    lines += [f"- taken over {found['resumed']} times"]
+    cost = found.get("cost") or {}
+    for key, value in (cost.get("calls") or {}).items():
+        lines.append(f"- {escape(key)} calls: {value}")
+    if cost:
+        lines.append(f"- throttled {cost['throttled']} times, waited {duration(cost['waited_seconds'])}")
+    if told := found.get("untouched"):
+        aimed = len(told["aimed_there"])
+        lines.append(f"- {told['announced']} writes announced, {aimed} of them to what is lost")
+    return lines

@@ -357,9 +357,10 @@ def report(found: dict[str, Any]) -> list[Any]:
             for step in exceptions
         ]
         parts.append(table("exception", "is", "detail", rows=told, ratios={0: 1, 2: 1}))
-    calls = found["evidence"].get("calls", {})
-    if calls:
-        parts.append("calls by the last process: " + ", ".join(f"{number} {kind}" for kind, number in calls.items()))
+    cost = found.get("cost") or {}
+    if cost.get("calls"):
+        calls = ", ".join(f"{number} {kind}" for kind, number in cost["calls"].items())
+        parts.append(f"calls: {calls}; {cost['throttled']} throttled, {duration(cost['waited_seconds'])} waited")
     parts.append(f"journal: {found['journal']['records']} records, head {found['journal']['head']}")
     return parts
 

@@ -1,0 +1,117 @@
+"""What a report shows besides its steps: the decision, who approved it, what people and processes did, what it cost. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from drkit.estate import Assessment, same_id
+from drkit.journal import Record
+from drkit.runbook import Runbook
+
+EVENTS = frozenset(
+    {"started", "approved", "taken-over", "repaired", "control", "answered", "skipped", "drifted", "failed", "ended"}
+)
+
+
+def gather(book: Runbook, records: Sequence[Record], assessed: Assessment | None) -> dict[str, Any]:
+    """The keys that a report has besides those of ``results``: ``decision``, ``approvals``, ``events``, ``cost``, ``untouched``.
+
+    ``assessed``: the assessment that the runbook was planned on, where the store still has it.
+    """
+    titles = {step.id: step.title for step in book.steps}
+    return {
+        "decision": decision(book, assessed),
+        "approvals": [{"time": one.time, **one.data} for one in records if one.kind == "approved"],
+        "events": [event(one, titles) for one in records if one.kind in EVENTS],
+        "cost": cost(records),
+        "untouched": untouched(book, records),
+        "made_with": book.made_with,
+        "made_against": msgspec.to_builtins(book.made_against),
+        "digests": {"snapshot": book.of_snapshot, "assessment": book.of_assessment},
+    }
+
+
+def decision(book: Runbook, assessed: Assessment | None) -> dict[str, Any]:
+    """What it was decided on: each source plan's state with its reason and advice, the claims, and what claimed nothing."""
+    if assessed is None:
+        return {"known": False}
+    told = [
+        {**msgspec.to_builtins(finding), "readings": len(finding.readings)}
+        for finding in assessed.plans
+        if not book.source_plans or any(same_id(finding.plan, one) for one in book.source_plans)
+    ]
+    regions = set(book.lost_regions) | set(book.source_plans.values())
+    return {
+        "known": True,
+        "assessed": assessed.taken,
+        "plans": told,
+        "claims": [msgspec.to_builtins(one) for one in assessed.claims if not regions or one.region in regions],
+        "statements": [msgspec.to_builtins(one) for one in assessed.statements],
+        "verdicts": dict(Counter(one.outcome for one in assessed.hosts)),
+        "unread": list(assessed.unread),
+    }
+
+
+def event(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Something that people or processes did, as the journal has it: when, what, which step, whose word, in words."""
+    data = record.data
+    words = {
+        "started": f"begun by {data.get('holder', '')}",
+        "approved": f"approved by {data.get('who', '')} ({data.get('how', '')})",
+        "taken-over": f"taken over by {data.get('holder', '')}",
+        "repaired": f"{data.get('torn_bytes', 0)} bytes of a torn last record dropped",
+        "control": _control(data),
+        "ended": f"{data.get('outcome', '')}: {data.get('reason', '')}",
+    }
+    return {
+        "time": record.time,
+        "kind": record.kind,
+        "step": record.step,
+        "title": titles.get(record.step, ""),
+        "who": str(data.get("who", "")),
+        "text": words.get(record.kind, str(data.get("detail", ""))),
+    }
+
+
+def _control(data: Mapping[str, Any]) -> str:
+    reason = str(data.get("reason", ""))
+    return f"{data.get('what', '')}{': ' if reason else ''}{reason}"
+
+
+def cost(records: Sequence[Record]) -> dict[str, Any]:
+    """Calls, throttles and waits, summed over the processes that came to an end; the others took their counts with them."""
+    counted = [dict(one.data.get("evidence") or {}) for one in records if one.kind == "ended"]
+    calls: Counter[str] = Counter()
+    for one in counted:
+        calls.update({kind: int(number) for kind, number in (one.get("calls") or {}).items()})
+    begun = sum(one.kind in ("started", "taken-over") for one in records)
+    return {
+        "calls": dict(calls),
+        "throttled": sum(int(one.get("throttled", 0)) for one in counted),
+        "retries": sum(int(one.get("retries", 0)) for one in counted),
+        "waited_seconds": round(sum(float(one.get("waited_seconds", 0.0)) for one in counted), 3),
+        "processes": begun,
+        "uncounted": max(0, begun - len(counted)),
+    }
+
+
+def untouched(book: Runbook, records: Sequence[Record]) -> dict[str, Any]:
+    """That nothing was written to what is lost: every request that was announced, and how many of them aimed there."""
+    lost = [plan.rstrip("/").lower() for plan in book.source_plans] if book.lost_regions else []
+    announced = [
+        (str(one.get("method", "")), str(one.get("target", "")).lower())
+        for record in records
+        if record.kind == "intent"
+        for one in record.data.get("requests", ())
+    ]
+    aimed = [
+        f"{method} {target}"
+        for method, target in announced
+        if any(f"{plan}/" in f"{target.partition('?')[0]}/" for plan in lost)
+        or any(f"//{region}." in target for region in book.lost_regions)
+    ]
+    return {"regions": list(book.lost_regions), "announced": len(announced), "aimed_there": aimed}

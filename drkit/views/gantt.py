@@ -1,0 +1,129 @@
+"""The timeline of a run as SVG: a row an environment (or plan), a bar a step; in pieces that fit a printed page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from drkit.clock import parse_time
+from drkit.views.markup import el
+from drkit.views.text import duration, last, safe
+
+WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 40
+STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080)
+STRIPED = frozenset({"release", "delete", "disable"})
+EFFECTS = {
+    "create": "made anew (full)",
+    "register": "registered (full)",
+    "release": "released (striped)",
+    "verify": "verified (outline)",
+    "ask": "waited for a person (dashed)",
+    "delete": "deleted (striped)",
+}
+
+
+def pieces(found: Mapping[str, Any]) -> list[Element]:
+    """The chart of a report, a piece for every forty rows; none when nothing began."""
+    began = [step for step in found["steps"] if step["began"]]
+    if not began:
+        return []
+    start = min(parse_time(step["began"]) for step in began)
+    ends = [parse_time(step["ended"] or step["began"]) for step in began]
+    ends += [parse_time(one["time"]) for one in found.get("events", ())]
+    end = max(*ends, start + timedelta(minutes=1))
+    rows = _rows(began, found)
+    taken = [parse_time(one["time"]) for one in found.get("events", ()) if one["kind"] == "taken-over"]
+    scale = _Scale(start, end)
+    return [_piece(rows[at : at + PIECE], scale, taken, first=at == 0) for at in range(0, len(rows), PIECE)]
+
+
+def legend(found: Mapping[str, Any]) -> Element:
+    """What the bars mean, for the effects that occur."""
+    used = {step["effect"] for step in found["steps"]}
+    items = [el("li", el("svg", *_bar(2, 2, 24, 10, effect), viewBox="0 0 28 14", aria_hidden="true"), words)
+             for effect, words in EFFECTS.items() if effect in used]  # fmt: skip
+    cross = el("svg", el("path", d="M10 3l8 8m0-8l-8 8", class_="cross"), viewBox="0 0 28 14", aria_hidden="true")
+    return el("ul", *items, el("li", cross, "failed, drifted or skipped"), class_="legend")
+
+
+class _Scale:
+    """Time to x."""
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self.start, self.span = start, (end - start).total_seconds()
+
+    def x(self, moment: datetime) -> float:
+        """Where a moment is, in the picture's units."""
+        share = (moment - self.start).total_seconds() / self.span
+        return round(LABEL + min(max(share, 0.0), 1.0) * (WIDTH - LABEL - 12), 1)
+
+    def ticks(self) -> list[datetime]:
+        """At most eight round moments."""
+        minutes = next((one for one in STEPS_MINUTES if self.span / 60 / one <= 8), STEPS_MINUTES[-1])
+        step = minutes * 60
+        first = -int(-self.start.timestamp() // step) * step
+        return [
+            datetime.fromtimestamp(second, self.start.tzinfo)
+            for second in range(first, int(self.start.timestamp() + self.span) + 1, step)
+        ][:60]
+
+
+def _rows(began: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Label and steps of each row, in the order in which they began."""
+    names = {one["environment"]: one["name"] for one in found["outcomes"]}
+    rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for step in sorted(began, key=lambda one: parse_time(one["began"])):
+        environment = step.get("environment", "")
+        key = ("environment", environment) if environment else ("plan", step.get("plan", "") or step["target"])
+        rows.setdefault(key, []).append(step)
+    return [
+        (names.get(name, last(name)) if kind == "environment" else last(name), steps)
+        for (kind, name), steps in rows.items()
+    ]
+
+
+def _piece(
+    rows: Sequence[tuple[str, list[Mapping[str, Any]]]], scale: _Scale, taken: Sequence[datetime], *, first: bool
+) -> Element:
+    height = HEAD + len(rows) * ROW + 6
+    made = el(
+        "svg",
+        el("title", f"timeline of {len(rows)} {'environments and plans' if first else 'more'}"),
+        viewBox=f"0 0 {WIDTH} {height}",
+        role="img",
+    )
+    for tick in scale.ticks():
+        x = scale.x(tick)
+        made.append(el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="grid"))
+        made.append(el("text", tick.strftime("%H:%M"), x=x, y=12, text_anchor="middle", class_="axis"))
+    for moment in taken:
+        x = scale.x(moment)
+        line = el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="taken")
+        made.append(el("g", el("title", f"taken over at {moment:%H:%M:%S} UTC"), line))
+    for number, (label, steps) in enumerate(rows):
+        y = HEAD + number * ROW
+        made.append(el("text", el("title", label), safe(label, 28), x=6, y=y + 12))
+        for step in steps:
+            made.append(_step(step, scale, y))
+    return made
+
+
+def _step(step: Mapping[str, Any], scale: _Scale, y: int) -> Element:
+    begin = parse_time(step["began"])
+    # What still waits, or is under way, goes on to the edge.
+    end = parse_time(step["ended"]) if step["ended"] else scale.start + timedelta(seconds=scale.span)
+    x = scale.x(begin)
+    width = max(3.0, scale.x(end) - x)
+    took = duration((end - begin).total_seconds()) if step["ended"] else "not ended"
+    title = el("title", f"{step['title']}: {step['status']}, {took}")
+    bad = step["status"] in ("failed", "drifted", "skipped")
+    cross = el("path", d=f"M{x + width - 4} {y + 4}l8 8m0-8l-8 8", class_="cross") if bad else None
+    return el("g", title, *_bar(x, y + 3, width, 11, step["effect"]), cross)
+
+
+def _bar(x: float, y: float, width: float, height: float, effect: str) -> list[Element]:
+    bar = el("rect", x=x, y=y, width=round(width, 1), height=height, rx=2, class_=effect)
+    stripes = "".join(f"M{round(x + at, 1)} {y + height}l6 -{height}" for at in range(2, max(2, int(width) - 6), 7))
+    return [bar, el("path", d=stripes, class_="stripe")] if effect in STRIPED and stripes else [bar]

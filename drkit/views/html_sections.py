@@ -1,0 +1,291 @@
+"""The sections of a report's page, each from the report's plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from drkit.clock import parse_time
+from drkit.views import gantt
+from drkit.views.markup import Part, el, table
+from drkit.views.text import duration, last, plural
+
+GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
+BAD = {"failed", "lost", "forced"}
+WAITING = {"partial", "succeeded-with-exceptions", "waiting", "drifted", "skipped", "unreachable", "degraded"}
+ENDINGS = {"recovered": "recovered", "needs_person": "needs a person", "waiting": "waiting", "lost": "lost"}
+EXCEPTIONS = ("failed", "drifted", "skipped", "asked")
+
+
+def word(word: str, said: str = "") -> Element:
+    kind = "good" if word in GOOD else "bad" if word in BAD else "wait" if word in WAITING else "calm"
+    return el("span", said or word, class_=f"word {kind}")
+
+
+def _section(name: str, title: str, *parts: Part) -> Element:
+    return el("section", el("h2", title), *parts, id=name)
+
+
+def _facts(*pairs: tuple[str, Part]) -> Element:
+    return el("dl", *(part for term, value in pairs for part in (el("dt", term), el("dd", value))), class_="facts")
+
+
+def _code(text: object) -> Element:
+    return el("code", str(text))
+
+
+def when(time: str) -> str:
+    """A time in UTC, without what nobody reads; empty stays empty."""
+    return f"{parse_time(time):%Y-%m-%d %H:%M:%S}" if time else ""
+
+
+def _decision(found: Mapping[str, Any]) -> Element:
+    told = found["decision"]
+    if not told["known"]:
+        return _section("decision", "Decision", el("p", "The assessment behind it is not in this store any more."))
+    rows, assumed = [], dict[str, None]()
+    for one in told["plans"]:
+        advice = one.get("advice") or {}
+        minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
+        assumed.update(dict.fromkeys(advice.get("assumed", ())))
+        rows.append(
+            (
+                last(one["plan"]),
+                word(one["state"]),
+                one["reason"],
+                when(one["failing_since"]),
+                word(advice["advice"]) if advice else "",
+                minutes,
+            )
+        )
+    parts: list[Part] = [
+        el(
+            "p",
+            f"Assessed {when(told['assessed'])} UTC. Hosts: "
+            + (", ".join(f"{number} {word}" for word, number in told["verdicts"].items()) or "none")
+            + ".",
+        ),
+        table(
+            "Plans: what was found, and what it was worth",
+            ("plan", "state", "why", "failing since", "advice", "forecast"),
+            rows,
+            (3,),
+        ),
+    ]
+    if told["claims"]:
+        parts.append(
+            table(
+                "Claims: who says that a region is lost",
+                ("region", "by", "since", "what was said"),
+                [
+                    (one["region"], f"{one['who']} ({one['kind']})", when(one["since"]), one["text"])
+                    for one in told["claims"]
+                ],
+                (2,),
+            )
+        )
+    if told["statements"]:
+        said = [(one["region"], one["text"], one["why_not"], when(one["time"])) for one in told["statements"]]
+        headers = ("region", "what was said", "why it is no claim", "time")
+        parts.append(table("Statements that claimed nothing", headers, said, (3,)))
+    parts += _list("Assumed", list(assumed)) + _list("Not read", told["unread"])
+    return _section("decision", "Decision", *parts)
+
+
+def _list(title: str, items: Sequence[object]) -> list[Part]:
+    return [el("h3", title), el("ul", *(el("li", str(one)) for one in items))] if items else []
+
+
+def _approvals(found: Mapping[str, Any]) -> Element:
+    rows = [
+        (
+            when(one["time"]),
+            one.get("who", ""),
+            one.get("how", ""),
+            when(one.get("until", "")),
+            one.get("separate", ""),
+            one.get("note", ""),
+        )
+        for one in found["approvals"]
+    ]
+    approved = table("", ("journaled", "by", "how", "until", "separate approver", "note"), rows, (0, 3))
+    guards = [
+        (one["name"], word("passed" if one["passed"] else "forced"), one["detail"], one.get("forced", ""))
+        for one in found["guards"]
+    ]
+    return _section(
+        "approval",
+        "Approval",
+        approved if rows else el("p", "None was journaled."),
+        table("Guards of the runbook", ("guard", "is", "what it saw", "forced because"), guards) if guards else None,
+    )
+
+
+def _environments(found: Mapping[str, Any]) -> Element:
+    rows = [
+        (
+            el("span", one["name"], el("small", f" {last(one['plan'])}")),
+            word(one["ending"], ENDINGS.get(one["ending"], "")),
+            one["now"],
+            one["data_at_risk"],
+            one["verdict"],
+            when(one["at"]),
+            el("span", one["detail"], el("small", f" owner {one['owner']}") if one["owner"] else None),
+        )
+        for one in found["outcomes"]
+    ]
+    headers = ("environment", "is", "now called", "unpushed work", "its host", "recovered at", "detail")
+    shown = table("", headers, rows, (5,)) if rows else el("p", "None.")
+    return _section("environments", "Environments", shown)
+
+
+def _timeline(found: Mapping[str, Any]) -> Element:
+    drawn = gantt.pieces(found)
+    if not drawn:
+        return _section("timeline", "Timeline", el("p", "Nothing was begun."))
+    box = el("div", *drawn, class_="scroll", tabindex="0", role="group", aria_label="Timeline; scrolls")
+    return _section("timeline", "Timeline", gantt.legend(found), box)
+
+
+def _exceptions(found: Mapping[str, Any]) -> Element | None:
+    rows = [
+        (step["title"], word(step["status"]), step["detail"], step["who"], when(step["ended"]), _code(step["id"]))
+        for step in found["steps"]
+        if step["status"] in EXCEPTIONS
+    ]
+    if not rows:
+        return None
+    headers = ("step", "is", "why", "whose word", "when", "id")
+    return _section("exceptions", "Exceptions", table("", headers, rows, (4,)))
+
+
+def _events(found: Mapping[str, Any]) -> Element:
+    rows = [(when(one["time"]), one["kind"], one["text"], one["who"], one["title"]) for one in found["events"]]
+    headers = ("time", "what", "in words", "who", "step")
+    return _section("events", "What people and processes did", table("", headers, rows, (0,)))
+
+
+def _untouched(found: Mapping[str, Any]) -> Element:
+    told = found["untouched"]
+    aimed = len(told["aimed_there"])
+    regions = ", ".join(told["regions"])
+    sentence = f"{plural(told['announced'], 'write')} announced" + (
+        f", {aimed} of them to what is lost ({regions})." if regions else "."
+    )
+    parts: list[Part] = [el("p", sentence)]
+    if aimed:
+        parts += _list("Aimed there", told["aimed_there"])
+    if found.get("deferred"):
+        rows = [
+            (
+                one["behind"]["name"],
+                one["behind"]["kind"],
+                last(one["behind"]["plan"]),
+                one["behind"]["region"],
+                one.get("now_name") or one.get("now", ""),
+                when(one["when"]),
+                _code(one["behind"]["id"]),
+            )
+            for one in found["deferred"]
+        ]
+        headers = ("what", "kind", "plan", "region", "answers now as", "since", "id")
+        parts.append(table("Left behind, for a cleanup when the region is back", headers, rows, (5,)))
+    if found["left_alone"]:
+        alone = [(one["name"] or last(one["subject"]), one["reason"], one["remedy"]) for one in found["left_alone"]]
+        parts.append(table("Considered and left alone", ("what", "why", "what would change it"), alone))
+    return _section("untouched", "What was not touched", *parts)
+
+
+def _identities(found: Mapping[str, Any]) -> Element | None:
+    if not found.get("identities"):
+        return None
+    rows = [
+        (
+            last(one.get("plan", "")),
+            _code(one.get("was", "")),
+            _code(one.get("now", "")),
+            el("ul", *(el("li", _code(grant)) for grant in one.get("grants", ()))),
+        )
+        for one in found["identities"]
+    ]
+    return _section(
+        "identities",
+        "Identities made again",
+        el("p", "What the old identity was granted, the new one needs anew. drkit grants nothing."),
+        table("", ("of", "was", "is now", "to be granted again"), rows),
+    )
+
+
+def _cost(found: Mapping[str, Any]) -> Element:
+    told = found["cost"]
+    calls = ", ".join(f"{number} {kind}" for kind, number in told["calls"].items()) or "none counted"
+    uncounted = f", {told['uncounted']} of them ended without leaving a count" if told["uncounted"] else ""
+    return _section(
+        "cost",
+        "Calls and waits",
+        _facts(
+            ("calls to Azure", calls),
+            ("throttled (429)", told["throttled"]),
+            ("repeated", told["retries"]),
+            ("waited", duration(told["waited_seconds"])),
+            ("processes", f"{told['processes']}{uncounted}"),
+        ),
+    )
+
+
+def _steps(found: Mapping[str, Any]) -> Element:
+    rows = [
+        (
+            step["title"],
+            step["effect"],
+            word(step["status"]),
+            when(step["began"]),
+            when(step["ended"]),
+            step["attempts"],
+            step["detail"],
+        )
+        for step in found["steps"]
+    ]
+    headers = ("step", "effect", "is", "began", "ended", "attempts", "detail")
+    return _section(
+        "steps", "Steps", table("", headers, rows, (3, 4)) if rows else el("p", "None: the advice was to wait.")
+    )
+
+
+def _record(found: Mapping[str, Any]) -> Element:
+    journal = found["journal"]
+    return _section(
+        "record",
+        "The record",
+        _facts(
+            ("journal", plural(journal["records"], "record")),
+            ("head", _code(journal["head"])),
+            ("runbook", _code(found["runbook"])),
+            ("snapshot", _code(found["digests"]["snapshot"])),
+            ("assessment", _code(found["digests"]["assessment"])),
+            ("cloud", found["made_against"]["arm"]),
+            ("planned with", f"drkit {found['made_with']}"),
+        ),
+        el(
+            "p",
+            "Each record is chained to the one before by its hash. ",
+            _code(f"drkit verify {found['run']} --head {journal['head']}"),
+            " computes the chain again and says whether this head is in it. The chain is not signed: keep the head somewhere else.",
+        ),
+    )
+
+
+SECTIONS = (
+    _decision,
+    _approvals,
+    _environments,
+    _timeline,
+    _exceptions,
+    _events,
+    _untouched,
+    _identities,
+    _cost,
+    _steps,
+    _record,
+)

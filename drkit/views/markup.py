@@ -1,0 +1,57 @@
+"""Elements of a page: text goes in as text, whatever it holds, and comes out escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from drkit.views.text import safe
+
+LONGEST = 4000
+Part = Element | str | int | float | None
+
+
+def el(tag: str, *parts: Part, **attributes: object) -> Element:
+    """An element with these parts; ``class_`` is ``class``, and ``_`` stands for ``-`` in the names of attributes."""
+    made = Element(tag, {key.rstrip("_").replace("_", "-"): safe(value, LONGEST) for key, value in attributes.items()})
+    for part in parts:
+        add(made, part)
+    return made
+
+
+def add(made: Element, part: Part) -> Element:
+    """Put a part behind those that are there."""
+    if isinstance(part, Element):
+        made.append(part)
+    elif part is not None:
+        text = _text(part)
+        if len(made):
+            made[-1].tail = (made[-1].tail or "") + text
+        else:
+            made.text = (made.text or "") + text
+    return made
+
+
+def _text(part: object) -> str:
+    """Foreign text on one line; a space at either end is the page's own and stays."""
+    text = str(part)
+    line = safe(text, LONGEST)
+    return f"{' ' if text[:1] == ' ' else ''}{line}{' ' if text[-1:] == ' ' and line else ''}"
+
+
+def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[Part]], times: Sequence[int] = ()) -> Element:
+    """A table with a caption; each cell names its column too, for where it stands alone. ``times``: columns that hold times."""
+    made = el("table", el("caption", caption) if caption else None)
+    SubElement(made, "thead").append(el("tr", *(el("th", header, scope="col") for header in headers)))
+    body = SubElement(made, "tbody")
+    for row in rows:
+        line = SubElement(body, "tr")
+        for number, (header, cell) in enumerate(zip(headers, row, strict=True)):
+            named = {"class_": "time"} if number in times else {}
+            line.append(el("td", cell if cell != "" else None, data_label=header, **named))
+    return made
+
+
+def html(page: Element) -> str:
+    """A whole document."""
+    return f"<!DOCTYPE html>\n{tostring(page, encoding='unicode', method='html')}\n"
