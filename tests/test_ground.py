@@ -493,7 +493,7 @@ def test_missing_tools_are_installed_by_root(tools: Checkout) -> None:
     assert (done.returncode, "noise" in done.stdout + done.stderr) == (0, False)
     assert tools.journal[-2:] == [
         "apt-get -qq update",
-        "apt-get -qq install -y --no-install-recommends dash openssh-client npm",
+        "apt-get -qq install -y --no-install-recommends dash openssh-client chromium npm",
     ]
 
 
