@@ -24,6 +24,7 @@ ALLOWED_GROUPS = "/providers/Microsoft.Authorization/policyDefinitions/e765b5de-
 DENIED_TYPES = "/providers/Microsoft.Authorization/policyDefinitions/6c112d4e-5bc7-47ae-a041-ea2d9dccd749"
 ALLOWED_TYPES = "/providers/Microsoft.Authorization/policyDefinitions/a08ec900-254a-4555-9bf5-e42af04b5c5c"
 OWN = f"/subscriptions/{SUB}/providers/Microsoft.Authorization/policyDefinitions/own"
+SETS = "/providers/Microsoft.Authorization/policySetDefinitions"
 VAULT = f"{group_id('dev-ne')}/providers/Microsoft.KeyVault/vaults/kv"
 POOL = f"{group_id('dev-ne')}/providers/Microsoft.Compute/virtualMachineScaleSets/agents"
 WHO = f"{group_id('dev-ne')}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/drkit"
@@ -121,6 +122,23 @@ def _own(effect: str, **more: Any) -> Control:
     own = {"id": OWN, "properties": {"policyRule": rule, "parameters": more.pop("parameters_of_rule", {})}}
     entry = {"scope": f"/subscriptions/{SUB}", "name": "own", "display": "Own rule", "definition": OWN, **more}
     return ("governance", {"policies": [entry], "policy_definitions": [own]})
+
+
+def _initiative(where: list[str], effect: str = "Audit") -> Control:
+    """Two policies: the allowed locations, and one whose effect is the initiative's own parameter."""
+    members = [
+        {"policyDefinitionId": ALLOWED, "parameters": {"listOfAllowedLocations": {"value": "[parameters('where')]"}}},
+        {"policyDefinitionId": OWN, "parameters": {"effect": {"value": "[parameters('effect')]"}}},
+    ]
+    rule = {"if": {"field": "type", "equals": ACCOUNT}, "then": {"effect": "[parameters('effect')]"}}
+    defaults = {"where": {"type": "Array"}, "effect": {"type": "String", "defaultValue": "Audit"}}
+    known = [
+        {"id": f"{SETS}/house", "properties": {"policyDefinitions": members, "parameters": defaults}},
+        {"id": OWN, "properties": {"policyRule": rule, "parameters": {"effect": {"type": "String"}}}},
+    ]
+    given = {"where": {"value": where}, "effect": {"value": effect}}
+    entry = {"scope": f"/subscriptions/{SUB}", "name": "set", "definition": f"{SETS}/house", "parameters": given}
+    return ("governance", {"policies": [entry], "policy_definitions": known})
 
 
 def _lock(scope: str, level: str) -> Control:
@@ -286,8 +304,13 @@ CASES = (
     Case("a policy whose effect is a parameter", ("policy", "unknown", "Own rule"), seed=ALONE,
          then=(_own("[parameters('effect')]", parameters={"effect": {"value": "Deny"}}),),
          fine={"seed": ALONE, "then": (_own("[parameters('effect')]", parameters={"effect": {"value": "Audit"}}),)}),
-    Case("an initiative", ("policy", "unknown", "initiative"), seed=ALONE,
-         then=(_policy("/providers/Microsoft.Authorization/policySetDefinitions/1f3afdf9"),), fine={"seed": ALONE}),
+    Case("an initiative that cannot be read", ("policy", "unknown", "could not be read"), seed=ALONE,
+         then=(_policy(f"{SETS}/gone"),), fine={"seed": ALONE}),
+    Case("an initiative that allows other locations", ("policy", "error", "does not allow eastus"), seed=ALONE,
+         then=(_initiative(where=["westeurope"]),), fine={"seed": ALONE, "then": (_initiative(where=["eastus"]),)}),
+    Case("an initiative one of whose policies denies", ("policy", "unknown", "1 of the 2 policies"), seed=ALONE,
+         then=(_initiative(where=["eastus"], effect="Deny"),),
+         fine={"seed": ALONE, "then": (_initiative(where=["eastus"], effect="AuditIfNotExists"),)}),
     Case("policies that may not be listed", ("policy", "unknown", "not known"),
          then=(("fault", {"url": "/policyAssignments", "status": 403, "code": "AuthorizationFailed", "times": 0}),)),
     # what drkit needs

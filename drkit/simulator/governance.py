@@ -132,13 +132,13 @@ def assignments(call: Call) -> Answer:
 
 
 def definition(call: Call) -> Answer:
-    """A policy definition, of the subscription or built in; PolicyDefinitionNotFound otherwise."""
+    """A policy definition or a set of them, of the subscription or built in; PolicyDefinitionNotFound otherwise."""
     found = next((one for one in call.world.policy_definitions if one["id"].lower() == call.raw_path.lower()), None)
     if found is None:
         text = f"The policy definition '{call.path['name']}' could not be found."
         raise ArmError(404, "PolicyDefinitionNotFound", text)
-    body = {"properties": found["properties"], "id": found["id"], "name": call.path["name"]}
-    return Answer(body=body | {"type": "Microsoft.Authorization/policyDefinitions"})
+    kind = "/".join(found["id"].split("/")[-3:-1])
+    return Answer(body={"properties": found["properties"], "id": found["id"], "name": call.path["name"], "type": kind})
 
 
 # what is there beside
@@ -209,6 +209,13 @@ ROUTES = [
     Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyAssignments", assignments, f"{READS}/policyAssignments/read"),
     Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyDefinitions/{{name}}", definition, f"{READS}/policyDefinitions/read"),
     Route("GET", f"/{AUTHORIZATION}/policyDefinitions/{{name}}", definition),
+    Route(
+        "GET",
+        f"{arm.AT}/{AUTHORIZATION}/policySetDefinitions/{{name}}",
+        definition,
+        f"{READS}/policySetDefinitions/read",
+    ),
+    Route("GET", f"/{AUTHORIZATION}/policySetDefinitions/{{name}}", definition),
     Route(
         "GET",
         f"{arm.AT}/providers/Microsoft.Automation/deletedAutomationAccounts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
     "6c112d4e-5bc7-47ae-a041-ea2d9dccd749": ("denied-types", "listOfResourceTypesNotAllowed"),
 }
 _DENIES = frozenset({"deny", "denyaction"})
+_PARAMETER = re.compile(r"\[parameters\('([^']+)'\)\]", re.IGNORECASE)
+MOST_DEFINITIONS = 100
+"""Definitions that one check reads at the most: an initiative may have hundreds of members."""
 
 
 async def locks(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
@@ -53,10 +57,11 @@ def _scope(arm_id: str) -> str:
 async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
     """Every policy assignment that applies in these subscriptions, and what drkit can tell of its rule.
 
-    (Policy Assignments - List: with those of management groups above, and of groups and resources within.)
+    (Policy Assignments - List: with those of management groups above, and of groups and resources within.) An initiative is a
+    reading for each member that may deny.
     """
-    found: dict[str, Reading] = {}
-    definitions: dict[str, tuple[dict[str, Any], str]] = {}
+    found: dict[str, list[Reading]] = {}
+    rules = Rules(azure)
     for subscription in subscriptions:
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/policyAssignments"
         source = "ARM: policy assignments"
@@ -64,66 +69,105 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
             async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
                 key = str(item.get("id", ""))
                 if key.lower() not in found:
-                    value, why = await _assignment(azure, item, definitions)
-                    found[key.lower()] = Reading(key, "policy", value, source, now, why)
+                    told = await rules.assignment(item)
+                    found[key.lower()] = [Reading(key, "policy", value, source, now, why) for value, why in told]
         except CloudError as error:
             subject = f"/subscriptions/{subscription}"
-            found[subject] = Reading(subject, "policies-unread", "unknown", source, now, str(error))
-    return list(found.values())
+            found[subject] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
+    return [one for some in found.values() for one in some]
 
 
-async def _assignment(
-    azure: Session, item: Mapping[str, Any], definitions: dict[str, tuple[dict[str, Any], str]]
-) -> tuple[dict[str, Any], str]:
-    """What an assignment does, as far as drkit can tell, and why it cannot tell more."""
-    properties = item.get("properties") or {}
-    wanted = str(properties.get("policyDefinitionId", ""))
-    told: dict[str, Any] = {
-        "name": str(properties.get("displayName") or item.get("name") or ""),
-        "scope": str(properties.get("scope") or _scope(str(item.get("id", "")))),
-        "not_scopes": [str(one) for one in properties.get("notScopes") or ()],
-    }
-    if str(properties.get("enforcementMode", "Default")).lower() == "donotenforce":
-        return {**told, "effect": "none"}, ""
-    given = {key: (value or {}).get("value") for key, value in (properties.get("parameters") or {}).items()}
-    built_in = BUILT_IN.get(wanted.rsplit("/", 1)[-1].lower())
-    if built_in is not None:
-        kind, parameter = built_in
-        if effect := _named(given, "effect"):
-            told["effect"] = "deny" if str(effect).lower() in _DENIES else "none"
-        return {**told, "kind": kind, "values": list(given.get(parameter) or ())}, ""
-    if "/policysetdefinitions/" in wanted.lower():
-        return told, "it is an initiative, whose members were not looked at"
-    if wanted not in definitions:
-        definitions[wanted] = await _definition(azure, wanted)
-    definition, why = definitions[wanted]
-    effect = _effect(definition, given)
-    if effect and effect.lower() not in _DENIES:
-        return {**told, "effect": "none"}, ""
-    return told, why
+class Rules:
+    """Reads policy definitions, each once."""
 
+    def __init__(self, azure: Session) -> None:
+        self._azure = azure
+        self._known: dict[str, tuple[dict[str, Any], str]] = {}
 
-async def _definition(azure: Session, wanted: str) -> tuple[dict[str, Any], str]:
-    """What .../policyDefinitions/NAME says (Policy Definitions - Get), and why it could not be read."""
-    try:
-        answer = await azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
-    except CloudError as error:
-        return {}, f"its definition could not be read: {error}"
-    body = answer.body if isinstance(answer.body, dict) else {}
-    return dict(body.get("properties") or {}), ""
+    async def assignment(self, item: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+        """What an assignment does, as far as drkit can tell, and why it cannot tell more: one entry a policy."""
+        properties = item.get("properties") or {}
+        wanted = str(properties.get("policyDefinitionId", ""))
+        told: dict[str, Any] = {
+            "name": str(properties.get("displayName") or item.get("name") or ""),
+            "scope": str(properties.get("scope") or _scope(str(item.get("id", "")))),
+            "not_scopes": [str(one) for one in properties.get("notScopes") or ()],
+        }
+        if str(properties.get("enforcementMode", "Default")).lower() == "donotenforce":
+            return [({**told, "effect": "none"}, "")]
+        given = {key: (value or {}).get("value") for key, value in (properties.get("parameters") or {}).items()}
+        if "/policysetdefinitions/" not in wanted.lower():
+            fact, why = await self._policy(wanted, given)
+            return [({**told, **fact}, why)]
+        return [({**told, **fact}, why) for fact, why in await self._initiative(wanted, given)]
+
+    async def _policy(self, wanted: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """One policy with its parameters: the built-in ones that drkit knows, else only whether it denies."""
+        built_in = BUILT_IN.get(wanted.rsplit("/", 1)[-1].lower())
+        if built_in is not None:
+            effect = str(_named(given, "effect") or "Deny").lower()
+            values = given.get(built_in[1])
+            if effect in _DENIES and isinstance(values, list):
+                return {"kind": built_in[0], "values": values}, ""
+            return ({"effect": "none"}, "") if effect not in _DENIES else ({}, "its list is not among its parameters")
+        definition, why = await self._definition(wanted)
+        effect = _effect(definition, given)
+        return ({"effect": "none"}, "") if effect and effect.lower() not in _DENIES else ({}, why)
+
+    async def _initiative(self, wanted: str, given: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+        """Those of its members (.../policySetDefinitions/NAME) that deny, or may."""
+        definition, why = await self._definition(wanted)
+        members = definition.get("policyDefinitions")
+        if not isinstance(members, list):
+            return [({}, why or "its members are not told")]
+        defaults = {
+            key: (value or {}).get("defaultValue") for key, value in (definition.get("parameters") or {}).items()
+        }
+        found: list[tuple[dict[str, Any], str]] = []
+        dark = 0
+        for member in members:
+            own = {
+                key: _resolved((value or {}).get("value"), {**defaults, **given})
+                for key, value in (member.get("parameters") or {}).items()
+            }
+            effect = str(_named(own, "effect") or "")
+            if effect and effect.lower() not in _DENIES:
+                continue
+            fact, _ = await self._policy(str(member.get("policyDefinitionId", "")), own)
+            if "kind" in fact:
+                found.append((fact, ""))
+            dark += not fact
+        if dark:
+            found.append(({}, f"{dark} of the {len(members)} policies of this initiative deny, or may"))
+        return found or [({"effect": "none"}, "")]
+
+    async def _definition(self, wanted: str) -> tuple[dict[str, Any], str]:
+        """What .../policyDefinitions/NAME says (Policy Definitions - Get), and why it could not be read."""
+        key = wanted.lower()
+        if key not in self._known and len(self._known) >= MOST_DEFINITIONS:
+            return {}, "too many definitions to read them all"
+        if key not in self._known:
+            try:
+                answer = await self._azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
+                body = answer.body if isinstance(answer.body, dict) else {}
+                self._known[key] = (dict(body.get("properties") or {}), "")
+            except CloudError as error:
+                self._known[key] = ({}, f"its definition could not be read: {error}")
+        return self._known[key]
 
 
 def _effect(definition: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The effect a definition has with these parameters; empty where that cannot be told."""
     then = (definition.get("policyRule") or {}).get("then") or {}
-    effect = str(then.get("effect", ""))
-    if not effect.startswith("["):
-        return effect
-    name = effect.removeprefix("[parameters('").removesuffix("')]")
-    if name in effect and name != effect:
-        default = ((definition.get("parameters") or {}).get(name) or {}).get("defaultValue", "")
-        return str(_named(given, name) or default)
-    return ""
+    defaults = {key: (value or {}).get("defaultValue") for key, value in (definition.get("parameters") or {}).items()}
+    effect = _resolved(then.get("effect"), {**defaults, **given})
+    return effect if isinstance(effect, str) and not effect.startswith("[") else ""
+
+
+def _resolved(value: Any, given: Mapping[str, Any]) -> Any:
+    """``[parameters('x')]`` is what was given for x; any other expression stays as it is."""
+    found = _PARAMETER.fullmatch(value) if isinstance(value, str) else None
+    return _named(given, found[1]) if found else value
 
 
 def _named(given: Mapping[str, Any], name: str) -> Any:
