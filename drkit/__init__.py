@@ -1,33 +1,90 @@
 """drkit brings region-bound registrations back when an Azure region is lost.
 
-Each public name is a function of the module that ``_PLACES`` names, loaded when first used.
+Each public name is one of the module that ``_PLACES`` names, loaded when first used. ``drkit.blocking`` has the same names for code
+that is not async; ``drkit.errors`` has what they raise.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drkit.version import __version__
 
+if TYPE_CHECKING:
+    from drkit import blocking as blocking
+    from drkit import errors as errors
+    from drkit.api import Applied as Applied
+    from drkit.api import Planned as Planned
+    from drkit.api import ProbeScript as ProbeScript
+    from drkit.api import Standing as Standing
+    from drkit.api import answer as answer
+    from drkit.api import apply as apply
+    from drkit.api import approve as approve
+    from drkit.api import assess as assess
+    from drkit.api import codes as codes
+    from drkit.api import init as init
+    from drkit.api import overview as overview
+    from drkit.api import plan as plan
+    from drkit.api import probe_script as probe_script
+    from drkit.api import resume as resume
+    from drkit.api import runs as runs
+    from drkit.api import schema as schema
+    from drkit.api import show as show
+    from drkit.api import skip as skip
+    from drkit.api import snapshot as snapshot
+    from drkit.api import status as status
+    from drkit.checking import Checked as Checked
+    from drkit.checking import check as check
+    from drkit.control import abort as abort
+    from drkit.control import pause as pause
+    from drkit.control import rebase as rebase
+    from drkit.control import retry as retry
+    from drkit.control import unpause as unpause
+    from drkit.control import verify as verify
+    from drkit.rehearsal import drill as drill
+    from drkit.rehearsal import happen as happen
+    from drkit.rehearsal import simulate as simulate
+    from drkit.reporting import owners as owners
+    from drkit.reporting import report as report
+    from drkit.returning import cleanup as cleanup
+    from drkit.returning import failback as failback
+    from drkit.telling import Look as Look
+    from drkit.telling import explain as explain
+    from drkit.telling import watch as watch
+    from drkit.workplace import Desk as Desk
+    from drkit.workplace import desk as desk
+
 _PLACES = {
     "api": (
-        "answer", "apply", "approve", "assess", "codes", "desk", "plan", "resume", "runs", "schema", "show", "skip",
-        "snapshot", "status",
+        "Applied", "Planned", "ProbeScript", "Standing",
+        "answer", "apply", "approve", "assess", "codes", "init", "overview", "plan", "probe_script", "resume", "runs",
+        "schema", "show", "skip", "snapshot", "status",
     ),
-    "checking": ("check",),
+    "checking": ("Checked", "check"),
     "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
-    "rehearsal": ("drill", "simulate"),
+    "rehearsal": ("drill", "happen", "simulate"),
     "reporting": ("owners", "report"),
     "returning": ("cleanup", "failback"),
-    "telling": ("explain", "watch"),
+    "telling": ("Look", "explain", "watch"),
+    "workplace": ("Desk", "desk"),
 }  # fmt: skip
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
+_MODULES = ("blocking", "errors")
 
-__all__ = ["__version__", *_PLACE]  # noqa: PLE0604  the names are loaded lazily, below
+__all__ = ["__version__", *_MODULES, *_PLACE]  # noqa: PLE0604  the names are loaded lazily, below
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PLACE:
-        raise AttributeError(f"module 'drkit' has no attribute {name!r}")
-    return getattr(import_module(f"drkit.{_PLACE[name]}"), name)
+if not TYPE_CHECKING:  # so that a name that is not there is an error to a type checker
+
+    def __getattr__(name: str) -> Any:
+        # No module of drkit is called like a public name: loading it would put itself in that name's place.
+        if name in _MODULES:
+            return import_module(f"drkit.{name}")
+        if name not in _PLACE:
+            raise AttributeError(f"module 'drkit' has no attribute {name!r}")
+        return getattr(import_module(f"drkit.{_PLACE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,7 +16,6 @@ from drkit import behind, estate, history, planner, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
-from drkit.desk import Desk, desk
 from drkit.errors import CloudError, DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.journal import Record, RunState
@@ -26,6 +25,7 @@ from drkit.runbook import Kind, Runbook
 from drkit.settings import Settings
 from drkit.store import Approval, Declaration, Message, who, write
 from drkit.version import __version__
+from drkit.workplace import Desk, desk
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event

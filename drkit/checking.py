@@ -11,7 +11,6 @@ import msgspec
 
 from drkit import api, assumption, estate, history, limits, planner, readiness, runbook
 from drkit.clock import rfc3339
-from drkit.desk import Desk
 from drkit.errors import CloudError, CredentialError, FileError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
 from drkit.products import actors, registry
@@ -20,6 +19,7 @@ from drkit.readiness import Forecast, Projection, Readiness, Seen, Write
 from drkit.runbook import Runbook
 from drkit.settings import Settings
 from drkit.version import __version__
+from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

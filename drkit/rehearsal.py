@@ -21,7 +21,6 @@ import msgspec
 from drkit import api, hostscripts, settings
 from drkit import cloud as clouds
 from drkit.cloud import Cloud
-from drkit.drill import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
@@ -30,6 +29,7 @@ from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
 from drkit.store import Store, load
 from drkit.views import terminal
+from drkit.walkthrough import ANNOUNCED_AFTER, Control, Drill, Story
 
 READY_SECONDS = 60.0
 

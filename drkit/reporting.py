@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from drkit import api, evidence, letters, results
-from drkit.desk import Desk
 from drkit.errors import DrkitError
 from drkit.estate import Assessment
 from drkit.runbook import Runbook
+from drkit.workplace import Desk
 
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:

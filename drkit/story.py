@@ -25,7 +25,7 @@ from drkit import api, hostscripts, telling
 from drkit import cloud as clouds
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, HostFinding
-from drkit.explain import Explanation
+from drkit.explaining import Explanation
 from drkit.products import tables
 from drkit.settings import parse
 from drkit.simulator import Simulator

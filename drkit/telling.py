@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit import explain as explaining
+from drkit import explaining
 from drkit.api import Desk, assess, composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, HostFinding, PlanState
-from drkit.explain import Explanation, PlanExplanation
+from drkit.explaining import Explanation, PlanExplanation
 from drkit.transparency import ROWS, Outcome
 
 LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import explain, storybook, telling, transparency
+from drkit import explaining, storybook, telling, transparency
 from drkit import story as stories
 from drkit.advice import plan_state
 from drkit.estate import Assessment, Baseline, HostFinding
@@ -29,13 +29,13 @@ ROOT = Path(__file__).parents[1]
 def test_every_value_of_every_signal_has_words() -> None:
     for name, allowed in DOMAINS.items():
         for value in allowed:
-            assert explain.WORDS[name, value]
+            assert explaining.WORDS[name, value]
 
 
 def test_every_verdict_says_what_to_do() -> None:
     for row in ROWS:
-        assert explain.TO_DO[row.reason or row.outcome]
-        assert explain.VERDICTS[row.outcome]
+        assert explaining.TO_DO[row.reason or row.outcome]
+        assert explaining.VERDICTS[row.outcome]
 
 
 def some_signals() -> Iterator[Signals]:
@@ -49,7 +49,7 @@ def test_what_would_have_been_otherwise_is_true() -> None:
     rows = {row.number: row for row in ROWS}
     for given in itertools.islice(some_signals(), 0, None, 7):
         mine = transparency.judge(given)
-        for change in explain.otherwise(given):
+        for change in explaining.otherwise(given):
             row = rows[change.row]
             assert change.verdict == row.outcome + (f" ({row.reason})" if row.reason else "")
             assert (row.outcome, row.reason) != (mine.outcome, mine.reason)
@@ -62,12 +62,12 @@ def finding(**more: Any) -> HostFinding:
 
 
 def test_a_restart_on_another_host_empties_the_temporary_disk() -> None:
-    told = explain.noticed(finding(signals={"boot": "different", "physical_host": "different"}), Baseline())
+    told = explaining.noticed(finding(signals={"boot": "different", "physical_host": "different"}), Baseline())
     assert any("temporary disk" in one for one in told)
 
 
 def test_a_restart_on_the_same_host_does_not() -> None:
-    told = explain.noticed(finding(signals={"boot": "different", "event": "reboot-same-host"}), Baseline())
+    told = explaining.noticed(finding(signals={"boot": "different", "event": "reboot-same-host"}), Baseline())
     assert not any("temporary disk" in one for one in told)
     assert any("it restarted" in one for one in told)
 
@@ -83,7 +83,7 @@ async def test_a_plan_is_explained(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         assessed = await stage.assess()
         found = telling.explain(stage.desk, "plan-eastus")
-    assert isinstance(found, explain.PlanExplanation)
+    assert isinstance(found, explaining.PlanExplanation)
     assert found.state == "answering"
     assert found.hosts
     text = "\n".join(lines(found))
@@ -97,7 +97,7 @@ async def test_an_environment_s_name_means_its_host(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         await stage.assess()
         found = telling.explain(stage.desk, "build")
-    assert isinstance(found, explain.Explanation)
+    assert isinstance(found, explaining.Explanation)
     assert found.name == "vm-build"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drkit.estate import Reading
-from drkit.explain import Explanation, PlanExplanation
+from drkit.explaining import Explanation, PlanExplanation
 from drkit.views.text import safe
 
 

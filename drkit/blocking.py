@@ -1,0 +1,129 @@
+"""The public names of drkit for code that is not async: the same names and arguments, each running to its end before it returns.
+
+Inside a running event loop they refuse (UsageError): there the names of ``drkit`` itself are awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from drkit import api, checking, telling
+from drkit.api import (
+    Applied,
+    Planned,
+    ProbeScript,
+    Standing,
+    answer,
+    approve,
+    codes,
+    overview,
+    plan,
+    probe_script,
+    runs,
+    schema,
+    show,
+    skip,
+    status,
+)  # fmt: skip
+from drkit.checking import Checked
+from drkit.control import abort, pause, rebase, retry, unpause, verify
+from drkit.errors import UsageError
+from drkit.reporting import owners, report
+from drkit.returning import cleanup, failback
+from drkit.telling import Look, explain
+from drkit.workplace import Desk, desk
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine of drkit's to its end, in a loop of its own. UsageError inside a running loop."""
+    try:
+        _refuse_inside(getattr(work, "__name__", "run"))
+    except UsageError:
+        work.close()
+        raise
+    return asyncio.run(work)
+
+
+def _refuse_inside(name: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        f"drkit.blocking.{name} was called inside a running event loop, which it would stop",
+        remedy=f"await drkit.{name} there",
+    )
+
+
+def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(function(*args, **kwargs))
+
+    return call
+
+
+def _each(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        _refuse_inside(function.__name__)
+        return _drawn(function(*args, **kwargs))
+
+    return call
+
+
+def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
+    """What an async iterator gives, one by one, in one loop that lives as long as somebody asks for more."""
+    end = object()
+
+    async def following() -> Any:
+        return await anext(items, end)
+
+    async def close() -> None:
+        await items.aclose()  # type: ignore[attr-defined]  # async generators, all of them
+
+    with asyncio.Runner() as runner:
+        try:
+            while (item := runner.run(following())) is not end:
+                yield item
+        finally:
+            runner.run(close())
+
+
+apply = _blocking(api.apply)
+assess = _blocking(api.assess)
+check = _blocking(checking.check)
+init = _blocking(api.init)
+resume = _blocking(api.resume)
+snapshot = _blocking(api.snapshot)
+watch = _each(telling.watch)
+
+if TYPE_CHECKING:
+    from drkit import rehearsal
+
+    drill = _blocking(rehearsal.drill)
+    happen = _blocking(rehearsal.happen)
+    simulate = _blocking(rehearsal.simulate)
+
+else:
+
+    def __getattr__(name: str) -> Any:
+        """What needs the embedded Azure, which is loaded only then."""
+        if name not in ("drill", "happen", "simulate"):
+            raise AttributeError(f"module 'drkit.blocking' has no attribute {name!r}")
+        return _blocking(getattr(import_module("drkit.rehearsal"), name))
+
+
+__all__ = [
+    "Applied", "Checked", "Desk", "Look", "Planned", "ProbeScript", "Standing",
+    "abort", "answer", "apply", "approve", "assess", "check", "cleanup", "codes", "desk", "drill", "explain", "failback", "happen",
+    "init", "overview", "owners", "pause", "plan", "probe_script", "rebase", "report", "resume", "retry", "runs", "schema",
+    "show", "simulate", "skip", "snapshot", "status", "unpause", "verify", "watch",
+]  # fmt: skip
