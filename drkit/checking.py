@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, re
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
 from drkit.readiness import Forecast, Projection, Readiness, Seen, Write
-from drkit.runbook import Runbook
+from drkit.runbook import Runbook, Step
 from drkit.settings import Settings
 from drkit.version import __version__
 from drkit.workplace import Desk
@@ -218,11 +219,10 @@ class Reader:
             )
         except RefusedError as error:
             return Projection(region, refused=error.what, remedy=error.remedy), assessed
-        writes = tuple(write for step in book.steps for write in self._writes(step.id, book))
+        writes = tuple(write for step in book.steps for write in self._writes(step, book))
         return Projection(region, book, writes=writes, forecast=self._forecast(region, book, writes)), assessed
 
-    def _writes(self, step_id: str, book: Runbook) -> list[Write]:
-        step = book.step(step_id)
+    def _writes(self, step: Step, book: Runbook) -> list[Write]:
         context = Context(
             run="assumed",
             runbook=book,
@@ -241,10 +241,10 @@ class Reader:
         for write in writes:
             key: tuple[str, limits.Operation] = (write.subscription, "delete" if write.method == "DELETE" else "write")
             by[key] = by.get(key, 0) + 1
+        made = Counter(write.step for write in writes)
         for step in book.steps:
             place = id_part(step.plan or step.target, "subscriptions").lower()
-            made = sum(write.step == step.id for write in writes)
-            by[place, "read"] = by.get((place, "read"), 0) + max(0, step.estimate.calls - made)
+            by[place, "read"] = by.get((place, "read"), 0) + max(0, step.estimate.calls - made[step.id])
         total: dict[str, int] = {}
         for (_, operation), count in by.items():
             total[operation] = total.get(operation, 0) + count

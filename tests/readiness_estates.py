@@ -274,6 +274,10 @@ CASES = (
          settings='[check]\nroles = ["operator"]',
          then=(("fault", {"url": "/permissions", "status": 403, "code": "AuthorizationFailed", "times": 0}),),
          fine={"role": "operator", "settings": '[check]\nroles = ["operator"]'}),
+    Case("an identity that may not list what others made", ("permission", "warning", "readAllEnvironments"), base="codespaces",
+         role="reader", fine={"role": "planner"}),
+    Case("an identity that may not probe", ("permission", "warning", "may not run them on 2"), base="codespaces", role="planner",
+         fine={"role": "operator"}),
     # locks
     Case("a read-only lock on the target's group", ("lock", "error", "ReadOnly lock (ask Grace)"), then=(_lock(EUS, "ReadOnly"),)),
     Case("a lock against deletion on a host", ("lock", "error", "extensions/delete"), then=(_lock(workers.WEB, "CanNotDelete"),),

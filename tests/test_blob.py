@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from drkit import api
 from drkit.clock import Clock
+from drkit.cloud import CloudMark
 from drkit.errors import GuardError, LockedError, PartialError
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal
+from drkit.readiness import Readiness
 from drkit.runbook import encode
 from drkit.store import Approval, Message
 from drkit.verification import verify
@@ -94,6 +97,18 @@ def test_a_generation_is_never_written_over(store: blob.BlobStore) -> None:
     store._write(path, b"one", exclusive=True)
     with pytest.raises(FileExistsError):
         store._write(path, b"two", exclusive=True)
+
+
+def test_a_check_is_compared_with_the_one_that_another_machine_kept(
+    store: blob.BlobStore, address: str, tmp_path: Path
+) -> None:
+    made = Readiness(made_against=CloudMark("https://management.azure.com"), taken="2026-11-23T07:00:00Z")
+    assert store.keep(made).parts[-2:] == ("readiness", "000001.json")
+    other = blob.BlobStore(tmp_path / "other", address, store.service, SHORT)
+    found = other.newest(Readiness)
+    assert found is not None
+    assert found[0] == msgspec.structs.replace(made, generation=1)
+    assert other.keep(made).name == "000002.json"
 
 
 def test_names_of_runs_are_taken_once(store: blob.BlobStore) -> None:

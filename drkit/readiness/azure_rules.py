@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from drkit import roles
 from drkit.estate import Reading, region_name
 from drkit.readiness.values import UNKNOWN, Finding, Seen, Write, finding
 
 NAMED = 4
+PROBE = "Microsoft.Compute/virtualMachines/runCommand/action"
 
 
 def within(path: str, scope: str) -> bool:
@@ -65,10 +67,12 @@ def permissions(seen: Seen) -> Iterator[Finding]:
         subjects = ", ".join(dict.fromkeys(write.path.rsplit("/", 1)[-1] for write in some[:NAMED]))
         how = "whether it is allowed is not known" if blind else "not allowed"
         what = f"{action} at {scope}: {how}; {len(some)} calls need it ({subjects})"
+        having = next((name for name in ("operator", "group-creator") if roles.load()[name].allows(action)), "")
+        whose = f"drkit's role {having}" if having else f"a role with {action}"
         remedy = (
             "grant Microsoft.Authorization/permissions/read"
             if blind
-            else f"grant a role with {action} at {scope}, beforehand: a new assignment may take hours"
+            else f"grant {whose} at {scope}, beforehand: it may take hours to be in force"
         )
         yield finding("permission", "unknown" if blind else "error", scope, what, remedy, key=action, evidence=evidence)
 
@@ -86,17 +90,62 @@ def _allowed(write: Write, seen: Seen) -> bool | None:
     return any(allows(one.value, write.action) for one in read)
 
 
-def reading_roles(seen: Seen) -> Iterator[Finding]:
-    """What drkit reads itself, it may read. ``needed``: readings of signal ``needed-action``, one an action of a reading role."""
-    for need in seen.all("needed-action"):
-        scope = need.subject
-        read = seen.one("permissions", scope)
-        if read is None or read.value == UNKNOWN:
+def reading(seen: Seen) -> Iterator[Finding]:
+    """This identity may read what drkit's planner reads, of the kinds there are, and probe where a channel says so."""
+    kinds = _namespaces(seen)
+    planner = [one for one in roles.load()["planner"].actions if one.action.split("/")[0].lower() in kinds]
+    for scope in seen.all("permissions"):
+        if scope.value == UNKNOWN or len(scope.subject.strip("/").split("/")) != 2:
             continue
-        if not allows(read.value, str(need.value)):
-            what = f"{need.value} is not allowed at {scope}: {need.detail}"
-            remedy = f"grant the role {need.source.rsplit(' ', 1)[-1]} of drkit there"
-            yield finding("permission", "warning", scope, what, remedy, key=str(need.value), evidence=[read])
+        missing = [one for one in planner if not allows(scope.value, one.action)]
+        if missing:
+            named = ", ".join(f"{one.action} ({one.why})" for one in missing[:NAMED])
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            what = (
+                f"the identity that ran this check may not read all that drkit does at {scope.subject}: {named}{more}"
+            )
+            yield finding(
+                "permission",
+                "warning",
+                scope.subject,
+                what,
+                "grant drkit's role planner there; without it that is unknown on the night as well",
+                key="planner",
+                evidence=[scope],
+            )
+    hosts = [
+        one
+        for one in (seen.snapshot.hosts if seen.snapshot else ())
+        if one.channel == "run-command" and one.kind == "azure-vm"
+    ]
+    barred = [one for one in hosts if _probes(one.id, seen) is False]
+    if barred:
+        named = ", ".join(one.name for one in barred[:NAMED])
+        what = f"drkit.toml has run commands for {len(hosts)} machines, and this identity may not run them on {len(barred)}: {named}"
+        remedy = (
+            "grant drkit's role prober (or operator) on their groups; without it what only the guest knows is unknown"
+        )
+        yield finding("permission", "warning", "probe", what, remedy)
+
+
+def _probes(host: str, seen: Seen) -> bool | None:
+    """Whether this identity may probe a machine, as far as scopes above it were read; None where none was."""
+    parts = host.strip("/").split("/")
+    read = [seen.one("permissions", "/" + "/".join(parts[:count])) for count in (2, 4, 8)]
+    known = [one for one in read if one is not None and one.value != UNKNOWN]
+    return any(allows(one.value, PROBE) for one in known) if known else None
+
+
+def _namespaces(seen: Seen) -> set[str]:
+    """The resource providers that this estate has to do with, in lower case."""
+    found = {"microsoft.resources", "microsoft.resourcehealth", "microsoft.authorization", "microsoft.resourcegraph"}
+    for plan in seen.snapshot.plans if seen.snapshot else ():
+        found.add(plan.id.lower().split("/providers/")[-1].split("/")[0])
+    for host in seen.snapshot.hosts if seen.snapshot else ():
+        found |= {"azure-vm": {"microsoft.compute", "microsoft.insights"}, "arc": {"microsoft.hybridcompute"}}.get(
+            host.kind, set()
+        )
+    return found
 
 
 # locks
@@ -169,13 +218,13 @@ def _made(seen: Seen) -> list[tuple[str, Write, str]]:
     """(region lost, write, region it is made in) of everything that runbooks would create in a target region."""
     found = []
     for projection in seen.projections:
-        for step in projection.runbook.steps if projection.runbook else ():
-            if step.effect == "create" and step.region:
-                found += [
-                    (projection.region, write, step.region)
-                    for write in projection.writes
-                    if write.step == step.id and write.method == "PUT"
-                ]
+        steps = projection.runbook.steps if projection.runbook else ()
+        places = {step.id: step.region for step in steps if step.effect == "create" and step.region}
+        found += [
+            (projection.region, write, places[write.step])
+            for write in projection.writes
+            if write.method == "PUT" and write.step in places
+        ]
     return found
 
 

@@ -25,6 +25,7 @@ def snapshot(seen: Seen) -> Iterator[Finding]:
     if age > timedelta(hours=hours):
         what = f"the newest snapshot is {_hours(age)} old; {hours:g} h is what [check] snapshot_hours allows"
         yield finding("snapshot", "error", "snapshot", what, TAKE, key="age", evidence=[read])
+    machines = {host.id.lower() for host in taken.hosts}
     for capture in taken.captures:
         if capture.state == "complete":
             continue
@@ -33,7 +34,7 @@ def snapshot(seen: Seen) -> Iterator[Finding]:
         what = f"{last} was captured {'not at all' if capture.state == 'failed' else 'in part'} ({capture.source}): {capture.detail}"
         yield finding(
             "snapshot",
-            "error" if capture.state == "failed" else "warning",
+            "error" if capture.state == "failed" and capture.subject.lower() not in machines else "warning",
             capture.subject,
             what,
             "see why, then `drkit snapshot`; what it could not read is carried over from before, and grows old",
@@ -58,12 +59,14 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
     """No environment carries work that nobody pushed for longer than the recovery point objective allows."""
     limit = timedelta(minutes=seen.settings.objectives.recovery_point_minutes)
     dark: dict[str, list[Environment]] = {}
+    risky = [one for one in (seen.snapshot.environments if seen.snapshot else ()) if one.data_at_risk == "unpushed"]
+    told = rows_since(risky, seen.generations)
     for environment in seen.snapshot.environments if seen.snapshot else ():
         if environment.data_at_risk == "unknown":
             dark.setdefault(environment.plan, []).append(environment)
         if environment.data_at_risk != "unpushed":
             continue
-        since = unpushed_since(environment, seen.generations)
+        since = told[environment.product, environment.id]
         if since is None or seen.now - since <= limit:
             continue
         source = Reading(environment.id, "data_at_risk", "unpushed", "store: snapshots", since.isoformat())
@@ -90,16 +93,26 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
 
 def unpushed_since(environment: Environment, generations: Sequence[Snapshot]) -> datetime | None:
     """Since when at the latest its work has not been pushed: its last use, or the first capture of an unbroken row that says so."""
-    row: list[str] = []
+    return rows_since([environment], generations)[environment.product, environment.id]
+
+
+def rows_since(
+    environments: Sequence[Environment], generations: Sequence[Snapshot]
+) -> dict[tuple[str, str], datetime | None]:
+    """The same for many, going through the generations once: (product, id) -> since when."""
+    first: dict[tuple[str, str], str] = {}
+    going = {(one.product, one.id) for one in environments}
     for taken in reversed(generations):
-        then = next(
-            (one for one in taken.environments if (one.product, one.id) == (environment.product, environment.id)), None
-        )
-        if then is None or then.data_at_risk != "unpushed":
+        held = {(one.product, one.id) for one in taken.environments if one.data_at_risk == "unpushed"}
+        going &= held
+        if not going:
             break
-        row.append(taken.taken)
-    times = [_moment(text) for text in (*row[-1:], environment.last_used)]
-    return min((one for one in times if one is not None), default=None)
+        first.update(dict.fromkeys(going, taken.taken))
+    times = {(one.product, one.id): (first.get((one.product, one.id), ""), one.last_used) for one in environments}
+    return {
+        key: min((one for text in some if (one := _moment(text)) is not None), default=None)
+        for key, some in times.items()
+    }
 
 
 def _moment(text: str) -> datetime | None:

@@ -46,7 +46,7 @@ _APPLIED: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
     target_rules.runbook,
     target_rules.forecast,
     azure_rules.permissions,
-    azure_rules.reading_roles,
+    azure_rules.reading,
     azure_rules.locks,
     azure_rules.policies,
     place_rules.places,

@@ -159,22 +159,31 @@ class Seen:
     targets: Sequence[TargetFacts] = ()
     projections: Sequence[Projection] = ()
     readings: Sequence[Reading] = ()
-    by: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
+    _by: Mapping[str, Sequence[Reading]] = field(init=False, repr=False, default_factory=dict)
+    _of: Mapping[tuple[str, str], Reading] = field(init=False, repr=False, default_factory=dict)
+    _under: Mapping[str, Sequence[Environment]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        sorted_: dict[str, list[Reading]] = {}
+        by: dict[str, list[Reading]] = {}
+        of: dict[tuple[str, str], Reading] = {}
         for reading in self.readings:
-            sorted_.setdefault(reading.signal, []).append(reading)
-        object.__setattr__(self, "by", sorted_)
+            by.setdefault(reading.signal, []).append(reading)
+            of.setdefault((reading.signal, reading.subject.rstrip("/").lower()), reading)
+        under: dict[str, list[Environment]] = {}
+        for environment in self.snapshot.environments if self.snapshot else ():
+            under.setdefault(environment.plan.lower(), []).append(environment)
+        # Looked up once for each of thousands of writes and hosts.
+        object.__setattr__(self, "_by", by)
+        object.__setattr__(self, "_of", of)
+        object.__setattr__(self, "_under", under)
 
     def all(self, signal: str) -> Sequence[Reading]:
         """The readings of that signal."""
-        return self.by.get(signal, ())
+        return self._by.get(signal, ())
 
     def one(self, signal: str, subject: str) -> Reading | None:
         """The reading of that signal and subject, ids compared without case."""
-        wanted = subject.rstrip("/").lower()
-        return next((one for one in self.all(signal) if one.subject.rstrip("/").lower() == wanted), None)
+        return self._of.get((signal, subject.rstrip("/").lower()))
 
     def writes(self) -> list[tuple[str, Write]]:
         """(region, write) of every runbook there would be."""
@@ -182,8 +191,7 @@ class Seen:
 
     def environments(self, plan: Plan) -> list[Environment]:
         """The environments of a plan."""
-        every = self.snapshot.environments if self.snapshot else ()
-        return [one for one in every if one.plan.lower() == plan.id.lower()]
+        return list(self._under.get(plan.id.lower(), ()))
 
 
 def finding(
