@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit import behind, estate, history, planner, runbook
+from drkit import behind, estate, history, linked, planner, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
@@ -146,7 +146,7 @@ async def assess(
             declared=declared,
             refusals=refusals_of(desk, clock),
             printed=outputs,
-            deferred=behind.open_items(told(desk)),
+            deferred=behind.open_items(linked.told(desk)),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
@@ -246,19 +246,6 @@ def refusals_of(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ..
     return found
 
 
-def told(desk: Desk) -> list[behind.Told]:
-    """Every run that can be read, oldest first, with its runbook."""
-    found: list[behind.Told] = []
-    for run in desk.store.runs():
-        try:
-            state = desk.store.state(run)
-            if state.runbook:
-                found.append(behind.Told(run, desk.store.runbook(state.runbook)[0], state))
-        except (FileError, RefusedError, IntegrityError):
-            continue
-    return found
-
-
 # planning
 
 
@@ -305,7 +292,7 @@ def plan(
     else:
         base = load(Path(snapshot), Snapshot)
         clouds.check_same(base.made_against, desk.cloud, snapshot)
-    base = behind.advanced(base, told(desk))
+    base = behind.advanced(base, linked.told(desk))
     region = region_name(graceful_from)
     if region and region not in {plan.region for plan in base.plans}:
         raise UsageError(
@@ -336,7 +323,7 @@ def plan(
         content,
         runbook.digest(content),
         Path(out) if out else kept,
-        (*_thin(assessed, base), *stale(desk, assessed)),
+        (*_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
     )
 
 
@@ -370,6 +357,12 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     known = {plan.id.lower() for plan in base.plans}
     missing = [one.plan for one in assessed.plans if one.state == "lost" and one.plan.lower() not in known]
     return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
+
+
+def _outlived(desk: Desk) -> list[str]:
+    newest = desk.store.newest(Snapshot)
+    back = linked.since_snapshot(desk, newest[0]) if newest else ""
+    return [f"{back}: `drkit snapshot` while all is well"] if back else []
 
 
 def stale(desk: Desk, assessed: Assessment) -> list[str]:
@@ -437,14 +430,14 @@ async def apply(
     book = shown.runbook
     clouds.check_same(book.made_against, desk.cloud, str(shown.path))
     _observed(shown)
-    execution.check_guards(book, recorded(desk, book))
+    execution.check_guards(book, linked.recorded(desk, book))
     execution.check_scripts(book)
     clock = desk.clock
     approved = _approved(desk, shown, clock, yes=yes)
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
         _not_begun(desk, shown)
-        _not_superseded(desk, book)
+        linked.not_superseded(desk, book)
         desk.store.keep_runbook(shown.content)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
@@ -455,32 +448,6 @@ async def apply(
             desk.store.drop_unbegun(run)
             raise
     return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
-
-
-def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
-    """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
-    if not book.of_run:
-        return frozenset()
-    state = desk.store.state(book.of_run)
-    return behind.recorded(behind.Told(book.of_run, show(desk, state.runbook).runbook, state))
-
-
-def _not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
-    """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
-    if not book.of_run:
-        return
-    for other in told(desk):
-        linked = other.book.kind == "failback" and other.book.of_run == book.of_run and other.run != name
-        if linked and not over(other.state):
-            raise RefusedError(
-                f"{book.of_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
-                remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
-            )
-
-
-def over(state: RunState) -> bool:
-    """Whether a run was given up: aborted, or failed for good."""
-    return state.outcome == "failed"
 
 
 def _observed(shown: Planned) -> None:
@@ -523,7 +490,7 @@ async def resume(
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
     _still_wanted(desk, name, state)
     shown = show(desk, state.runbook)
-    _not_superseded(desk, shown.runbook, name)
+    linked.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
@@ -728,6 +695,10 @@ def overview(desk: Desk) -> list[str]:
         return [*lines, "next: `drkit assess`"]
     lines.append(f"assessment {assessed[0].generation} is {clouds.age_text(parse_time(assessed[0].taken), now)} old")
     lost = any(finding.state == "lost" for finding in assessed[0].plans)
+    if not lost and (way := behind.way_on(assessed[0].zombies)):
+        return [*lines, f"next: {way}"]
+    if back := linked.since_snapshot(desk, newest[0]):
+        return [*lines, f"next: `drkit snapshot`, since {back}"]
     return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]
 
 

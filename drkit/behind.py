@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from drkit.estate import Behind, Deferred, Snapshot, same_id
+from drkit.estate import Behind, Deferred, Snapshot, Zombie, same_id
 from drkit.journal import RunState
 from drkit.runbook import Runbook
 
@@ -47,7 +47,7 @@ def open_items(told: Sequence[Told]) -> list[Deferred]:
             if step.effect == "delete" and one.state.of(step.id).status == "done":
                 found = {key: kept for key, kept in found.items() if key[1] != step.target.lower()}
         for key, kept in one.state.deferred.items():
-            found[(one.run, key)] = kept
+            found[(one.run, key)] = msgspec.structs.replace(kept, kind=one.book.kind)
     return list(found.values())
 
 
@@ -142,3 +142,14 @@ def _registered(one: Told) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
 def recorded(one: Told) -> frozenset[str]:
     """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind, or created."""
     return frozenset({*one.state.deferred, *(item.id.lower() for item in made(one))})
+
+
+def way_on(zombies: Sequence[Zombie]) -> str:
+    """What to type about records that are alive again: the way back first, or the cleanup; empty for none."""
+    alive = [one for one in zombies if one.state == "alive" and one.run]
+    if not alive:
+        return ""
+    first = alive[0]
+    if first.run_kind == "failover":
+        return f"`drkit failback {first.run}` goes back, `drkit cleanup {first.run}` stays and deletes what is left"
+    return f"`drkit cleanup {first.run}` deletes what is left"

@@ -86,6 +86,11 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
     name, state, book = standing.run, standing.state, standing.runbook
     if standing.outcome in api.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
+    if book.of_run:
+        raise RefusedError(
+            f"{name} is a {book.kind}: what is left of it is planned as another one",
+            remedy=f"`drkit resume {name}`, or give it up with `drkit abort {name} --reason TEXT`, then `drkit {book.kind} {book.of_run}`",
+        )
     if holder := desk.store.holder(name):
         raise LockedError(
             f"{name} is held by {holder}", remedy=f"`drkit abort {name} --reason TEXT`, or wait for its end"

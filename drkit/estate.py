@@ -180,6 +180,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     behind: Behind
     run: str
     when: str
+    kind: str = ""
     now: str = ""
     now_name: str = ""
     now_plan: str = ""
@@ -308,6 +309,7 @@ class Zombie(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
     host: str = ""
     run: str = ""
+    run_kind: str = ""
     found: Environment | None = None
     now: Environment | None = None
     now_plan: str = ""

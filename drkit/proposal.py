@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment
 from drkit.runbook import Affected, Kind, LeftAlone, Step
@@ -88,6 +88,34 @@ class Proposal:
     def held_names(self) -> frozenset[str]:
         """The names, in lower case, that such records hold."""
         return frozenset(name.lower() for name in self.held.values())
+
+
+def identity_change(proposal: Proposal) -> dict[str, Any]:
+    """For the inputs of the step that verifies a plan: whose identity ends there, what it holds, and who holds what on its plan.
+
+    A step that notes ``principal`` in its result completes it; ``results.identities`` tells of both. Nothing where nobody's
+    grants are concerned.
+    """
+    plan, target, there = proposal.plan, proposal.target, proposal.standing
+    if target is None:
+        return {}
+    was = str((plan.properties.get("identity") or {}).get("principalId") or "")
+    held = {_grant(one) for one in (there.properties.get("identityGrants") or () if there else ())}
+    grants = [one for one in plan.properties.get("identityGrants") or () if _grant(one) not in held]
+    known = {(one.role.lower(), one.principal.lower()) for one in there.grants} if there else set()
+    on_plan = [
+        {"scope": one.scope, "role": one.role, "principal": one.principal}
+        for one in proposal.grants or plan.grants
+        if (one.role.lower(), one.principal.lower()) not in known
+    ]
+    if not was and not on_plan:
+        return {}
+    unread = bool(was) and "identityGrants" not in plan.properties
+    return {"identity": {"plan": plan.id, "was": was, "grants": grants, "on_plan": on_plan, "unread": unread}}
+
+
+def _grant(one: Mapping[str, str]) -> tuple[str, str]:
+    return (one["scope"].lower(), one["role"].lower())
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 from drkit import runbook as book
 from drkit.clock import parse_time
 from drkit.journal import RunState, StepState
-from drkit.runbook import Affected, Runbook
+from drkit.runbook import Affected, Runbook, Step
 
 Ending = Literal["recovered", "needs_person", "waiting", "lost"]
 ENDINGS: tuple[Ending, ...] = ("recovered", "needs_person", "waiting", "lost")
@@ -92,6 +93,53 @@ def _unfinished(steps: list[StepState]) -> tuple[Ending, str]:
     return "waiting", "not finished"
 
 
+class IdentityChange(msgspec.Struct, frozen=True):
+    """A plan's identity that ended, or stays behind, and the one that takes its place (empty: none); ``grants``: az commands.
+
+    drkit makes no grant. ``unread``: what the old one held could not be read, and the command that lists it is among ``grants``.
+    """
+
+    plan: str
+    was: str
+    now_plan: str
+    now: str
+    grants: tuple[str, ...] = ()
+    unread: bool = False
+
+
+def identities(runbook: Runbook, state: RunState) -> list[IdentityChange]:
+    """Every identity that a run re-made or left, old and new, and each grant that must be made again."""
+    found = []
+    for step in runbook.steps:
+        told, known = step.inputs.get("identity"), state.of(step.id)
+        if isinstance(told, Mapping) and known.status == "done":
+            found.append(_change(step, told, str(known.data.get("principal") or "")))
+    return found
+
+
+def _change(step: Step, told: Mapping[str, Any], now: str) -> IdentityChange:
+    was, plan = str(told.get("was") or ""), str(told.get("plan", ""))
+    gone = step.effect == "delete"
+    commands = []
+    for grant in told.get("grants") or ():
+        verb = ["delete", "--assignee", was] if gone else ["create", "--assignee-object-id", now or "NEW-PRINCIPAL"]
+        more = [] if gone else ["--assignee-principal-type", "ServicePrincipal"]
+        commands.append(_az(*verb, *more, "--role", str(grant["role"]), "--scope", str(grant["scope"])))
+    for grant in told.get("on_plan") or ():
+        scope = str(grant["scope"])
+        place = step.target if scope.lower() == plan.lower() else step.target.split("/providers/")[0]
+        commands.append(
+            _az("create", "--assignee", str(grant["principal"]), "--role", str(grant["role"]), "--scope", place)
+        )
+    if told.get("unread"):
+        commands.append(f"az role assignment list --all --assignee {shlex.quote(was)}")
+    return IdentityChange(plan, was, "" if gone else step.target, now, tuple(commands), bool(told.get("unread")))
+
+
+def _az(*words: str) -> str:
+    return shlex.join(["az", "role", "assignment", *words])
+
+
 def numbers(found: list[Outcome]) -> dict[str, int]:
     """``total`` and how many of each ending; ``total`` is their sum."""
     counts: dict[str, int] = {"total": len(found)}
@@ -160,6 +208,7 @@ def report(
             }
             for step in runbook.steps
         ],
+        "identities": [msgspec.to_builtins(one) for one in identities(runbook, state)],
         "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
         "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
         "guards": [msgspec.to_builtins(one) for one in runbook.guards],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drkit import api, behind, cleaning, estate, mirror, runbook
+from drkit import api, behind, cleaning, estate, linked, mirror, runbook
 from drkit import cloud as clouds
 from drkit.api import Desk, Planned
 from drkit.behind import Told
@@ -31,19 +31,19 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
         raise RefusedError(
             f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
         )
-    for other in api.told(desk):
-        if other.book.kind == "failback" and other.book.of_run == told.run and not api.over(other.state):
+    for other in linked.told(desk):
+        if other.book.kind == "failback" and other.book.of_run == told.run and not linked.over(other.state):
             raise RefusedError(
                 f"{told.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
             )
     ground = _ground(desk, told)
-    items = [one for one in behind.open_items(api.told(desk)) if one.run == told.run]
+    items = [one for one in behind.open_items(linked.told(desk)) if one.run == told.run]
     # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
     made = behind.made(told) if told.book.kind == "failover" and not items else []
     gone = {
         step.target.lower()
-        for one in api.told(desk)
+        for one in linked.told(desk)
         for step in one.book.steps
         if step.effect == "delete" and one.state.of(step.id).status == "done"
     }
@@ -81,7 +81,7 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         }
         raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
     back: set[tuple[str, str]] = set()
-    for other in api.told(desk):
+    for other in linked.told(desk):
         if other.book.of_run != told.run:
             continue
         standing = api.status(desk, other.run)
@@ -121,7 +121,7 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
 def _origins(desk: Desk, told: Told) -> dict[str, Environment]:
     """What the run moved, as the newest snapshot from before it knew it: id in lower case -> environment."""
     started = parse_time(told.state.started)
-    runs = api.told(desk)
+    runs = linked.told(desk)
     before = runs[: next(number for number, one in enumerate(runs) if one.run == told.run)]
     found: dict[str, Environment] = {}
     for taken in desk.store.snapshots():

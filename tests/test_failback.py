@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drkit import api, control, returning
+from drkit import api, control, reporting, returning
 from drkit.errors import RefusedError
+from drkit.simulator.identity import assign
+from drkit.views import terminal
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of
 from tests.chaos.life import DEATHS, KILLED, Life, Lives
 from tests.estates import People, Site, estate, guid
+from tests.simulator import workers as simulated
+from tests.simulator.support import SUB
 
 SECRET = json.dumps({"Proxy_URL": "s3cret"})
 Json = dict[str, Any]
@@ -54,11 +59,25 @@ def test_codespaces_go_there_and_back_twice(tmp_path: Path) -> None:
 
 
 def test_workers_go_there_and_back_twice(tmp_path: Path, protected: None) -> None:
-    with workers.site(tmp_path, leaping=True) as site:
+    """No account is prepared: one is made, with an identity of its own, and removed again."""
+    accounts = [one for one in simulated.estate()["automation"] if one["id"] != workers.REPLICA]
+    with workers.site(tmp_path, made=workers.content(automation=accounts), leaping=True) as site:
+        world = site.world.simulator.world
+        scope = f"/subscriptions/{SUB}/resourceGroups/dev-ne"
+        was = str(world.resources[workers.OLD.lower()].extra["identity"]["principalId"])
+        assign(world, was, "reader", scope)
+        way.snapshot(site)
         before = way.estate_of(site)
         for number in range(2):
             there_and_back(site)
             assert way.estate_of(site) == before, number
+            over, back, cleaned = (reporting.report(site.desk, run)["identities"] for run in site.store.runs()[-3:])
+            made = over[0]["now"]
+            assert (over[0]["was"], len(made), over[0]["plan"]) == (was, 36, workers.OLD)
+            assert f"--assignee-object-id {made} " in over[0]["grants"][0]
+            assert over[0]["grants"][0].endswith(f"--scope {scope}")
+            assert [(one["was"], one["now"]) for one in back] == [(made, was)]
+            assert [(one["was"], one["now"], one["now_plan"]) for one in cleaned] == [(made, "", "")]
             way.snapshot(site)
 
 
@@ -161,6 +180,50 @@ def left_again(site: Site, before: Json) -> None:
     for run in ("run-0002", "run-0004", "run-0001"):
         assert tidied(site, run) in ("", "there is nothing to do")
     assert way.estate_of(site) == before
+
+
+def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
+    with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
+        assert site.planned
+        api.approve(site.desk, site.planned.digest)
+        assert asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
+        with pytest.raises(RefusedError, match=r"run-0001 is unfinished.*drkit resume run-0001"):
+            returning.failback(site.desk, "run-0001")
+        assert way.go_on(site, "run-0001").outcome == "succeeded"
+        with pytest.raises(RefusedError, match="older than the end of run-0001"):
+            returning.failback(site.desk, "run-0001")
+        way.assess(site)
+        with pytest.raises(RefusedError, match="has not returned: it is lost"):
+            returning.failback(site.desk, "run-0001")
+        way.restore(site)
+        assert "drkit failback run-0001" in "\n".join(terminal.assessment(way.assess(site), "x")[-1:])
+        assert api.overview(site.desk)[-1].startswith("next: `drkit failback run-0001` goes back")
+        planned = returning.failback(site.desk, "run-0001")
+        assert asyncio.run(applied_without_people(site, planned)) == "partial"
+        with pytest.raises(RefusedError, match=r"run-0002, the failback of run-0001, is unfinished"):
+            returning.failback(site.desk, "run-0001")
+        with pytest.raises(RefusedError, match=r"goes back, or went, as run-0002"):
+            returning.cleanup(site.desk, "run-0001")
+        with pytest.raises(RefusedError, match=r"drkit failback run-0001"):
+            control.rebase(site.desk, "run-0002")
+        assert way.go_on(site, "run-0002").outcome == "succeeded"
+        way.assess(site)
+        with pytest.raises(RefusedError, match=r"went back as run-0002.*drkit cleanup run-0002"):
+            returning.failback(site.desk, "run-0001")
+        with pytest.raises(RefusedError, match="is a failback, not a failover"):
+            returning.failback(site.desk, "run-0002")
+        # The machine-readable runbook of the way back is linked, and the store's own next word is the cleanup.
+        assert (planned.runbook.of_run, planned.runbook.lost_regions) == ("run-0001", ())
+        assert api.overview(site.desk)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
+        assert way.carry_out(site, returning.cleanup(site.desk, "run-0002")).outcome == "succeeded"
+        way.assess(site)
+        assert "drkit snapshot" in api.overview(site.desk)[-1]
+        assert any("drkit snapshot" in text for text in api.plan(site.desk).warnings)
+
+
+async def applied_without_people(site: Site, planned: api.Planned) -> str:
+    api.approve(site.desk, planned.digest)
+    return (await api.apply(site.desk, planned.digest, wait_minutes=0)).outcome
 
 
 def killed(site: Site, lives: Lives, every: int) -> int:

@@ -157,7 +157,11 @@ class Acts:
             if region_name(str(found.get("location", ""))) != step.region:
                 raise StepFailedError(f"the plan is in {found.get('location')}, not {step.region}", where=step.target)
             listed = await wire.listed(context.azure, self.tokens, step.target, step.region, service)
-            return Result(f"ARM has it in {step.region}, and its service there lists it ({len(listed)} environments)")
+            principal = str((found.get("identity") or {}).get("principalId") or "")
+            return Result(
+                f"ARM has it in {step.region}, and its service there lists it ({len(listed)} environments)",
+                {"principal": principal} if principal else {},
+            )
         ours, other = await self._look(step, context)
         if ours is None and other is not None:
             raise StepFailedError(

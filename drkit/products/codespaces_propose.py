@@ -12,7 +12,7 @@ import msgspec
 from drkit import hostscripts
 from drkit.estate import Environment, Plan, slug
 from drkit.products.codespaces_settings import CodespacesSettings
-from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, record_behind, spare_names
+from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, identity_change, record_behind, spare_names
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.settings import Settings
 
@@ -83,6 +83,7 @@ def _plan_steps(proposal: Proposal, target: Target) -> tuple[Step, ...]:
         effect="verify",
         estimate=Estimate(4, 5.0),
         needs=() if target.plan_exists else (f"{NAME}:{handle}:create-plan",),
+        inputs=identity_change(proposal),
         preconditions=_still_lost(proposal) if proposal.kind == "failback" else (),
         criticality="critical",
         plan=plan.id,
@@ -94,6 +95,8 @@ def _plan_steps(proposal: Proposal, target: Target) -> tuple[Step, ...]:
     body: dict[str, Any] = {"location": target.region, "properties": properties, "tags": dict(plan.tags)}
     if plan.sku:
         body["sku"] = plan.sku
+    if str((plan.properties.get("identity") or {}).get("type", "")) == "SystemAssigned":
+        body["identity"] = {"type": "SystemAssigned"}
     create = Step(
         id=f"{NAME}:{handle}:create-plan",
         product=NAME,

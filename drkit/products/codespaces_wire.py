@@ -234,7 +234,10 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
         group_region=region_name(groups.get(group.lower(), "")),
         tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else {},
         sku=dict(sku) if isinstance(sku, Mapping) else None,
-        properties=dict(properties) if isinstance(properties, Mapping) else {},
+        properties={
+            **(properties if isinstance(properties, Mapping) else {}),
+            **({"identity": item["identity"]} if isinstance(item.get("identity"), Mapping) else {}),
+        },
         captured=now,
     )
 

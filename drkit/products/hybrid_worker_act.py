@@ -339,7 +339,9 @@ class Acts:
                 code="NotAnswering",
                 again=True,
             )
-        return Result(f"ARM has it in {step.region}, and its own service there answers ({health.detail})", {"url": url})
+        principal = str((found.get("identity") or {}).get("principalId") or "")
+        told = {"url": url, **({"principal": principal} if principal else {})}
+        return Result(f"ARM has it in {step.region}, and its own service there answers ({health.detail})", told)
 
 
 def protected(source: str, context: Context) -> dict[str, Any] | None:

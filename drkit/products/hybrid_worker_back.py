@@ -90,6 +90,13 @@ def _chain(proposal: Proposal, item: Item, other: Environment, where: Plan, mach
     return Chain(affected, (delete, verify), needs_person=False)
 
 
+def _ended(plan: Plan) -> dict[str, Any]:
+    """Its identity ends with it; what that was granted stays behind as grants to nobody."""
+    was = str((plan.properties.get("identity") or {}).get("principalId") or "")
+    grants = list(plan.properties.get("identityGrants") or ())
+    return {"identity": {"plan": plan.id, "was": was, "grants": grants}} if was else {}
+
+
 def _close(proposal: Proposal, made: Behind, needs: tuple[str, ...]) -> Step:
     plan, source = proposal.plan, proposal.standing
     account = made.kind == "plan"
@@ -106,7 +113,11 @@ def _close(proposal: Proposal, made: Behind, needs: tuple[str, ...]) -> Step:
         effect="delete",
         estimate=Estimate(14 if account else 4, 4.0),
         needs=needs,
-        inputs={"account": plan.id, "addresses": {one.id.lower(): _address(one) for one in (plan, source) if one}},
+        inputs={
+            "account": plan.id,
+            "addresses": {one.id.lower(): _address(one) for one in (plan, source) if one},
+            **(_ended(plan) if account else {}),
+        },
         preconditions=(
             Precondition(plan.id, "answers", "yes", SERVICE),
             *again,

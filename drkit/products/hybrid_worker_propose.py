@@ -15,7 +15,17 @@ from drkit import hostscripts
 from drkit.estate import Environment, Host, Plan, same_id, slug
 from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
-from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, made_for, record_behind
+from drkit.proposal import (
+    TAG_SOURCE,
+    TAG_TARGET,
+    Chain,
+    Item,
+    Proposal,
+    Proposed,
+    identity_change,
+    made_for,
+    record_behind,
+)
 from drkit.runbook import Affected, Estimate, Precondition, Step
 from drkit.settings import Settings
 
@@ -107,6 +117,7 @@ def _account_steps(proposal: Proposal, account: str, region: str) -> tuple[Step,
         effect="verify",
         estimate=Estimate(2, 3.0),
         needs=(f"{NAME}:{handle}:create-plan",) if made else (),
+        inputs=identity_change(proposal),
         preconditions=_still_lost(proposal) if proposal.kind == "failback" else (),
         criticality="critical",
         plan=plan.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ class Survey:
         if found or plan.properties.get("workerGroups") or plan.tags.get(TAG_TARGET):
             plan = await self._held(azure, plan, trouble)
             found = [await self._extension(azure, one, url, trouble) for one in found]
-        plan = await self._grants(azure, plan, trouble)
+        plan = await self._held_by(azure, await self._grants(azure, plan, trouble))
         state = Capture(account, source, "partial" if trouble else "complete", now, "; ".join(dict.fromkeys(trouble)))
         return Captured((plan,), tuple(found), (state,))
 
@@ -178,6 +179,17 @@ class Survey:
             when = str(properties.get("deletionTime", ""))
             found.append(Reading(old, "deleted", region, "ARM: deleted Automation accounts", now, f"deleted {when}"))
         return found
+
+    async def _held_by(self, azure: Session, plan: Plan) -> Plan:
+        """With what its identity was granted; without, where that cannot be read: it is no part of what recovers the plan."""
+        principal = str((plan.properties.get("identity") or {}).get("principalId") or "")
+        if not re.fullmatch(r"[0-9A-Fa-f-]{36}", principal):
+            return plan
+        try:
+            held = await azure.resources.held_by(plan.subscription, principal)
+        except CloudError:
+            return plan
+        return msgspec.structs.replace(plan, properties={**plan.properties, "identityGrants": held})
 
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock

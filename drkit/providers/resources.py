@@ -158,6 +158,16 @@ class Resources:
         path = f"{scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments"
         return await self._all(path, {"api-version": ROLES_API, "$filter": "atScope()"})
 
+    async def held_by(self, subscription: str, principal: str) -> list[dict[str, str]]:
+        """What a principal was granted anywhere in a subscription: scope and role (the definition's GUID)."""
+        path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
+        listed = await self._all(path, {"api-version": ROLES_API, "$filter": f"principalId eq '{principal}'"})
+        told = [one.get("properties") or {} for one in listed]
+        return [
+            {"scope": str(one.get("scope", "")), "role": str(one.get("roleDefinitionId", "")).rsplit("/", 1)[-1]}
+            for one in told
+        ]
+
     async def _all(self, url: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         return [_object(item) async for item in self._session.rest.pages(url, params)]
 

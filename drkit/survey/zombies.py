@@ -76,6 +76,7 @@ def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie
         environment=behind.environment,
         host=behind.host,
         run=one.run,
+        run_kind=one.kind,
         found=old,
         now=new,
         now_plan=one.now_plan,

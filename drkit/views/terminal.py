@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from drkit import results, runbook
+from drkit import behind, results, runbook
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot
@@ -150,8 +150,8 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
     if lost:
         parts.append("next: `drkit plan` writes the runbook")
-    elif alive and (run := next((one.run for one in alive if one.run), "")):
-        parts.append(f"next: `drkit failback {run}` goes back, `drkit cleanup {run}` stays and deletes what is left")
+    elif alive and (way := behind.way_on(alive)):
+        parts.append(f"next: {way}")
     elif doubtful or (taken.unread and not taken.plans):
         parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
     else:
@@ -361,6 +361,19 @@ def report(found: dict[str, Any]) -> list[Any]:
     if cost.get("calls"):
         calls = ", ".join(f"{number} {kind}" for kind, number in cost["calls"].items())
         parts.append(f"calls: {calls}; {cost['throttled']} throttled, {duration(cost['waited_seconds'])} waited")
+    for one in found.get("identities", ()):
+        grants = plural(len(one["grants"]), "grant")
+        parts.append(
+            f"identity of {safe(last(one['plan']))}: {safe(one['was'])} -> {safe(one['now'] or 'none')}; {grants} to be made by you:"
+        )
+        parts.extend(f"    {exact(command)}" for command in one["grants"])
+    if found.get("deferred"):
+        ways = "failback" if found["kind"] == "failover" else "cleanup"
+        what = plural(len(found["deferred"]), "record")
+        parts.append(
+            f"{what} left behind: when the region is back, `drkit assess`, then `drkit {ways} {found['run']}`"
+            + (f" or `drkit cleanup {found['run']}`" if ways == "failback" else "")
+        )
     parts.append(f"journal: {found['journal']['records']} records, head {found['journal']['head']}")
     return parts
 
