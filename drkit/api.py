@@ -576,7 +576,7 @@ def _outage_since(desk: Desk, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
     if book.of_run:
         return ""
-    assessed = desk.store.assessment(book.of_assessment)
+    assessed = desk.store.of_digest(Assessment, book.of_assessment)
     if assessed is None:
         return ""
     moments = [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 
+from drkit.estate import id_part, same_id
 from drkit.journal import RunState
 from drkit.results import Outcome, outcomes
 from drkit.runbook import Runbook
@@ -14,16 +12,30 @@ from drkit.runbook import Runbook
 NOBODY = ""
 LATER = "It stayed where it was, and may come back with its region."
 MISSING = {
-    "pushed": "Only what was done since it was last looked at and not pushed: until then, all its work was.",
-    "unpushed": f"Work that was not pushed: there was some when it was last looked at. {LATER}",
+    "pushed": "Only what was changed{since} and not pushed. Everything before that was pushed.",
+    "unpushed": f"Work that was not pushed: there was some{{seen}}. {LATER}",
     "unknown": f"Whatever was not pushed: whether there was any is not known. {LATER}",
 }
 ON_HOST = "Nothing: the machine and its disks are what they were."
+HAS_NOT_MOVED = {
+    "needs_person": "has not moved yet: somebody must do something first",
+    "waiting": "has not moved yet",
+    "lost": "could not be brought back",
+}
+MEANWHILE = {
+    "needs_person": "Please answer to whoever runs the recovery: they cannot finish this without you.",
+    "waiting": "Nothing now. You are told when it has moved.",
+    "lost": "Work from your last push elsewhere; it is looked at again when its machine or its region returns.",
+}
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment, as its owner is told of it. ``address``: plan, region, and the name it answers to now; empty: unchanged."""
+    """One environment, as its owner is told of it. ``id``: as it was known before.
 
+    ``address``: plan, its region, resource group and subscription, and the name and id it answers to now; empty: unchanged.
+    """
+
+    id: str
     environment: str
     ending: str
     what: str
@@ -39,54 +51,59 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     environments: tuple[Told, ...]
 
 
-def letters(book: Runbook, state: RunState) -> list[Letter]:
-    """One for each owner of an affected environment, by owner; those of nobody last."""
+def letters(book: Runbook, state: RunState, seen: str = "") -> list[Letter]:
+    """One for each owner of an affected environment, by owner; those of nobody last.
+
+    ``seen``: when the snapshot that the runbook was planned on was taken (RFC 3339), where that is known.
+    """
     told: dict[str, list[Told]] = {}
     for one in outcomes(book, state):
-        told.setdefault(one.owner, []).append(_told(one, book, state))
+        told.setdefault(one.owner, []).append(_told(one, book, state, seen))
     order = sorted(told, key=lambda owner: (owner == NOBODY, owner.lower()))
     return [Letter(owner=owner, environments=tuple(told[owner])) for owner in order]
 
 
-def _told(one: Outcome, book: Runbook, state: RunState) -> Told:
-    old = _last(one.plan)
-    on_host = bool(one.host)
+def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Told:
+    old, on_host = _last(one.plan), bool(one.host)
+    missing = "" if on_host and one.ending != "lost" else _missing(one, seen)
     if one.ending != "recovered":
-        word = {
-            "needs_person": "has not moved yet: somebody must do something first",
-            "waiting": "has not moved yet",
-            "lost": "could not be brought back",
-        }[one.ending]
-        do = {
-            "needs_person": "Please answer to whoever runs the recovery: they cannot finish this without you.",
-            "waiting": "Nothing now. You are told when it has moved.",
-            "lost": "Work from your last push elsewhere; it is looked at again when its machine or its region returns.",
-        }[one.ending]
-        return Told(
-            environment=one.name,
-            ending=one.ending,
-            what=f"{one.name} of {old} {word} ({one.detail}).",
-            missing="" if on_host and one.ending != "lost" else MISSING[one.data_at_risk],
-            do=do,
-        )
+        what = f"{one.name} of {old} {HAS_NOT_MOVED[one.ending]} ({one.detail})."
+        return _letter(one, what, MEANWHILE[one.ending], missing=missing)
     address = _address(one, book, state)
     if not address:
-        return Told(
-            environment=one.name,
-            ending=one.ending,
-            what=f"{one.name} of {old} stands: {one.detail}.",
-            do="Nothing. It answers where it did.",
-        )
-    named = address.get("name", one.name)
+        what = f"{one.name} of {old} was not moved: {one.detail}."
+        return _letter(one, what, "Look whether you find your work there. If not, answer to whoever runs the recovery.")
+    named, plan = address["name"], _last(address["plan"])
     again = "was registered again" if on_host else "was made again from its repository"
+    if same_id(address["plan"], one.plan):
+        do = "Nothing: it answers where it did." if named == one.name else f"Use {named} instead of {one.name}."
+        return _letter(one, f"{one.name} {again} in {old}, where it was.", do, address, ON_HOST if on_host else missing)
+    return _letter(
+        one,
+        f"{one.name} {again}: it is {named} in {plan} now, in {address['region']}. Before, it was in {old}.",
+        f"Use {named} in {plan} instead of {one.name} in {old}"
+        + ("." if on_host else ", look whether your last commits are there, and push often."),
+        address,
+        ON_HOST if on_host else missing,
+    )
+
+
+def _letter(one: Outcome, what: str, do: str, address: dict[str, str] | None = None, missing: str = "") -> Told:
     return Told(
+        id=one.environment,
         environment=one.name,
         ending=one.ending,
-        what=f"{one.name} {again}: it is {named} in {_last(address['plan'])} now, in {address['region']}. Before, it was in {old}.",
-        address=address,
-        missing=ON_HOST if on_host else MISSING[one.data_at_risk],
-        do=f"Open {named} in {_last(address['plan'])} instead of {one.name} in {old}"
-        + ("." if on_host else ", look whether your last commits are there, and push often."),
+        what=what,
+        address=address or {},
+        missing=missing,
+        do=do,
+    )
+
+
+def _missing(one: Outcome, seen: str) -> str:
+    return MISSING[one.data_at_risk].format(
+        since=f" after {seen}" if seen else " since it was last looked at",
+        seen=f" at {seen}" if seen else " when it was last looked at",
     )
 
 
@@ -109,6 +126,8 @@ def _address(one: Outcome, book: Runbook, state: RunState) -> dict[str, str]:
     found = {
         "plan": plan,
         "region": final.region,
+        "resource_group": id_part(plan, "resourceGroups"),
+        "subscription": id_part(plan, "subscriptions"),
         "name": str(known.get("name") or one.name),
         "id": str(known.get("id") or ""),
     }
@@ -121,23 +140,3 @@ def _final(one: Outcome, book: Runbook) -> str:
 
 def _last(arm_id: str) -> str:
     return arm_id.rstrip("/").rsplit("/", 1)[-1]
-
-
-def text(found: Sequence[Letter], run: str, *, simulated: bool = False) -> str:
-    """The letters as plain text, one after the other, fit to be mailed."""
-    parts = []
-    for letter in found:
-        lines = [f"To {letter.owner or 'whoever it belongs to: no owner is known'}", ""]
-        lines += ["This was an exercise: nothing real was moved.", ""] if simulated else []
-        for told in letter.environments:
-            lines += [told.what]
-            lines += [f"  What may be missing: {told.missing}"] if told.missing else []
-            lines += [f"  What to do: {told.do}", ""]
-        lines.append(f"(The run was {run}.)")
-        parts.append("\n".join(lines))
-    return "\n\n---\n\n".join(parts)
-
-
-def plain(found: Sequence[Letter]) -> list[dict[str, Any]]:
-    """The same as plain values."""
-    return [msgspec.to_builtins(one) for one in found]

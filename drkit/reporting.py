@@ -6,7 +6,7 @@ from typing import Any
 
 from drkit import api, evidence, letters, results
 from drkit.errors import DrkitError
-from drkit.estate import Assessment
+from drkit.estate import Assessment, Snapshot
 from drkit.runbook import Runbook
 from drkit.workplace import Desk
 
@@ -27,7 +27,6 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
     records = desk.store.records(standing.run)
     return {
         **found,
-        "since": standing.since,
         **evidence.gather(standing.runbook, records, _planned_on(desk, standing.runbook)),
     }
 
@@ -35,12 +34,22 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
 def owners(desk: Desk, run: str = "latest") -> tuple[str, list[letters.Letter], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
     standing = api.status(desk, run)
-    return standing.run, letters.letters(standing.runbook, standing.state), standing.runbook.made_against.simulated
+    told = letters.letters(standing.runbook, standing.state, _looked(desk, standing.runbook))
+    return standing.run, told, standing.runbook.made_against.simulated
+
+
+def _looked(desk: Desk, book: Runbook) -> str:
+    """When the snapshot that a runbook was planned on was taken, where the store still has it whole."""
+    try:
+        found = desk.store.of_digest(Snapshot, book.of_snapshot)
+    except DrkitError:
+        return ""
+    return found.taken if found else ""
 
 
 def _planned_on(desk: Desk, book: Runbook) -> Assessment | None:
     """The assessment that a runbook was planned on, where the store still has it whole."""
     try:
-        return desk.store.assessment(book.of_assessment)
+        return desk.store.of_digest(Assessment, book.of_assessment)
     except DrkitError:
         return None

@@ -156,6 +156,26 @@ def recovery_seconds(found: list[Outcome], since: str) -> float | None:
     return (max(times) - parse_time(since)).total_seconds()
 
 
+def objective_met(
+    found: list[Outcome], since: str, objective_seconds: float
+) -> Literal["met", "missed", "open", "unknown"]:
+    """Whether the recovery time objective held. ``open``: what is back came in time, and something is not back.
+
+    ``unknown``: neither a first sign nor a time of recovery is known.
+    """
+    took = recovery_seconds(found, since)
+    if took is not None and took > objective_seconds:
+        return "missed"
+    if any(one.ending != "recovered" for one in found):
+        return "open"
+    return "unknown" if took is None else "met"
+
+
+def at_risk(one: Outcome) -> bool:
+    """Whether work of an environment may be missing: it was not all pushed, and no machine of its own still holds it."""
+    return one.data_at_risk != "pushed" and (not one.host or one.ending == "lost")
+
+
 def report(
     run: str,
     runbook: Runbook,
@@ -188,7 +208,19 @@ def report(
         "environments": numbers(found),
         "rto_seconds": seconds,
         "objective_seconds": objective_minutes * 60,
-        "outcomes": [msgspec.to_builtins(one) for one in found],
+        "objective": objective_met(found, since, objective_minutes * 60),
+        "since": since,
+        "work_at_risk": {
+            risk: sum(at_risk(one) and one.data_at_risk == risk for one in found) for risk in ("unpushed", "unknown")
+        },
+        "outcomes": [
+            {
+                **msgspec.to_builtins(one),
+                "work_at_risk": at_risk(one),
+                "recovery_seconds": recovery_seconds([one], since),
+            }
+            for one in found
+        ],
         "effects": book.effects(runbook.steps),
         "steps": [
             {
@@ -198,6 +230,7 @@ def report(
                 "target": step.target,
                 "environment": step.environment,
                 "plan": step.plan,
+                "wave": step.wave,
                 "status": state.of(step.id).status,
                 "detail": state.of(step.id).detail,
                 "code": state.of(step.id).code,

@@ -156,11 +156,11 @@ class Store:
         paths = self._generations(_KINDS[type_])
         return (load(paths[-1], type_), paths[-1]) if paths else None
 
-    def assessment(self, digest: str) -> Assessment | None:
-        """The assessment of that digest, if it is kept here."""
-        for path in reversed(self._generations("assessment")):
+    def of_digest(self, type_: type[File], digest: str) -> File | None:
+        """The generation of that digest, if it is kept here."""
+        for path in reversed(self._generations(_KINDS[type_])):
             if estate.digest(path.read_bytes()) == digest:
-                return load(path, Assessment)
+                return load(path, type_)
         return None
 
     # declarations

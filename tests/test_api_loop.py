@@ -171,7 +171,8 @@ def test_the_loop_as_separate_processes(cloud: Cloud, tmp_path: Path) -> None:
     shown = desk("report")
     assert max(len(line) for line in shown.out.splitlines()) <= 80
     assert "\x1b" not in shown.out
-    assert desk("report", "--markdown", "--out", "report.md", "--json").json == {"run": "run-0001", "path": "report.md"}
+    written = desk("report", "--markdown", "--out", "report.md", "--json").json
+    assert written == {"run": "run-0001", "path": "report.md", "format": "markdown"}
     applied = desk("apply", first["digest"][:12])
     assert (applied.code, "was carried out as run-0001" in applied.err) == (4, True)
     plans = [one for one in cloud.view("state")["resources"] if "-westus2" in one["id"] and "/plans/" in one["id"]]

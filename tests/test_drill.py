@@ -140,6 +140,27 @@ def test_the_runbooks_are_canonical(sample: tuple[Path, dict[str, Any]]) -> None
         assert runbook.digest(content) == path.stem
 
 
+def test_the_reports_of_its_runs_open_in_a_browser(
+    sample: tuple[Path, dict[str, Any]], require: Callable[[str], str]
+) -> None:
+    folder, found = sample
+    paths = sorted(folder.glob("report-*.html"))
+    assert len(paths) == len(Store(folder / "store").runs())
+    seen = chromium.look(
+        require("chromium"), [(path, wide, wide == 360, False) for path in paths for wide in (360, 1440)]
+    )
+    for page in seen:
+        assert page.found["scroll"] <= page.found["wide"]
+        assert (page.found["out"], page.complaints, page.found["scripts"]) == ([], [], 0)
+        assert all(url.startswith("file:") for url in page.requests)
+        assert "SIMULATED" in page.found["text"]
+    told = json.loads((folder / "report-run-0001.json").read_text())
+    assert told["journal"]["head"] in seen[0].found["text"]
+    assert all(one["name"] in seen[0].found["text"] for one in told["outcomes"])
+    assert told["untouched"]["announced"] > 0 == len(told["untouched"]["aimed_there"])
+    assert found["lost_region"] in seen[0].found["text"]
+
+
 def story(folder: Path) -> Mapping[str, Any]:
     """What must be equal between two drills of one seed: ids, verdicts, steps with order and reasons, outcomes."""
     first, *_ = assessments(folder)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drkit.dispositions import TABLE
 from drkit.journal import RunState, StepState, StepStatus
-from drkit.results import ENDINGS, FIXED, Outcome, numbers, outcomes, recovery_seconds, report
+from drkit.results import ENDINGS, FIXED, Outcome, at_risk, numbers, objective_met, outcomes, recovery_seconds, report
 from drkit.runbook import Affected
 from tests.builders import (
     LOST,
@@ -168,6 +168,43 @@ def test_recovery_took_from_the_first_sign_to_the_last_environment() -> None:
     assert recovery_seconds([at(30)], "") is None
     assert recovery_seconds([one()], "2026-03-01T08:00:00Z") is None
     assert recovery_seconds([], "2026-03-01T08:00:00Z") is None
+
+
+HOUR = 3600.0
+FIRST = "2026-03-01T08:00:00Z"
+BACK, AWAY, LATE, EARLIER = (
+    Outcome("e", "e", "ada", "/p", ending, "", risk, host=host, at=at)  # type: ignore[arg-type]
+    for ending, risk, host, at in (
+        ("recovered", "unpushed", "", "2026-03-01T08:30:00Z"),
+        ("needs_person", "unknown", "", ""),
+        ("recovered", "pushed", "", "2026-03-01T09:30:00Z"),
+        ("recovered", "unpushed", "vm", ""),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "since", "said"),
+    [
+        ([BACK], FIRST, "met"),
+        ([BACK, EARLIER], FIRST, "met"),
+        ([BACK, AWAY], FIRST, "open"),
+        ([AWAY], FIRST, "open"),
+        ([BACK, LATE], FIRST, "missed"),
+        ([LATE, AWAY], FIRST, "missed"),
+        ([BACK], "", "unknown"),
+        ([EARLIER], FIRST, "unknown"),
+        ([], FIRST, "unknown"),
+        ([AWAY], "", "open"),
+    ],
+)
+def test_the_objective_holds_when_all_are_back_in_time(found: list[Outcome], since: str, said: str) -> None:
+    assert objective_met(found, since, HOUR) == said
+
+
+def test_work_is_at_risk_where_it_was_not_pushed_and_no_machine_holds_it() -> None:
+    lost = msgspec.structs.replace(EARLIER, ending="lost")
+    assert [at_risk(one) for one in (BACK, AWAY, LATE, EARLIER, lost)] == [True, True, False, False, True]
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

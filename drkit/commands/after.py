@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +21,8 @@ FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", 
 @click.option("--out", metavar="FILE", help="Write it here.")
 def report(common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None) -> int:
     """What a run did, and what became of each environment; as evidence, with --out report.html."""
-    from drkit import api, letters, reporting
-    from drkit.views import json
+    from drkit import api, reporting
+    from drkit.views import json, letters
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
     if owners:
@@ -47,13 +48,17 @@ def report(common: Common, run: str, form: str | None, markdown: bool, owners: b
 
 def _wanted(form: str | None, out: str | None, *, json: bool, markdown: bool, owners: bool) -> str:
     """The format asked for, by whichever way; UsageError where two ways differ, or owners are to be told in XML."""
-    asked = {word for word, given in (("json", json), ("markdown", markdown), (form or "", form)) if given}
+    asked = {word for word, given in (("markdown", markdown), (form or "", form), ("json", json and not out)) if given}
     if len(asked) > 1:
         raise UsageError(f"one format at a time, not {' and '.join(sorted(asked))}", remedy="--format FORMAT alone")
-    ending = "." + out.rsplit(".", 1)[-1].lower() if out and "." in out else ""
     by_name = {end: word for word, end in FORMATS.items()} | {".htm": "html"}
-    plain = "text" if owners or not out else "markdown"
-    wanted = next(iter(asked), "") or by_name.get(ending, plain)
+    ending = Path(out or "").suffix.lower()
+    wanted = next(iter(asked), "") or by_name.get(ending, "")
+    if not wanted and ending:
+        raise UsageError(
+            f"no format goes with {ending!r}", where="--out", remedy=f"--format, or an ending of {', '.join(by_name)}"
+        )
+    wanted = wanted or ("json" if json else "text" if owners or not out else "markdown")
     if owners and wanted not in ("text", "json"):
         raise UsageError(f"what owners are told is text or JSON, not {wanted}", remedy="--format text")
     return wanted

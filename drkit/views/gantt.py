@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element
 
 from drkit.clock import parse_time
 from drkit.views.markup import el
-from drkit.views.text import duration, last, safe
+from drkit.views.text import cells, duration, last, safe
 
-WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 40
-STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080)
+WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 60
+STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080, 43200)
 STRIPED = frozenset({"release", "delete", "disable"})
 EFFECTS = {
     "create": "made anew (full)",
@@ -21,22 +21,29 @@ EFFECTS = {
     "verify": "verified (outline)",
     "ask": "waited for a person (dashed)",
     "delete": "deleted (striped)",
+    "disable": "switched off (striped)",
+    "wait": "waited (grey)",
 }
 
 
 def pieces(found: Mapping[str, Any]) -> list[Element]:
-    """The chart of a report, a piece for every forty rows; none when nothing began."""
-    began = [step for step in found["steps"] if step["began"]]
-    if not began:
+    """The chart of a report, a piece for every sixty rows; none when nothing began."""
+    shown = [step for step in found["steps"] if _from(step)]
+    if not shown:
         return []
-    start = min(parse_time(step["began"]) for step in began)
-    ends = [parse_time(step["ended"] or step["began"]) for step in began]
+    start = min(parse_time(_from(step)) for step in shown)
+    ends = [parse_time(step["ended"] or step["began"]) for step in shown]
     ends += [parse_time(one["time"]) for one in found.get("events", ())]
     end = max(*ends, start + timedelta(minutes=1))
-    rows = _rows(began, found)
+    rows = _rows(shown, found)
     taken = [parse_time(one["time"]) for one in found.get("events", ()) if one["kind"] == "taken-over"]
     scale = _Scale(start, end)
-    return [_piece(rows[at : at + PIECE], scale, taken, first=at == 0) for at in range(0, len(rows), PIECE)]
+    return [_piece(rows[at : at + PIECE], scale, taken, at, len(rows)) for at in range(0, len(rows), PIECE)]
+
+
+def _from(step: Mapping[str, Any]) -> str:
+    """When a step began; what was left before it began is shown where it was left."""
+    return str(step["began"] or step["ended"])
 
 
 def legend(found: Mapping[str, Any]) -> Element:
@@ -52,12 +59,16 @@ class _Scale:
     """Time to x."""
 
     def __init__(self, start: datetime, end: datetime) -> None:
-        self.start, self.span = start, (end - start).total_seconds()
+        self.start, self.end, self.span = start, end, (end - start).total_seconds()
 
     def x(self, moment: datetime) -> float:
         """Where a moment is, in the picture's units."""
         share = (moment - self.start).total_seconds() / self.span
         return round(LABEL + min(max(share, 0.0), 1.0) * (WIDTH - LABEL - 12), 1)
+
+    def said(self, moment: datetime) -> str:
+        """A tick in words: with its day where the picture spans more than one."""
+        return f"{moment:%H:%M}" if self.start.date() == self.end.date() else f"{moment.day} {moment:%b %H:%M}"
 
     def ticks(self) -> list[datetime]:
         """At most eight round moments."""
@@ -70,11 +81,11 @@ class _Scale:
         ][:60]
 
 
-def _rows(began: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def _rows(shown: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """Label and steps of each row, in the order in which they began."""
     names = {one["environment"]: one["name"] for one in found["outcomes"]}
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for step in sorted(began, key=lambda one: parse_time(one["began"])):
+    for step in sorted(shown, key=lambda one: parse_time(_from(one))):
         environment = step.get("environment", "")
         key = ("environment", environment) if environment else ("plan", step.get("plan", "") or step["target"])
         rows.setdefault(key, []).append(step)
@@ -85,42 +96,54 @@ def _rows(began: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[
 
 
 def _piece(
-    rows: Sequence[tuple[str, list[Mapping[str, Any]]]], scale: _Scale, taken: Sequence[datetime], *, first: bool
+    rows: Sequence[tuple[str, list[Mapping[str, Any]]]],
+    scale: _Scale,
+    taken: Sequence[datetime],
+    at: int,
+    of: int,
 ) -> Element:
     height = HEAD + len(rows) * ROW + 6
+    words = "Each row is an environment or a plan, each bar a step from its beginning to its end. The table of steps says the same."
     made = el(
         "svg",
-        el("title", f"timeline of {len(rows)} {'environments and plans' if first else 'more'}"),
+        el("title", f"Timeline, rows {at + 1} to {at + len(rows)} of {of}"),
+        el("desc", words),
         viewBox=f"0 0 {WIDTH} {height}",
         role="img",
     )
     for tick in scale.ticks():
         x = scale.x(tick)
         made.append(el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="grid"))
-        made.append(el("text", tick.strftime("%H:%M"), x=x, y=12, text_anchor="middle", class_="axis"))
+        made.append(el("text", scale.said(tick), x=x, y=12, text_anchor="middle", class_="axis"))
     for moment in taken:
         x = scale.x(moment)
         line = el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="taken")
         made.append(el("g", el("title", f"taken over at {moment:%H:%M:%S} UTC"), line))
     for number, (label, steps) in enumerate(rows):
         y = HEAD + number * ROW
-        made.append(el("text", el("title", label), safe(label, 28), x=6, y=y + 12))
+        made.append(el("text", el("title", label), cells(safe(label), 28), x=6, y=y + 12))
         for step in steps:
             made.append(_step(step, scale, y))
     return made
 
 
 def _step(step: Mapping[str, Any], scale: _Scale, y: int) -> Element:
-    begin = parse_time(step["began"])
-    # What still waits, or is under way, goes on to the edge.
-    end = parse_time(step["ended"]) if step["ended"] else scale.start + timedelta(seconds=scale.span)
+    begin = parse_time(_from(step))
     x = scale.x(begin)
-    width = max(3.0, scale.x(end) - x)
-    took = duration((end - begin).total_seconds()) if step["ended"] else "not ended"
-    title = el("title", f"{step['title']}: {step['status']}, {took}")
+    title = f"{step['title']}: {step['status']}, "
+    bar: list[Element] = []
+    width = 0.0
+    if step["began"]:
+        end = parse_time(step["ended"]) if step["ended"] else scale.end
+        width = max(3.0, scale.x(end) - x)
+        bar = _bar(x, y + 3, width, 11, step["effect"])
+        title += f"from {begin:%H:%M:%S} UTC, {duration((end - begin).total_seconds())}"
+        title += "" if step["ended"] else ", not ended"
+    else:
+        title += f"at {begin:%H:%M:%S} UTC, not begun"
     bad = step["status"] in ("failed", "drifted", "skipped")
-    cross = el("path", d=f"M{x + width - 4} {y + 4}l8 8m0-8l-8 8", class_="cross") if bad else None
-    return el("g", title, *_bar(x, y + 3, width, 11, step["effect"]), cross)
+    cross = el("path", d=f"M{round(x + width - 4, 1)} {y + 4}l8 8m0-8l-8 8", class_="cross") if bad else None
+    return el("g", el("title", title), *bar, cross)
 
 
 def _bar(x: float, y: float, width: float, height: float, effect: str) -> list[Element]:

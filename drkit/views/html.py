@@ -12,7 +12,9 @@ from xml.etree.ElementTree import Element
 from drkit.clock import parse_time
 from drkit.views.html_sections import SECTIONS, when, word
 from drkit.views.markup import el, html
-from drkit.views.text import duration, plural
+from drkit.views.text import measured, plural
+
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src"
 
 
 def report(found: Mapping[str, Any]) -> str:
@@ -25,7 +27,7 @@ def report(found: Mapping[str, Any]) -> str:
     head = el(
         "head",
         el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=f"default-src 'none'; style-src 'sha256-{allowed}'"),
+        el("meta", http_equiv="Content-Security-Policy", content=f"{POLICY} 'sha256-{allowed}'"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="referrer", content="no-referrer"),
         el("title", ("SIMULATED " if found["simulated"] else "") + title),
@@ -34,7 +36,7 @@ def report(found: Mapping[str, Any]) -> str:
     sections = [part for make in SECTIONS for part in [make(found)] if part is not None]
     links = [el("a", section[0].text, href=f"#{section.get('id')}") for section in sections]
     main = el("main", _top(found), el("nav", *links, aria_label="Sections"), *sections)
-    return html(el("html", head, el("body", main), lang="en"))
+    return html(el("html", head, el("body", main, class_="exercise" if found["simulated"] else "real"), lang="en"))
 
 
 def _local(time: str) -> str:
@@ -54,19 +56,14 @@ def _top(found: Mapping[str, Any]) -> Element:
         top.append(el("p", "SIMULATED: an exercise on an embedded Azure. Nothing real was moved.", class_="simulated"))
     top.append(el("p", f"drkit report of a {found['kind']}", class_="soft"))
     top.append(el("h1", f"{found['run']}: ", word(found["outcome"])))
-    top.append(el("p", f"{sentence}. {found['reason']}.", class_="lead"))
-    took = found["rto_seconds"]
-    objective = duration(found["objective_seconds"])
-    unfinished = numbers["waiting"] or found["outcome"] == "partial"
-    met = "" if took is None else ", met" if took <= found["objective_seconds"] else ", missed"
-    met = ", so far" if unfinished and met == ", met" else met
+    reason = str(found["reason"])
+    top.append(el("p", f"{sentence}. {reason[:1].upper()}{reason[1:]}.", class_="lead"))
+    took, objective = measured(found)
+    risk = found["work_at_risk"]
     cells = [
         ("recovered", f"{numbers['recovered']} of {numbers['total']}", ""),
-        (
-            "recovery time",
-            "unknown" if took is None else duration(took),
-            f"objective {objective}{met}",
-        ),
+        ("recovery time", took, objective),
+        ("unpushed work at risk", sum(risk.values()), f"{risk['unpushed']} known, {risk['unknown']} not known"),
         ("need a person", numbers["needs_person"], ""),
         ("waiting", numbers["waiting"], ""),
         ("lost", numbers["lost"], ""),
@@ -77,13 +74,8 @@ def _top(found: Mapping[str, Any]) -> Element:
     ]
     top.append(el("dl", *boxes, class_="numbers"))
     local = _local(found["started"]) if found["started"] else ""
+    first = f"First sign of the outage {when(found['since'])} UTC. " if found["since"] else ""
     over = f"ended {when(found['ended'])} UTC" if found["ended"] else "not ended"
-    span = f"Begun {when(found['started'])} UTC{f' ({local})' if local else ''}"
-    top.append(
-        el(
-            "p",
-            f"{span}, {over}. All times are in UTC.",
-            class_="soft",
-        )
-    )
+    span = f"{first}Begun {when(found['started'])} UTC{f' ({local})' if local else ''}, {over}. All times are in UTC."
+    top.append(el("p", span, class_="soft"))
     return top

@@ -15,6 +15,7 @@ GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
 BAD = {"failed", "lost", "forced"}
 WAITING = {"partial", "succeeded-with-exceptions", "waiting", "drifted", "skipped", "unreachable", "degraded"}
 ENDINGS = {"recovered": "recovered", "needs_person": "needs a person", "waiting": "waiting", "lost": "lost"}
+LINKED = {"rebases": "takes over from", "of_run": "belongs to"}
 EXCEPTIONS = ("failed", "drifted", "skipped", "asked")
 
 
@@ -36,8 +37,17 @@ def _code(text: object) -> Element:
 
 
 def when(time: str) -> str:
-    """A time in UTC, without what nobody reads; empty stays empty."""
-    return f"{parse_time(time):%Y-%m-%d %H:%M:%S}" if time else ""
+    """A time in UTC, without what nobody reads; what is no time is shown as it is."""
+    try:
+        return f"{parse_time(time):%Y-%m-%d %H:%M:%S}" if time else ""
+    except ValueError:
+        return time
+
+
+def _short(time: str, after: str) -> str:
+    """A time as it is said after another one: without its day where that is the same."""
+    said, before = when(time), when(after)
+    return said[11:] if said[:10] == before[:10] else said
 
 
 def _decision(found: Mapping[str, Any]) -> Element:
@@ -90,6 +100,7 @@ def _decision(found: Mapping[str, Any]) -> Element:
         headers = ("region", "what was said", "why it is no claim", "time")
         parts.append(table("Statements that claimed nothing", headers, said, (3,)))
     parts += _list("Assumed", list(assumed)) + _list("Not read", told["unread"])
+    parts += _list("Notes of the runbook", found["notes"])
     return _section("decision", "Decision", *parts)
 
 
@@ -100,16 +111,16 @@ def _list(title: str, items: Sequence[object]) -> list[Part]:
 def _approvals(found: Mapping[str, Any]) -> Element:
     rows = [
         (
-            when(one["time"]),
+            when(one.get("when") or one["time"]),
             one.get("who", ""),
             one.get("how", ""),
             when(one.get("until", "")),
-            one.get("separate", ""),
+            one.get("separate") or "not asked for",
             one.get("note", ""),
         )
         for one in found["approvals"]
     ]
-    approved = table("", ("journaled", "by", "how", "until", "separate approver", "note"), rows, (0, 3))
+    approved = table("", ("approved", "by", "how", "until", "separate approver", "note"), rows, (0, 3))
     guards = [
         (one["name"], word("passed" if one["passed"] else "forced"), one["detail"], one.get("forced", ""))
         for one in found["guards"]
@@ -128,14 +139,15 @@ def _environments(found: Mapping[str, Any]) -> Element:
             el("span", one["name"], el("small", f" {last(one['plan'])}")),
             word(one["ending"], ENDINGS.get(one["ending"], "")),
             one["now"],
-            one["data_at_risk"],
+            el("span", one["data_at_risk"], el("small", "at risk") if one["work_at_risk"] else None),
             one["verdict"],
-            when(one["at"]),
+            el("span", when(one["at"]), el("small", after) if after else None),
             el("span", one["detail"], el("small", f" owner {one['owner']}") if one["owner"] else None),
         )
         for one in found["outcomes"]
+        for after in ["" if one["recovery_seconds"] is None else f"after {duration(one['recovery_seconds'])}"]
     ]
-    headers = ("environment", "is", "now called", "unpushed work", "its host", "recovered at", "detail")
+    headers = ("environment", "is", "now called", "work", "its host", "recovered at", "detail")
     shown = table("", headers, rows, (5,)) if rows else el("p", "None.")
     return _section("environments", "Environments", shown)
 
@@ -173,7 +185,11 @@ def _untouched(found: Mapping[str, Any]) -> Element:
     sentence = f"{plural(told['announced'], 'write')} announced" + (
         f", {aimed} of them to what is lost ({regions})." if regions else "."
     )
-    parts: list[Part] = [el("p", sentence)]
+    how = (
+        "Every write is journaled before it is sent, and what was not journaled is not sent. "
+        "A write to what is lost is refused before it leaves."
+    )
+    parts: list[Part] = [el("p", sentence), el("p", how, class_="soft") if regions else None]
     if aimed:
         parts += _list("Aimed there", told["aimed_there"])
     if found.get("deferred"):
@@ -229,6 +245,7 @@ def _cost(found: Mapping[str, Any]) -> Element:
             ("throttled (429)", told["throttled"]),
             ("repeated", told["retries"]),
             ("waited", duration(told["waited_seconds"])),
+            ("sent, received", f"{told['sent_bytes']:,} and {told['received_bytes']:,} bytes"),
             ("processes", f"{told['processes']}{uncounted}"),
         ),
     )
@@ -239,17 +256,18 @@ def _steps(found: Mapping[str, Any]) -> Element:
         (
             step["title"],
             step["effect"],
+            step["wave"] or "",
             word(step["status"]),
             when(step["began"]),
-            when(step["ended"]),
+            _short(step["ended"], step["began"]),
             step["attempts"],
             step["detail"],
         )
         for step in found["steps"]
     ]
-    headers = ("step", "effect", "is", "began", "ended", "attempts", "detail")
+    headers = ("step", "effect", "wave", "is", "began", "ended", "tries", "detail")
     return _section(
-        "steps", "Steps", table("", headers, rows, (3, 4)) if rows else el("p", "None: the advice was to wait.")
+        "steps", "Steps", table("", headers, rows, (4, 5)) if rows else el("p", "None: the advice was to wait.")
     )
 
 
@@ -266,6 +284,8 @@ def _record(found: Mapping[str, Any]) -> Element:
             ("assessment", _code(found["digests"]["assessment"])),
             ("cloud", found["made_against"]["arm"]),
             ("planned with", f"drkit {found['made_with']}"),
+            *((title, found["linked"][key]) for key, title in LINKED.items() if found["linked"][key]),
+            *((f"host script {name}", _code(digest)) for name, digest in found["scripts"].items()),
         ),
         el(
             "p",

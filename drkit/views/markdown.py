@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from drkit.views.text import duration, last, safe
+from drkit.views.text import duration, last, measured, safe
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")
 
@@ -34,7 +34,9 @@ def report(found: dict[str, Any]) -> str:
     title = "SIMULATED " if found["simulated"] else ""
     lines = [f"# {title}Report of {escape(found['run'])}: {escape(found['outcome'])}", ""]
     lines += [f"{escape(found['reason'])}. Runbook {code(found['runbook'])}, kind {found['kind']}.", ""]
-    facts = [
+    took, objective = measured(found)
+    risk = found["work_at_risk"]
+    facts: list[tuple[str, object]] = [
         ("affected environments", numbers["total"]),
         ("recovered", numbers["recovered"]),
         ("need a person", numbers["needs_person"]),
@@ -44,12 +46,13 @@ def report(found: dict[str, Any]) -> str:
         ("ended", found["ended"]),
         ("approved by", f"{found['approved_by']} ({found['approved_how']})"),
         ("lost regions", ", ".join(found["lost_regions"]) or "none"),
-        ("objective", duration(found["objective_seconds"])),
+        ("recovery took", f"{took}; {objective}"),
+        ("unpushed work at risk", f"{sum(risk.values())} ({risk['unpushed']} known, {risk['unknown']} not known)"),
     ]
-    if found["rto_seconds"] is not None:
-        facts.insert(9, ("recovery took", duration(found["rto_seconds"])))
+    if found["since"]:
+        facts.insert(5, ("first sign of the outage", found["since"]))
     lines += table(("", ""), facts)
-    lines += _decision(found)
+    lines += _decision(found) + _approval(found)
     lines += ["", "## Environments", ""]
     lines += table(
         ("environment", "is", "now called", "owner", "unpushed work", "verdict of its host", "detail"),
@@ -58,6 +61,7 @@ def report(found: dict[str, Any]) -> str:
             for one in found["outcomes"]
         ],
     )
+    lines += _exceptions(found) + _events(found)
     lines += ["", "## Steps", ""]
     lines += table(
         ("step", "effect", "is", "began", "ended", "detail"),
@@ -86,11 +90,58 @@ def _decision(found: dict[str, Any]) -> list[str]:
         minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
         rows.append((last(one["plan"]), one["state"], one["reason"], advice.get("advice", ""), minutes))
     lines = ["", "## Decision", "", *table(("plan", "state", "why", "advice", "forecast"), rows)]
-    for one in told["claims"]:
-        lines.append(
-            f"\n- claim: {escape(one['region'])}, by {escape(one['who'])} since {escape(one['since'])}: {escape(one['text'])}"
+    said = [
+        f"claim: {one['region']}, by {one['who']} ({one['kind']}) since {one['since']}: {one['text']}"
+        for one in told["claims"]
+    ]
+    said += [
+        f"claimed nothing: {one['region']}, {one['time']}: {one['text']} ({one['why_not']})"
+        for one in told["statements"]
+    ]
+    assumed = dict.fromkeys(item for one in told["plans"] for item in (one.get("advice") or {}).get("assumed", ()))
+    said += [f"assumed: {item}" for item in assumed]
+    said += [f"not read: {item}" for item in told["unread"]]
+    said += [f"note: {item}" for item in found["notes"]]
+    return [*lines, "", *(f"- {escape(one)}" for one in said)]
+
+
+def _approval(found: dict[str, Any]) -> list[str]:
+    if not found.get("approvals"):
+        return []
+    keys = ("who", "how", "note")
+    rows = [
+        (
+            one.get("when") or one["time"],
+            one.get("until", ""),
+            *(one.get(key, "") for key in keys),
+            one.get("separate", ""),
         )
-    return lines
+        for one in found["approvals"]
+    ]
+    lines = ["", "## Approval", "", *table(("approved", "until", "by", "how", "note", "separate approver"), rows)]
+    guards = [
+        (one["name"], "passed" if one["passed"] else "forced", one["detail"], one["forced"]) for one in found["guards"]
+    ]
+    return [*lines, "", *table(("guard", "is", "what it saw", "forced because"), guards)]
+
+
+def _exceptions(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (one["title"], one["status"], one["detail"], one["who"], one["ended"])
+        for one in found["steps"]
+        if one["status"] in ("failed", "drifted", "skipped", "asked")
+    ]
+    if not rows:
+        return []
+    return ["", "## Exceptions", "", *table(("step", "is", "why", "whose word", "when"), rows)]
+
+
+def _events(found: dict[str, Any]) -> list[str]:
+    rows = [(one["time"], one["kind"], one["text"], one["who"], one["title"]) for one in found.get("events", ())]
+    if not rows:
+        return []
+    title = ["", "## What people and processes did", ""]
+    return [*title, *table(("time", "what", "in words", "who", "step"), rows)]
 
 
 def _deferred(found: dict[str, Any]) -> list[str]:
@@ -120,7 +171,13 @@ def _evidence(found: dict[str, Any]) -> list[str]:
         lines.append(f"- {escape(key)} calls: {value}")
     if cost:
         lines.append(f"- throttled {cost['throttled']} times, waited {duration(cost['waited_seconds'])}")
+        lines.append(f"- {cost['processes']} processes, {cost['uncounted']} of them ended without leaving a count")
     if told := found.get("untouched"):
         aimed = len(told["aimed_there"])
         lines.append(f"- {told['announced']} writes announced, {aimed} of them to what is lost")
+    if digests := found.get("digests"):
+        lines += [f"- {kind} {code(digest)}" for kind, digest in digests.items()]
+        lines += [f"- host script {escape(name)} {code(digest)}" for name, digest in found["scripts"].items()]
+        lines += [f"- planned with drkit {escape(found['made_with'])} against {escape(found['made_against']['arm'])}"]
+    lines += [f"- to check: {code('drkit verify ' + found['run'] + ' --head ' + found['journal']['head'])}"]
     return lines

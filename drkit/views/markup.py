@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from drkit.views.text import safe
 
 LONGEST = 4000
+MOST_ROWS, SHORT, WORD = 60, 12, 15
 Part = Element | str | int | float | None
 
 
@@ -40,16 +41,29 @@ def _text(part: object) -> str:
 
 
 def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[Part]], times: Sequence[int] = ()) -> Element:
-    """A table with a caption; each cell names its column too, for where it stands alone. ``times``: columns that hold times."""
-    made = el("table", el("caption", caption) if caption else None)
+    """A table with a caption; each cell names its column too, for where it stands alone. ``times``: columns that hold times.
+
+    A long one comes in a box of its own, which scrolls; a short one stays on one printed page.
+    """
+    made = el("table", el("caption", caption) if caption else None, class_="short" if len(rows) <= SHORT else "")
     SubElement(made, "thead").append(el("tr", *(el("th", header, scope="col") for header in headers)))
     body = SubElement(made, "tbody")
     for row in rows:
         line = SubElement(body, "tr")
         for number, (header, cell) in enumerate(zip(headers, row, strict=True)):
-            named = {"class_": "time"} if number in times else {}
-            line.append(el("td", cell if cell != "" else None, data_label=header, **named))
-    return made
+            made_cell = el("td", cell if cell != "" else None, data_label=header)
+            kind = "time" if number in times else "long" if _long(made_cell) else ""
+            if kind:
+                made_cell.set("class", kind)
+            line.append(made_cell)
+    if len(rows) <= MOST_ROWS:
+        return made
+    return el("div", made, class_="scroll", tabindex="0", role="group", aria_label=f"{caption or 'Table'}; scrolls")
+
+
+def _long(cell: Element) -> bool:
+    """Whether a cell holds a word that must be broken to fit; other words stay whole."""
+    return any(len(word) > WORD for text in cell.itertext() for word in text.split())
 
 
 def html(page: Element) -> str:

@@ -20,7 +20,7 @@ from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import RunState
 from drkit.runbook import Runbook
-from drkit.views.text import duration, exact, last, plural, safe
+from drkit.views.text import duration, exact, last, measured, plural, safe
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",
@@ -341,12 +341,9 @@ def report(found: dict[str, Any]) -> list[Any]:
             f"{numbers['waiting']} waiting, {numbers['lost']} lost"
         ),
     ]
-    done = not numbers["waiting"] and found["outcome"] != "partial"
+    took, objective = measured(found)
     if found["rto_seconds"] is not None:
-        parts.append(
-            f"recovery took {duration(found['rto_seconds'])} since the first sign{'' if done else ', so far'}; "
-            f"the objective is {duration(found['objective_seconds'])}"
-        )
+        parts.append(f"recovery took {took} since the first sign; {objective}")
     rows = [(one["name"], one["ending"], one["data_at_risk"], one["detail"]) for one in found["outcomes"]]
     if rows:
         parts.append(table("environment", "is", "work", "detail", rows=rows, ratios={3: 1}))

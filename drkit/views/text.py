@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 LONGEST = 400
 
@@ -22,6 +24,26 @@ def exact(text: object) -> str:
     return "".join(
         "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in str(text)
     )
+
+
+def measured(found: Mapping[str, Any]) -> tuple[str, str]:
+    """A report's recovery time, and how it stands to the objective."""
+    took, numbers = found["rto_seconds"], found["environments"]
+    away = numbers["total"] - numbers["recovered"]
+    back = f"so far, {away} not back" if took is not None else "nothing is back yet"
+    said = {"met": "met", "missed": "missed", "open": back, "unknown": "not measured"}[found["objective"]]
+    return ("unknown" if took is None else duration(took)), f"objective {duration(found['objective_seconds'])}: {said}"
+
+
+def cells(text: str, most: int) -> str:
+    """A text cut to so many columns of a fixed-width font; wide letters take two."""
+    used, kept = 0, ""
+    for letter in text:
+        used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if used > most:
+            return f"{kept[:-1]}…"
+        kept += letter
+    return kept
 
 
 def last(arm_id: str) -> str:
