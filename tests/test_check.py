@@ -29,6 +29,7 @@ from drkit.products import tables
 from drkit.readiness import RULES, Finding, Readiness
 from drkit.runbook import decode
 from drkit.store import Store
+from drkit.survey import reach
 from drkit.survey.places import imds
 from drkit.views import readiness as view
 from drkit.views import terminal
@@ -287,6 +288,20 @@ def test_somebody_with_machines_only_is_told_something(tmp_path: Path) -> None:
         found.readiness.rules["sku"] == found.readiness.rules["quota"] == found.readiness.rules["group-place"] == "ok"
     )
     assert found.exit_code == 0
+
+
+def test_of_a_fleet_the_power_is_read_in_one_list_and_the_agents_are_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "FLEET", 2)
+    stop: Any = ("host", {"id": workers.WEB, "event": "stop"})
+    with running(Case("fleet", ("", "", ""), then=(stop,)), tmp_path / "fleet") as (world, desk):
+        before = world.view("record")["count"]
+        found = asyncio.run(checking.check(desk)).readiness
+        record = world.view("record")["requests"][before:]
+    told = {(one.severity, one.subject) for one in found.findings if one.rule == "host"}
+    assert told == {("error", workers.WEB), ("unknown", "hosts")}
+    assert not [one for one in record if one["path"].lower() == workers.WEB.lower()]
 
 
 class Metadata(BaseHTTPRequestHandler):

@@ -50,5 +50,6 @@ def test_what_nothing_asks_for_says_why_it_is_there(name: str) -> None:
     served = {route.action.lower() for route in routes()}
     # These are asked for by routes that serve any type of resource.
     served |= {"microsoft.compute/disks/read", "microsoft.hybridcompute/machines/read"}
+    served |= {"microsoft.managedidentity/userassignedidentities/read"}
     for one in roles.load()[name].actions:
         assert bool(one.unused) == (one.action.lower() not in served), one.action

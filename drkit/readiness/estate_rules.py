@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -124,11 +125,12 @@ def _moment(text: str) -> datetime | None:
 
 def hosts(seen: Seen) -> Iterator[Finding]:
     """Every host of an environment can be reached by its channel: it runs, and its agent answers."""
+    yield from _agents(seen)
     for host in linked_hosts(seen):
         power, agent = seen.one("power", host.id), seen.one("agent", host.id)
         status = seen.one("arc-status", host.id)
         if host.kind == "azure-vm" and power is not None:
-            yield from _machine(host, power, agent)
+            yield from _machine(host, power, agent, fleet=bool(seen.all("agents-unread")))
         elif host.kind == "arc" and status is not None:
             if status.value == UNKNOWN:
                 yield _dark(host, "whether its Arc agent is connected", status)
@@ -149,7 +151,15 @@ def hosts(seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _machine(host: Host, power: Reading, agent: Reading | None) -> Iterator[Finding]:
+def _agents(seen: Seen) -> Iterator[Finding]:
+    for one in seen.all("agents-unread"):
+        what = f"whether their agents are ready is not known for {one.value} virtual machines: so many are not asked one by one"
+        yield finding(
+            "host", "unknown", "hosts", what, "look at a few of them: `az vm get-instance-view`", evidence=[one]
+        )
+
+
+def _machine(host: Host, power: Reading, agent: Reading | None, *, fleet: bool) -> Iterator[Finding]:
     if power.value == UNKNOWN:
         yield _dark(host, "whether it runs", power)
     elif power.value == "gone":
@@ -164,7 +174,9 @@ def _machine(host: Host, power: Reading, agent: Reading | None) -> Iterator[Find
         )
     elif power.value != "running":
         what = f"{host.name} does not run, so nothing can be registered on it"
-        yield finding("host", "error", host.id, what, f"az vm start --ids {host.id}", evidence=[power])
+        yield finding("host", "error", host.id, what, f"az vm start --ids {shlex.quote(host.id)}", evidence=[power])
+    elif fleet:
+        return
     elif agent is None or agent.value == UNKNOWN:
         yield _dark(host, "whether its VM agent is ready", agent or power)
     elif agent.value != "ready":

@@ -28,6 +28,12 @@ def places(seen: Seen) -> Iterator[Finding]:
         group = seen.one("needs-group", one.subject)
         if group is not None and group.value in seen.protected and group.value != one.value:
             yield from _inside(group, what, name, str(group.value), "lies in a resource group whose metadata is")
+    for one in seen.all("isolation"):
+        if str(one.value).lower() == "regional":
+            name = one.subject.rsplit("/", 1)[-1]
+            text = f"the identity {name} may be given to resources of its own region only (isolation scope Regional), to no agent elsewhere"
+            remedy = "set its isolation scope to None, or keep one in each region that drkit may run from"
+            yield finding("place", "warning", one.subject, text, remedy, key="isolation", evidence=[one])
     for one in seen.all("target-group"):
         if one.value in seen.protected and one.value not in seen.settings.targets:
             text = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -158,7 +159,7 @@ def _faults(one: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> 
         yield Fault(
             "provider",
             f"the provider is {facts.provider} in subscription {one.subscription}",
-            f"az provider register --subscription {one.subscription} --namespace {names[0]}",
+            f"az provider register --subscription {shlex.quote(one.subscription)} --namespace {shlex.quote(names[0])}",
         )
     yield from _rooms(one, facts, seen)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 IMDS = "169.254.169.254"
 IMDS_API = "2021-02-01"
 IMDS_SECONDS = 3.0
+IDENTITY_TYPE = "microsoft.managedidentity/userassignedidentities"
+IDENTITY_API = "2024-11-30"
 STORE_TYPE = "Microsoft.Storage/storageAccounts"
 CALLED: Mapping[str, str] = {
     "vaults": "key vault",
@@ -117,12 +119,23 @@ class Places:
         arm_id = str(item.get("id", ""))
         location = region_name(str(item.get("location", "")))
         self._say(arm_id, location or "unknown", what, f"ARM: {item.get('type', 'resources')}")
+        if str(item.get("type", "")).lower() == IDENTITY_TYPE:
+            await self._isolation(arm_id)
         try:
             places = await self._groups_of(id_part(arm_id, "subscriptions"))
         except CloudError:
             return
         if place := places.get(id_part(arm_id, "resourceGroups").lower()):
             self.found.append(Reading(arm_id, "needs-group", place, "ARM: resource groups", self._now, what))
+
+    async def _isolation(self, arm_id: str) -> None:
+        """Whether an identity may be assigned to resources of its own region only."""
+        try:
+            body = await self._azure.resources.resource(arm_id, IDENTITY_API)
+        except CloudError:
+            return
+        scope = str((body.get("properties") or {}).get("isolationScope") or "None")
+        self.found.append(Reading(arm_id, "isolation", scope, "ARM: userAssignedIdentities", self._now))
 
     async def _of_type(self, subscription: str, kind: str) -> list[dict[str, Any]]:
         key = (subscription.lower(), kind.lower())

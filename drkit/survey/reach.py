@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import Host, Reading
+from drkit.estate import Host, Reading, id_part
+from drkit.survey.fleet import FLEET
 from drkit.survey.machines import ARC_API, power_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,14 @@ TOGETHER = 8
 
 
 async def read(azure: Session, hosts: Sequence[Host], now: str) -> list[Reading]:
-    """``power`` and ``agent`` of each VM, ``arc-status`` of each Arc machine; a GET each."""
+    """``power`` and ``agent`` of each VM, ``arc-status`` of each Arc machine; a GET each.
+
+    Of a fleet's VMs only the power, from a list for each subscription, and one ``agents-unread`` for them all.
+    """
+    vms = [host for host in hosts if host.kind == "azure-vm"]
+    if len(vms) >= FLEET:
+        rest = await read(azure, [host for host in hosts if host.kind != "azure-vm"], now)
+        return [*rest, *await _fleet(azure, vms, now)]
     limit = asyncio.Semaphore(TOGETHER)
 
     async def one(host: Host) -> list[Reading]:
@@ -27,6 +35,25 @@ async def read(azure: Session, hosts: Sequence[Host], now: str) -> list[Reading]
             return await _arc(azure, host, now) if host.kind == "arc" else []
 
     return [reading for some in await asyncio.gather(*(one(host) for host in hosts)) for reading in some]
+
+
+async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]:
+    source = "ARM: status of all virtual machines"
+    power: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    for subscription in sorted({id_part(host.id, "subscriptions").lower() for host in vms}):
+        try:
+            listed = await azure.compute.statuses(subscription)
+        except CloudError as error:
+            unread[subscription] = str(error)
+            continue
+        power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
+    found = [Reading("hosts", "agents-unread", len(vms), source, now)]
+    for host in vms:
+        why = unread.get(id_part(host.id, "subscriptions").lower(), "")
+        value = power.get(host.id.lower(), "unknown" if why else "gone")
+        found.append(Reading(host.id, "power", value, source, now, why))
+    return found
 
 
 async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
