@@ -164,7 +164,7 @@ def already(
     there = {
         (environment.name.lower(), environment.owner.lower(), _told_host(environment))
         for environment in assessment.present
-        if environment.plan.lower() in ours and environment.state.lower() == "available"
+        if environment.plan.lower() in ours and _usable(environment)
     }
     rest: list[Decided] = []
     done: list[Affected] = []
@@ -176,6 +176,12 @@ def already(
         else:
             rest.append(one)
     return rest, done
+
+
+def _usable(environment: Environment) -> bool:
+    """Whether its owner can use it; a managed one that is not in use shuts itself down, and is there all the same."""
+    state = environment.state.lower()
+    return state == "available" or (environment.kind == "managed" and state == "shutdown")
 
 
 def _told_host(environment: Environment) -> str:

@@ -546,7 +546,7 @@ def deletion(
         preconditions=(
             Precondition(plan.id, "answers", "yes", "environment service"),
             Precondition(record, "record", old.name, "environment service"),
-            *(() if discard else (kept,)),
+            *(() if discard and managed else (kept,)),
             Precondition(other, "stands", "yes", "environment service"),
         ),
         environment=old.id,

@@ -180,6 +180,8 @@ def plan_table(book: Runbook) -> Table:
     plans = list(dict.fromkeys([*book.source_plans, *(one.plan for one in book.environments)]))
     for plan in plans:
         mine = [one for one in book.environments if one.plan == plan]
+        if not mine and book.of_run:
+            continue  # the plan that is gone back to
         words = Counter(_group(one.disposition, one.final, book) for one in mine)
         rows.append(
             (
@@ -205,6 +207,8 @@ def _group(disposition: str, final: str, book: Runbook) -> str:
         return "waits"
     handle = final.rsplit(":", 1)[0]
     actions = {step.action for step in book.steps if step.id.startswith(f"{handle}:")}
+    if actions == {"verify"}:
+        return "stands already"
     return "by hand" if "by-hand" in actions else "created again" if "create" in actions else "re-registered"
 
 
