@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from drkit.simulator import Simulator
+from tests import permissions
+
 FOREIGN = ("DRKIT_", "AZURE_", "IDENTITY_", "MSI_", "SYSTEM_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -89,6 +92,31 @@ def no_swallowed_attempt(blocked_attempts: list[str]) -> Iterator[None]:
     tried, blocked_attempts[:] = list(blocked_attempts), []
     if tried:
         pytest.fail(f"a test tried to {', then to '.join(tried)}; tests reach loopback only")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ungranted() -> Iterator[list[str]]:
+    """Every action that drkit used on a simulator of this process and that no role of drkit's grants; it fails the test."""
+    found: list[str] = []
+    stop = Simulator.stop
+
+    async def stopping(self: Simulator) -> None:
+        # The tests of what lies below drkit's commands ask for what no command asks for.
+        if not os.environ.get("PYTEST_CURRENT_TEST", "").startswith(("tests/providers/", "tests/simulator/")):
+            found.extend(permissions.missing(self.world.record))
+        await stop(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Simulator, "stop", stopping)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def nothing_ungranted(ungranted: list[str]) -> Iterator[None]:
+    yield
+    told, ungranted[:] = sorted(set(ungranted)), []
+    if told:
+        pytest.fail(f"drkit used actions that no role in drkit/roles.json grants: {', '.join(told)}")
 
 
 @pytest.fixture(scope="session")

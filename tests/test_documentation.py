@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.cli_support import environment
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +77,10 @@ def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> No
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_page_of_permissions_is_what_the_roles_say() -> None:
+    assert pages.PERMISSIONS.read_text("utf-8") == pages.permissions(), "write it anew with scripts/pages"
 
 
 def test_links_lead_to_files_that_are_there() -> None:

@@ -22,7 +22,7 @@ from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
 from drkit.store import Store
-from tests import chromium
+from tests import chromium, permissions
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -354,3 +354,9 @@ def test_the_reports_of_a_drill_are_pages_that_fit_and_say_what_the_json_says(
         assert "SIMULATED" in page.found["text"]
         assert f"{numbers['recovered']} of {numbers['total']}" in page.found["text"]
         assert all(one["name"] in page.found["text"] for one in told["outcomes"])
+
+
+def test_every_action_of_a_drill_is_granted_by_a_role(sample: tuple[Path, dict[str, Any]]) -> None:
+    record = json.loads((sample[0] / "requests.json").read_text("utf-8"))
+    assert len(permissions.used(record)) > 20
+    assert permissions.missing(record) == []

@@ -8,8 +8,12 @@ from drkit import roles
 from drkit.simulator.routing import routes
 
 WRITES = ("/write", "/delete", "/add/action", "/runCommand/action", "/writeDelegates/action", "/register/action")
-# What a route needs that stands for any type of resource, and what only somebody at a keyboard does (az).
-NOT_DRKIT = {"{type}/read", "{type}/write", "{type}/delete", "Microsoft.Resources/register/action"}
+# What a route needs that stands for any type of resource, and what only somebody at a keyboard does (az, Bicep).
+NOT_DRKIT = {
+    "{type}/read", "{type}/write", "{type}/delete", "Microsoft.Resources/register/action",
+    "Microsoft.Authorization/roleDefinitions/read",
+    "Microsoft.Authorization/roleDefinitions/write", "Microsoft.Authorization/roleAssignments/write",
+}  # fmt: skip
 
 
 def granted(*names: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The simulator serves nothing that nobody asks for: each route is asked by the drill, by a listed az command, or by name in drkit."""
+"""The simulator serves nothing that nobody asks for: each route is asked by the drill, by a listed az command, or by name."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
 
 
 def source() -> str:
-    """Everything of drkit but the simulator."""
+    """Everything of drkit but the simulator, and the Bicep whose deployment the simulator takes."""
     paths = [path for path in DRKIT.rglob("*.py") if "simulator" not in path.parts]
+    paths += (DRKIT.parent / "bicep").rglob("*.bicep")
     return "\n".join(path.read_text("utf-8") for path in paths).lower()
 
 

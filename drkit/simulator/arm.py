@@ -280,11 +280,13 @@ def resource_exists(call: Call) -> Answer:
 
 def put_resource(call: Call) -> Answer:
     """Create or update, ending some time later (``Azure-AsyncOperation``)."""
-    from drkit.simulator import compute  # which builds on this module
+    from drkit.simulator import compute, deployed  # which build on this module
 
     at, body, parsed = rules.group(call), _body(call), parse_id(call.raw_path)
     if parsed is None:
         raise ArmError(404, "InvalidResourceType", f"'{call.raw_path}' is not the id of a resource.")
+    if deployed.is_part(body, parsed):
+        return deployed.put_part(call, body, parsed)
     rules.registered(call, parsed.namespace)
     found = call.world.resource(call.raw_path)
     location = rules.location(call, body.get("location") or (found.location if found else ""), parsed.type)

@@ -153,6 +153,7 @@ class Simulator:
             "status": None,
             "kind": route.effect if route else "read" if call.method in ("GET", "HEAD") else "write",
             "route": route.pattern if route else None,
+            "agent": call.headers.get("User-Agent", ""),
             "script": None,
             "subject": None,
         }

@@ -170,6 +170,8 @@ class World:
     principals: dict[str, Caller] = field(default_factory=dict)
     """By client id."""
     roles: dict[str, list[str]] = field(default_factory=dict)
+    deployed: dict[str, Json] = field(default_factory=dict)
+    """Bodies of role definitions and grants that a deployment made, by lower-cased id."""
     """Role name -> action patterns."""
     assignments: list[Json] = field(default_factory=list)
     """{name, principal (object id), role, scope, kind (of principal)}."""

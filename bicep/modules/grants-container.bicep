@@ -1,0 +1,54 @@
+metadata name = 'Grants on a container'
+metadata description = 'Those of one role, on one container of the store.'
+
+import { dataDefinition, grant, identity } from '../types.bicep'
+
+@description('Required. The name of the account.')
+param accountName string
+
+@description('Required. The role definition, and the container it holds on.')
+param definition dataDefinition
+
+@description('Required. People, groups and identities that are granted roles.')
+param grants grant[]
+
+@description('Required. The identities that were made, with their roles.')
+param identities identity[]
+
+var given = filter(grants, one => one.role == definition.role)
+
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
+  name: accountName
+
+  resource blobs 'blobServices' existing = {
+    name: 'default'
+
+    resource container 'containers' existing = {
+      name: definition.container
+    }
+  }
+}
+
+resource assigned 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for one in given: {
+    scope: account::blobs::container
+    name: guid(account::blobs::container.id, one.principalId, one.role)
+    properties: {
+      roleDefinitionId: definition.id
+      principalId: one.principalId
+      principalType: one.principalType
+    }
+  }
+]
+
+resource made 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for one in identities: if (one.role == definition.role) {
+    scope: account::blobs::container
+    name: guid(account::blobs::container.id, one.principalId, one.role)
+    properties: {
+      roleDefinitionId: definition.id
+      principalId: one.principalId
+      principalType: 'ServicePrincipal'
+    }
+  }
+]

@@ -1,0 +1,31 @@
+metadata name = 'Logs of drkit'
+metadata description = 'A workspace for the access log of the store.'
+
+import { tags as tagged } from '../types.bicep'
+
+@description('Required. Its name.')
+param name string
+
+@description('Required. Where it is.')
+param location string
+
+@description('Required. Tags.')
+param tags tagged
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    retentionInDays: 90
+    sku: {
+      name: 'PerGB2018'
+    }
+    features: {
+      disableLocalAuth: true
+    }
+  }
+}
+
+@description('The id of the workspace.')
+output workspaceId string = workspace.id

@@ -1,0 +1,137 @@
+metadata name = 'Store of drkit'
+metadata description = 'A storage account in three copies and another region, without keys, with a container for each kind of file.'
+
+import { tags as tagged } from '../types.bicep'
+
+@description('Required. The name of the account, unique in the world.')
+@minLength(3)
+@maxLength(24)
+param name string
+
+@description('Required. Where it is.')
+param location string
+
+@description('Required. Whether only the addresses and subnets below reach it.')
+param restrictNetwork bool
+
+@description('Required. Public addresses or ranges that may reach it.')
+param allowedIpRanges string[]
+
+@description('Required. Ids of subnets that may reach it.')
+param allowedSubnetIds string[]
+
+@description('Required. For how many days nothing in the journal may be changed.')
+param journalRetentionDays int
+
+@description('Required. The workspace that its access log goes to.')
+param workspaceId string
+
+@description('Required. Tags.')
+param tags tagged
+
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_GZRS'
+  }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    encryption: {
+      keySource: 'Microsoft.Storage'
+      requireInfrastructureEncryption: true
+    }
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: restrictNetwork ? 'Deny' : 'Allow'
+      ipRules: [
+        for range in allowedIpRanges: {
+          action: 'Allow'
+          value: range
+        }
+      ]
+      virtualNetworkRules: [
+        for subnet in allowedSubnetIds: {
+          action: 'Allow'
+          id: subnet
+        }
+      ]
+    }
+  }
+
+  resource blobs 'blobServices' = {
+    name: 'default'
+    properties: {
+      isVersioningEnabled: true
+      changeFeed: {
+        enabled: true
+      }
+      deleteRetentionPolicy: {
+        enabled: true
+        days: 30
+      }
+      containerDeleteRetentionPolicy: {
+        enabled: true
+        days: 30
+      }
+    }
+
+    resource journal 'containers' = {
+      name: 'journal'
+      properties: {
+        publicAccess: 'None'
+      }
+
+      resource kept 'immutabilityPolicies' = {
+        name: 'default'
+        properties: {
+          allowProtectedAppendWrites: true
+          immutabilityPeriodSinceCreationInDays: journalRetentionDays
+        }
+      }
+    }
+
+    resource state 'containers' = {
+      name: 'state'
+      properties: {
+        publicAccess: 'None'
+      }
+    }
+
+    resource approvals 'containers' = {
+      name: 'approvals'
+      properties: {
+        publicAccess: 'None'
+      }
+    }
+  }
+}
+
+resource accessLog 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: account::blobs
+  name: 'drkit'
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'StorageWrite'
+        enabled: true
+      }
+      {
+        category: 'StorageDelete'
+        enabled: true
+      }
+    ]
+  }
+}
+
+@description('Its address.')
+output address string = 'https://${account.name}.blob.${environment().suffixes.storage}'

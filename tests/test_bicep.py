@@ -1,0 +1,249 @@
+"""bicep/ under the real compiler: no diagnostic, canonical form, what a deployment would do, and that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.identity import ClientSecretCredential
+from azure.mgmt.resource.resources import ResourceManagementClient
+
+from tests.estates import SUBSCRIPTION, World, seed
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "tools" / "bicep"
+PLACEHOLDER = "00000000-0000-0000-0000-000000000001"
+SETS = ("main", "full")
+UNKNOWN = re.compile(r"\[.*\]$", re.DOTALL)
+SCOPE = re.compile(r"guid\('([^']+)'")
+"""A grant to an identity made in the same deployment is named by its scope first."""
+
+
+@pytest.fixture(scope="session")
+def compiler() -> str:
+    found = shutil.which("bicep") or (str(SHARED) if SHARED.exists() else None)
+    if found is None:
+        pytest.skip("the Bicep compiler is neither on the PATH nor in ../shared/tools")
+    return found
+
+
+def bicep(compiler: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [compiler, *map(str, words)], capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+    )  # fmt: skip
+
+
+def copied(folder: Path) -> Path:
+    """bicep/, its parameter sets and the roles, where they may be spoiled."""
+    shutil.copytree(ROOT / "bicep", folder / "bicep")
+    shutil.copytree(ROOT / "tests/bicep", folder / "tests/bicep")
+    (folder / "drkit").mkdir()
+    shutil.copy(ROOT / "drkit/roles.json", folder / "drkit/roles.json")
+    return folder
+
+
+def parameters(folder: Path, name: str) -> Path:
+    return folder / ("bicep/main.bicepparam" if name == "main" else f"tests/bicep/{name}.bicepparam")
+
+
+def snapshot(compiler: str, path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return bicep(compiler, "snapshot", path, "--subscription-id", PLACEHOLDER, "--location", "northeurope", *more)
+
+
+def complaints(compiler: str, path: Path) -> list[str]:
+    """Every diagnostic of any level."""
+    done = bicep(compiler, "build", path, "--stdout", "--diagnostics-format", "sarif")
+    found = json.loads(done.stderr[done.stderr.index("{") :]) if "{" in done.stderr else {"runs": []}
+    return [f"{one['ruleId']}: {one['message']['text']}" for run in found["runs"] for one in run["results"]]
+
+
+def test_there_is_no_diagnostic_of_any_level(compiler: str) -> None:
+    assert complaints(compiler, ROOT / "bicep/main.bicep") == []
+    assert bicep(compiler, "build-params", ROOT / "bicep/main.bicepparam", "--stdout").returncode == 0
+
+
+def test_one_diagnostic_is_suppressed_and_says_why() -> None:
+    found = [
+        (lines[number - 1], line)
+        for path in (ROOT / "bicep").rglob("*.bicep")
+        for lines in [path.read_text("utf-8").splitlines()]
+        for number, line in enumerate(lines)
+        if "#disable" in line
+    ]
+    assert [line for _, line in found] == ["#disable-next-line BCP081"]
+    assert found[0][0].startswith("// The service has retired")
+
+
+def test_every_file_is_in_canonical_form(compiler: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    done = subprocess.run(
+        [compiler, "format", "--pattern", "./**/*.bicep*"], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for path in (*folder.rglob("*.bicep"), *folder.rglob("*.bicepparam")):
+        assert path.read_text("utf-8") == (ROOT / path.relative_to(folder)).read_text("utf-8"), path
+
+
+def test_every_parameter_is_described_as_in_azure_verified_modules() -> None:
+    for path in (ROOT / "bicep").rglob("*.bicep"):
+        lines = path.read_text("utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if not line.startswith("param "):
+                continue
+            above = number - 1
+            while lines[above].startswith("@") and not lines[above].startswith("@description"):
+                above -= 1
+            assert re.match(r"@description\('(Required|Optional|Conditional)\. ", lines[above]), f"{path}: {line}"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_deployment_would_do_what_was_reviewed(name: str, compiler: str, tmp_path: Path) -> None:
+    path = parameters(copied(tmp_path), name)
+    shutil.copy(ROOT / f"tests/bicep/{name}.snapshot.json", path.with_suffix("").with_suffix(".snapshot.json"))
+    done = snapshot(compiler, path, "--mode", "validate")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_nothing_stands_in_a_protected_region_and_no_output_is_secret(name: str) -> None:
+    told = json.loads((ROOT / f"tests/bicep/{name}.snapshot.json").read_text("utf-8"))
+    protected = {"main": {"westeurope"}, "full": {"westeurope", "eastus"}}[name]
+    assert {one.get("location") for one in told["predictedResources"]} & protected == set()
+    assert not re.search("listKeys|secret|password|connectionString", json.dumps(told["outputs"]), re.IGNORECASE)
+    account = next(one for one in told["predictedResources"] if one["type"] == "Microsoft.Storage/storageAccounts")
+    assert account["sku"]["name"] == "Standard_GZRS"
+    assert account["properties"]["allowSharedKeyAccess"] is False
+    kept = next(one for one in told["predictedResources"] if one["type"].endswith("/immutabilityPolicies"))
+    assert "/containers/journal/" in kept["id"]
+    assert kept["properties"]["allowProtectedAppendWrites"] is True
+    ready = [one for one in told["predictedResources"] if (one.get("tags") or {}).get("drkit-target") == "true"]
+    assert {one["location"] for one in ready if one["type"].endswith("/resourceGroups")} == (
+        {"uksouth"} if name == "main" else {"southeastasia", "westus2"}
+    )
+
+
+# three deliberate mistakes
+
+
+def spoil(path: Path, before: str, after: str) -> None:
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), "utf-8")
+
+
+def test_a_property_that_does_not_exist_is_caught(compiler: str, tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    spoil(folder / "bicep/modules/store.bicep", "allowSharedKeyAccess", "allowSharedKeyAcess")
+    assert any("allowSharedKeyAcess" in one for one in complaints(compiler, folder / "bicep/main.bicep"))
+
+
+def test_a_missing_description_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied(tmp_path)
+    spoil(folder / "bicep/main.bicep", "@description('Optional. Addresses that hear of an outage.')\n", "")
+    monkeypatch.setattr("tests.test_bicep.ROOT", folder)
+    with pytest.raises(AssertionError, match="alertEmails"):
+        test_every_parameter_is_described_as_in_azure_verified_modules()
+
+
+@pytest.mark.parametrize("region", ["westeurope", "West Europe"])
+def test_a_store_in_the_protected_region_is_caught(region: str, compiler: str, tmp_path: Path) -> None:
+    path = parameters(copied(tmp_path), "main")
+    spoil(path, "param location = 'northeurope'", f"param location = '{region}'")
+    done = snapshot(compiler, path)
+    assert done.returncode == 1
+    assert "must not be in a protected region" in done.stderr + done.stdout
+
+
+def test_a_target_that_is_protected_is_caught(compiler: str, tmp_path: Path) -> None:
+    path = parameters(copied(tmp_path), "main")
+    spoil(path, "region: 'uksouth'", "region: 'westeurope'")
+    done = snapshot(compiler, path)
+    assert done.returncode == 1
+    assert "a target must not be a protected region" in done.stderr + done.stdout
+
+
+# deployed twice
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    content = seed()
+    content["groups"].append(
+        {"id": f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-hosts", "location": "northeurope"}
+    )
+    running = World(tmp_path, content)
+    yield running
+    running.stop()
+
+
+def known(value: Any) -> Any:
+    """The same with what Azure gives only while deploying (an identity's principal) replaced by something as stable."""
+    if isinstance(value, dict):
+        return {key: known(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [known(item) for item in value]
+    if isinstance(value, str):
+        value = value.replace(PLACEHOLDER, SUBSCRIPTION)
+        if UNKNOWN.match(value):
+            scope, stable = SCOPE.search(value), str(uuid.uuid5(uuid.NAMESPACE_URL, value))
+            return f"{scope[1]}/providers/Microsoft.Authorization/roleAssignments/{stable}" if scope else stable
+    return value
+
+
+def deploy(world: World, name: str) -> None:
+    """PUT everything that the snapshot predicts, in its order, with the genuine client."""
+    facts = world.facts
+    who = ClientSecretCredential(
+        facts["tenant"], facts["client_id"], facts["client_secret"], authority=facts["authority"],
+        disable_instance_discovery=True, connection_verify=facts["ca_bundle"],
+    )  # fmt: skip
+    scopes = [f"{facts['arm']}/.default"]
+    told = json.loads((ROOT / f"tests/bicep/{name}.snapshot.json").read_text("utf-8"))
+    with ResourceManagementClient(
+        who, SUBSCRIPTION, base_url=facts["arm"], credential_scopes=scopes, connection_verify=facts["ca_bundle"]
+    ) as client:  # fmt: skip
+        for one in known(told["predictedResources"]):
+            body = {
+                key: one[key] for key in ("location", "tags", "properties", "sku", "kind", "identity") if key in one
+            }
+            if one["type"] == "Microsoft.Resources/resourceGroups":
+                client.resource_groups.create_or_update(one["id"].rsplit("/", 1)[-1], body)
+            else:
+                version = one["apiVersion"]
+                client.resources.begin_create_or_update_by_id(one["id"], body, api_version=version, polling=False)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_deploying_twice_changes_nothing(name: str, world: World) -> None:
+    def there() -> Any:
+        state = world.view("state")
+        return {key: sorted(map(json.dumps, state[key])) for key in ("groups", "resources", "roles", "automation")}
+
+    def settled() -> Any:
+        deadline = time.monotonic() + 30
+        while any(
+            '"provisioningState": "Succeeded"' not in one for one in there()["resources"] if "provisioningState" in one
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return there()
+
+    before = there()
+    deploy(world, name)
+    once = settled()
+    deploy(world, name)
+    assert settled() == once
+    assert len(once["resources"]) > len(before["resources"]) + 8
+    statuses = [one["status"] for one in world.view("record")["requests"] if one["method"] == "PUT"]
+    assert set(statuses) <= {200, 201}
