@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from drkit.clock import parse_time
 from drkit.estate import id_part, same_id
 from drkit.journal import RunState
 from drkit.results import Outcome, outcomes
@@ -101,6 +102,7 @@ def _letter(one: Outcome, what: str, do: str, address: dict[str, str] | None = N
 
 
 def _missing(one: Outcome, seen: str) -> str:
+    seen = f"{parse_time(seen):%Y-%m-%d %H:%M} UTC" if seen else ""
     return MISSING[one.data_at_risk].format(
         since=f" after {seen}" if seen else " since it was last looked at",
         seen=f" at {seen}" if seen else " when it was last looked at",

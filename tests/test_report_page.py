@@ -9,15 +9,18 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import api, reporting
+from drkit import api, reporting, runbook
+from drkit.estate import Behind, Deferred
 from drkit.runbook import Runbook
 from drkit.views import gantt, html, junit, markdown, terminal
 from drkit.views.markup import table
@@ -134,6 +137,48 @@ def test_every_exception_is_told_with_its_reason_and_whose_word(
     }  # fmt: skip
 
 
+# colours
+
+
+def schemes() -> list[dict[str, tuple[float, ...]]]:
+    """The colours of each scheme (light, dark, paper), as linear light."""
+    sheet = resources.files("drkit.views").joinpath("report.css").read_text("utf-8")
+    return [
+        {
+            name: tuple(linear(digits * 2 if len(digits) == 1 else digits) for digits in split(code))
+            for name, code in re.findall(r"--([\w-]+): #(\w+);", block)
+        }
+        for block in re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)
+    ]
+
+
+def split(code: str) -> list[str]:
+    size = len(code) // 3
+    return [code[at : at + size] for at in range(0, len(code), size)]
+
+
+def linear(digits: str) -> float:
+    share = int(digits, 16) / 255
+    return share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """As WCAG 2 has it."""
+    lights = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def test_text_and_bars_stand_out_in_every_scheme() -> None:
+    found = schemes()
+    assert len(found) == 3
+    for colours in found:
+        for under in ("paper", "wash"):
+            for name in ("ink", "soft", "link", "good", "bad", "wait", "calm"):
+                assert contrast(colours[name], colours[under]) >= 4.5, (name, under)
+            for name in ("create", "register", "release", "verify", "ask", "delete", "wait-bar"):
+                assert contrast(colours[name], colours[under]) >= 3, (name, under)
+
+
 # any text, in every format
 
 
@@ -175,7 +220,17 @@ def plain() -> dict[str, Any]:
     found = results.report(
         "run-0001", book, "d" * 64, state, outcome="partial", reason="reason", since="", objective_minutes=240
     )  # fmt: skip
-    return {**found, "since": "", **evidence.gather(book, [], assessed)}
+    behind = Behind(id="i", product="p", kind="record", name="n", plan="/p", region="r", finals=("f",))
+    more = {
+        "deferred": [
+            Deferred(behind=behind, run="run-0001", when="2026-03-01T08:00:00Z", now="now", now_name="n", now_plan="/q")
+        ],
+        "identities": [results.IdentityChange("/p", "was", "/q", "now", ("az one", "az two"), True)],
+        "left_alone": [runbook.LeftAlone("/s", "name", "reason", "remedy")],
+        "notes": ["note"],
+        "scripts": {"name": "digest"},
+    }
+    return {**found, **evidence.gather(book, [], assessed), **msgspec.to_builtins(more)}
 
 
 def with_text(value: Any, bad: str) -> Any:

@@ -43,7 +43,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, api.
     assert all(one.environment in text for letter in told for one in letter.environments)
     assert text.count("To: ") == len(told)
     assert "To: nobody known" in text
-    assert f"  plan: {moved.address['plan']}" in text
+    assert f"    plan: {moved.address['plan']}" in text
     assert (moved.address["subscription"], moved.address["resource_group"]) == (SUBSCRIPTION, f"drkit-{TARGET}")
     assert LOST not in {one.address.get("region") for letter in told for one in letter.environments}
     assert OTHER not in {one.address.get("region") for letter in told for one in letter.environments}
@@ -82,7 +82,7 @@ def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, api
     assert "since it was last looked at" in told[0].environments[0].missing
     standing = api.status(desks["a smooth run"])
     told = letters.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
-    assert "after 2026-03-01T07:00:00Z" in told[0].environments[0].missing
+    assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 
 def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, api.Desk]) -> None:

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from drkit.clock import parse_time
 from drkit.views.html_sections import SECTIONS, when, word
-from drkit.views.markup import el, html
+from drkit.views.markup import Part, el, html
 from drkit.views.text import measured, plural
 
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src"
@@ -48,7 +48,9 @@ def _top(found: Mapping[str, Any]) -> Element:
     numbers = found["environments"]
     regions = ", ".join(found["lost_regions"])
     targets = ", ".join(sorted(set(found["target_regions"].values())))
+    done = f"{sum(step['status'] == 'done' for step in found['steps'])} of {len(found['steps'])}"
     sentence = f"{numbers['recovered']} of {plural(numbers['total'], 'environment')} recovered"
+    sentence = sentence if numbers["total"] else f"{done} steps done"
     sentence += f" from the loss of {regions}" if regions else ""
     sentence += f", in {targets}" if targets else ""
     top = el("header")
@@ -60,15 +62,15 @@ def _top(found: Mapping[str, Any]) -> Element:
     top.append(el("p", f"{sentence}. {reason[:1].upper()}{reason[1:]}.", class_="lead"))
     took, objective = measured(found)
     risk = found["work_at_risk"]
-    cells = [
+    cells: list[tuple[str, Part, str]] = [
         ("recovered", f"{numbers['recovered']} of {numbers['total']}", ""),
         ("recovery time", took, objective),
         ("unpushed work at risk", sum(risk.values()), f"{risk['unpushed']} known, {risk['unknown']} not known"),
         ("need a person", numbers["needs_person"], ""),
         ("waiting", numbers["waiting"], ""),
         ("lost", numbers["lost"], ""),
-        ("steps done", f"{sum(step['status'] == 'done' for step in found['steps'])} of {len(found['steps'])}", ""),
     ]
+    cells = [*(cells if numbers["total"] else ()), ("steps done", done, "")]
     boxes = [
         el("div", el("dt", name), el("dd", value, el("small", more) if more else None)) for name, value, more in cells
     ]

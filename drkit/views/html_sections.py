@@ -213,15 +213,23 @@ def _untouched(found: Mapping[str, Any]) -> Element:
     return _section("untouched", "What was not touched", *parts)
 
 
+def _grants(one: Mapping[str, Any]) -> Element:
+    commands = el("ul", *(el("li", _code(command)) for command in one["grants"]))
+    return el(
+        "div", "what it held could not be read" if one["unread"] else None, commands if one["grants"] else "nothing"
+    )
+
+
 def _identities(found: Mapping[str, Any]) -> Element | None:
     if not found.get("identities"):
         return None
     rows = [
         (
-            last(one.get("plan", "")),
-            _code(one.get("was", "")),
-            _code(one.get("now", "")),
-            el("ul", *(el("li", _code(grant)) for grant in one.get("grants", ()))),
+            last(one["plan"]),
+            last(one["now_plan"]),
+            _code(one["was"]),
+            _code(one["now"]),
+            _grants(one),
         )
         for one in found["identities"]
     ]
@@ -229,7 +237,7 @@ def _identities(found: Mapping[str, Any]) -> Element | None:
         "identities",
         "Identities made again",
         el("p", "What the old identity was granted, the new one needs anew. drkit grants nothing."),
-        table("", ("of", "was", "is now", "to be granted again"), rows),
+        table("", ("of", "now of", "was", "is now", "to be typed by you"), rows),
     )
 
 
@@ -259,7 +267,7 @@ def _steps(found: Mapping[str, Any]) -> Element:
             step["wave"] or "",
             word(step["status"]),
             when(step["began"]),
-            _short(step["ended"], step["began"]),
+            _short(step["ended"], step["began"] or found["started"]),
             step["attempts"],
             step["detail"],
         )

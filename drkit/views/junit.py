@@ -59,6 +59,8 @@ def _environments(name: str, found: Mapping[str, Any]) -> Element:
         "outcome": found["outcome"],
         "recovery_seconds": "" if found["rto_seconds"] is None else round(found["rto_seconds"]),
         "objective_seconds": round(found["objective_seconds"]),
+        "objective": found["objective"],
+        **{f"work_at_risk_{risk}": number for risk, number in found["work_at_risk"].items()},
         "runbook": found["runbook"],
         "journal_head": found["journal"]["head"],
     }

@@ -35,7 +35,8 @@ def _one(letter: Letter, run: str, *, simulated: bool) -> str:
 
 def _told(told: Told) -> list[str]:
     lines = _wrapped(told.what)
-    lines += [f"  {word}: {safe(told.address[key])}" for key, word in ADDRESS.items() if key in told.address]
+    lines += ["  New address:"] if told.address else []
+    lines += [f"    {word}: {safe(told.address[key])}" for key, word in ADDRESS.items() if key in told.address]
     lines += _wrapped(f"What may be missing: {told.missing}", "  ") if told.missing else []
     return lines + _wrapped(f"What to do: {told.do}", "  ")
 

@@ -158,8 +158,17 @@ def _deferred(found: dict[str, Any]) -> list[str]:
 def _identities(found: dict[str, Any]) -> list[str]:
     if not found.get("identities"):
         return []
-    rows = [(last(one["plan"]), one["was"], one["now"], "; ".join(one["grants"])) for one in found["identities"]]
-    return ["", "## Identities made again", "", *table(("of", "was", "is now", "to be granted again"), rows)]
+    rows = [
+        (
+            last(one["plan"]),
+            last(one["now_plan"]),
+            one["was"],
+            one["now"],
+            ("what it held could not be read; " if one["unread"] else "") + "; ".join(one["grants"]) or "nothing",
+        )
+        for one in found["identities"]
+    ]
+    return ["", "## Identities made again", "", *table(("of", "now of", "was", "is now", "to be typed by you"), rows)]
 
 
 def _evidence(found: dict[str, Any]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from drkit.views.text import safe
 
 LONGEST = 4000
+BREAKS = re.compile(r"[\s/?-]")
 MOST_ROWS, SHORT, WORD = 60, 12, 15
 Part = Element | str | int | float | None
 
@@ -56,14 +58,16 @@ def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[Part]], 
             if kind:
                 made_cell.set("class", kind)
             line.append(made_cell)
+    if any(len(row) and _long(row[-1]) for row in body):
+        made.set("class", f"{made.get('class', '')} free".strip())
     if len(rows) <= MOST_ROWS:
         return made
     return el("div", made, class_="scroll", tabindex="0", role="group", aria_label=f"{caption or 'Table'}; scrolls")
 
 
 def _long(cell: Element) -> bool:
-    """Whether a cell holds a word that must be broken to fit; other words stay whole."""
-    return any(len(word) > WORD for text in cell.itertext() for word in text.split())
+    """Whether a cell holds a word that must be broken to fit; other words stay whole, or end a line at a hyphen or a slash."""
+    return any(len(word) > WORD for text in cell.itertext() for word in BREAKS.split(text))
 
 
 def html(page: Element) -> str:
