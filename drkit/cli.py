@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
 
 from drkit.commands import after, before, during, running
-from drkit.commands.base import Json, main_group, note, say
+from drkit.commands.base import Json, Pipelines, main_group, note, say
 from drkit.errors import DrkitError, UsageError
 
 COMMANDS = (before, during, running, after)
@@ -21,6 +22,7 @@ def main() -> NoReturn:
     """Entry point: exit codes, errors without traceback, signals."""
     signal.signal(signal.SIGTERM, _terminated)
     Json.wanted = Json.told = False
+    Pipelines.look()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -49,7 +51,9 @@ def _run() -> int:
         return _failed(UsageError(f"a text is not UTF-8: {error.object!r}", remedy="give it in UTF-8"))
     except Exception as error:
         if os.environ.get("DRKIT_TRACEBACK"):
-            raise
+            if not Pipelines.wanted:
+                raise
+            note("".join(traceback.format_exception(error)))
         return _failed(_unexpected(error))
 
 
@@ -82,6 +86,12 @@ def _failed(error: DrkitError) -> int:
         note(f"  {line}")
     if error.remedy:
         note(f"  {safe(error.remedy, 400)}")
+    if Pipelines.wanted:
+        from drkit.views import pipelines
+
+        issue = pipelines.issue("error", f"{error}", type(error).__name__)
+        with contextlib.suppress(OSError):
+            click.echo(issue, err=asked)
     if asked and not Json.told:
         from drkit.views import json
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -290,6 +290,13 @@ def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = 
         subscriptions=[name.lower() for name in settings.subscriptions],
         products={name: values for name, values in given.items() if values},
     )
+
+
+def with_targets(settings: Settings, targets: Sequence[str], where: str) -> Settings:
+    """The settings with other target regions. FileError when one is no region or is named twice."""
+    names = [one.strip() for one in targets]
+    text = f"targets = {msgspec.json.encode(names).decode()}\n"
+    return msgspec.structs.replace(settings, targets=parse(text, where).targets)
 
 
 def kind_of(host: str) -> Kind | None:

@@ -81,7 +81,9 @@ def folder_of(kind: str) -> str:
 
 
 def who() -> str:
-    """``user@machine``: the best name a folder store can give a person."""
+    """``user@machine``: the best name a folder store can give a person; in a pipeline the identity of the service connection."""
+    if client := os.environ.get("AZURESUBSCRIPTION_CLIENT_ID"):
+        return f"client {client}@{socket.gethostname()}"
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -90,10 +92,16 @@ def who() -> str:
 
 
 class Store:
-    """A folder store. Nothing is made until something is written."""
+    """A folder store. Nothing is made until something is written.
+
+    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people.
+    """
+
+    outlives_machine = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.address = str(folder)
 
     # files
 

@@ -55,11 +55,15 @@ def desk(
 ) -> Desk:
     """A desk from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
 
+    DRKIT_STORE and DRKIT_TARGETS (regions with commas between) stand in for ``store`` and ``targets`` of the settings.
+
     FileError for settings that cannot be used.
     """
     path = Path(config) if config else Path("drkit.toml")
     settings = settings_.load(path, tables()) if config or os.path.lexists(path) else Settings()
-    folder = store or settings.store_location or ".drkit"
+    if targets := os.environ.get("DRKIT_TARGETS", "").strip():
+        settings = settings_.with_targets(settings, targets.split(","), "DRKIT_TARGETS")
+    folder = store or os.environ.get("DRKIT_STORE", "").strip() or settings.store_location or ".drkit"
     if folder.startswith(("https://", "http://127.0.0.1:")):
         return Desk(settings, _account(folder), _finder(cloud, settings, announce))
     if os.path.lexists(folder) and not Path(folder).is_dir():

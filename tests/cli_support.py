@@ -52,7 +52,11 @@ class Done:
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without anybody's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DRKIT_", "AZURE_", "COLUMNS"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DRKIT_", "TF_BUILD", "AZURE_", "COLUMNS"))
+    }
     return {**kept, "PYTHONWARNINGS": "error", **more}
 
 

@@ -14,7 +14,7 @@ import pytest
 from drkit.simulator import Simulator
 from tests import permissions
 
-FOREIGN = ("DRKIT_", "AZURE_", "IDENTITY_", "MSI_", "SYSTEM_")
+FOREIGN = ("DRKIT_", "TF_BUILD", "AZURE_", "AZURESUBSCRIPTION_", "IDENTITY_", "MSI_", "SYSTEM_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 

@@ -19,12 +19,17 @@ FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", 
 @click.option("--markdown", is_flag=True, help="The same as --format markdown.")
 @click.option("--owners", is_flag=True, help="What each owner is to be told, in plain words (text or JSON).")
 @click.option("--out", metavar="FILE", help="Write it here.")
-def report(common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None) -> int:
+@click.option("--of", "digest", metavar="SHA256", help="The newest run of the runbook with this digest.")
+def report(
+    common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
+) -> int:
     """What a run did, and what became of each environment; as evidence, with --out report.html."""
-    from drkit import api, reporting
+    from drkit import api, pipelining, reporting
     from drkit.views import json, letters
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
+    if digest is not None:
+        run = pipelining.run_of(common.desk(), pipelining.exact(digest))
     if owners:
         name, told, simulated = reporting.owners(common.desk(), run)
         value: dict[str, Any] = {"drkit": "letters/1", "run": name, "simulated": simulated, "letters": told}
@@ -39,6 +44,8 @@ def report(common: Common, run: str, form: str | None, markdown: bool, owners: b
     if out:
         api.write_out(out, f"{text.rstrip()}\n".encode())
         common.tell({"run": value["run"], "path": out, "format": wanted}, lambda: [f"kept as {out}"])
+        if wanted == "markdown":
+            common.pipe(lambda view: [view.summary(out)])
     elif wanted == "text" and not owners:
         common.tell(value, lambda: views().report(value))
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Before": ("init", "snapshot", "check", "drill", "simulate", "schema"),
+    "Before": ("init", "snapshot", "check", "preflight", "drill", "simulate", "schema"),
     "During": (
         "assess",
         "explain",
@@ -79,6 +79,9 @@ class Common:
         self.cloud: str | None = options.pop("cloud")
         self.json: bool = options.pop("as_json")
         self.quiet: bool = options.pop("quiet")
+        if options.pop("pipelines"):
+            Pipelines.wanted = True
+        self.pipelines: bool = Pipelines.wanted
 
     def desk(self) -> Desk:
         """The desk these options describe."""
@@ -98,11 +101,21 @@ class Common:
 
         say(terminal.render(*parts(), colour=sys.stdout.isatty()))
 
+    def pipe(self, commands: Callable[[Any], list[str]]) -> None:
+        """Logging commands, in a pipeline only; ``commands`` makes them with the view. Beside JSON they go to stderr."""
+        if self.pipelines:
+            from drkit.views import pipelines
 
-def say(text: str) -> None:
+            for line in commands(pipelines):
+                _echo(line, err=self.json)
+
+
+def say(text: str, *, newline: bool = True) -> None:
     """A result, to stdout. A reader that has gone (``| head``) changes nothing of what the command does or ends with."""
+    if Pipelines.wanted:
+        text = _defused(text)
     try:
-        click.echo(text)
+        click.echo(text, nl=newline)
     except BrokenPipeError:
         _let_go(sys.stdout)
     except OSError as error:
@@ -116,10 +129,29 @@ def note(text: str) -> None:
     """Progress, to stderr. Nobody listening, or no room for it, must not end a run."""
     from drkit.views.text import exact
 
+    shown = "\n".join(exact(line) for line in text.split("\n"))
+    if Pipelines.wanted:
+        from drkit.views import pipelines
+
+        shown = pipelines.defuse(shown)
+    _echo(shown, err=True)
+
+
+def _echo(text: str, *, err: bool) -> None:
     try:
-        click.echo("\n".join(exact(line) for line in text.split("\n")), err=True)
+        click.echo(text, err=err)
     except OSError:
-        _let_go(sys.stderr)
+        _let_go(sys.stderr if err else sys.stdout)
+
+
+def _defused(text: str) -> str:
+    """What is printed in a pipeline, without anything an agent could take for a command."""
+    from drkit.views import pipelines
+
+    # One JSON object keeps its values: in it an escape says the same.
+    if Json.wanted and text[:1] in "{[":
+        return pipelines.defuse_json(text)
+    return pipelines.defuse(text)
 
 
 def _let_go(stream: Any) -> None:
@@ -148,12 +180,26 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
             click.option("--cloud", metavar="FILE", help="Use the simulator that wrote this ready file."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
             click.option("-q", "--quiet", is_flag=True, help="No progress."),
+            click.option(
+                "--pipelines", is_flag=True, help="Logging commands of Azure Pipelines (by itself where TF_BUILD=True)."
+            ),
         ]
         for option in reversed(common_options):
             run = option(run)
         return main_group.command(name or function.__name__.rstrip("_"))(run)
 
     return wrap
+
+
+class Pipelines:
+    """Whether an agent of Azure Pipelines reads what is printed."""
+
+    wanted = False
+
+    @classmethod
+    def look(cls) -> None:
+        """By what the agent sets for every step, or as asked."""
+        cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
 
 
 class Json:

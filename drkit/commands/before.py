@@ -52,6 +52,8 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
     found = finish(checking.check(common.desk(), lose=lose, out=out))
     if summary:
         api.write_out(summary, readiness.summary(found).encode())
+        common.pipe(lambda view: [view.summary(summary)])
+    common.pipe(lambda view: view.findings(found.readiness.findings))
     value: Any = found.readiness
     if found.runbook is not None:
         value = {
@@ -59,6 +61,29 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
         }  # fmt: skip
     common.tell(value, lambda: readiness.lines(found))
     return found.exit_code
+
+
+@command()
+@click.option("--away-from", metavar="REGION", multiple=True, help="A region that may be lost; may be repeated.")
+@click.option(
+    "--machine", metavar="REGION", default="", help="Where this machine stands (default: [check] machine, imds)."
+)
+def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
+    """Refuse a machine or a store that a recovery cannot rest on: what a pipeline does first."""
+    from drkit import pipelining
+
+    fit = finish(pipelining.preflight(common.desk(), protected=away_from, machine=machine))
+    runs = ", ".join(fit.open_runs) or "none"
+    common.tell(
+        fit,
+        lambda: [
+            f"store {fit.store}: outlives this machine",
+            f"this machine stands in {fit.region} ({fit.source}), protected: {', '.join(fit.protected) or 'none named'}",
+            f"open runs: {runs}",
+        ],
+    )
+    common.pipe(lambda view: view.fit(fit.open_runs))
+    return 0
 
 
 @command()

@@ -86,7 +86,7 @@ def probe_script(common: Common, system: str) -> int:
     if common.json:
         common.tell(found, list)
         return 0
-    click.echo(found.text, nl=False)
+    say(found.text, newline=False)
     if not common.quiet:
         note(f"in a file on the host, as an administrator: {found.command}")
         note("collect the outputs in a folder, each named for its host, then: drkit assess --probe-output FOLDER")
@@ -105,6 +105,8 @@ def probe_script(common: Common, system: str) -> int:
 @click.option("--reason", metavar="TEXT", help="Why the guard is forced.")
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
 @click.option("--rebase", metavar="RUN", help="What a run left undone, anew, for an approval of its own.")
+@click.option("--or-open", is_flag=True, help="Where a run of this kind is open, its runbook instead of a new one.")
+@click.option("--summary", metavar="FILE", help="Write the runbook as Markdown, for whoever approves.")
 @click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when there is something to do.")
 def plan(
     common: Common,
@@ -117,26 +119,36 @@ def plan(
     reason: str | None,
     out: str | None,
     rebase: str | None,
+    or_open: bool,
+    summary: str | None,
     detailed_exitcode: bool,
 ) -> int:
     """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
-    from drkit import api, control
+    from drkit import api, control, pipelining
 
     if graceful != bool(from_region):
         raise UsageError("--graceful and --from REGION go together")
     if force and not (reason or "").strip():
         raise UsageError("--force needs --reason TEXT: the approver reads it")
     forced = dict.fromkeys(force, reason or "")
-    if rebase:
+    if or_open and rebase:
+        raise UsageError("--or-open and --rebase do not go together", remedy="leave one out")
+    desk = common.desk()
+    going = pipelining.open_like(desk, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
+    if going:
+        planned = going[1]
+        if out:
+            api.write_out(out, planned.content)
+    elif rebase:
         if kind or graceful or snapshot or assessment:
             raise UsageError(
                 "--rebase takes kind, region, snapshot and assessment from the run and the store",
                 remedy="leave them out",
             )
-        planned = control.rebase(common.desk(), rebase, force=forced, out=out)
+        planned = control.rebase(desk, rebase, force=forced, out=out)
     else:
         planned = api.plan(
-            common.desk(),
+            desk,
             kind=kind,
             graceful_from=from_region or "",
             snapshot=snapshot,
@@ -144,9 +156,25 @@ def plan(
             force=forced,
             out=out,
         )
-    value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
-    common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    _planned(common, planned, summary, going[0] if going else "")
     return 2 if detailed_exitcode and planned.runbook.steps else 0
+
+
+def _planned(common: Common, planned: Any, summary: str | None, run: str = "") -> None:
+    """Tell of a runbook; ``run``: the open run that it is of."""
+    value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
+    if run:
+        value["run"] = run
+        note(f"{run} is open: this is its runbook, and `drkit resume {run}` goes on with it")
+    if summary:
+        from drkit import api
+        from drkit.views import pipelines
+
+        text = pipelines.runbook_summary(planned.runbook, planned.digest, run, planned.warnings)
+        api.write_out(summary, text.encode())
+        common.pipe(lambda view: [view.summary(summary)])
+    common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    common.pipe(lambda view: view.planned(planned.runbook, planned.digest, run, planned.warnings))
 
 
 @command()
@@ -165,11 +193,17 @@ def show(common: Common, runbook: str) -> int:
 @click.argument("runbook", default="latest")
 @click.option("--hours", type=float, default=24.0, show_default=True, help="How long the approval holds.")
 @click.option("--note", default="", help="A word for the record.")
-def approve(common: Common, runbook: str, hours: float, note: str) -> int:
+@click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
+def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None) -> int:
     """Approve a runbook's exact bytes."""
-    from drkit import api
+    from drkit import api, pipelining
 
-    approval = api.approve(common.desk(), runbook, hours=hours, note=note)
+    desk = common.desk()
+    if digest is not None:
+        shown = pipelining.pinned(desk, runbook, digest)
+        desk.store.keep_runbook(shown.content)
+        runbook = shown.digest
+    approval = api.approve(desk, runbook, hours=hours, note=note)
     common.tell(
         approval,
         lambda: [

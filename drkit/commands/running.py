@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
     from drkit.api import Desk
 
 
-def _listener(common: Common) -> Callable[[Any], None]:
+def _listener(common: Common, total: Callable[[], int] = lambda: 0) -> Callable[[Any], None]:
+    ended: set[str] = set()
+
     def heard(event: Any) -> None:
         if not common.quiet:
             note(views().event(event.kind, event.step.id if event.step else "", event.text))
+        if common.pipelines and event.step is not None:
+            if event.kind in ("done", "skipped"):
+                ended.add(event.step.id)
+                common.pipe(lambda view: [view.progress(len(ended), total(), event.step.title)])
+            elif event.kind in ("failed", "drifted", "asked"):
+                common.pipe(lambda view: [view.issue("warning", f"{event.kind}: {event.step.title}: {event.text}")])
 
     return heard
 
@@ -29,6 +38,7 @@ def _applied(common: Common, desk: Desk, applied: Any) -> int:
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
         lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason),
     )
+    common.pipe(lambda view: view.ended(applied.outcome, applied.reason, applied.run))
     return int(applied.exit_code)
 
 
@@ -36,12 +46,22 @@ def _applied(common: Common, desk: Desk, applied: Any) -> int:
 @click.argument("runbook", default="latest")
 @click.option("--yes", is_flag=True, help="Approve it yourself; the journal says so.")
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
-def apply(common: Common, runbook: str, yes: bool, wait_minutes: float | None) -> int:
+@click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
+@click.option("--or-resume", is_flag=True, help="Where a run of the same bytes is there, go on with it.")
+def apply(
+    common: Common, runbook: str, yes: bool, wait_minutes: float | None, digest: str | None, or_resume: bool
+) -> int:
     """Carry out an approved runbook."""
-    from drkit import api
+    from drkit import api, pipelining
 
     desk = common.desk()
-    applied = finish(api.apply(desk, runbook, yes=yes, wait_minutes=wait_minutes, on_event=_listener(common)))
+    listener = _listener(common, cache(lambda: len(api.show(desk, runbook).runbook.steps)))
+    applied = finish(
+        pipelining.carry_out(
+            desk, runbook, digest=digest, or_resume=or_resume, yes=yes, wait_minutes=wait_minutes, on_event=listener,
+            say=note,
+        )
+    )  # fmt: skip
     return _applied(common, desk, applied)
 
 
@@ -53,7 +73,8 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     from drkit import api
 
     desk = common.desk()
-    applied = finish(api.resume(desk, run, wait_minutes=wait_minutes, on_event=_listener(common)))
+    listener = _listener(common, cache(lambda: len(api.status(desk, run).runbook.steps)))
+    applied = finish(api.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
     return _applied(common, desk, applied)
 
 
@@ -137,9 +158,10 @@ def abort(common: Common, run: str, reason: str) -> int:
 @command()
 @click.argument("run", required=False)
 @click.option("--show-code", is_flag=True, help="Sign-in codes, on the machine that runs it only.")
-def status(common: Common, run: str | None, show_code: bool) -> int:
+@click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
+def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import api
+    from drkit import api, pipelining
 
     desk = common.desk()
     if show_code:
@@ -147,10 +169,16 @@ def status(common: Common, run: str | None, show_code: bool) -> int:
         common.tell({"codes": found}, lambda: views().codes(found))
         return 0
     if run is None:
-        listed = api.runs(desk)
+        listed = pipelining.open_runs(desk) if only_open else api.runs(desk)
         rows = [(one.run, one.runbook.kind, one.outcome, one.state.started, one.reason) for one in listed]
         value = [
-            {"run": one.run, "kind": one.runbook.kind, "outcome": one.outcome, "started": one.state.started}
+            {
+                "run": one.run,
+                "kind": one.runbook.kind,
+                "outcome": one.outcome,
+                "started": one.state.started,
+                "runbook": one.digest,
+            }
             for one in listed
         ]
         common.tell(
@@ -158,7 +186,7 @@ def status(common: Common, run: str | None, show_code: bool) -> int:
             lambda: (
                 [views().table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})]
                 if rows
-                else ["no runs yet"]
+                else ["no run is open" if only_open else "no runs yet"]
             ),
         )
         return 0

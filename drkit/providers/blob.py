@@ -83,6 +83,8 @@ def open_store(address: str, *, seconds: int = SECONDS) -> BlobStore:
 class BlobStore(Store):
     """A store in an account; ``folder`` has copies. What a path means here: its name below the folder is that of the blob."""
 
+    outlives_machine = True
+
     def __init__(self, folder: Path, address: str, service: Any, seconds: int = SECONDS) -> None:
         super().__init__(folder)
         self.address, self.service, self.seconds = address, service, seconds

@@ -1,0 +1,180 @@
+"""What a pipeline asks besides: is this machine fit for a recovery, which run is open, carry out exactly these bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drkit import api
+from drkit.api import Applied, Desk, Planned, Standing
+from drkit.errors import LockedError, RefusedError, UsageError
+from drkit.estate import region_name
+from drkit.runbook import Kind
+
+if TYPE_CHECKING:
+    from drkit.execution.runner import Event
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+PATIENCE_SECONDS = 180.0
+LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A machine that may carry out a recovery: where the store is, where the machine stands and who says so, the runs that are open."""
+
+    store: str
+    region: str
+    source: str
+    protected: tuple[str, ...]
+    open_runs: tuple[str, ...]
+
+
+async def preflight(desk: Desk, *, protected: Sequence[str], machine: str = "") -> Fit:
+    """Whether a recovery may run here. Touches the store and this machine's own metadata service, and no cloud.
+
+    ``protected``: regions that may be lost. ``machine``: the region this machine stands in; ``imds``, or nothing here and in
+    settings, asks the virtual machine itself. RefusedError (4): the store is a folder, the machine stands in a protected region, or
+    where it stands is not known.
+    """
+    if not desk.store.outlives_machine:
+        raise RefusedError(
+            "this store is a folder: a journal that dies with its agent cannot be resumed",
+            where=str(desk.store.folder),
+            remedy="keep it in an account: DRKIT_STORE=https://ACCOUNT.blob.core.windows.net, or `store` in drkit.toml",
+        )
+    region, source = await _place(machine or desk.settings.check.machine or "imds")
+    names = tuple(dict.fromkeys(region_name(one) for one in protected if one.strip()))
+    if region in names:
+        raise RefusedError(
+            f"this machine stands in {region}, which is to be recovered from: it would be lost with it",
+            where=source,
+            remedy="choose an agent pool in another region",
+        )
+    return Fit(desk.store.address, region, source, names, tuple(one.run for one in open_runs(desk)))
+
+
+async def _place(given: str) -> tuple[str, str]:
+    from drkit.survey.places import imds
+
+    if given.strip().lower() != "imds":
+        return region_name(given), "settings"
+    region, why = await asyncio.to_thread(imds)
+    if not region:
+        raise RefusedError(
+            f"where this machine stands is not known: {why}",
+            where="Instance Metadata Service",
+            remedy='name its region with --machine REGION, or [check] machine = "REGION"',
+        )
+    return region, "Instance Metadata Service"
+
+
+def open_runs(desk: Desk) -> list[Standing]:
+    """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
+    every = api.runs(desk)
+    rebased = {one.runbook.rebases for one in every}
+    return [
+        one
+        for one in every
+        if one.run not in rebased
+        and one.outcome not in api.DONE
+        and not api.over(one.state)
+        and not (one.state.stopped and one.state.outcome)
+    ]
+
+
+def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = "") -> tuple[str, Planned] | None:
+    """The newest open run of that kind, from that region where one is given, and its runbook; None when there is none."""
+    region = region_name(graceful_from)
+    for one in reversed(open_runs(desk)):
+        book = one.runbook
+        if book.kind != kind or (of_run and book.of_run != of_run):
+            continue
+        if kind == "failover" and bool(book.lost_regions) == bool(region):
+            continue
+        if region and region not in book.source_plans.values():
+            continue
+        return one.run, api.show(desk, one.digest)
+    return None
+
+
+def run_of(desk: Desk, digest: str) -> str:
+    """The newest run of a runbook; RefusedError when there is none."""
+    for run in reversed(desk.store.runs()):
+        found = desk.store.state(run).runbook
+        if found and found == exact(digest):
+            return run
+    raise RefusedError("was never carried out", where=f"runbook {digest[:12]}", remedy=f"`drkit apply {digest[:12]}`")
+
+
+def exact(digest: str) -> str:
+    """A whole digest; UsageError for anything else, so that an empty variable never means any runbook."""
+    if not DIGEST.fullmatch(digest):
+        raise UsageError(
+            f"{digest[:80]!r} is not a digest",
+            where="--digest",
+            remedy="give the 64 hex digits that `drkit plan` printed",
+        )
+    return digest
+
+
+def pinned(desk: Desk, name: str, digest: str) -> Planned:
+    """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
+    expected, shown = exact(digest), api.show(desk, name)
+    if shown.digest != expected:
+        raise RefusedError(
+            f"is another runbook: its sha256 is {shown.digest}, not {expected}",
+            where=str(shown.path),
+            remedy="nothing was done; take the file that `drkit plan` wrote, unchanged",
+        )
+    return shown
+
+
+async def carry_out(
+    desk: Desk,
+    name: str,
+    *,
+    digest: str | None = None,
+    or_resume: bool = False,
+    yes: bool = False,
+    wait_minutes: float | None = None,
+    patience: float = PATIENCE_SECONDS,
+    on_event: Callable[[Event], None] = lambda _event: None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Applied:
+    """Carry out a runbook, or with ``or_resume`` go on with the run of the same bytes.
+
+    Then a run or a plan that a dead process still holds is waited for, ``patience`` seconds at the most. ``digest``: what the
+    bytes must have.
+    """
+    if digest is not None:
+        shown = pinned(desk, name, digest)
+        # By digest from here on, so that the bytes that were compared are the bytes that are carried out.
+        desk.store.keep_runbook(shown.content)
+        name = shown.digest
+    until = time.monotonic() + (patience if or_resume else 0.0)
+    told = False
+    while True:
+        try:
+            begun = _run_of(desk, api.show(desk, name).digest) if or_resume else ""
+            if begun:
+                return await api.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
+            return await api.apply(desk, name, yes=yes, wait_minutes=wait_minutes, on_event=on_event)
+        except LockedError as error:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                say(f"{error}; waiting up to {patience:.0f} s for it")
+            told = True
+        await asyncio.sleep(min(LOOK_SECONDS, max(0.1, until - time.monotonic())))
+
+
+def _run_of(desk: Desk, digest: str) -> str:
+    try:
+        return run_of(desk, digest)
+    except RefusedError:
+        return ""
