@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit import api
+from drkit import api, linked
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import region_name
@@ -82,7 +82,7 @@ def open_runs(desk: Desk) -> list[Standing]:
         for one in every
         if one.run not in rebased
         and one.outcome not in api.DONE
-        and not api.over(one.state)
+        and not linked.over(one.state)
         and not (one.state.stopped and one.state.outcome)
     ]
 
