@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from drkit.control import retry as retry
     from drkit.control import unpause as unpause
     from drkit.control import verify as verify
+    from drkit.pipelining import Fit as Fit
+    from drkit.pipelining import carry_out as carry_out
+    from drkit.pipelining import open_runs as open_runs
+    from drkit.pipelining import preflight as preflight
     from drkit.rehearsal import drill as drill
     from drkit.rehearsal import happen as happen
     from drkit.rehearsal import simulate as simulate
@@ -63,6 +67,7 @@ _PLACES = {
     ),
     "checking": ("Checked", "check"),
     "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
+    "pipelining": ("Fit", "carry_out", "open_runs", "preflight"),
     "rehearsal": ("drill", "happen", "simulate"),
     "reporting": ("owners", "report"),
     "returning": ("cleanup", "failback"),

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drkit import api, checking, telling
+from drkit import api, checking, pipelining, telling
 from drkit.api import (
     Applied,
     Planned,
@@ -32,6 +32,7 @@ from drkit.api import (
 from drkit.checking import Checked
 from drkit.control import abort, pause, rebase, retry, unpause, verify
 from drkit.errors import UsageError
+from drkit.pipelining import Fit, open_runs
 from drkit.reporting import owners, report
 from drkit.returning import cleanup, failback
 from drkit.telling import Look, explain
@@ -99,8 +100,10 @@ def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
 
 apply = _blocking(api.apply)
 assess = _blocking(api.assess)
+carry_out = _blocking(pipelining.carry_out)
 check = _blocking(checking.check)
 init = _blocking(api.init)
+preflight = _blocking(pipelining.preflight)
 resume = _blocking(api.resume)
 snapshot = _blocking(api.snapshot)
 watch = _each(telling.watch)
@@ -122,8 +125,10 @@ else:
 
 
 __all__ = [
-    "Applied", "Checked", "Desk", "Look", "Planned", "ProbeScript", "Standing",
-    "abort", "answer", "apply", "approve", "assess", "check", "cleanup", "codes", "desk", "drill", "explain", "failback", "happen",
-    "init", "overview", "owners", "pause", "plan", "probe_script", "rebase", "report", "resume", "retry", "runs", "schema",
+    "Applied", "Checked", "Desk", "Fit", "Look", "Planned", "ProbeScript", "Standing",
+    "abort", "answer", "apply", "approve", "assess", "carry_out", "check", "cleanup", "codes", "desk", "drill", "explain", "failback",
+    "happen",
+    "init", "open_runs", "overview", "owners", "pause", "plan", "preflight", "probe_script", "rebase", "report", "resume", "retry",
+    "runs", "schema",
     "show", "simulate", "skip", "snapshot", "status", "unpause", "verify", "watch",
 ]  # fmt: skip
