@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from drkit.control import retry as retry
     from drkit.control import unpause as unpause
     from drkit.control import verify as verify
+    from drkit.guided import failover as failover
     from drkit.pipelining import Fit as Fit
     from drkit.pipelining import carry_out as carry_out
     from drkit.pipelining import open_runs as open_runs
@@ -68,6 +69,7 @@ _PLACES = {
     "checking": ("Checked", "check"),
     "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
     "pipelining": ("Fit", "carry_out", "open_runs", "preflight"),
+    "guided": ("failover",),
     "rehearsal": ("drill", "happen", "simulate"),
     "reporting": ("owners", "report"),
     "returning": ("cleanup", "failback"),

@@ -84,8 +84,8 @@ def _narrowed(settings: Settings, subscriptions: Sequence[str]) -> Settings:
     return msgspec.structs.replace(settings, subscriptions=wanted) if wanted else settings
 
 
-async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = ()) -> tuple[str, Path]:
-    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only.
+async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
+    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
 
     RefusedError (4) when the file is there already.
     """
@@ -100,7 +100,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = ()) -> tu
     async with reader(desk) as azure:
         taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
-    text = begin.text(taken, lines)
+    text = begin.text(taken, lines, store)
     settings_.parse(text, out, tables())
     write(path, text.encode())
     return text, path

@@ -13,9 +13,17 @@ HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that beg
 # Every key: docs/configuration.md. No secret belongs in this file."""
 
 
-def text(found: Snapshot, products: Mapping[str, Sequence[str]]) -> str:
-    """The file. ``products``: product -> the lines of its table, without the head."""
-    lines = [HEAD, "", *_where(found), "", *_channels(found), ""]
+def text(found: Snapshot, products: Mapping[str, Sequence[str]], store: str = "") -> str:
+    """The file. ``products``: product -> the lines of its table, without the head. ``store``: where everything is kept."""
+    lines = [
+        HEAD,
+        "",
+        *([f"store = {json.dumps(store)}", ""] if store else []),
+        *_where(found),
+        "",
+        *_channels(found),
+        "",
+    ]
     for name, own in products.items():
         plans = [plan for plan in found.plans if plan.product == name]
         if plans:

@@ -31,7 +31,8 @@ from drkit.api import (
 )  # fmt: skip
 from drkit.checking import Checked
 from drkit.control import abort, pause, rebase, retry, unpause, verify
-from drkit.errors import UsageError
+from drkit.guided import failover
+from drkit.loops import refuse_inside, run
 from drkit.pipelining import Fit, open_runs
 from drkit.reporting import owners, report
 from drkit.returning import cleanup, failback
@@ -40,27 +41,6 @@ from drkit.workplace import Desk, desk
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run one coroutine of drkit's to its end, in a loop of its own. UsageError inside a running loop."""
-    try:
-        _refuse_inside(getattr(work, "__name__", "run"))
-    except UsageError:
-        work.close()
-        raise
-    return asyncio.run(work)
-
-
-def _refuse_inside(name: str) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise UsageError(
-        f"drkit.blocking.{name} was called inside a running event loop, which it would stop",
-        remedy=f"await drkit.{name} there",
-    )
 
 
 def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -74,7 +54,7 @@ def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 def _each(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        _refuse_inside(function.__name__)
+        refuse_inside(function.__name__)
         return _drawn(function(*args, **kwargs))
 
     return call
@@ -127,7 +107,7 @@ else:
 __all__ = [
     "Applied", "Checked", "Desk", "Fit", "Look", "Planned", "ProbeScript", "Standing",
     "abort", "answer", "apply", "approve", "assess", "carry_out", "check", "cleanup", "codes", "desk", "drill", "explain", "failback",
-    "happen",
+    "failover", "happen",
     "init", "open_runs", "overview", "owners", "pause", "plan", "preflight", "probe_script", "rebase", "report", "resume", "retry",
     "runs", "schema",
     "show", "simulate", "skip", "snapshot", "status", "unpause", "verify", "watch",

@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
-from drkit.commands import after, before, during, running
+from drkit.commands import after, before, during, night, running
 from drkit.commands.base import Json, Pipelines, main_group, note, say
 from drkit.errors import DrkitError, UsageError
 
-COMMANDS = (before, during, running, after)
+COMMANDS = (before, night, during, running, after)
 
 
 def main() -> NoReturn:

@@ -12,7 +12,7 @@ from drkit import explaining
 from drkit.api import Desk, assess, composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, HostFinding, PlanState
+from drkit.estate import Assessment, HostFinding, PlanState, Snapshot
 from drkit.explaining import Explanation, PlanExplanation
 from drkit.transparency import ROWS, Outcome
 
@@ -52,6 +52,15 @@ def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
     if finding is None:
         raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
     return explaining.host(finding, hosts[0], assessed, trust_registration=desk.settings.assess.trust_registration)
+
+
+def wrong(taken: Snapshot) -> list[str]:
+    """What of a capture was not read wholly, or looks wrong, one line each; empty when all is well."""
+    unread = [one for one in taken.captures if one.state != "complete"]
+    return [
+        *(f"{one.state}: {one.subject}: {one.detail}" for one in unread),
+        *(f"look: {flag}" for flag in taken.flags),
+    ]
 
 
 def check_words(words: Sequence[str], *more: str) -> None:

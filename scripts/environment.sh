@@ -1,12 +1,49 @@
 # shellcheck shell=sh
 # Sourced by its neighbours: makes the virtual environment they work in, once, and makes it again when it is half-made or
-# out of date. The caller sets drkit_root; drkit_environment then sets drkit_venv.
+# out of date. The caller sets drkit_root; drkit_environment then sets drkit_venv, drkit_tool sets drkit_command.
 
 : "${drkit_root:?is set by the caller}"
 
 drkit_fail() { # what to say, exit status
   printf '%s\n' "$1" >&2
   exit "$2"
+}
+
+drkit_help() { # the caller's arguments; when they ask for help, prints the comment that the caller begins with, and leaves
+  case ${1:-} in
+    -h | --help) ;;
+    *) return 0 ;;
+  esac
+  while IFS= read -r drkit_line; do
+    case $drkit_line in
+      '#!'*) ;;
+      '#'*)
+        drkit_line=${drkit_line#'#'}
+        printf '%s\n' "${drkit_line# }"
+        ;;
+      *) break ;;
+    esac
+  done <"$0"
+  exit 0
+}
+
+drkit_whole() { # an environment's folder; whether drkit can be used there as it is
+  [ -x "$1/bin/drkit" ] && "$1/bin/python" -I -c 'import drkit' 2>/dev/null
+}
+
+drkit_tool() { # finds drkit: as DRKIT says, set up before, on PATH; only then is it set up, which needs the package index
+  drkit_command=${DRKIT:-}
+  [ -z "$drkit_command" ] || return 0
+  if drkit_whole "${DRKIT_VENV:-$drkit_root/.venv-ops}"; then
+    drkit_command=${DRKIT_VENV:-$drkit_root/.venv-ops}/bin/drkit
+  elif drkit_command=$(command -v drkit); then
+    :
+  elif drkit_whole "$drkit_root/.venv-drill"; then
+    drkit_command=$drkit_root/.venv-drill/bin/drkit
+  else
+    drkit_environment .venv-ops '.[blob]'
+    drkit_command=$drkit_venv/bin/drkit
+  fi
 }
 
 drkit_python() { # prints the first Python that will do

@@ -22,7 +22,8 @@ from drkit.version import __version__
 from tests.conftest import NetworkBlockedError
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = [ROOT / "scripts/drill", ROOT / "scripts/test", ROOT / "scripts/environment.sh", ROOT / ".ci/run"]
+NAMES = ("bench", "bootstrap", "chaos", "drill", "environment.sh", "failover", "snapshot-cron", "test")
+SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci/run"]
 Require = Callable[[str], str]
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
     "Before": ("init", "snapshot", "check", "preflight", "drill", "simulate", "schema"),
     "During": (
+        "failover",
         "assess",
         "explain",
         "watch",
@@ -83,11 +84,11 @@ class Common:
             Pipelines.wanted = True
         self.pipelines: bool = Pipelines.wanted
 
-    def desk(self) -> Desk:
-        """The desk these options describe."""
+    def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
+        """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
         from drkit import api
 
-        return api.desk(config=self.config, cloud=self.cloud, store=self.store, announce=note)
+        return api.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
         """A result: JSON, or the lines for people."""

@@ -9,6 +9,8 @@ import click
 from drkit.commands.base import KINDS, Common, command, finish, note, say, views
 from drkit.errors import UsageError
 
+MOST_WRONG = 20
+
 
 @command()
 @click.option(
@@ -19,7 +21,7 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
     from drkit import api
 
-    text, path = finish(api.init(common.desk(), out, subscriptions=subscriptions))
+    text, path = finish(api.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -31,11 +33,22 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 @click.option(
     "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
 )
-def snapshot(common: Common, subscriptions: tuple[str, ...]) -> int:
+@click.option("--only-wrong", is_flag=True, help="For a timer: say nothing but what was not read, or looks wrong.")
+def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
-    from drkit import api
+    from drkit import api, telling
+    from drkit.views.text import safe
 
-    taken, path = finish(api.snapshot(common.desk(), subscriptions=subscriptions))
+    heard: list[str] = []
+    desk = common.desk(heard.append if only_wrong else None)
+    taken, path = finish(api.snapshot(desk, subscriptions=subscriptions))
+    if only_wrong and not common.json:
+        wrong = telling.wrong(taken)
+        for line in wrong[:MOST_WRONG]:
+            say(safe(line, 300))
+        if len(wrong) > MOST_WRONG:
+            say(f"and {len(wrong) - MOST_WRONG} more; {path} has them all")
+        return 0
     common.tell(taken, lambda: views().snapshot(taken, str(path)))
     return 0
 

@@ -1,0 +1,122 @@
+"""The night itself: one command that leads from the alarm to the report."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from drkit.commands.base import Common, command, finish, note, say, views
+from drkit.errors import DrkitError, UsageError
+
+T = TypeVar("T")
+
+
+class Terminal:
+    """The person at this terminal, if there is one. With ``--json`` what is told goes to stderr, and nobody is asked."""
+
+    def __init__(self, common: Common) -> None:
+        self.json, self.quiet = common.json, common.quiet
+        self.present = sys.stdin.isatty() and not common.json
+
+    def _print(self, parts: list[Any]) -> None:
+        if self.quiet:
+            return
+        text = views().render(*parts, colour=not self.json and sys.stdout.isatty())
+        (note if self.json else say)(text)
+
+    def stage(self, number: int, title: str) -> None:
+        """A head."""
+        from drkit.views import guided
+
+        self._print(guided.stage(number, title))
+
+    def say(self, text: str) -> None:
+        """A sentence."""
+        from drkit.views.text import safe
+
+        self._print([safe(text, 600)])
+
+    def show(self, found: Any, *, whole: bool = False) -> None:
+        """A result."""
+        from drkit.views import guided
+
+        self._print(guided.shown(found, whole=whole))
+
+    def event(self, event: Any) -> None:
+        """Progress."""
+        if not self.quiet or event.kind == "code":
+            note(views().event(event.kind, event.step.id if event.step else "", event.text))
+
+    def ask(self, question: str) -> str:
+        """What is typed; click.Abort at Ctrl-C, and at the end of the input."""
+        from drkit.views.text import safe
+
+        return str(click.prompt(safe(question, 600), default="", show_default=False, err=True)).strip()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """To its end; a run that was in it leaves the signals as they were."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return finish(work)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@command()
+@click.option("--yes", is_flag=True, help="Ask nothing: approve it yourself; the journal says so.")
+@click.option("--declare-lost", metavar="REGION", help="Declare a region lost, with your name; needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why; kept as evidence.")
+@click.option("--anew", is_flag=True, help="Look anew, though an earlier run is unfinished.")
+@click.option(
+    "--wait", "wait_minutes", type=float, help="With --yes: minutes to wait for people when nothing else is left."
+)
+@click.option("--report", "out", metavar="FILE", help="Write the HTML report here (default: report-RUN.html here).")
+@click.option("--called-as", default="", hidden=True)
+def failover(
+    common: Common, yes: bool, declare_lost: str | None, reason: str | None, anew: bool, wait_minutes: float | None,
+    out: str | None, called_as: str,
+) -> int:  # fmt: skip
+    """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
+    from drkit import api, guided
+    from drkit.views import html
+
+    if bool(declare_lost) != bool((reason or "").strip()):
+        raise UsageError("--declare-lost REGION and --reason TEXT go together: why it is lost is kept as evidence")
+    given = (("--config", common.config), ("--store", common.store), ("--cloud", common.cloud))
+    again = " ".join(
+        [
+            shlex.quote(called_as) if called_as else "drkit failover",
+            *(f"{name} {shlex.quote(value)}" for name, value in given if value),
+        ]
+    )
+    talk = Terminal(common)
+    try:
+        ended = guided.failover(
+            common.desk(), talk, again=again, yes=yes, anew=anew, declare_lost=declare_lost, reason=reason,
+            wait_minutes=wait_minutes, run=_run,
+        )  # fmt: skip
+    except (click.Abort, KeyboardInterrupt, SystemExit):
+        note(f"\nleft; to go on: {again}")
+        raise
+    except DrkitError as error:
+        if again not in error.remedy:
+            note(f"it stops here; to go on, once that is mended: {again}")
+        raise
+    path = ""
+    if ended.report is not None:
+        path = out or f"report-{ended.run}.html"
+        api.write_out(path, html.report(ended.report).encode())
+        talk.say(f"The report, for who asks afterwards: {path}. What each owner is to be told: drkit report --owners")
+    if common.json:
+        value = {
+            "run": ended.run, "runbook": ended.digest, "outcome": ended.outcome, "reason": ended.reason,
+            "exit_code": ended.exit_code, "decisions": ended.decisions, "report": path,
+        }  # fmt: skip
+        common.tell(value, list)
+    return ended.exit_code

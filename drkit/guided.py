@@ -1,0 +1,452 @@
+"""The guided path for the night itself: from the alarm to the report, one thing after the other, begun again where it stopped.
+
+``failover`` asks a person at most two things: whether a silent region is to be declared lost, and whether the runbook is to be
+carried out. Who is ready to sign in is asked apart, as often as it takes. Everything it does is one of the other commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, Protocol, TypeVar
+
+from drkit import api, checking, estate, reporting
+from drkit.api import Applied, Desk, Planned, Standing
+from drkit.clock import parse_time
+from drkit.cloud import age_text
+from drkit.errors import DrkitError, RefusedError
+from drkit.estate import Assessment, Snapshot
+from drkit.execution import schedule
+from drkit.loops import run as to_its_end
+from drkit.runbook import Runbook, Step
+from drkit.store import who
+
+T = TypeVar("T")
+FRESH = timedelta(minutes=30)
+"""How long a runbook that waits for somebody else's approval is kept, before everything is looked at anew."""
+YES, SHOW, ALL = "yes", "show", "all"
+STAGES = {
+    "begin": "where things stand",
+    "check": "what could stop a recovery",
+    "assess": "what happened",
+    "plan": "what could be done",
+    "decide": "the decision",
+    "apply": "carrying it out",
+    "report": "the report",
+}
+
+
+class Runs(Protocol):
+    """What runs a coroutine to its end."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
+        """Its result."""
+        ...
+
+
+class Talk(Protocol):
+    """Whom the path talks to. ``present``: whether somebody can be asked."""
+
+    present: bool
+
+    def stage(self, number: int, title: str) -> None:
+        """One of the ``STAGES`` begins: its number, from 1, and its title."""
+        ...
+
+    def say(self, text: str) -> None:
+        """One sentence."""
+        ...
+
+    def show(self, found: Any, *, whole: bool = False) -> None:
+        """A Snapshot, Checked, Assessment, Planned, list of Waiting, or a report as ``drkit report`` has it."""
+        ...
+
+    def event(self, event: Any) -> None:
+        """Something that happened in the run."""
+        ...
+
+    def ask(self, question: str) -> str:
+        """What the person answers; empty for nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Where the path begins: it goes on with ``run``, carries out the approved ``digest``, waits for its approval, or looks anew."""
+
+    at: Literal["resume", "apply", "approval", "look"]
+    run: str = ""
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A step that waits for a person; ``number`` is what to type for it."""
+
+    number: int
+    step: Step
+
+
+@dataclass
+class Ended:
+    """How the path ended: as a run ends, or ``nothing-to-do``. ``decisions``: how many a person was asked for, sign-ins apart."""
+
+    run: str = ""
+    digest: str = ""
+    outcome: str = "nothing-to-do"
+    reason: str = ""
+    exit_code: int = 0
+    decisions: int = 0
+    asked: list[str] = field(default_factory=list)
+    report: dict[str, Any] | None = None
+
+
+def begin(desk: Desk) -> Begin:
+    """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
+    notes: list[str] = []
+    ours, told = desk.cloud.mark, api.told(desk)
+    unread = set(desk.store.runs()) - {one.run for one in told}
+    notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
+    replaced = {one.book.rebases for one in told}
+    for one in reversed(told):
+        if one.book.kind != "failover" or one.book.made_against != ours or one.run in replaced:
+            continue
+        if schedule.ending(one.book, one.state).outcome == "partial":
+            return Begin("resume", one.run, one.state.runbook, tuple(notes))
+    return _planned(desk, {one.state.runbook for one in told}, tuple(notes))
+
+
+def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin:
+    """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
+    look, newest = Begin("look", notes=notes), desk.store.newest(Assessment)
+    try:
+        shown = api.show(desk)
+    except DrkitError:
+        return look
+    book = shown.runbook
+    if newest is None or book.kind != "failover" or not book.steps or shown.digest in carried_out:
+        return look
+    if book.made_against != desk.cloud.mark or book.of_assessment != estate.digest(newest[1].read_bytes()):
+        return look
+    approval, now = desk.store.approval(shown.digest), desk.clock.now()
+    if approval is not None and parse_time(approval.until) > now:
+        return Begin("apply", digest=shown.digest, notes=notes)
+    if desk.settings.run.separate_approver and now - parse_time(newest[0].taken) < FRESH:
+        return Begin("approval", digest=shown.digest, notes=notes)
+    return look
+
+
+def silent_regions(assessed: Assessment, snapshot: Snapshot) -> list[str]:
+    """Regions whose plans do not answer, though nobody claims that they are lost: what a person could declare."""
+    where = {plan.id.lower(): plan.region for plan in snapshot.plans}
+    silent = {where.get(one.plan.lower(), "") for one in assessed.plans if one.state == "unreachable"}
+    return sorted(silent - {""})
+
+
+def stakes(book: Runbook) -> list[str]:
+    """What carrying out a failover would mean, and what it would cost if it were wrong, in sentences for who decides."""
+    released = sum(step.effect == "release" for step in book.steps)
+    created = sum(step.effect == "create" for step in book.steps)
+    asks = sum(step.effect == "ask" for step in book.steps)
+    risk = [one for one in book.environments if one.data_at_risk != "none" and one.final]
+    lost = ", ".join(book.lost_regions) or "no region"
+    told = [
+        f"Nothing is written to what is lost ({lost}); whatever is deleted there later needs a runbook of its own.",
+        f"{created} things are made in the target, and cost money until somebody deletes them."
+        if created
+        else "Nothing new is made in the target.",
+    ]
+    if released:
+        told.append(
+            f"{released} registrations are taken off their hosts, each after its target answered; until it is back, about "
+            "a quarter of an hour, nobody reaches that host through the service."
+        )
+    if asks:
+        told.append(f"{asks} steps wait for a person: a sign-in, or something only a person can do.")
+    if risk:
+        told.append(f"{len(risk)} environments may hold work that was never pushed; that work does not move.")
+    return [
+        *told,
+        "If this is wrong, because the region comes back, the old environments wake up beside the new ones.",
+        "Then `drkit failback RUN` goes back, and `drkit cleanup RUN` deletes what is left over; owners sign in once more.",
+    ]
+
+
+def waiting(standing: Standing) -> list[Waiting]:
+    """What a run waits for people with, numbered."""
+    asked = [step for step in standing.runbook.steps if standing.state.of(step.id).status == "asked"]
+    return [Waiting(number, step) for number, step in enumerate(asked, 1)]
+
+
+def chosen(text: str, offered: Sequence[Waiting]) -> list[Waiting]:
+    """The ones that an answer names: ``all``, or numbers. RefusedError for what is neither."""
+    words = text.replace(",", " ").split()
+    if [word.lower() for word in words] == [ALL]:
+        return list(offered)
+    known = {str(one.number): one for one in offered}
+    strange = [word for word in words if word not in known]
+    if strange:
+        raise RefusedError(f"{strange[0]!r} is none of them", remedy=f"numbers from 1 to {len(offered)}, or `{ALL}`")
+    return [known[word] for word in dict.fromkeys(words)]
+
+
+def failover(
+    desk: Desk,
+    talk: Talk,
+    *,
+    again: str = "drkit failover",
+    yes: bool = False,
+    anew: bool = False,
+    declare_lost: str | None = None,
+    reason: str | None = None,
+    wait_minutes: float | None = None,
+    run: Runs = to_its_end,
+) -> Ended:
+    """Lead somebody from the alarm to the report; blocks. ``again`` is what to type to go on after a stop.
+
+    ``yes`` approves without asking; without it and with nobody to ask, it stops before the approval. ``anew``: leave an unfinished run
+    alone. RefusedError (4) when nothing is lost, the advice is to wait and nobody can be asked, or nobody approves.
+    """
+    return _Path(desk, talk, again, yes, wait_minutes, run).walk(anew, declare_lost, reason)
+
+
+@dataclass
+class _Path:
+    desk: Desk
+    talk: Talk
+    again: str
+    yes: bool
+    wait_minutes: float | None
+    run: Runs
+    ended: Ended = field(default_factory=Ended)
+
+    @property
+    def _present(self) -> bool:
+        return self.talk.present and not self.yes
+
+    def _stage(self, name: str) -> None:
+        self.talk.stage(list(STAGES).index(name) + 1, STAGES[name])
+
+    def walk(self, anew: bool, declare_lost: str | None, reason: str | None) -> Ended:
+        self._stage("begin")
+        start = begin(self.desk)
+        for note in start.notes:
+            self.talk.say(note)
+        if anew or declare_lost:
+            start = Begin("look")
+        if start.at == "resume":
+            self.talk.say(
+                f"{start.run} was begun and is not finished: this goes on with it, under the approval it has."
+            )
+            self.talk.say(f"If tonight is about another region: {self.again} --anew")
+            return self._carry_out(run=start.run)
+        if start.at == "approval":
+            raise self._unapproved(start.digest)
+        if start.at == "apply":
+            self.talk.say("A runbook of the newest assessment is approved and was not begun: this carries it out.")
+            planned = api.show(self.desk, start.digest)
+            self.talk.show(planned)
+            return self._carry_out(planned=planned)
+        self._snapshot()
+        self._check()
+        assessed = self._assess(declare_lost, reason)
+        if assessed is None:
+            return self.ended
+        planned = self._plan()
+        if not planned.runbook.steps:
+            return self._nothing(planned.runbook, planned.digest[:12])
+        self._decide(planned, assessed)
+        return self._carry_out(planned=planned)
+
+    def _nothing(self, book: Runbook, digest: str) -> Ended:
+        """The end when everything stands elsewhere already; RefusedError when it does not, and a runbook cannot help."""
+        if not book.environments or not all(one.disposition in ("already", "offered") for one in book.environments):
+            raise RefusedError(
+                "a plan is lost, and nothing can be done now for what was on it; nothing was changed",
+                remedy=f"`drkit show {digest}` says why of each thing; then {self.again}",
+            )
+        self.ended.reason = "everything that was on it stands elsewhere already"
+        self.talk.say(f"What is lost needs nothing more: {self.ended.reason}.")
+        return self.ended
+
+    # looking
+
+    def _snapshot(self) -> None:
+        newest = self.desk.store.newest(Snapshot)
+        if newest is None:
+            self.talk.say(
+                "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
+            )
+            self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
+            self.talk.show(self.run(api.snapshot(self.desk))[0])
+            return
+        age = age_text(parse_time(newest[0].taken), self.desk.clock.now())
+        self.talk.say(
+            f"Recovery is from snapshot {newest[0].generation}, {age} old: what came after it, drkit does not know."
+        )
+
+    def _check(self) -> None:
+        """What could stop a recovery is shown, and stops nothing here: the runbook goes round it, or says that it cannot."""
+        self._stage("check")
+        self.talk.say("Looking for what would be in the way. This reads only.")
+        try:
+            self.talk.show(self.run(checking.check(self.desk)))
+        except DrkitError as error:
+            self.talk.say(f"That could not be read ({error.what}); it goes on without.")
+
+    def _assess(self, declare_lost: str | None, reason: str | None) -> Assessment | None:
+        """The assessment in which a plan is lost; None when drkit cannot tell."""
+        self._stage("assess")
+        self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This reads only.")
+        assessed, _, code = self.run(api.assess(self.desk, declare_lost=declare_lost, reason=reason))
+        self.talk.show(assessed)
+        if code == 0 and not _lost(assessed):
+            newest = self.desk.store.newest(Snapshot)
+            silent = silent_regions(assessed, newest[0]) if newest else []
+            assessed, code = self._declared(silent)
+        if code:
+            self.ended.outcome, self.ended.exit_code = "cannot-tell", code
+            self.ended.reason = "nothing could be told: it may be this machine's own network"
+            self.talk.say(f"{self.ended.reason}. Nothing was changed. Look again in a few minutes: {self.again}")
+            return None
+        return assessed
+
+    def _declared(self, silent: Sequence[str]) -> tuple[Assessment, int]:
+        """Nothing counts as lost: a person may take responsibility for one silent region. RefusedError when nobody does."""
+        words = " --reason TEXT" if len(silent) == 1 else " --reason TEXT, if you know it"
+        remedy = f"{self.again} --declare-lost {silent[0] if len(silent) == 1 else 'REGION'}{words}"
+        if not silent:
+            raise RefusedError("nothing is lost, so there is nothing to fail over; nothing was changed", remedy=remedy)
+        where = ", ".join(silent)
+        if self._present and len(silent) == 1:
+            self.talk.say(
+                f"{where} does not answer, and Microsoft does not say that it is down (often it says so an hour late)."
+            )
+            self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
+            said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
+            if said:
+                found, _, code = self.run(api.assess(self.desk, declare_lost=silent[0], reason=said))
+                self.talk.show(found)
+                if code or _lost(found):
+                    return found, code
+        what = f"{where} does not answer, but nobody says that it is lost; nothing was changed"
+        raise RefusedError(what, remedy=f"look again in 5 minutes, or {remedy}")
+
+    def _plan(self) -> Planned:
+        self._stage("plan")
+        planned = api.plan(self.desk, kind="failover")
+        self.ended.digest = planned.digest
+        self.talk.show(planned)
+        return planned
+
+    # deciding
+
+    def _decide(self, planned: Planned, assessed: Assessment) -> None:
+        """Returns once the runbook is approved, or may be carried out with --yes; RefusedError when it is not."""
+        self._stage("decide")
+        for text in stakes(planned.runbook):
+            self.talk.say(text)
+        advices = [one.advice for one in assessed.plans if one.state == "lost" and one.advice]
+        patient = [one for one in advices if one.advice == "wait"]
+        wait = bool(patient) and len(patient) == len(advices)
+        for text in dict.fromkeys(f"drkit's advice: {one.advice}. {one.reason}." for one in advices):
+            self.talk.say(text)
+        digest = planned.digest[:12]
+        if self.desk.settings.run.separate_approver:
+            raise self._unapproved(planned.digest)
+        if self.yes and not wait:
+            self.talk.say(f"{who()} approves it, with --yes; the journal says so.")
+            return
+        if not self._present:
+            if wait:
+                by = f"`drkit approve {digest}`, then {self.again}, moves all the same"
+                raise RefusedError("the advice is to wait, and nobody is here to decide otherwise", remedy=by)
+            raise self._unapproved(planned.digest)
+        word = "move" if wait else YES
+        question = f"Type `{word}` to approve it as {who()} and carry it out, `{SHOW}` to read every step; Enter leaves"
+        said = self._decision(question).lower()
+        while said == SHOW:
+            self.talk.show(planned, whole=True)
+            said = self.talk.ask(question).lower()
+        if said != word:
+            raise self._unapproved(planned.digest)
+        api.approve(self.desk, planned.digest, note="on the guided path")
+
+    def _decision(self, question: str) -> str:
+        self.ended.decisions += 1
+        self.ended.asked.append(question)
+        return self.talk.ask(question)
+
+    def _unapproved(self, digest: str) -> RefusedError:
+        short, other = digest[:12], self.desk.settings.run.separate_approver
+        return RefusedError(
+            f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
+            "nothing was changed",
+            remedy=f"`drkit show {short}`, `drkit approve {short}`, then {self.again}",
+        )
+
+    # doing
+
+    def _carry_out(self, *, planned: Planned | None = None, run: str = "") -> Ended:
+        self._stage("apply")
+        self.talk.say(f"Ctrl-C stops it in good order; nothing is done twice when it goes on with: {self.again}")
+        wait = 0.0 if self._present else self.wait_minutes
+        if planned is not None:
+            applied = self.run(
+                api.apply(self.desk, planned.digest, yes=self.yes, wait_minutes=wait, on_event=self.talk.event)
+            )
+        else:
+            applied = self.run(api.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
+        while self._present and applied.outcome == "partial" and self._people(applied):
+            applied = self.run(api.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
+        return self._report(applied)
+
+    def _people(self, applied: Applied) -> bool:
+        """Ask who is ready; True when the run can go on with what was said."""
+        standing = api.status(self.desk, applied.run)
+        offered = waiting(standing)
+        stopped = any(standing.state.of(step.id).status == "open" for step in standing.runbook.steps)
+        if not offered or stopped or schedule.startable(standing.runbook, standing.state):
+            return False
+        self.talk.show(offered)
+        self.talk.say(
+            "Whoever is ready signs in with a code that appears here; elsewhere on this machine, in another terminal:"
+        )
+        self.talk.say(
+            f"`drkit status {applied.run} --show-code`. To leave one out: `drkit skip {applied.run} STEP --reason TEXT`."
+        )
+        while True:
+            said = self.talk.ask(f"Who is ready, or what is done? Numbers, or `{ALL}`; Enter leaves it for later")
+            try:
+                ready = chosen(said, offered)
+            except RefusedError as error:
+                self.talk.say(f"{error.what}: {error.remedy}")
+                continue
+            for one in ready:
+                api.answer(self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready")
+            return bool(ready)
+
+    def _report(self, applied: Applied) -> Ended:
+        self._stage("report")
+        self.ended.run, self.ended.outcome = applied.run, applied.outcome
+        self.ended.reason, self.ended.exit_code = applied.reason, applied.exit_code
+        standing = api.status(self.desk, applied.run)
+        self.ended.digest = standing.digest
+        self.ended.report = reporting.report(self.desk, applied.run)
+        self.talk.show(self.ended.report)
+        if applied.outcome == "partial":
+            if number := len(waiting(standing)):
+                self.talk.say(
+                    f"{number} steps wait for people: `drkit status {applied.run}` lists them, with what to type."
+                )
+            self.talk.say(f"It is not finished. To go on: {self.again}")
+        return self.ended
+
+
+def _lost(assessed: Assessment) -> bool:
+    return any(one.state == "lost" for one in assessed.plans)
+
+
+__all__ = ["Begin", "Ended", "Talk", "Waiting", "begin", "failover", "silent_regions", "stakes", "waiting"]
