@@ -106,9 +106,8 @@ else:
 
 __all__ = [
     "Applied", "Checked", "Desk", "Fit", "Look", "Planned", "ProbeScript", "Standing",
-    "abort", "answer", "apply", "approve", "assess", "carry_out", "check", "cleanup", "codes", "desk", "drill", "explain", "failback",
-    "failover", "happen",
-    "init", "open_runs", "overview", "owners", "pause", "plan", "preflight", "probe_script", "rebase", "report", "resume", "retry",
-    "runs", "schema",
+    "abort", "answer", "apply", "approve", "assess", "carry_out", "check", "cleanup", "codes", "desk", "drill", "explain",
+    "failback", "failover", "happen", "init", "open_runs", "overview", "owners", "pause", "plan", "preflight", "probe_script",
+    "rebase", "report", "resume", "retry", "runs", "schema",
     "show", "simulate", "skip", "snapshot", "status", "unpause", "verify", "watch",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, checking, estate, reporting
+from drkit import api, checking, estate, linked, reporting
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
@@ -106,7 +106,7 @@ class Ended:
 def begin(desk: Desk) -> Begin:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = desk.cloud.mark, api.told(desk)
+    ours, told = desk.cloud.mark, linked.told(desk)
     unread = set(desk.store.runs()) - {one.run for one in told}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}

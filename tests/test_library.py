@@ -204,3 +204,47 @@ def test_the_error_tree_is_drawn_as_it_is() -> None:
     drawn = set(re.findall(r"\b(\w+Error)\b", errors.__doc__ or ""))
     there = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.DrkitError)}
     assert drawn == there
+
+
+# --- the page
+
+
+PAGE = PACKAGE.parent / "docs/library.md"
+
+
+def programs() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_the_page_runs_as_printed(tmp_path: Path) -> None:
+    whole, watching = programs()
+    with estate(tmp_path, lost=False) as site:
+        (site.folder / ".drkit").symlink_to(site.store.folder)
+
+        def told(program: str) -> tuple[int, str, str]:
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-c", program], cwd=site.folder, capture_output=True, text=True, timeout=60,
+                env=environment(DRKIT_CLOUD=str(site.world.ready)), check=False,
+            )  # fmt: skip
+            return done.returncode, done.stdout, done.stderr
+
+        code, out, err = told(whole)
+        assert (code, err, out.splitlines()[-1]) == (0, "", "nothing to move")
+        site.lose()
+        code, out, err = told(watching)
+        assert (code, err) == (0, "")
+        assert "plan plan-weu: answering -> lost" in out
+        code, out, err = told(whole)
+        assert (code, err) == (0, "")
+        assert "run-0001: succeeded-with-exceptions" in out
+        assert "3 of 6 are back" in out
+        (site.folder / "drkit.toml").write_text("colour = 1\n")
+        code, out, err = told(whole)
+        assert (code, out, "colour" in err) == (64, "", True)
+
+
+def test_the_page_names_what_there_is() -> None:
+    text = PAGE.read_text("utf-8")
+    for module in set(re.findall(r"`(drkit\.[a-z.]+)`", text)) - {"drkit.toml"}:
+        name = module.removeprefix("drkit.")
+        assert name in drkit.__all__ or (PACKAGE / f"{name.replace('.', '/')}.py").exists(), module
