@@ -25,7 +25,7 @@ HAS_NOT_MOVED = {
 }
 MEANWHILE = {
     "needs_person": "Please answer to whoever runs the recovery: they cannot finish this without you.",
-    "waiting": "Nothing now. You are told when it has moved.",
+    "waiting": "Nothing now. Whoever runs the recovery tells you when it has moved.",
     "lost": "Work from your last push elsewhere; it is looked at again when its machine or its region returns.",
 }
 

@@ -24,6 +24,7 @@ EFFECTS = {
     "disable": "switched off (striped)",
     "wait": "waited (grey)",
 }
+LINES = {"taken": "taken over by another process (dashed)", "control": "paused, resumed or aborted (dotted)"}
 
 
 def pieces(found: Mapping[str, Any]) -> list[Element]:
@@ -36,14 +37,21 @@ def pieces(found: Mapping[str, Any]) -> list[Element]:
     ends += [parse_time(one["time"]) for one in found.get("events", ())]
     end = max(*ends, start + timedelta(minutes=1))
     rows = _rows(shown, found)
-    taken = [parse_time(one["time"]) for one in found.get("events", ()) if one["kind"] == "taken-over"]
+    marks = [(parse_time(one["time"]), one) for one in found.get("events", ()) if _mark(one)]
     scale = _Scale(start, end)
-    return [_piece(rows[at : at + PIECE], scale, taken, at, len(rows)) for at in range(0, len(rows), PIECE)]
+    return [_piece(rows[at : at + PIECE], scale, marks, at, len(rows)) for at in range(0, len(rows), PIECE)]
 
 
 def _from(step: Mapping[str, Any]) -> str:
     """When a step began; what was left before it began is shown where it was left."""
     return str(step["began"] or step["ended"])
+
+
+def _mark(event: Mapping[str, Any]) -> str:
+    """The kind of line across the whole picture that an event is, or nothing."""
+    if event["kind"] == "taken-over":
+        return "taken"
+    return "control" if event["kind"] == "control" and not event["step"] else ""
 
 
 def legend(found: Mapping[str, Any]) -> Element:
@@ -52,7 +60,13 @@ def legend(found: Mapping[str, Any]) -> Element:
     items = [el("li", el("svg", *_bar(2, 2, 24, 10, effect), viewBox="0 0 28 14", aria_hidden="true"), words)
              for effect, words in EFFECTS.items() if effect in used]  # fmt: skip
     cross = el("svg", el("path", d="M10 3l8 8m0-8l-8 8", class_="cross"), viewBox="0 0 28 14", aria_hidden="true")
-    return el("ul", *items, el("li", cross, "failed, drifted or skipped"), class_="legend")
+    items.append(el("li", cross, "failed, drifted or skipped"))
+    marks = {_mark(one) for one in found.get("events", ())}
+    for kind, words in LINES.items():
+        if kind in marks:
+            line = el("line", x1=14, x2=14, y1=0, y2=14, class_=kind)
+            items.append(el("li", el("svg", line, viewBox="0 0 28 14", aria_hidden="true"), words))
+    return el("ul", *items, class_="legend")
 
 
 class _Scale:
@@ -90,7 +104,7 @@ def _rows(shown: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[
         key = ("environment", environment) if environment else ("plan", step.get("plan", "") or step["target"])
         rows.setdefault(key, []).append(step)
     return [
-        (names.get(name, last(name)) if kind == "environment" else last(name), steps)
+        (names.get(name) or steps[0]["title"] if kind == "environment" else last(name), steps)
         for (kind, name), steps in rows.items()
     ]
 
@@ -98,7 +112,7 @@ def _rows(shown: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[
 def _piece(
     rows: Sequence[tuple[str, list[Mapping[str, Any]]]],
     scale: _Scale,
-    taken: Sequence[datetime],
+    marks: Sequence[tuple[datetime, Mapping[str, Any]]],
     at: int,
     of: int,
 ) -> Element:
@@ -115,10 +129,10 @@ def _piece(
         x = scale.x(tick)
         made.append(el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="grid"))
         made.append(el("text", scale.said(tick), x=x, y=12, text_anchor="middle", class_="axis"))
-    for moment in taken:
+    for moment, event in marks:
         x = scale.x(moment)
-        line = el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="taken")
-        made.append(el("g", el("title", f"taken over at {moment:%H:%M:%S} UTC"), line))
+        line = el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_=_mark(event))
+        made.append(el("g", el("title", f"{event['text']}, {moment:%H:%M:%S} UTC"), line))
     for number, (label, steps) in enumerate(rows):
         y = HEAD + number * ROW
         made.append(el("text", el("title", label), cells(safe(label), 28), x=6, y=y + 12))

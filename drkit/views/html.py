@@ -64,7 +64,7 @@ def _top(found: Mapping[str, Any]) -> Element:
     risk = found["work_at_risk"]
     cells: list[tuple[str, Part, str]] = [
         ("recovered", f"{numbers['recovered']} of {numbers['total']}", ""),
-        ("recovery time", took, objective),
+        *([("recovery time", took, objective)] if found["since"] or found["kind"] == "failover" else []),
         ("unpushed work at risk", sum(risk.values()), f"{risk['unpushed']} known, {risk['unknown']} not known"),
         ("need a person", numbers["needs_person"], ""),
         ("waiting", numbers["waiting"], ""),

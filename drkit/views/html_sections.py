@@ -96,7 +96,10 @@ def _decision(found: Mapping[str, Any]) -> Element:
             )
         )
     if told["statements"]:
-        said = [(one["region"], one["text"], one["why_not"], when(one["time"])) for one in told["statements"]]
+        # One event is told once a subscription, in the same words.
+        said = list(
+            dict.fromkeys((one["region"], one["text"], one["why_not"], when(one["time"])) for one in told["statements"])
+        )
         headers = ("region", "what was said", "why it is no claim", "time")
         parts.append(table("Statements that claimed nothing", headers, said, (3,)))
     parts += _list("Assumed", list(assumed)) + _list("Not read", told["unread"])
@@ -206,7 +209,7 @@ def _untouched(found: Mapping[str, Any]) -> Element:
             for one in found["deferred"]
         ]
         headers = ("what", "kind", "plan", "region", "answers now as", "since", "id")
-        parts.append(table("Left behind, for a cleanup when the region is back", headers, rows, (5,)))
+        parts.append(table("Left behind, for a cleanup", headers, rows, (5,)))
     if found["left_alone"]:
         alone = [(one["name"] or last(one["subject"]), one["reason"], one["remedy"]) for one in found["left_alone"]]
         parts.append(table("Considered and left alone", ("what", "why", "what would change it"), alone))

@@ -102,7 +102,7 @@ def _decision(found: dict[str, Any]) -> list[str]:
     said += [f"assumed: {item}" for item in assumed]
     said += [f"not read: {item}" for item in told["unread"]]
     said += [f"note: {item}" for item in found["notes"]]
-    return [*lines, "", *(f"- {escape(one)}" for one in said)]
+    return [*lines, "", *(f"- {escape(one)}" for one in dict.fromkeys(said))]
 
 
 def _approval(found: dict[str, Any]) -> list[str]:
@@ -151,7 +151,7 @@ def _deferred(found: dict[str, Any]) -> list[str]:
         (one["behind"]["name"], one["behind"]["kind"], one["behind"]["region"], one["behind"]["id"])
         for one in found["deferred"]
     ]
-    title = ["", "## Left behind, for a cleanup when the region is back", ""]
+    title = ["", "## Left behind, for a cleanup", ""]
     return [*title, *table(("what", "kind", "region", "id"), rows)]
 
 

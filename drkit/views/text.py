@@ -30,7 +30,7 @@ def measured(found: Mapping[str, Any]) -> tuple[str, str]:
     """A report's recovery time, and how it stands to the objective."""
     took, numbers = found["rto_seconds"], found["environments"]
     away = numbers["total"] - numbers["recovered"]
-    back = f"so far, {away} not back" if took is not None else "nothing is back yet"
+    back = f"in time so far, {away} not back" if took is not None else "nothing is back yet"
     said = {"met": "met", "missed": "missed", "open": back, "unknown": "not measured"}[found["objective"]]
     return ("unknown" if took is None else duration(took)), f"objective {duration(found['objective_seconds'])}: {said}"
 
