@@ -24,7 +24,7 @@ from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
 from drkit.products import registry
 from drkit.runbook import Runbook, Step
-from drkit.views import html, markdown, terminal
+from drkit.views import html, junit, markdown, terminal
 from drkit.views import json as json_view
 from drkit.views.text import duration, last, plural, safe
 
@@ -523,6 +523,7 @@ class Drill:
             found = reporting.report(self.desk, run)
             (self.folder / f"report-{run}.md").write_text(markdown.report(found), "utf-8")
             (self.folder / f"report-{run}.html").write_text(html.report(found), "utf-8")
+            (self.folder / f"report-{run}.xml").write_text(junit.report(found), "utf-8")
             path = self.folder / f"report-{run}.json"
             path.write_text(json_view.encode(found) + "\n", "utf-8")
             paths.append(path)

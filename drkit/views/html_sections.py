@@ -144,7 +144,7 @@ def _environments(found: Mapping[str, Any]) -> Element:
             one["now"],
             el("span", one["data_at_risk"], el("small", "at risk") if one["work_at_risk"] else None),
             one["verdict"],
-            el("span", when(one["at"]), el("small", after) if after else None),
+            el("span", when(one["at"]), el("small", after) if after else None) if one["at"] else None,
             el("span", one["detail"], el("small", f" owner {one['owner']}") if one["owner"] else None),
         )
         for one in found["outcomes"]
