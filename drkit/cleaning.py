@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from drkit.cloud import CloudMark
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie
+from drkit.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
 from drkit.planner import guarded, waves
 from drkit.proposal import Item, Proposal, Proposer
 from drkit.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
@@ -115,8 +115,8 @@ def _against(
     plan = one.behind.plan.rsplit("/", 1)[-1]
     state = states.get(one.behind.plan.lower(), "answering")
     if zombie is None or state not in ANSWERING:
-        word = "could not be read" if state in ANSWERING else state
-        return f"{plan} is {word}: nothing of it is touched", "drkit assess, when it answers again"
+        word = "could not be read" if state in ANSWERING else f"is {state}"
+        return f"{plan} {word}: nothing of it is touched", "drkit assess, when it answers again"
     if zombie.state == "gone":
         return zombie.reason, ""
     if zombie.two_plans:
@@ -237,7 +237,7 @@ def _book(
 def _group(one: Behind, needs: Sequence[str]) -> Step:
     """The deletion of a resource group that drkit made, once nothing is in it."""
     return Step(
-        id=f"azure:{one.name.lower()}:delete",
+        id=f"azure:{slug(one.name, one.id)}:delete",
         product="azure",
         action="delete",
         target=one.id,

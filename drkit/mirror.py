@@ -10,7 +10,7 @@ import msgspec
 from drkit.behind import Moved
 from drkit.cloud import CloudMark
 from drkit.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
-from drkit.estate import Assessment, Behind, Environment, HostLink, Plan, Snapshot, Zombie
+from drkit.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie
 from drkit.planner import guarded, waves
 from drkit.proposal import Item, Proposal, Proposer, Target
 from drkit.runbook import Affected, LeftAlone, Runbook, Step
@@ -165,8 +165,10 @@ def _item(
     reason = decided.reason.replace(ON_PURPOSE[0], BACK)
     if decided.finding is not None and decided.finding.outcome == "re-register" and decided.disposition == "new-plan":
         reason = BACK + MOVED_REGISTRATION
-    decided = replace(decided, reason=reason)
     alive = zombie is not None and zombie.state == "alive"
+    if alive and now.kind == "managed":
+        reason = f"{BACK}, and its own record in it is alive"
+    decided = replace(decided, reason=reason, host=decided.host or _named(one.host))
     return Item(
         environment=environment,
         disposition=decided.disposition,
@@ -179,6 +181,14 @@ def _item(
         origin=origin,
         old=zombie.found if zombie and alive else None,
     )
+
+
+def _named(host: str) -> Host | None:
+    """A machine of which only the run's record tells: enough for a person to find it."""
+    if not host:
+        return None
+    kind: HostKind = "azure-vm" if "/microsoft.compute/" in host.lower() else "physical"
+    return Host(id=host, kind="arc" if "/microsoft.hybridcompute/" in host.lower() else kind, name=_last(host))
 
 
 def _last(arm_id: str) -> str:

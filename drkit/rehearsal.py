@@ -263,11 +263,13 @@ async def drill(
     say: Callable[[str], None] = print,
     kept: Callable[[dict[str, Any], list[str]], None] = lambda _found, _lines: None,
     verbose: bool = False,
+    returning: bool = False,
 ) -> dict[str, Any]:
     """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
 
-    ``estate``: a snapshot or seed of your own; ``folder``: where its files go (default: a new temporary folder); ``keep``
-    leaves the simulator up until a signal, once ``kept`` was given the result and what to type. Everything it starts reaches loopback only.
+    ``returning``: then the region comes back, and everybody goes home. ``estate``: a snapshot or seed of your own; ``folder``:
+    where its files go (default: a new temporary folder); ``keep`` leaves the simulator up until a signal, once ``kept`` was given
+    the result and what to type. Everything it starts reaches loopback only.
     """
     region = region_name(lose)
     if not 0 < speed <= MAX_SPEED:
@@ -296,7 +298,7 @@ async def drill(
     )  # fmt: skip
     try:
         facts = await _wait_ready(process, ready)
-        found = await _walk(place, facts, region, story, say, verbose)
+        found = await _walk(place, facts, region, story, say, verbose, returning=returning)
         if keep:
             _stop_by_signal(process)
             kept(found, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
@@ -330,7 +332,14 @@ def _stop_by_signal(process: asyncio.subprocess.Process) -> None:
 
 
 async def _walk(
-    place: Path, facts: dict[str, Any], region: str, story: Story, say: Callable[[str], None], verbose: bool
+    place: Path,
+    facts: dict[str, Any],
+    region: str,
+    story: Story,
+    say: Callable[[str], None],
+    verbose: bool,
+    *,
+    returning: bool,
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
     desk = api.Desk(
@@ -341,6 +350,10 @@ async def _walk(
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with _control_session(facts["ca_bundle"]) as http:
         walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
+        if returning:
+            from drkit.homecoming import home
+
+            walk.home = home
         return await walk.run()
 
 

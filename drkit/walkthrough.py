@@ -11,14 +11,14 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from drkit import api, reporting, results
+from drkit import api, behind, linked, reporting, results
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
@@ -91,6 +91,7 @@ class Drill:
     told: set[tuple[str, str]] = field(default_factory=set)
     stood: frozenset[str] = frozenset()
     spawned: list[asyncio.subprocess.Process] = field(default_factory=list)
+    home: Callable[[Drill, Sequence[str]], Awaitable[dict[str, Any]]] | None = None
 
     def line(self, text: str = "", indent: int = 2) -> None:
         """A line in plain words, folded to the width."""
@@ -132,7 +133,8 @@ class Drill:
         first = await self._first_run(planned)
         runs = [first]
         runs.extend(await self._rest())
-        return await self._end(assessed, runs, before)
+        found = await self._end(assessed, runs, before)
+        return found if self.home is None else {**found, "returned": await self.home(self, runs)}
 
     # before and during
 
@@ -208,6 +210,16 @@ class Drill:
             self.line(f"every step with its reason: {path.name}")
         return planned
 
+    def told_of(self, planned: api.Planned) -> None:
+        """A runbook in short, and its text beside the others."""
+        self.line(terminal.effects_line(planned.runbook))
+        for one in planned.runbook.left_alone[:4]:
+            self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
+        shown = terminal.render(
+            *terminal.show(planned.runbook, planned.digest, str(planned.path)), columns=self.columns
+        )
+        (self.folder / f"runbook-{planned.digest[:12]}.txt").write_text(shown + "\n", "utf-8")
+
     async def _writes(self) -> int:
         record = await self.control.get("record")
         return sum(one["kind"] == "write" for one in record["requests"])
@@ -256,7 +268,7 @@ class Drill:
             await process.wait()
             run = self._run_of(planned.digest)
         self.command(f"resume {run}")
-        await self._attend("resume", run, planned.runbook)
+        await self.attend("resume", run, planned.runbook)
         return run
 
     async def _until_intent(self, process: asyncio.subprocess.Process, planned: api.Planned) -> tuple[str, str]:
@@ -279,7 +291,7 @@ class Drill:
                 continue
         return ""
 
-    async def _attend(self, verb: str, name: str, book: Runbook, begun: asyncio.Event | None = None) -> str:
+    async def attend(self, verb: str, name: str, book: Runbook, begun: asyncio.Event | None = None) -> str:
         """Run ``drkit VERB NAME`` while people and operator do their part; again while it ends partial and they can.
 
         ``begun`` is set when the run has its name.
@@ -365,10 +377,16 @@ class Drill:
 
     async def _by_hand(self, step: Step) -> None:
         """The person at the machine types the commands of the runbook."""
-        environment = api.composed(self.desk, self._assessment()).environments
-        one = next(item for item in environment if item.id == step.environment)
+        known = {one.id: one for one in api.composed(self.desk, self._assessment()).environments}
+        # What is on its way back is known by the id it had before it left.
+        before = next((one.environment for one in self._moved if one.now == step.environment), step.environment)
+        one = known[before]
         for call, body in registry()[step.product].rehearsal.by_hand(step, one):
             await self.control.post(call, body)
+
+    @property
+    def _moved(self) -> list[behind.Moved]:
+        return [one for run in linked.told(self.desk) for one in behind.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
         found = self.desk.store.newest(Assessment)
@@ -419,7 +437,7 @@ class Drill:
             api.approve(self.desk, planned.digest)
             self.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
             begun = asyncio.Event()
-            task = asyncio.create_task(self._attend("apply", planned.digest, planned.runbook, begun))
+            task = asyncio.create_task(self.attend("apply", planned.digest, planned.runbook, begun))
             task.add_done_callback(lambda _task, begun=begun: begun.set())  # type: ignore[misc]
             await begun.wait()
             jobs.append(task)

@@ -154,15 +154,15 @@ def estate_of(site: Site, also: Callable[[Json], Json] = lambda _state: {}) -> J
 
 
 def answering_twice(site: Site) -> list[str]:
-    """Hosts that answer to more than one plan now, by the simulator's own word."""
+    """Hosts that answer to more than one plan of a kind now, by the simulator's own word."""
     state = site.world.view("state")
     found: dict[str, set[str]] = {}
     for one in state["environments"]:
         if one["type"] == "staticEnvironment" and one["state"] == "Available":
             for host in one["hosts"]:
-                found.setdefault(host, set()).add(one["plan"])
+                found.setdefault(f"environments {host}", set()).add(one["plan"])
     for account in state["automation"]:
         for one in account["workers"]:
             if one["reports"]:
-                found.setdefault(one["machine"], set()).add(account["id"])
+                found.setdefault(f"workers {one['machine']}", set()).add(account["id"])
     return [f"{host}: {sorted(plans)}" for host, plans in found.items() if len(plans) > 1]

@@ -259,10 +259,12 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path / 'file'}: cannot be made a folder" in answer.stderr.replace("\n", " ")
 
 
-def test_a_captured_estate_is_drilled_with_its_own_ids(sample: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_a_captured_estate_is_drilled_with_its_own_ids_there_and_back(
+    sample: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     folder, _ = sample
     estate = folder / "store" / "state" / "snapshots" / "000001.json"
-    told = drill(tmp_path, "--estate", str(estate), "--lose", "East US")
+    told = drill(tmp_path, "--estate", str(estate), "--lose", "East US", "--return")
     assert told.returncode == 0, told.stdout + told.stderr
     found = json.loads((tmp_path / "report-run-0001.json").read_text("utf-8"))
     assert found["lost_regions"] == ["eastus"]
@@ -275,6 +277,11 @@ def test_a_captured_estate_is_drilled_with_its_own_ids(sample: tuple[Path, dict[
     again = msgspec.json.decode((tmp_path / "store/state/snapshots/000001.json").read_bytes(), type=Snapshot)
     assert {plan.id for plan in again.plans} == {plan.id for plan in taken.plans}
     assert {one.id for one in again.environments} == {one.id for one in taken.environments}
+    # The region came back: everybody went home, and nothing that was made for the meantime is left.
+    said = " ".join(told.stdout.split())
+    assert "$ drkit failback run-0001" in said
+    assert "$ drkit cleanup run-0002" in said
+    assert said.endswith("0 hosts answer to two plans, 0 plans made for the meantime left")
 
 
 def test_a_snapshot_becomes_a_seed_that_keeps_identities() -> None:

@@ -163,11 +163,20 @@ def simulate(
 )
 @click.option("--keep", is_flag=True, help="Leave the embedded Azure up afterwards, until a signal.")
 @click.option("-v", "--verbose", is_flag=True, help="Every step of every run.")
+@click.option("--return", "returning", is_flag=True, help="Then the region comes back: go back, and clean up.")
 @click.option(
     "--story", metavar="NAME", help="Play a named story of one host instead, and explain its end (`list` lists them)."
 )
 def drill(
-    common: Common, estate: str | None, lose: str, seed: int, speed: float, keep: bool, verbose: bool, story: str | None
+    common: Common,
+    estate: str | None,
+    lose: str,
+    seed: int,
+    speed: float,
+    keep: bool,
+    verbose: bool,
+    returning: bool,
+    story: str | None,
 ) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
     from drkit import rehearsal
@@ -193,7 +202,7 @@ def drill(
     found = finish(
         rehearsal.drill(
             estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=common.store,
-            say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose,
+            say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose, returning=returning,
         )
     )  # fmt: skip
     if common.json and not keep:

@@ -1,0 +1,75 @@
+"""The end of a drill with ``--return``: the region comes back, everybody goes home, and what is left is cleaned up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drkit import api, returning
+from drkit.errors import DrkitError
+from drkit.views.text import plural, safe
+from drkit.walkthrough import Drill
+
+
+async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
+    """Walks the way back after these runs; what it claims at the end is the simulator's word. Adds ``returned`` to the result."""
+    drill.say(f"{drill.region} returns.")
+    await drill.control.post("restore", {"region": drill.region})
+    await _look(drill)
+    backs: list[str] = []
+    for run in runs:
+        if api.status(drill.desk, run).runbook.kind == "failover":
+            backs.extend(await _carry_out(drill, "failback", run))
+    for run in backs:
+        await _look(drill)
+        await _carry_out(drill, "cleanup", run)
+    state = await drill.control.get("state")
+    stay = [one for one in state["resources"] if (one.get("tags") or {}).get("drkit-source")]
+    twice = answering_twice(state)
+    drill.line(
+        f"by the simulator's record: {twice} hosts answer to two plans, {plural(len(stay), 'plan')} made for the meantime left"
+    )
+    return {"failbacks": backs, "answering_twice": twice, "left": sorted(one["id"] for one in stay)}
+
+
+async def _look(drill: Drill) -> None:
+    drill.command("assess")
+    assessed, _, _ = await api.assess(drill.desk)
+    states = Counter(one.state for one in assessed.plans)
+    alive = sum(one.state == "alive" for one in assessed.zombies)
+    drill.line(
+        f"plans: {', '.join(f'{number} {word}' for word, number in states.items())}; left behind and alive: {alive}"
+    )
+
+
+async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
+    """Propose, approve, apply; the run, or none where there is nothing to do."""
+    drill.command(f"{command} {run}")
+    try:
+        planned = getattr(returning, command)(drill.desk, run)
+    except DrkitError as error:
+        drill.line(safe(str(error), 300))
+        return []
+    drill.told_of(planned)
+    api.approve(drill.desk, planned.digest)
+    drill.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
+    return [await drill.attend("apply", planned.digest, planned.runbook)]
+
+
+def answering_twice(state: Mapping[str, Any]) -> int:
+    """How many hosts answer to more than one plan of a kind: a machine may well serve two kinds."""
+    plans: dict[tuple[str, str], set[str]] = {}
+    for one in state["environments"]:
+        if one["type"] == "staticEnvironment" and one["state"] == "Available":
+            for host in one["hosts"]:
+                plans.setdefault((host.lower(), _kind(one["plan"])), set()).add(one["plan"].lower())
+    for account in state["automation"]:
+        for one in account["workers"]:
+            if one["reports"]:
+                plans.setdefault((one["machine"].lower(), _kind(account["id"])), set()).add(account["id"].lower())
+    return sum(len(found) > 1 for found in plans.values())
+
+
+def _kind(plan: str) -> str:
+    return plan.lower().partition("/providers/")[2].rpartition("/")[0]
