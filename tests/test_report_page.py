@@ -6,6 +6,7 @@ import fcntl
 import os
 import pickle
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from html.parser import HTMLParser
@@ -322,6 +323,21 @@ def test_a_cleanup_counts_no_environments_and_calls_its_rows_by_what_was_done() 
     assert "recovery time" not in shown
     labels = [str(text.text) for piece in gantt.pieces(found) for text in piece.iter("title")]
     assert any(label.startswith("create api again") for label in labels)
+
+
+def test_local_time_stands_beside_where_it_differs(desks: dict[str, api.Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reporting.report(desks["a smooth run"])
+    try:
+        for zone, said in (("XYZ-5:30", "(14:00 XYZ where this was written)"), ("UTC0", "")):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            shown = html.report(found)
+            assert "Begun 2026-03-01 08:30:20 UTC" in shown
+            assert said in shown
+            assert ("where this was written" in shown) == bool(said)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_time_that_is_none_is_shown_as_it_is() -> None:

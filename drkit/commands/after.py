@@ -18,7 +18,9 @@ FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", 
 @click.option("--format", "form", type=click.Choice(tuple(FORMATS)), help="Default: as --out ends, else text.")
 @click.option("--markdown", is_flag=True, help="The same as --format markdown.")
 @click.option("--owners", is_flag=True, help="What each owner is to be told, in plain words (text or JSON).")
-@click.option("--out", metavar="FILE", help="Write it here.")
+@click.option(
+    "--out", metavar="FILE", help="Write it here, in the format of its ending: .html, .xml, .md, .json, .txt."
+)
 @click.option("--of", "digest", metavar="SHA256", help="The newest run of the runbook with this digest.")
 def report(
     common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
