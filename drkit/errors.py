@@ -87,6 +87,10 @@ class CredentialError(CloudError):
     """No token could be had. ``code`` is Entra's, or NO_AUTHORITY when no usable answer came from where tokens are made."""
 
 
+class NoAuthorityError(CredentialError):
+    """No token could be had because no usable answer came from where tokens are made: a little later one may."""
+
+
 class ForbiddenError(CloudError):
     """The identity may not do this."""
 

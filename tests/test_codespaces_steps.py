@@ -85,6 +85,18 @@ def test_requests_cut_after_they_were_acted_on_are_found_and_not_made_again(tmp_
         assert site.starts("build") == 1
 
 
+def test_what_a_cut_request_made_is_not_made_under_a_second_name_while_lists_lag_behind(tmp_path: Path) -> None:
+    with estate(tmp_path) as site, People(site):
+        posts = {"method": "POST", "url": f"{TARGET}.*/api/v1/environments"}
+        for number in (1, 2, 3):
+            site.world.control("fault", **posts, nth=number, drop="after")
+        site.world.control("fault", method="GET", url=r"/environments\?", stale=60, times=0)
+        assert site.apply(*WAIT) == 0
+        assert any(one.get("behind") for one in site.record())
+        assert sorted(site.under(TARGET)) == ["api", "bench", "build", "docs", "rack", "shop"]
+        assert done_twice(site) == []
+
+
 def test_requests_refused_or_cut_before_they_were_acted_on_are_made_once_looked_for(tmp_path: Path) -> None:
     with estate(tmp_path) as site, People(site):
         fault = site.world.control

@@ -373,3 +373,15 @@ def test_the_account_named_in_settings_goes_before_one_made_and_that_before_one_
 def test_a_role_definitions_pattern_is_read_as_azure_reads_it(pattern: str, allowed: bool) -> None:
     action = "Microsoft.Compute/virtualMachines/extensions/write".lower()
     assert _matches(action, pattern.lower().split("*")) is allowed
+
+
+def test_lists_that_lag_behind_make_nothing_twice(tmp_path: Path) -> None:
+    with site(tmp_path, leaping=True) as found:
+        lost(found)
+        found.world.control("fault", method="GET", url=r"/hybridRunbookWorkers\?", stale=900, times=0)
+        ended = apply(found)
+        assert ended.outcome == "succeeded"
+        assert any(one.get("behind") for one in found.world.view("record")["requests"])
+        sent = writes(found)
+        assert len(sent) == len(set(sent)), sent
+        assert reported(found)[WEB] == [REPLICA]

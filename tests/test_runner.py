@@ -16,7 +16,14 @@ from typing import Any, cast
 import pytest
 
 from drkit.clock import Clock, rfc3339
-from drkit.errors import ConflictError, DrkitError, ForbiddenError, UnknownFateError, UnreachableError
+from drkit.errors import (
+    ConflictError,
+    DrkitError,
+    ForbiddenError,
+    NoAuthorityError,
+    UnknownFateError,
+    UnreachableError,
+)
 from drkit.estate import Reading
 from drkit.execution import schedule
 from drkit.execution.runner import Event, Nap, Runner, permitted
@@ -160,7 +167,9 @@ def passing() -> StepFailedError:
     return StepFailedError("the service is busy", code="8", again=True)
 
 
-@pytest.mark.parametrize("error", [passing(), UnreachableError("no answer"), UnknownFateError("cut off")])
+@pytest.mark.parametrize(
+    "error", [passing(), UnreachableError("no answer"), UnknownFateError("cut off"), NoAuthorityError("no token")]
+)
 def test_what_may_pass_is_tried_three_times_with_growing_pauses_and_then_left(bench: Make, error: DrkitError) -> None:
     made = bench(a_step("a"), a_step("b"))
     actor = Scripted(a__act=[error] * 50)

@@ -19,6 +19,7 @@ from drkit.errors import (
     DrkitError,
     GuardError,
     LockedError,
+    NoAuthorityError,
     PartialError,
     RefusedError,
     ThrottledError,
@@ -42,7 +43,7 @@ TRIES = 3
 PAUSE = 15.0
 # Requests of unknown fate are sent again so often, each time after looking whether the last one was carried out.
 SENDINGS = 4
-PASSING = (UnreachableError, ThrottledError, UnknownFateError)
+PASSING = (UnreachableError, ThrottledError, UnknownFateError, NoAuthorityError)
 INTENT: ContextVar[tuple[Request, ...]] = ContextVar("drkit_intent", default=())
 
 

@@ -20,6 +20,8 @@ from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
 VERIFY_SECONDS = 10.0
+LIST_LAGS = (10.0, 20.0, 40.0, 80.0)
+"""Pauses between looks for what must be there and is not listed yet."""
 QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 
 
@@ -110,6 +112,15 @@ class Acts:
 
     async def _ours(self, step: Step, context: Context) -> Any:
         return (await self._look(step, context))[0]
+
+    async def _appears(self, step: Step, context: Context) -> Any:
+        """Ours, whose name is taken: made by a request of ours whose answer was lost, it may be listed a little later only."""
+        for pause in (*LIST_LAGS, 0.0):
+            ours, other = await self._look(step, context)
+            if ours is not None or other is not None or not pause:
+                return ours
+            await context.clock.sleep(pause)
+        return None
 
     async def _listed_still(self, step: Step, context: Context) -> bool:
         """Whether the plan that a host was released from lists its record still; True where that cannot be read."""
@@ -207,7 +218,7 @@ class Acts:
             try:
                 made = await wire.create(context.azure, self.tokens, plan, region, service, body, owner)
             except ConflictError as error:
-                ours = await self._ours(step, context) if error.code == wire.NAME_EXISTS else None
+                ours = await self._appears(step, context) if error.code == wire.NAME_EXISTS else None
                 if ours is not None:
                     data = {"id": ours.get("id"), "name": ours.get("friendlyName"), "found": True}
                     return Result(f"{ours.get('friendlyName')} is there already, for its owner", data)

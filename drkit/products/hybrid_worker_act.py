@@ -145,7 +145,8 @@ class Acts:
 
     async def _listed(self, step: Step, context: Context) -> dict[str, Any] | None:
         inputs = step.inputs
-        return await wire.worker_of(context.azure, str(inputs["account"]), str(inputs["group"]), str(inputs["machine"]))
+        account, group, machine = (str(inputs[name]) for name in ("account", "group", "machine"))
+        return await wire.worker_of(context.azure, account, group, machine, str(inputs.get("worker", "")))
 
     async def _released(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
         machine = str(step.inputs["machine"])

@@ -84,12 +84,27 @@ async def workers(azure: Session, account_id: str, group: str) -> list[dict[str,
         raise
 
 
-async def worker_of(azure: Session, account_id: str, group: str, machine: str) -> dict[str, Any] | None:
-    """The worker of a group that stands for that machine."""
+async def worker_of(
+    azure: Session, account_id: str, group: str, machine: str, known: str = ""
+) -> dict[str, Any] | None:
+    """The worker of a group that stands for that machine. ``known``: the id that drkit would have given it.
+
+    ARM may answer a list from a cache, so that what was made a moment ago is missing: it is asked for by its id then.
+    """
     for item in await workers(azure, account_id, group):
-        if str((item.get("properties") or {}).get("vmResourceId", "")).lower() == machine.lower():
+        if _is_of(item, machine):
             return item
-    return None
+    if not known:
+        return None
+    path = f"{account_id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{known}"
+    answer = await azure.rest.request("GET", path, params={"api-version": API}, allow=(404,))
+    return (
+        answer.body if answer.status == 200 and isinstance(answer.body, dict) and _is_of(answer.body, machine) else None
+    )
+
+
+def _is_of(item: Mapping[str, Any], machine: str) -> bool:
+    return str((item.get("properties") or {}).get("vmResourceId", "")).lower() == machine.lower()
 
 
 async def extensions(azure: Session, machine: str) -> list[dict[str, Any]]:

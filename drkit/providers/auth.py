@@ -28,7 +28,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from drkit.cloud import Cloud
-from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError
+from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, NoAuthorityError
 from drkit.operation import bare
 from drkit.providers.errors_map import chain, from_exception
 from drkit.providers.redact import Redactor
@@ -214,11 +214,13 @@ class Tokens:
         if unanswered:
             text = from_exception(error, "the token request", self._authority, self._redact).what
             remedy = "check [cloud] authority, ca_bundle and the network"
-        return CredentialError(
+        silent = not found and (unanswered or _no_answer_of_entra(error))
+        kind = NoAuthorityError if silent else CredentialError
+        return kind(
             f"no token from credential {self._name}: {text}",
             where=self._authority,
             remedy=remedy or _DEFAULT_REMEDIES[self._name],
-            code=found.group(0) if found else NO_AUTHORITY if unanswered or _no_answer_of_entra(error) else "",
+            code=found.group(0) if found else NO_AUTHORITY if silent else "",
         )
 
     async def _drop(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -147,6 +148,11 @@ def list_environments(call: Call) -> Answer:
         return Answer(body=[])
     name, alive = query.get("name", "").lower(), bearers(call.world)
     found = [e for e in of_plan(call.world, plan.id) if _visible(e, token) and name in ("", e.name.lower())]
+    if behind := float(call.fault.get("stale", 0.0)):
+        then = call.world.now() - timedelta(seconds=behind)
+        late = [e for e in found if e.created > then]
+        call.note["behind"] = bool(late)
+        found = [e for e in found if e not in late]
     return Answer(body=[body_of(call.world, environment, alive) for environment in found])
 
 

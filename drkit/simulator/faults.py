@@ -10,6 +10,7 @@ A rule matches by ``method``, ``url`` (a regular expression, searched without ca
 - ``drop``: ``before`` or ``after``: the connection is cut before or after the request was carried out;
 - ``truncate``: true: carried out, half of the body arrives, then the connection is cut;
 - ``html``: true: carried out, answered with a page of HTML (with ``status``, that status);
+- ``stale``: a list (Resource Manager's, a plan's environments) is answered as it was so many simulated seconds ago (``lagging``);
 - ``lro``: ``fail`` (with ``code``, ``message``) or ``never``: how the long-running operation ends that it starts.
 """
 
@@ -22,7 +23,20 @@ from datetime import datetime, timedelta
 from drkit.simulator.state import Json
 
 MATCH = ("id", "method", "url", "principal", "nth", "times", "for_seconds")
-EFFECT = ("delay", "status", "code", "message", "retry_after", "headers", "hang", "drop", "truncate", "html", "lro")
+EFFECT = (
+    "delay",
+    "status",
+    "code",
+    "message",
+    "retry_after",
+    "headers",
+    "hang",
+    "drop",
+    "truncate",
+    "html",
+    "stale",
+    "lro",
+)
 KEYS = frozenset((*MATCH, *EFFECT))
 
 
@@ -74,6 +88,11 @@ class Faults:
         rule = Rule(self._count, said, now + timedelta(seconds=seconds) if seconds else None)
         self.rules.append(rule)
         return rule
+
+    @property
+    def lagging(self) -> bool:
+        """Whether a list may be answered from the past: what lists show is remembered then."""
+        return any("stale" in rule.said for rule in self.rules)
 
     def remove(self, number: int | None) -> int:
         """Remove one rule, or all; how many went."""

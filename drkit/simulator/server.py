@@ -15,6 +15,7 @@ from aiohttp import web
 from drkit.simulator import automation, control, governance, identity, rules, tls
 from drkit.simulator.clock import precise
 from drkit.simulator.faults import Faults
+from drkit.simulator.lagging import Cache
 from drkit.simulator.ports import Port
 from drkit.simulator.routing import ARM, AUTHORITY, AUTOMATION, Call, Route, Table, plane_of, routes, service_hosts
 from drkit.simulator.seed import build
@@ -48,6 +49,7 @@ class Simulator:
     ) -> None:
         self.world = build(seed, speed, dict(host_scripts or {}))
         self.faults = Faults()
+        self.cache = Cache()
         self.throttle = Throttle()
         self.ports: dict[str, Port] = {}
         self._folder = folder
@@ -191,7 +193,16 @@ class Simulator:
             call.action = route.action.replace("{type}", parsed.type if parsed else "")
             identity.authorize(call)
             governance.obey(call)
-        return route.handler(call)
+        answer = route.handler(call)
+        if route.plane != ARM:
+            return answer
+        self.cache.note(self.world.now(), call.method, call.raw_path, answer)
+        if call.method != "GET" or not self.faults.lagging:
+            return answer
+        shown = self.cache.listed(self.world.now(), call.raw_path, answer, float(fault.get("stale", 0.0)))
+        if shown is not answer:
+            call.note["behind"] = True
+        return shown
 
     def _headers(self, call: Call, line: Json) -> dict[str, str]:
         request_id = self.world.named_id("request", str(line["n"]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of
 from tests.chaos.life import Lives
-from tests.chaos.storms import Fate, one
+from tests.chaos.storms import BLOWS, Fate, one
 from tests.estates import People, estate, found_end
 
 
@@ -34,6 +34,15 @@ def counted(fates: Sequence[Fate]) -> dict[str, int]:
     }
 
 
+def struck(fates: Sequence[Fate]) -> dict[str, int]:
+    """How often each kind of fault did strike, by the simulator's own count; 0 for one that never did."""
+    found = Counter(dict.fromkeys((*BLOWS, "clock off", "deaths"), 0))
+    for fate in fates:
+        found.update(fate.struck)
+        found["deaths"] += fate.deaths
+    return dict(found)
+
+
 def storms(runs: int, seed: int, *, as_json: bool) -> int:
     """Tell so many stories of a seed; 1 when one of them is not good."""
     lives, fates = Lives(), []
@@ -43,13 +52,17 @@ def storms(runs: int, seed: int, *, as_json: bool) -> int:
         fates.append(fate)
         if not as_json or not fate.good:
             word = "" if fate.good else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}"
-            print(f"{number:4} {fate.outcome:26} {fate.deaths} deaths  {', '.join(fate.blows)}{word}", file=sys.stderr)
+            blows = ", ".join(f"{name} ({fate.struck.get(name, 0)})" for name in fate.blows)
+            line = f"{number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{word}"
+            print(line, file=sys.stderr, flush=True)
     numbers = counted(fates)
     bad = [fate.number for fate in fates if not fate.good]
+    faults = struck(fates)
     if as_json:
-        print(json.dumps({**numbers, "seed": seed, "bad": bad}))
+        print(json.dumps({**numbers, "seed": seed, "bad": bad, "faults": faults}))
     else:
         print(", ".join(f"{name} {number}" for name, number in numbers.items()))
+        print("struck: " + ", ".join(f"{name} {number}" for name, number in faults.items()))
     return 1 if bad else 0
 
 

@@ -22,6 +22,7 @@ from drkit import api, settings
 from drkit import cloud as clouds
 from drkit.clock import parse_time
 from drkit.errors import DrkitError
+from drkit.products import tables
 from drkit.store import Store
 from tests import azurite
 
@@ -58,6 +59,8 @@ class Place:
     folder: str
     store: str
     digest: str
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables of the process: where secrets come from."""
 
 
 def store_of(name: str) -> Any:
@@ -74,6 +77,7 @@ def live(place: Place, life: Life) -> None:
     log = os.open(Path(place.folder) / "out.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    os.environ.update(place.variables)
     if place.store.startswith("http"):
         os.environ[azurite.KEY] = azurite.SECRET
         os.environ["XDG_CACHE_HOME"] = str(Path(place.folder) / "cache")
@@ -89,7 +93,9 @@ def _exit_code(place: Place, life: Life) -> int:
     store = store_of(place.store)
     if life.records:
         mortal(store, life)
-    desk = api.Desk(settings.load(Path(place.folder) / "drkit.toml"), store, lambda: cloud, loopback_only=True)
+    desk = api.Desk(
+        settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
+    )
     runs = [run for run in store.runs() if store.state(run).runbook == place.digest]
     try:
         if runs:

@@ -10,30 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.every_record import place_of
+from tests.chaos.grounds import GROUNDS, Ground
 from tests.chaos.life import DEATHS, KILLED, Life, Lives
-from tests.estates import (
-    BY_HAND,
-    HOSTED,
-    MANAGED,
-    REGION,
-    SUBSCRIPTION,
-    TARGET,
-    Json,
-    People,
-    Site,
-    done_twice,
-    estate,
-    guid,
-)
+from tests.estates import REGION, SUBSCRIPTION, TARGET, Json, Site
 
 MOST_LIVES = 12
 SECONDS = 120.0
-CONTROL = r"^(?!.*/control/)"
 
 
 @dataclass
 class Fate:
-    """How a chaos run ended: drkit's outcome, and what the judge found. ``blows``: the faults of its story."""
+    """How a chaos run ended: drkit's outcome, and what the judge found.
+
+    ``blows``: the faults of its story; ``struck``: how often each of them did strike, by the simulator's own count.
+    """
 
     number: int
     blows: tuple[str, ...]
@@ -41,6 +31,8 @@ class Fate:
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     deaths: int = 0
+    struck: dict[str, int] = field(default_factory=dict)
+    ground: str = "codespaces"
 
     @property
     def good(self) -> bool:
@@ -50,18 +42,47 @@ class Fate:
         return not self.lost and not self.twice and self.outcome in ends
 
 
-@dataclass(frozen=True)
+@dataclass
 class Night:
-    """What a blow may use."""
+    """What a blow may use. ``rules``: the simulator's rules by the blow that made them; ``struck``: what they did so far."""
 
     site: Site
     random: random.Random
+    ground: Ground
+    blow: str = ""
+    rules: dict[str, list[int]] = field(default_factory=dict)
+    struck: dict[str, int] = field(default_factory=dict)
+    quiet: threading.Event = field(default_factory=threading.Event)
 
     def fault(self, **rule: Any) -> None:
-        self.site.world.control("fault", **rule)
+        made = self.site.world.control("fault", **rule)
+        self.rules.setdefault(self.blow, []).append(made["id"])
 
     def few(self, most: int = 6) -> int:
         return self.random.randint(1, most)
+
+    def later(self, least: float, most: float, name: str, **body: Any) -> None:
+        """A call of the control interface that many real seconds from now; none once the night is over."""
+        blow = self.blow
+
+        def strike() -> None:
+            if not self.quiet.is_set():
+                self.site.world.control(name, **body)
+                self.struck[blow] = self.struck.get(blow, 0) + 1
+
+        threading.Timer(self.random.uniform(least, most), strike).start()
+
+    def over(self) -> None:
+        """Nothing strikes any more, by itself."""
+        self.quiet.set()
+
+    def count(self) -> None:
+        """Read how often the rules struck, before they are taken back."""
+        by_rule = {one["id"]: int(one["struck"]) for one in self.site.world.view("faults")["faults"]}
+        for blow, rules in self.rules.items():
+            known = [by_rule.pop(rule) for rule in rules if rule in by_rule]
+            self.struck[blow] = self.struck.get(blow, 0) + sum(known)
+            self.rules[blow] = []
 
 
 def _throttled(night: Night) -> None:
@@ -96,20 +117,26 @@ def _slow(night: Night) -> None:
 
 
 def _operation_fails(night: Night) -> None:
-    night.fault(method="PUT", url="/plans/", lro="fail", code="InternalServerError", message="try again", times=1)
+    night.fault(
+        method="PUT", url=night.ground.operations, lro="fail", code="InternalServerError", message="try again", times=1
+    )
 
 
 def _operation_never_ends(night: Night) -> None:
-    night.fault(method="PUT", url="/plans/", lro="never", times=1)
+    night.fault(method="PUT", url=night.ground.operations, lro="never", times=1)
+
+
+def _stale_lists(night: Night) -> None:
+    night.fault(method="GET", url=night.ground.lists, stale=night.random.choice((20, 60, 150)), times=0)
 
 
 def _tokens_expire(night: Night) -> None:
     night.site.world.control("token", expire=True)
-    threading.Timer(night.random.uniform(0.5, 3), lambda: _quietly(night, "token", expire=True)).start()
+    night.later(0.5, 3, "token", expire=True)
 
 
 def _region_returns(night: Night) -> None:
-    threading.Timer(night.random.uniform(0.5, 6), lambda: _quietly(night, "restore", region=REGION)).start()
+    night.later(0.5, 6, "restore", region=REGION)
 
 
 def _target_fills(night: Night) -> None:
@@ -118,14 +145,8 @@ def _target_fills(night: Night) -> None:
 
 
 def _never_mended(night: Night) -> None:
-    night.fault(method="POST", url="/api/v1/environments", status=500, times=0)
-
-
-def _quietly(night: Night, name: str, **body: Any) -> None:
-    try:
-        night.site.world.control(name, **body)
-    except Exception as error:
-        print(f"{name}: {error}")
+    method, url = night.ground.needed
+    night.fault(method=method, url=url, status=500, times=0)
 
 
 BLOWS: dict[str, Callable[[Night], None]] = {
@@ -138,6 +159,7 @@ BLOWS: dict[str, Callable[[Night], None]] = {
     "slow": _slow,
     "operation fails": _operation_fails,
     "operation never ends": _operation_never_ends,
+    "stale lists": _stale_lists,
     "tokens expire": _tokens_expire,
     "region returns": _region_returns,
     "target fills": _target_fills,
@@ -149,31 +171,49 @@ FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns
 def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
     """Tell one story of a seed to its end, and judge it."""
     story = random.Random(f"{seed}/{number}")
-    blows = tuple(story.sample(sorted(BLOWS), story.choice((1, 1, 2, 2, 3))))
-    fate = Fate(number, blows)
+    ground = GROUNDS[story.choice(("codespaces", "codespaces", "hybrid workers"))]
+    known = sorted(set(BLOWS) - ground.never)
+    blows = tuple(story.sample(known, story.choice((1, 1, 2, 2, 3))))
     minutes = story.choice((0.0, 0.0, 0.0, -7.0, 4.0))
+    fate = Fate(number, blows, ground=ground.name)
     try:
-        with estate(folder) as site:
-            night = Night(site, story)
+        with ground.site(folder) as site:
+            night = Night(site, story, ground)
             for name in blows:
+                night.blow = name
                 BLOWS[name](night)
-            with People(site):
-                _lived(fate, site, story, minutes, lives)
-            fate.twice = [one for one in done_twice(site) if not (in_vain(fate) and " started " in one)]
-            fate.lost = [one for one in lost(site) if not (in_vain(fate) and one.startswith(f"{BY_HAND}: registered"))]
+            try:
+                with ground.people(site):
+                    _lived(fate, night, minutes, lives)
+            finally:
+                night.over()
+            night.count()
+            fate.struck = night.struck | told(site, blows) | ({"clock off": 1} if minutes else {})
+            vain = bool({"target fills", "never mended"} & set(blows))
+            fate.twice = ground.twice(site, night.struck, vain)
+            fate.lost = ground.lost(site, vain)
     except AssertionError as error:
         fate.outcome = "stuck"
         fate.twice = [*fate.twice, *str(error).splitlines()[:1]]
     return fate
 
 
-def in_vain(fate: Fate) -> bool:
-    """Whether the target takes nobody: then a host is tried in vain more than once, and who went to a machine went in vain."""
-    return bool({"target fills", "never mended"} & set(fate.blows))
+def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
+    """How often those blows did strike that are no rules, by the simulator's record."""
+    record: list[Json] = site.record()
+    found = {
+        "tokens expire": sum(one["status"] == 401 for one in record),
+        "target fills": sum(
+            (one["status"] or 0) in (400, 403, 409) and one["method"] in ("PUT", "POST") for one in record
+        ),
+        "stale lists": sum(bool(one.get("behind")) for one in record),
+    }
+    return {name: number for name, number in found.items() if name in blows}
 
 
-def _lived(fate: Fate, site: Site, story: random.Random, minutes: float, lives: Lives) -> None:
-    place, deadly = place_of(site), story.randint(0, 4)
+def _lived(fate: Fate, night: Night, minutes: float, lives: Lives) -> None:
+    site, story = night.site, night.random
+    place, deadly = night.ground.place(place_of(site)), story.randint(0, 4)
     calm = 0
     for number in range(MOST_LIVES):
         life = Life(minutes=minutes)
@@ -191,20 +231,6 @@ def _lived(fate: Fate, site: Site, story: random.Random, minutes: float, lives: 
             return
         # What passes has passed; a person resumes, and once more.
         calm += 1
+        night.count()
         if "never mended" not in fate.blows:
             site.world.control("unfault")
-
-
-def lost(site: Site) -> list[str]:
-    """Environments that exist nowhere any more, and hosts registered with nothing."""
-    state: Json = site.world.view("state")
-    there = {(one["owner"], one["name"].split(" ")[0]) for one in state["environments"]}
-    ids = {one["id"] for one in state["environments"]}
-    faults = []
-    for name in (*MANAGED, *HOSTED, BY_HAND):
-        if guid(name) not in ids and not any(name in known for _, known in there):
-            faults.append(f"{name}: exists nowhere")
-    for host in state["hosts"]:
-        if not host["registrations"]:
-            faults.append(f"{host['id']}: registered with nothing")
-    return faults

@@ -88,6 +88,37 @@ def test_a_long_running_operation_fails_or_never_ends(fresh: Fresh) -> None:
     assert not poller.done()
 
 
+def test_a_list_lags_behind_what_exists_and_a_resource_by_its_id_does_not(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", method="GET", url="resourcegroups[?]", stale=600, times=0)
+
+    def names() -> set[str]:
+        return {one["name"] for one in azure.get(GROUPS).json()["value"]}
+
+    before = names()
+    client = azure.resources()
+    client.resource_groups.create_or_update("made-now", {"location": "eastus"})
+    client.resource_groups.begin_delete("dev-ne").wait(10)
+    assert names() == before
+    assert client.resource_groups.get("made-now").name == "made-now"
+    assert not client.resource_groups.check_existence("dev-ne")
+    assert any(one.get("behind") for one in azure.view("record")["requests"])
+    azure.control("unfault")
+    assert names() == before - {"dev-ne"} | {"made-now"}
+
+
+def test_a_list_that_lags_a_moment_catches_up(fresh: Fresh) -> None:
+    azure = fresh()
+    azure.control("fault", method="GET", url="resourcegroups[?]", stale=30, times=0)
+    azure.resources().resource_groups.create_or_update("made-now", {"location": "eastus"})
+    deadline = time.monotonic() + 10
+    seen: list[bool] = []
+    while not seen or not seen[-1]:
+        seen.append("made-now" in azure.get(GROUPS).text)
+        assert time.monotonic() < deadline
+    assert seen[0] is False
+
+
 def test_resource_manager_really_throttles(fresh: Fresh) -> None:
     azure = fresh(speed=1.0)
     azure.control("throttle", reads=[3, 0.5])
