@@ -11,6 +11,7 @@ import signal
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,14 @@ async def simulate(
     speed: float = 1.0,
     seed: int = 1,
     ready: str | None = None,
+    leash: bool = False,
     serving: Callable[[dict[str, Any]], None] = lambda _facts: None,
 ) -> int:
     """Serve the embedded Azure on loopback until SIGINT or SIGTERM; returns 0.
 
     ``estate``: a simulator's seed or a snapshot (default: the sample of that ``seed``). ``ready``: where to write, once it
-    serves, what a program needs to use it; ``serving`` gets the same. UsageError for a speed or port that cannot be;
+    serves, what a program needs to use it; ``serving`` gets the same. ``leash``: end with standard input too, which ends when
+    whoever started this is gone, however it went. UsageError for a speed or port that cannot be;
     FileError for a bad estate.
     """
     content = estate_seed(estate, seed)
@@ -66,6 +69,8 @@ async def simulate(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        if leash:
+            threading.Thread(target=_until_parted, args=(loop, stop), daemon=True, name="leash").start()
         facts = simulator.ready
         try:
             if ready:
@@ -77,6 +82,15 @@ async def simulate(
             if ready:
                 _remove_ready(Path(ready), facts)
     return 0
+
+
+def _until_parted(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Wait for the end of standard input, and say so."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    with contextlib.suppress(RuntimeError):  # the loop ended first
+        loop.call_soon_threadsafe(stop.set)
 
 
 async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago: float = 0.0) -> dict[str, Any]:
@@ -293,7 +307,7 @@ async def drill(
         ) from error
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
-        "--ready", str(ready), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        "--ready", str(ready), "--leash", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     try:

@@ -46,7 +46,7 @@ def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
 @pytest.mark.timeout(150)
 def test_the_command_prints_the_numbers(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--runs", "1", "--seed", "1", "--json"],
+        [sys.executable, "-m", "tests.chaos", "--runs", "1", "--seed", "6", "--json"],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False, timeout=140,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

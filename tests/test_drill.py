@@ -221,6 +221,22 @@ def test_a_drill_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None:
     assert still_there(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked up in /proc")
+def test_a_drill_that_is_killed_leaves_no_simulator_running(tmp_path: Path) -> None:
+    process = begun(tmp_path)
+    assert process.stdout
+    while not process.stdout.readline().startswith("$ drkit assess"):
+        assert process.poll() is None
+    assert any(" simulate " in one for one in still_there(tmp_path))
+    process.kill()
+    process.communicate(timeout=30)
+    until = time.monotonic() + 30
+    while still_there(tmp_path):
+        assert time.monotonic() < until, still_there(tmp_path)
+        time.sleep(0.05)
+    assert not (tmp_path / "cloud.json").exists(), "it ended tidily"
+
+
 def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) -> None:
     process = begun(tmp_path, "--keep", "--json", "--lose", "southeastasia")
     assert process.stdout

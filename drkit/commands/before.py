@@ -126,8 +126,9 @@ def schema(common: Common, kind: str) -> int:
 )
 @click.option("--minutes-ago", type=click.FloatRange(0, 1440), default=0.0, help="Since when it is lost.")
 @click.option("--restore", metavar="REGION", help="Serve nothing: tell the running one that a region is back.")
+@click.option("--leash", is_flag=True, hidden=True, help="End when standard input ends.")
 def simulate(
-    common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None,
+    common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None, leash: bool,
     lose: str | None, minutes_ago: float, restore: str | None,
 ) -> int:  # fmt: skip
     """Serve the embedded Azure on loopback until a signal stops it."""
@@ -151,7 +152,9 @@ def simulate(
         for line in rehearsal.exports(facts, ready):
             say(line)
 
-    return finish(rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, serving=serving))
+    return finish(
+        rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, leash=leash, serving=serving)
+    )
 
 
 @command()
