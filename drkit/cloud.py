@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,6 +17,27 @@ from drkit.errors import FileError, RefusedError, UsageError
 CredentialName = Literal["auto", "azure-cli", "azure-pipelines", "managed-identity", "workload-identity", "environment"]
 PUBLIC_ARM = "https://management.azure.com"
 PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
+NAMED: Mapping[str, Mapping[str, str]] = {
+    "AzureCloud": {"name": "public Azure", "arm": PUBLIC_ARM, "authority": PUBLIC_AUTHORITY},
+    "AzureUSGovernment": {
+        "name": "Azure US Government",
+        "arm": "https://management.usgovcloudapi.net",
+        "authority": "https://login.microsoftonline.us",
+        "scope": "https://management.core.usgovcloudapi.net/.default",
+    },
+    "AzureChinaCloud": {
+        "name": "Azure China",
+        "arm": "https://management.chinacloudapi.cn",
+        "authority": "https://login.chinacloudapi.cn",
+    },
+}
+"""The clouds that have a name, called as ``az cloud list`` calls them; endpoints as azure-mgmt-core and azure-identity have them."""
+ALSO_CALLED = {
+    "public": "AzureCloud",
+    "usgovernment": "AzureUSGovernment",
+    "usgov": "AzureUSGovernment",
+    "china": "AzureChinaCloud",
+}
 
 
 class CloudMark(msgspec.Struct, frozen=True):
@@ -113,22 +135,43 @@ def public(why: str = "the default") -> Cloud:
 def resolve(
     option: str | None, configured: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None
 ) -> Cloud:
-    """--cloud FILE, else DRKIT_CLOUD, else the [cloud] table of drkit.toml, else public Azure.
+    """--cloud FILE or NAME, else DRKIT_CLOUD, else the [cloud] table of drkit.toml, else public Azure.
 
-    Raises FileError for a ready file that cannot be read, RefusedError for one whose process is gone.
+    A named cloud takes endpoints and scope from its name, the rest (credential, tenant) from [cloud]. Raises FileError for
+    a ready file that cannot be read, RefusedError for one whose process is gone.
     """
     env = os.environ if environ is None else environ
-    if option:
-        return from_ready_file(Path(option), "from --cloud")
-    if env.get("DRKIT_CLOUD"):
-        return from_ready_file(Path(env["DRKIT_CLOUD"]), "from DRKIT_CLOUD")
+    for given, why in ((option, "from --cloud"), (env.get("DRKIT_CLOUD"), "from DRKIT_CLOUD")):
+        if given:
+            own = None if Path(given).exists() else named(given)
+            return _named(own, configured or {}, why) if own else from_ready_file(Path(given), why)
     if configured:
         return from_table(configured)
     return public()
 
 
+def named(text: str) -> str:
+    """The name, as ``NAMED`` has it, of the cloud that is called so; empty for none."""
+    plain = "".join(text.split()).lower()
+    return ALSO_CALLED.get(plain) or next((name for name in NAMED if name.lower() == plain), "")
+
+
+def _named(name: str, configured: Mapping[str, Any], why: str) -> Cloud:
+    kept = {key: value for key, value in configured.items() if key not in ("name", "arm", "authority", "scope")}
+    return from_table({**kept, **NAMED[name], "why": why})
+
+
 def from_table(table: Mapping[str, Any]) -> Cloud:
-    """The [cloud] table of drkit.toml, already checked by ``settings``."""
+    """The [cloud] table of drkit.toml, already checked by ``settings``. UsageError for a name of no cloud, without endpoints."""
+    if table.get("name") and not table.get("arm"):
+        name = named(str(table["name"]))
+        if not name:
+            raise UsageError(
+                f"there is no cloud {table['name']!r}{_near(str(table['name']))}",
+                where="drkit.toml: [cloud] name",
+                remedy=f"one of: {', '.join(NAMED)}; or give arm and authority too",
+            )
+        table = {**table, **NAMED[name]}
     base = {"name": "Azure", "arm": PUBLIC_ARM, "authority": PUBLIC_AUTHORITY, "why": "from [cloud] in drkit.toml"}
     values = {**base, **{key: value for key, value in table.items() if value not in (None, "")}}
     if not str(values["arm"]).startswith("https://") or not str(values["authority"]).startswith("https://"):
@@ -136,6 +179,11 @@ def from_table(table: Mapping[str, Any]) -> Cloud:
             "an endpoint must begin with https://", where="drkit.toml: [cloud]", remedy="correct arm, authority"
         )
     return msgspec.convert(values, Cloud)
+
+
+def _near(text: str) -> str:
+    close = difflib.get_close_matches(text.lower(), [name.lower() for name in NAMED], n=1)
+    return f"; did you mean {named(close[0])}?" if close else ""
 
 
 def from_ready_file(path: Path, why: str) -> Cloud:
@@ -146,7 +194,9 @@ def from_ready_file(path: Path, why: str) -> Cloud:
         fault = _ready_fault(ready)
     except OSError as error:
         raise FileError(
-            f"cannot be read: {error.strerror}", where=str(path), remedy="start `drkit simulate --ready FILE` first"
+            f"cannot be read: {error.strerror}",
+            where=str(path),
+            remedy="start `drkit simulate --ready FILE` first, or name a cloud: " + ", ".join(NAMED) + _near(str(path)),
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fault = str(error) if content.strip() else "it is empty"

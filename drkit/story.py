@@ -177,6 +177,11 @@ class Played:
     explanation: Explanation
 
 
+def names() -> list[str]:
+    """What ``drill --story`` can play."""
+    return list(STORIES)
+
+
 async def tell(
     name: str, say: Callable[[str], None], *, folder: str | None = None, columns: int = 80
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from drkit import cloud as clouds
 from drkit.cloud import PUBLIC_ARM, Cloud, CloudMark
-from drkit.errors import FileError, RefusedError
+from drkit.errors import FileError, RefusedError, UsageError
 
 FACTS: dict[str, Any] = {
     "arm": "https://127.0.0.1:4001", "authority": "https://127.0.0.1:4001", "ca_bundle": "/ca.pem", "tenant": "T-1",
@@ -112,3 +112,35 @@ def test_the_same_cloud_is_endpoint_tenant_and_kind(mark: CloudMark, arm: str, t
 def test_ages_are_said_in_words(minutes: int, text: str) -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     assert clouds.age_text(now - timedelta(minutes=minutes), now) == text
+
+
+@pytest.mark.parametrize("name", list(clouds.NAMED))
+def test_a_named_cloud_has_the_endpoints_that_azure_s_own_packages_have(name: str) -> None:
+    from azure.core import AzureClouds
+    from azure.identity import AzureAuthorityHosts
+    from azure.mgmt.core.tools import get_arm_endpoints
+
+    known, authority = {
+        "AzureCloud": (AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD),
+        "AzureUSGovernment": (AzureClouds.AZURE_US_GOVERNMENT, AzureAuthorityHosts.AZURE_GOVERNMENT),
+        "AzureChinaCloud": (AzureClouds.AZURE_CHINA_CLOUD, AzureAuthorityHosts.AZURE_CHINA),
+    }[name]
+    found = clouds.resolve(name.lower(), {"credential": "azure-cli", "arm": "https://elsewhere.example"}, {})
+    told = get_arm_endpoints(known)
+    assert (f"{found.arm}/", [found.token_scope]) == (told["resource_manager"], told["credential_scopes"])
+    assert (found.authority, found.credential, found.why) == (f"https://{authority}", "azure-cli", "from --cloud")
+    assert clouds.resolve(None, {"name": name}, {}).arm == found.arm
+
+
+@pytest.mark.parametrize("called", ["usgov", "US Government", "azureusgovernment"])
+def test_a_cloud_is_found_by_what_people_call_it(called: str) -> None:
+    assert clouds.resolve(None, None, {"DRKIT_CLOUD": called}).name == "Azure US Government"
+
+
+def test_a_misspelt_cloud_is_never_taken_for_the_public_one() -> None:
+    with pytest.raises(UsageError, match="did you mean AzureUSGovernment"):
+        clouds.resolve(None, {"name": "AzureUSGoverment"}, {})
+    with pytest.raises(FileError) as refused:
+        clouds.resolve("AzureChinaClod", None, {})
+    assert "AzureChinaCloud" in refused.value.remedy
+    assert clouds.resolve(None, {"name": "ours", "arm": "https://arm.example"}, {}).name == "ours"

@@ -34,6 +34,7 @@ code=0; drkit apply latest --yes --quiet > run.txt || code=$?
 """
 LOST = "drkit simulate --lose westeurope --minutes-ago 25\n"
 BEGINS = {
+    "docs/comfort.md": SIMULATOR,
     "docs/readiness.md": SIMULATOR,
     "docs/night-of.md": SIMULATOR + LOST,
     "docs/report.md": SIMULATOR + LOST + APPLIED,

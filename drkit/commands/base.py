@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from drkit import logfile
+from drkit.commands.values import offer
 from drkit.errors import DrkitError
 from drkit.version import __version__
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Before": ("init", "snapshot", "check", "preflight", "drill", "simulate", "schema"),
+    "Before": ("init", "snapshot", "check", "preflight", "drill", "simulate", "schema", "completion"),
     "During": (
         "failover",
         "assess",
@@ -167,10 +170,13 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
     """A command with the common options; the function gets them as ``common``."""
 
     def wrap(function: Callable[..., Any]) -> click.Command:
+        called = name or function.__name__.rstrip("_")
+
         def run(**options: Any) -> Any:
             common = Common(options)
             Json.wanted = common.json
-            return function(common, **options)
+            with logfile.writing(options.pop("log_file")):
+                return _logged(called, function, common, options)
 
         run.__doc__ = function.__doc__
         for parameter in getattr(function, "__click_params__", []):
@@ -178,16 +184,21 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
         common_options = [
             click.option("--config", metavar="FILE", help="Settings (default: drkit.toml here)."),
             click.option("--store", metavar="FOLDER", help="Where everything is kept (default: .drkit here)."),
-            click.option("--cloud", metavar="FILE", help="Use the simulator that wrote this ready file."),
+            click.option(
+                "--cloud", metavar="FILE", help="A simulator's ready file, or a cloud's name (AzureUSGovernment …)."
+            ),
             click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
             click.option("-q", "--quiet", is_flag=True, help="No progress."),
             click.option(
                 "--pipelines", is_flag=True, help="Logging commands of Azure Pipelines (by itself where TF_BUILD=True)."
             ),
+            click.option(
+                "--log-file", metavar="FILE", envvar="DRKIT_LOG_FILE", help="Add what happens, as JSON lines."
+            ),
         ]
         for option in reversed(common_options):
             run = option(run)
-        return main_group.command(name or function.__name__.rstrip("_"))(run)
+        return offer(main_group.command(called)(run))
 
     return wrap
 
@@ -201,6 +212,19 @@ class Pipelines:
     def look(cls) -> None:
         """By what the agent sets for every step, or as asked."""
         cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
+
+
+def _logged(name: str, function: Callable[..., Any], common: Common, options: dict[str, Any]) -> Any:
+    """The command, its beginning and its end in the log file, if there is one."""
+    logfile.say("command begun", command=name, version=__version__)
+    try:
+        code = function(common, **options)
+    except DrkitError as error:
+        told = {"what": error.what, "where": error.where, "remedy": error.remedy, "exit_code": error.exit_code}
+        logfile.say("command failed", logging.ERROR, command=name, **told)
+        raise
+    logfile.say("command ended", command=name, exit_code=code)
+    return code
 
 
 class Json:

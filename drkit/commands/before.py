@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from drkit.commands.base import KINDS, Common, command, finish, note, say, views
+from drkit.commands.base import KINDS, Common, command, finish, main_group, note, say, views
 from drkit.errors import UsageError
 
 MOST_WRONG = 20
@@ -211,3 +211,21 @@ def drill(
     if common.json and not keep:
         say(json.encode(found))
     return 0 if str(found["outcome"]).startswith("succeeded") else 3 if found["outcome"] == "partial" else 1
+
+
+@command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(common: Common, shell: str) -> int:
+    """Print what makes a shell complete drkit's commands, options and values.
+
+    In ~/.bashrc or ~/.zshrc: eval "$(drkit completion bash)". For fish: drkit completion fish | source.
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    text = found(main_group, {}, "drkit", "_DRKIT_COMPLETE").source() if found else ""
+    if common.json:
+        common.tell({"shell": shell, "text": text}, list)
+    else:
+        say(text)
+    return 0

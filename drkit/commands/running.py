@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drkit import logfile
 from drkit.commands.base import Common, command, finish, note, views
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ def _listener(common: Common, total: Callable[[], int] = lambda: 0) -> Callable[
     ended: set[str] = set()
 
     def heard(event: Any) -> None:
+        # A sign-in code is shown on the terminal, and written nowhere.
+        text = event.text if event.kind != "code" else ""
+        logfile.say(
+            f"step {event.kind}" if event.step else event.kind, step=event.step.id if event.step else "", text=text
+        )
         if not common.quiet:
             note(views().event(event.kind, event.step.id if event.step else "", event.text))
         if common.pipelines and event.step is not None:

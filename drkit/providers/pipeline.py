@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from drkit import hostscripts
 from drkit.clock import Clock
 from drkit.errors import GuardError
 from drkit.limits import Operation
+from drkit.logfile import FIELDS
 from drkit.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
 from drkit.providers.count import Counters, subscription_of
@@ -29,6 +31,7 @@ log = logging.getLogger("drkit.providers")
 
 ALLOWED = "drkit_allowed"
 PLAIN = "drkit_plain"
+REQUEST_ID = "x-ms-client-request-id"
 _THROTTLE_CODES = frozenset({"subscriptionrequeststhrottled", "tenantrequeststhrottled", "toomanyrequests"})
 _SECRET_VALUES = re.compile(rb'"(?:accessToken|access_token|sessionToken|relaySasToken)"\s*:\s*"([^"\\]{8,})"')
 
@@ -161,8 +164,21 @@ class LastPolicy(AsyncHTTPPolicy[Any, Any]):
         kind = "write" if leaving.purpose == "delete" else leaving.purpose
         self._watch.counters.call(kind, http.url, len(leaving.body or b""))
         request.context[SENT] = True
-        response = await self.next.send(request)
-        log.debug("%s %s: %s", http.method, bare(http.url), response.http_response.status_code)
+        began = time.monotonic()
+        told = {
+            "method": http.method,
+            "url": self._watch.redact(bare(http.url)),
+            "client_request": http.headers.get(REQUEST_ID),
+        }
+        try:
+            response = await self.next.send(request)
+        except Exception as error:
+            told |= {"error": type(error).__name__, "seconds": round(time.monotonic() - began, 3)}
+            log.info("request", extra={FIELDS: told})
+            raise
+        answer = response.http_response
+        told |= {"status": answer.status_code, "seconds": round(time.monotonic() - began, 3)}
+        log.info("request", extra={FIELDS: told | {"request": answer.headers.get("x-ms-request-id")}})
         return response
 
 

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 import msgspec
 from azure.core.pipeline import AsyncPipeline, PipelineResponse
-from azure.core.pipeline.policies import CustomHookPolicy, HeadersPolicy, RequestIdPolicy, UserAgentPolicy
+from azure.core.pipeline.policies import (
+    CustomHookPolicy,
+    DistributedTracingPolicy,
+    HeadersPolicy,
+    RequestIdPolicy,
+    UserAgentPolicy,
+)
 
 from drkit.clock import Clock
 from drkit.cloud import Cloud, Principal
@@ -133,7 +139,9 @@ class Session:
             UserAgentPolicy(base_user_agent=f"drkit/{__version__}"),
             CustomHookPolicy(),
         ]
-        self._policies = [*first, gate, retry, auth, LastPolicy(watch)]
+        # Does nothing unless azure-core was told to trace (AZURE_TRACING_ENABLED) and OpenTelemetry is installed.
+        tracing = DistributedTracingPolicy()
+        self._policies = [*first, gate, retry, auth, tracing, LastPolicy(watch)]
         self._pipeline = AsyncPipeline(self._transport, policies=self._policies)
         return self
 

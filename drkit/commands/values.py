@@ -1,0 +1,151 @@
+"""What a shell offers for the values of arguments and options: from files on this machine, quickly, and never from Azure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from drkit.workplace import Desk
+
+MOST = 200
+
+
+class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of click cannot be subscripted
+    """A text, for which the shell offers what ``values`` finds; one it does not offer is as good."""
+
+    name = "text"
+
+    def __init__(self, values: Callable[[Desk, click.Context], Iterable[tuple[str, str]]]) -> None:
+        self.values = values
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002  (click's)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        found: list[CompletionItem] = []
+        # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.
+        with contextlib.suppress(Exception):
+            for value, help_ in self.values(_desk(ctx), ctx):
+                if value.startswith(incomplete) and len(found) < MOST:
+                    found.append(CompletionItem(value, help=help_))
+        return found
+
+
+def _desk(ctx: click.Context) -> Desk:
+    from drkit.errors import UsageError
+    from drkit.store import Store
+    from drkit.workplace import desk
+
+    made = desk(config=ctx.params.get("config"), store=ctx.params.get("store"))
+    if type(made.store) is not Store:
+        raise UsageError("a store in an account is not asked while somebody types")
+    return made
+
+
+def runs(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The runs of the store, the newest first."""
+    yield "latest", "the newest"
+    yield from ((run, "") for run in reversed(desk.store.runs()))
+
+
+def steps(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The steps of the run that was named before."""
+    name = desk.store.journal_path(ctx.params.get("run") or "latest").stem
+    state = desk.store.state(name)
+    for step in desk.store.runbook(state.runbook)[0].steps:
+        if state.of(step.id).status not in ("done", "skipped"):
+            yield step.id, f"{state.of(step.id).status}: {step.title}"
+
+
+def runbooks(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The digests of the runbooks in the store, the newest first."""
+    yield "latest", "the newest"
+    folder = desk.store.folder / "state" / "runbooks"
+    for path in sorted(folder.glob("*.json"), key=lambda one: -one.stat().st_mtime_ns):
+        yield path.stem[:12], ""
+
+
+def regions(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The regions in which the newest snapshot has something."""
+    from drkit.estate import Snapshot
+
+    newest = desk.store.newest(Snapshot)
+    if newest:
+        here = {one.region for one in newest[0].plans} | {one.region for one in newest[0].hosts if one.region}
+        names = {one.name: one.display_name for one in newest[0].locations}
+        yield from ((region, names.get(region, "")) for region in sorted(here))
+
+
+def subjects(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """Plans and hosts of the newest snapshot."""
+    from drkit.estate import Snapshot
+
+    newest = desk.store.newest(Snapshot)
+    if newest:
+        yield from ((one.name, f"plan in {one.region}") for one in newest[0].plans)
+        yield from ((one.name, f"host in {one.region or 'no region'}") for one in newest[0].hosts)
+
+
+def verdicts(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The words of the table of verdicts."""
+    from drkit.transparency import ROWS
+
+    yield from ((word, "") for word in sorted({row.outcome for row in ROWS}))
+
+
+def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """What ``watch --until`` may wait for."""
+    from typing import get_args
+
+    from drkit.estate import PlanState
+
+    yield "settled", "nothing changes any more"
+    yield from ((word, "a plan's state") for word in get_args(PlanState))
+    yield from verdicts(desk, ctx)
+
+
+def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The stories that a drill can play."""
+    from drkit import story
+
+    yield "list", "all of them"
+    yield from ((name, "") for name in story.names())
+
+
+def clouds(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The clouds that have a name."""
+    from drkit.cloud import NAMED
+
+    yield from ((name, one["arm"]) for name, one in NAMED.items())
+
+
+def guards(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+    """The guards of a runbook."""
+    from drkit import runbook
+
+    told = runbook.check(kind="failover", steps=(), source_plans=(), lost_regions=())
+    yield from ((guard.name, guard.detail) for guard in told)
+
+
+FILE = click.Path()
+TYPES: dict[str, Any] = {
+    "run": Offered(runs), "rebase": Offered(runs), "step": Offered(steps), "runbook": Offered(runbooks),
+    "declare_lost": Offered(regions), "from_region": Offered(regions), "lose": Offered(regions), "restore": Offered(regions),
+    "name": Offered(subjects), "only": Offered(subjects), "verdicts": Offered(verdicts), "until": Offered(states),
+    "story": Offered(stories), "cloud": Offered(clouds), "force": Offered(guards),
+    **dict.fromkeys(("config", "store", "snapshot", "assessment", "out", "estate", "ready", "probe_output", "log_file"), FILE),
+}  # fmt: skip
+"""By the name of the parameter, wherever it stands."""
+
+
+def offer(command: click.Command) -> click.Command:
+    """The command with what its values may be."""
+    for one in command.params:
+        if one.type is click.STRING and one.name in TYPES:
+            one.type = TYPES[one.name]
+    return command

@@ -1,0 +1,77 @@
+"""``--log-file``: what happens, as JSON lines for machines. No secret: what is written was redacted where it was made."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from drkit.errors import FileError
+
+FIELDS = "drkit"
+log = logging.getLogger("drkit")
+
+
+def say(event: str, level: int = logging.INFO, **fields: Any) -> None:
+    """An event, in words of drkit, with plain values."""
+    log.log(level, event, extra={FIELDS: fields})
+
+
+class JsonLines(logging.Handler):
+    """One JSON object a line: ``time`` (UTC), ``level``, ``event``, and the event's own fields.
+
+    A disk that is full later ends no run: the file then ends, and nothing else does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.DEBUG)
+        # Unbuffered, so that the last line before a crash is there; 0600 as all that drkit writes.
+        path.touch(mode=0o600, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = getattr(record, FIELDS, None)
+        told: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        if isinstance(fields, dict):
+            told |= {key: value for key, value in fields.items() if value not in ("", None)}
+        try:
+            self._file.write(json.dumps(told, default=str).encode() + b"\n")
+        except (OSError, ValueError):
+            log.removeHandler(self)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def writing(path: str | None) -> Iterator[None]:
+    """Write every event to that file while the block runs; FileError, before anything happens, where that cannot be."""
+    if not path:
+        yield
+        return
+    try:
+        handler = JsonLines(Path(path))
+    except OSError as error:
+        raise FileError(
+            f"cannot be written: {error.strerror}", where=path, remedy="choose another --log-file"
+        ) from error
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(handler)
+        handler.close()
