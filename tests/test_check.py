@@ -21,7 +21,7 @@ import requests
 from drkit import api, checking, settings
 from drkit import cloud as clouds
 from drkit.checking import Checked
-from drkit.clock import Clock
+from drkit.clock import Clock, parse_time
 from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment
@@ -125,9 +125,10 @@ def test_what_is_there_is_found_and_what_is_not_is_not(case: Case, tmp_path: Pat
     there = checked(case, tmp_path / "there")
     found = matching(there, case)
     assert found, [f"{one.severity} {one.rule}: {one.what}" for one in there.readiness.findings]
-    for one in found:
+    for one in there.readiness.findings:
         assert one.remedy
-        assert all(read.source and read.time for read in one.evidence)
+        assert one.evidence, one
+        assert all(read.source and parse_time(read.time) for read in one.evidence)
     assert there.exit_code == (1 if there.readiness.errors else 0)
     if case.finds[1] == "error":
         assert there.exit_code == 1
@@ -239,6 +240,10 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed:
         api.approve(desk, planned.digest)
     assert desk.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
+    for shown in (terminal.show, terminal.planned):
+        text = terminal.render(*shown(planned.runbook, planned.digest, "a path"), columns=120)
+        assert "ASSUMED" in text
+        assert "drkit apply" not in text
 
 
 def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, api.Desk]) -> None:

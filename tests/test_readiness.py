@@ -141,6 +141,7 @@ def test_whatever_was_read_each_finding_is_whole_and_each_rule_has_its_gravest(r
         assert one.rule in RULES
         assert one.what
         assert one.remedy
+        assert one.evidence
     for rule, word in words.items():
         graves = [one.severity for one in findings if one.rule == rule]
         assert word == next((grave for grave in ("error", "warning", "unknown") if grave in graves), "ok")

@@ -55,7 +55,9 @@ def permissions(seen: Seen) -> Iterator[Finding]:
             f"not known{f' ({unread.detail})' if unread else ''}"
         )
         remedy = 'run `drkit check` under the operator\'s identity too, with [check] roles = ["operator"]'
-        yield finding("permission", "unknown", "identity", what, remedy, evidence=[unread] if unread else ())
+        yield finding(
+            "permission", "unknown", "identity", what, remedy, evidence=[unread] if unread else _read(writes, seen)
+        )
         return
     missing: dict[tuple[str, str], list[Write]] = {}
     for write, allowed in told.items():
@@ -63,7 +65,7 @@ def permissions(seen: Seen) -> Iterator[Finding]:
             missing.setdefault((write.action, write.group), []).append(write)
     for (action, scope), some in sorted(missing.items()):
         blind = all(told[write] is None for write in some)
-        evidence = [one for one in _readings(some[0], seen) if one is not None]
+        evidence = _read(some[:1], seen)
         subjects = ", ".join(dict.fromkeys(write.path.rsplit("/", 1)[-1] for write in some[:NAMED]))
         how = "whether it is allowed is not known" if blind else "not allowed"
         what = f"{action} at {scope}: {how}; {len(some)} calls need it ({subjects})"
@@ -75,6 +77,12 @@ def permissions(seen: Seen) -> Iterator[Finding]:
             else f"grant {whose} at {scope}, beforehand: it may take hours to be in force"
         )
         yield finding("permission", "unknown" if blind else "error", scope, what, remedy, key=action, evidence=evidence)
+
+
+def _read(writes: Sequence[Write], seen: Seen) -> list[Reading]:
+    """The permissions that were read at scopes of these writes; else that none was."""
+    found = {one.subject: one for write in writes for one in _readings(write, seen) if one is not None}
+    return list(found.values())[:NAMED] or [seen.here("identity", "permissions", UNKNOWN, "none was read")]
 
 
 def _readings(write: Write, seen: Seen) -> list[Reading | None]:
@@ -125,7 +133,8 @@ def reading(seen: Seen) -> Iterator[Finding]:
         remedy = (
             "grant drkit's role prober (or operator) on their groups; without it what only the guest knows is unknown"
         )
-        yield finding("permission", "warning", "probe", what, remedy)
+        evidence = [one for one in seen.all("permissions") if one.value != UNKNOWN][:NAMED]
+        yield finding("permission", "warning", "probe", what, remedy, evidence=evidence)
 
 
 def _probes(host: str, seen: Seen) -> bool | None:

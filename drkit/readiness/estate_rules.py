@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from drkit.clock import parse_time
+from drkit.clock import parse_time, rfc3339
 from drkit.estate import Environment, Host, Reading, Snapshot
 from drkit.readiness.values import UNKNOWN, Finding, Seen, finding
 
@@ -18,7 +18,9 @@ def snapshot(seen: Seen) -> Iterator[Finding]:
     """The snapshot is there, young, complete, and nothing in it is suspicious."""
     taken = seen.snapshot
     if taken is None:
-        yield finding("snapshot", "error", "snapshot", "there is no snapshot: a lost region answers nothing", TAKE)
+        evidence = [seen.here("snapshot", "generations", 0, "store")]
+        what = "there is no snapshot: a lost region answers nothing"
+        yield finding("snapshot", "error", "snapshot", what, TAKE, evidence=evidence)
         return
     age = seen.now - parse_time(taken.taken)
     hours = seen.settings.check.snapshot_hours
@@ -70,7 +72,7 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
         since = told[environment.product, environment.id]
         if since is None or seen.now - since <= limit:
             continue
-        source = Reading(environment.id, "data_at_risk", "unpushed", "store: snapshots", since.isoformat())
+        source = seen.kept(environment.id, "data_at_risk", "unpushed", f"since {rfc3339(since)} at the latest")
         what = (
             f"{environment.name} has had unpushed work for at least {_hours(seen.now - since)}; the recovery point objective is "
             f"{_hours(limit)}: what is not pushed is lost with the region"
@@ -89,7 +91,9 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
             f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
         )
         what = f"whether there is unpushed work is not known for {len(some)} of its environments: {names}"
-        yield finding("unpushed", "unknown", plan, what, "their service does not say; ask those who use them")
+        evidence = [seen.kept(plan, "data_at_risk", UNKNOWN)]
+        remedy = "their service does not say; ask those who use them"
+        yield finding("unpushed", "unknown", plan, what, remedy, evidence=evidence)
 
 
 def unpushed_since(environment: Environment, generations: Sequence[Snapshot]) -> datetime | None:
@@ -148,6 +152,7 @@ def hosts(seen: Seen) -> Iterator[Finding]:
                 f"{host.name} is reached by {how}, which was not tried: whether that works is not known",
                 "try it by hand now and then: `drkit probe-script` prints what to run",
                 key="channel",
+                evidence=[seen.kept(host.id, "channel", host.channel)],
             )
 
 
@@ -216,7 +221,12 @@ def people(seen: Seen) -> Iterator[Finding]:
                 if lost
                 else "a [[host]] entry or a channel in drkit.toml, where drkit should do it"
             )
-            yield finding("person", "warning", one.environment, what, remedy, region=projection.region, owner=one.owner)
+            source = "the planner, on an assumed loss"
+            evidence = [seen.here(one.environment, "disposition", one.disposition, source)]
+            region, owner = projection.region, one.owner
+            yield finding(
+                "person", "warning", one.environment, what, remedy, region=region, owner=owner, evidence=evidence
+            )
 
 
 def groups_of_hosts(seen: Seen) -> Iterator[Finding]:

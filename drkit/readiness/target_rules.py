@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from drkit.clock import rfc3339
 from drkit.estate import Plan, Reading, TargetFacts
 from drkit.proposal import Proposer
 from drkit.readiness.values import UNKNOWN, Finding, Projection, Seen, finding
@@ -56,14 +57,18 @@ def targets(seen: Seen) -> Iterator[Finding]:
         what = "no target region is set, so a move goes wherever its product is offered" if plans else (
             "no target region is set, so what a move would need there was not looked at"
         )  # fmt: skip
-        yield finding("target", "warning", "targets", what, 'set `targets = ["REGION"]` in drkit.toml, preferred first')
+        remedy = 'set `targets = ["REGION"]` in drkit.toml, preferred first'
+        yield finding("target", "warning", "targets", what, remedy, evidence=[_set(seen)])
     for region in seen.settings.targets:
         if region in seen.protected:
             what = (
                 f"{region} is a target, and holds plans of its own: if {region} is lost, it must be taken out of `targets` first, and "
                 "if another region is lost both loads meet there"
             )
-            yield finding("target", "warning", region, what, "add a target region that holds nothing", region=region)
+            held = sum(plan.region == region for plan in (seen.snapshot.plans if seen.snapshot else ()))
+            evidence = [_set(seen), seen.kept(region, "plans", held)]
+            remedy = "add a target region that holds nothing"
+            yield finding("target", "warning", region, what, remedy, region=region, evidence=evidence)
     for one in wanted(seen):
         if not candidates(one, seen):
             what = f"if {one.region} is lost, the {one.product.name} plans there have nowhere to go"
@@ -75,7 +80,12 @@ def targets(seen: Seen) -> Iterator[Finding]:
                 f"add another region than {one.region} to `targets` in drkit.toml",
                 key=f"{one.product.name} {one.subscription}",
                 region=one.region,
+                evidence=[_set(seen)],
             )
+
+
+def _set(seen: Seen) -> Reading:
+    return seen.here("targets", "targets", list(seen.settings.targets), seen.settings.path or "no drkit.toml")
 
 
 def candidates(one: Wanted, seen: Seen) -> list[str]:
@@ -119,15 +129,38 @@ def offers(seen: Seen) -> Iterator[Finding]:
                     fault.remedy,
                     key=f"{one.product.name} {one.subscription} {one.region}",
                     region=one.region,
-                    evidence=facts.readings if facts else (),
+                    evidence=[_told(fault, one, region, seen), *(facts.readings if facts else ())],
                 )
     for (rule, region), unseen in sorted(dark.items()):
         more = f"; and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
         what = "; ".join(f"{whose}: {fault.what}" for whose, fault in unseen[:NAMED])
-        yield finding(rule, "unknown", region, f"to {region}, {what}{more}", unseen[0][1].remedy)
+        told = seen.here(region, rule, UNKNOWN, "the product's own look at the target region")
+        evidence = [
+            told,
+            *(
+                read
+                for facts in seen.targets
+                for read in facts.readings
+                if facts.region == region and read.value == UNKNOWN
+            ),
+        ]
+        yield finding(rule, "unknown", region, f"to {region}, {what}{more}", unseen[0][1].remedy, evidence=evidence)
     if places := sorted({region for one in wanted(seen) for region in candidates(one, seen)}):
         what = f"{', '.join(places)}: {CAPACITY}"
-        yield finding("capacity", "unknown", "targets", what, "a warm plan or a capacity reservation, where it matters")
+        remedy = "a warm plan or a capacity reservation, where it matters"
+        nobody = seen.here("targets", "capacity", UNKNOWN, "nothing of Azure's tells it beforehand")
+        yield finding("capacity", "unknown", "targets", what, remedy, evidence=[nobody])
+
+
+def _told(fault: Fault, one: Wanted, region: str, seen: Seen) -> Reading:
+    """What was read of the target region that the fault rests on."""
+    facts = facts_of(one, region, seen)
+    value = (
+        {"offer": facts.offered, "provider": facts.provider, "sku": facts.skus, "quota": facts.cores_left}
+        if facts
+        else {}
+    )
+    return seen.here(region, fault.rule, value.get(fault.rule), f"{one.product.name}: its look at the target region")
 
 
 def facts_of(one: Wanted, region: str, seen: Seen) -> TargetFacts | None:
@@ -222,7 +255,9 @@ def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str
     offered, cores = seen.one("vm-skus", place), seen.one("vm-cores", place)
     if offered is None or offered.value == UNKNOWN or not isinstance(offered.value, dict):
         what = f"{target}: whether the machine sizes of {region} are offered is not known: {offered.detail if offered else 'not read'}"
-        yield finding("sku", "unknown", target, what, "grant Microsoft.Compute/skus/read", key=key, region=region)
+        evidence = [offered or seen.here(place, "vm-skus", UNKNOWN, "it was not asked")]
+        remedy = "grant Microsoft.Compute/skus/read"
+        yield finding("sku", "unknown", target, what, remedy, key=key, region=region, evidence=evidence)
         return
     missing = sorted(size for size in some if size.lower() not in offered.value)
     if missing:
@@ -233,9 +268,9 @@ def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str
     need = sum(int(offered.value.get(size.lower(), 0)) * len(ids) for size, ids in some.items())
     if cores is None or not isinstance(cores.value, dict):
         what = f"{target}: how many cores are left for the machines of {region} is not known: {cores.detail if cores else 'not read'}"
-        yield finding(
-            "quota", "unknown", target, what, "grant Microsoft.Compute/locations/usages/read", key=key, region=region
-        )
+        evidence = [cores or seen.here(place, "vm-cores", UNKNOWN, "it was not asked")]
+        remedy = "grant Microsoft.Compute/locations/usages/read"
+        yield finding("quota", "unknown", target, what, remedy, key=key, region=region, evidence=evidence)
         return
     left = int(cores.value["limit"]) - int(cores.value["used"])
     if need > left:
@@ -277,7 +312,8 @@ def _deleted(kind: str, some: Mapping[str, str], seen: Seen) -> Iterator[Finding
         why = asked.detail if asked is not None and asked.value == UNKNOWN else f"Azure has no way to ask for {kind}"
         what = f"whether something deleted still holds a name that a move would take ({named}) is not known: {why}"
         remedy = "a plan prepared beforehand in the target region needs no new name"
-        yield finding("deleted", "unknown", kind, what, remedy, evidence=[asked] if asked else ())
+        evidence = [asked or seen.here(kind, "deleted-asked", UNKNOWN, "it was not asked")]
+        yield finding("deleted", "unknown", kind, what, remedy, evidence=evidence)
     for one in seen.all("deleted"):
         for path, region in some.items():
             if one.subject.rstrip("/").rsplit("/", 1)[-1].lower() == path.rsplit("/", 1)[-1].lower():
@@ -292,13 +328,16 @@ def _deleted(kind: str, some: Mapping[str, str], seen: Seen) -> Iterator[Finding
 def runbook(seen: Seen) -> Iterator[Finding]:
     """There would be a runbook for the loss of each protected region. Said only where nothing else explains why not."""
     for projection in seen.projections:
+        region = projection.region
+        evidence = [seen.here(region, "runbook", projection.refused or "incomplete", "the planner, on an assumed loss")]
         if projection.refused:
-            what = f"if {projection.region} is lost, there is no runbook: {projection.refused}"
-            yield finding("runbook", "error", projection.region, what, projection.remedy, region=projection.region)
+            what = f"if {region} is lost, there is no runbook: {projection.refused}"
+            remedy = projection.remedy or f"`drkit check --lose {region}` says more"
+            yield finding("runbook", "error", region, what, remedy, region=region, evidence=evidence)
         for left in _unplaced(projection):
-            what = f"if {projection.region} is lost, {left} would not move"
-            remedy = f"`drkit check --lose {projection.region}` shows the runbook"
-            yield finding("runbook", "error", projection.region, what, remedy, key=left, region=projection.region)
+            what = f"if {region} is lost, {left} would not move"
+            remedy = f"`drkit check --lose {region}` shows the runbook"
+            yield finding("runbook", "error", region, what, remedy, key=left, region=region, evidence=evidence)
 
 
 def _unplaced(projection: Projection) -> Sequence[str]:
@@ -322,7 +361,7 @@ def forecast(seen: Seen) -> Iterator[Finding]:
             "forecast",
             round(told.seconds),
             "the runbook's estimates, and ARM's published token buckets",
-            seen.now.isoformat(),
+            rfc3339(seen.now),
             ", ".join(f"{count} {kind}s" for kind, count in told.requests.items()),
         )
         slow = "Azure's limit on requests" if told.bucket_seconds > told.step_seconds else "the steps"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from drkit.clock import rfc3339
 from drkit.cloud import CloudMark
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Request
@@ -26,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that would stop a recovery, or that cannot be known (``unknown``).
 
     ``id`` is the same from one check to the next; ``region`` the protected region whose loss it concerns (empty: any);
-    ``owner`` whose it is, where it is somebody's; ``evidence`` the readings behind it, each with source and time.
+    ``owner`` whose it is, where it is somebody's; ``evidence`` the readings behind it, one at least, each with source and time.
     """
 
     id: str
@@ -184,6 +185,16 @@ class Seen:
     def one(self, signal: str, subject: str) -> Reading | None:
         """The reading of that signal and subject, ids compared without case."""
         return self._of.get((signal, subject.rstrip("/").lower()))
+
+    def here(self, subject: str, signal: str, value: Any, source: str) -> Reading:
+        """Evidence that is no answer of Azure's: what settings say, what was reckoned, what cannot be asked."""
+        return Reading(subject, signal, value, source, rfc3339(self.now))
+
+    def kept(self, subject: str, signal: str, value: Any, detail: str = "") -> Reading:
+        """Evidence from the newest snapshot."""
+        taken = self.snapshot
+        number, when = (taken.generation, taken.taken) if taken else (0, rfc3339(self.now))
+        return Reading(subject, signal, value, f"store: snapshot {number}", when, detail)
 
     def writes(self) -> list[tuple[str, Write]]:
         """(region, write) of every runbook there would be."""

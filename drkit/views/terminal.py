@@ -30,6 +30,7 @@ COLOURS = {
 }  # fmt: skip
 SIMULATED = "SIMULATED"
 NARROW = 36
+OF_WHAT_IS = "next: on the night, `drkit assess` and `drkit plan` make one of what is"
 COPIED = ("kept as ", "next: ", "    ")
 
 
@@ -225,6 +226,8 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     parts: list[Any] = [f"look: {safe(text)}" for text in warnings]
     lost = safe(", ".join(book.lost_regions)) or "no region"
     parts.append(f"{mark(book.made_against.simulated)}{book.kind} runbook {digest[:12]}; lost: {lost}")
+    if book.assumed:
+        parts.append("ASSUMED: nobody saw that region lost; this can be neither approved nor applied")
     if book.environments:
         parts.append(plan_table(book))
     parts.append(effects_line(book))
@@ -238,6 +241,8 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
         f"{plural(len(book.left_alone), 'thing')} considered and left alone; `drkit show` lists them with reasons"
     )
     parts.append(f"kept as {path}")
+    if book.assumed:
+        return [*parts, OF_WHAT_IS]
     if book.steps:
         return [
             *parts,
@@ -281,6 +286,8 @@ def show(book: Runbook, digest: str, path: str) -> list[Any]:
     for name, sha in book.scripts.items():
         parts.append(f"host script {name}: sha256 {sha[:16]}")
     parts.append(f"digest {digest}")
+    if book.assumed:
+        return [*parts, OF_WHAT_IS]
     return [*parts, f"next: `drkit approve {digest[:12]}`, then `drkit apply {digest[:12]}`"]
 
 
