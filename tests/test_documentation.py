@@ -92,3 +92,10 @@ def test_links_lead_to_files_that_are_there() -> None:
         if not target.startswith(("https://", "http://", "mailto:")) and not (page.parent / target).exists()
     ]
     assert not dead
+
+
+def test_what_help_lists_is_what_there_is() -> None:
+    import drkit.cli  # noqa: F401  (its commands register themselves)
+    from drkit.commands.base import GROUPS, main_group
+
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(main_group.commands)

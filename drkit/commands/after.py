@@ -109,6 +109,18 @@ def verify(common: Common, run: str, head: str) -> int:
 
 @command()
 @click.argument("run", default="latest")
+@click.option("--out", metavar="FILE", help="Write the runbook here too.")
+def failback(common: Common, run: str, out: str | None) -> int:
+    """Write the runbook that brings what a run moved back to where it was, now that the region answers."""
+    from drkit import returning
+
+    planned = returning.failback(common.desk(), run, out=out)
+    common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    return 0
+
+
+@command()
+@click.argument("run", default="latest")
 @click.option(
     "--discard", metavar="NAME", multiple=True, help="Unpushed work of this environment may go; needs --reason."
 )
