@@ -8,6 +8,7 @@
     │   └── LockedError                4   somebody else holds the run or the plan
     ├── CloudError                     1   Azure, or the way to it, is at fault
     │   ├── CredentialError            1   no token
+    │   │   └── NoAuthorityError       1   nobody who makes tokens answers
     │   ├── ForbiddenError             1   a token, but no permission
     │   ├── UnreachableError           1   no usable answer: refused, timed out, not JSON, bad certificate
     │   ├── NotFoundError              1   404 of a code that means "gone"

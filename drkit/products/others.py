@@ -1,0 +1,98 @@
+"""Products of other distributions, by the entry points of group ``drkit.products``: name -> class, made without arguments.
+
+One that cannot be loaded, is no product, or takes a name that is taken is a fault with its distribution's name, and nothing more: on the
+night, somebody else's mistake must not take away what drkit itself can do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+import msgspec
+
+from drkit.products.base import Product
+
+GROUP = "drkit.products"
+NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+MOST = 300
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An entry point that cannot be used: of which distribution, and why."""
+
+    name: str
+    distribution: str
+    what: str
+
+    def __str__(self) -> str:
+        return (
+            f"product {self.name!r} of the distribution {self.distribution} cannot be used: {self.what} "
+            f"(mend it, or `pip uninstall {self.distribution}`)"
+        )
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other distributions bring."""
+
+    products: dict[str, Product] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+@cache
+def found(taken: tuple[str, ...]) -> Others:
+    """The products of the entry points there are; ``taken`` are names that none of them may have. Looked for once a process."""
+    products: dict[str, Product] = {}
+    faults: list[Fault] = []
+    entries = sorted(entry_points(group=GROUP), key=lambda one: (one.name, _distribution(one)))
+    for entry in entries:
+        rivals = [_distribution(one) for one in entries if one.name == entry.name and one is not entry]
+        try:
+            product = _made(entry, taken, rivals)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it does when it is loaded, it is its own fault
+            what = str(error) if isinstance(error, _UnfitError) else f"{type(error).__name__}: {error}"
+            faults.append(Fault(entry.name[:MOST], _distribution(entry), what[:MOST]))
+        else:
+            products[product.name] = product
+    return Others(products, tuple(faults))
+
+
+class _UnfitError(Exception):
+    """Why an entry point is no product."""
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "unknown"
+
+
+def _made(entry: EntryPoint, taken: Collection[str], rivals: Collection[str]) -> Product:
+    if entry.name in taken:
+        raise _UnfitError("drkit has a product of that name itself")
+    if rivals:
+        raise _UnfitError(f"{', '.join(sorted(rivals))} brings one of that name too")
+    if not NAME.fullmatch(entry.name):
+        raise _UnfitError("its name is not of lower-case letters, digits and hyphens")
+    product = entry.load()()
+    if getattr(product, "name", None) != entry.name:
+        raise _UnfitError(f"it calls itself {getattr(product, 'name', None)!r}")
+    missing = sorted(one for one in _members() if not hasattr(product, one))
+    if missing:
+        raise _UnfitError(f"it is no product of this drkit: it lacks {', '.join(missing)}")
+    if not (isinstance(product.table, type) and issubclass(product.table, msgspec.Struct)):
+        raise _UnfitError("its table is no msgspec.Struct")
+    product.table()
+    return product  # type: ignore[no-any-return]  # it has every member
+
+
+def _members() -> set[str]:
+    """What the Protocol asks for."""
+    names: set[str] = set()
+    for base in Product.__mro__:
+        if base.__module__.startswith("drkit."):
+            names |= {one for one in (*vars(base), *vars(base).get("__annotations__", ())) if not one.startswith("_")}
+    return names
