@@ -46,6 +46,7 @@ VERDICTS = {
     "vm-deploy-agent": "no-failover",
 }
 DRILL_SECONDS = 240
+WIDTHS = (360, 768, 900, 1440)
 
 
 def drill(folder: Path, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
@@ -347,9 +348,9 @@ def test_the_reports_of_a_drill_are_pages_that_fit_and_say_what_the_json_says(
     runs = sorted(runbooks(folder))
     seen = chromium.look(
         require("chromium"),
-        [(folder / f"report-{run}.html", width, False, False) for run in runs for width in (360, 1440)],
+        [(folder / f"report-{run}.html", width, False, False) for run in runs for width in WIDTHS],
     )
-    for page, run in zip(seen, [run for run in runs for _ in range(2)], strict=True):
+    for page, run in zip(seen, [run for run in runs for _ in WIDTHS], strict=True):
         told = json.loads((folder / f"report-{run}.json").read_text("utf-8"))
         numbers = told["environments"]
         assert (page.found["out"], page.complaints) == ([], [])
