@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import requests
 
-from drkit import api, checking, settings
+from drkit import api, checking, roles, settings
 from drkit import cloud as clouds
 from drkit.checking import Checked
 from drkit.clock import Clock, parse_time
@@ -307,6 +307,34 @@ def test_of_a_fleet_the_power_is_read_in_one_list_and_the_agents_are_not_known(
     told = {(one.severity, one.subject) for one in found.findings if one.rule == "host"}
     assert told == {("error", workers.WEB), ("unknown", "hosts")}
     assert not [one for one in record if one["path"].lower() == workers.WEB.lower()]
+
+
+@pytest.mark.parametrize("base", ["codespaces", "workers", "vms"])
+def test_the_least_privileged_planner_may_read_all_that_check_reads(base: str, tmp_path: Path) -> None:
+    own = {"name": "planner", "actions": [one.action for one in roles.load()["planner"].actions]}
+    alone = readiness_estates.ALONE if base == "workers" else {}
+    needs = f'[check]\nneeds = ["{readiness_estates.WHO}"]' if base == "workers" else ""
+    there = {"resources": readiness_estates._also(readiness_estates._resource(readiness_estates.WHO, "eastus"))}
+    case = Case(
+        base, ("", "", ""), base=base, role="planner", settings=f"{needs}\n# no channels",
+        seed={"roles": [own], **alone, **(there if base == "workers" else {})},
+        then=(readiness_estates._own("deny"),) if base == "workers" else (),
+    )  # fmt: skip
+    with running(case, tmp_path / "there") as (world, desk):
+        found = asyncio.run(checking.check(desk)).readiness
+        record = world.view("record")["requests"]
+    assert [one["path"] for one in record if one["status"] == 403] == []
+    assert [one.what for one in found.findings if one.rule == "permission" and one.severity == "warning"] == []
+
+
+@pytest.mark.parametrize("base", ["codespaces", "workers"])
+def test_the_least_privileged_operator_may_make_every_call_of_a_runbook(base: str, tmp_path: Path) -> None:
+    granted = [one.action for name in ("operator", "group-creator") for one in roles.load()[name].actions]
+    case = Case(
+        base, ("", "", ""), base=base, role="operator", settings='[check]\nroles = ["operator"]',
+        seed={"roles": [{"name": "operator", "actions": granted}]},
+    )  # fmt: skip
+    assert checked(case, tmp_path / "there").readiness.rules["permission"] == "ok"
 
 
 class Metadata(BaseHTTPRequestHandler):
