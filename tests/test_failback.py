@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from drkit import api, control, reporting, returning
+from drkit.commands.base import GROUPS, main_group
 from drkit.errors import RefusedError
 from drkit.simulator.identity import assign
 from drkit.views import terminal
@@ -219,6 +220,35 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
         way.assess(site)
         assert "drkit snapshot" in api.overview(site.desk)[-1]
         assert any("drkit snapshot" in text for text in api.plan(site.desk).warnings)
+
+
+def test_the_commands_write_the_runbooks_and_say_what_comes_next(tmp_path: Path) -> None:
+    with estate(tmp_path, lost_writes_count=False) as site:
+        assert site.planned
+        assert way.carry_out(site, site.planned).outcome == "succeeded"
+        told = " ".join(site.call("report", "latest").stdout.split())
+        assert "6 records left behind" in told
+        assert "drkit failback run-0001" in told
+        refused = site.call("failback", "run-0001")
+        assert refused.returncode == 4
+        assert "drkit assess" in refused.stderr
+        way.restore(site)
+        assert "`drkit failback run-0001` goes back" in site.call("assess").stdout
+        back = site.call("failback", "run-0001", "--out", str(tmp_path / "back.json"))
+        assert back.returncode == 0
+        assert "failback runbook" in back.stdout
+        assert "of run-0001" in back.stdout
+        assert json.loads((tmp_path / "back.json").read_bytes())["of_run"] == "run-0001"
+        found = json.loads(site.call("cleanup", "run-0001", "--json").stdout)
+        assert found["runbook"]["kind"] == "cleanup"
+        assert {one["effect"] for one in found["runbook"]["steps"]} == {"delete", "verify"}
+
+
+def test_every_command_that_help_groups_is_there() -> None:
+    listed = {name for names in GROUPS.values() for name in names}
+    import drkit.cli  # noqa: F401  it registers them all
+
+    assert listed == set(main_group.commands)
 
 
 async def applied_without_people(site: Site, planned: api.Planned) -> str:

@@ -225,7 +225,8 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     """The runbook in short."""
     parts: list[Any] = [f"look: {safe(text)}" for text in warnings]
     lost = safe(", ".join(book.lost_regions)) or "no region"
-    parts.append(f"{mark(book.made_against.simulated)}{book.kind} runbook {digest[:12]}; lost: {lost}")
+    about = f"of {book.of_run}" if book.of_run else f"lost: {lost}"
+    parts.append(f"{mark(book.made_against.simulated)}{book.kind} runbook {digest[:12]}; {about}")
     if book.assumed:
         parts.append("ASSUMED: nobody saw that region lost; this can be neither approved nor applied")
     if book.environments:
