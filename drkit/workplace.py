@@ -65,14 +65,17 @@ def desk(
         settings = settings_.with_targets(settings, targets.split(","), "DRKIT_TARGETS")
     folder = store or os.environ.get("DRKIT_STORE", "").strip() or settings.store_location or ".drkit"
     if folder.startswith(("https://", "http://127.0.0.1:")):
-        return Desk(settings, _account(folder), _finder(cloud, settings, announce))
+        return Desk(settings, _account(folder, settings), _finder(cloud, settings, announce))
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
     return Desk(settings, Store(Path(folder)), _finder(cloud, settings, announce))
 
 
-def _account(address: str) -> Store:
-    """The store in a storage account. An address without TLS is only ever an emulator's on this machine."""
+def _account(address: str, settings: Settings) -> Store:
+    """The store in a storage account, signed in to as [cloud] says: it stays where it is when a command plays on a simulator.
+
+    An address without TLS is only ever an emulator's on this machine.
+    """
     if address.startswith("https://") and urlsplit(address).path.strip("/"):
         raise UsageError(
             "a store is a folder, or the address of a storage account without a path",
@@ -85,7 +88,8 @@ def _account(address: str) -> Store:
         raise UsageError(
             "a store in a storage account needs azure-storage-blob", where=address, remedy="pip install 'drkit[blob]'"
         ) from error
-    return open_store(address)
+    table = settings.cloud_table()
+    return open_store(address, clouds.from_table(table) if table else clouds.public())
 
 
 def _finder(cloud: str | None, settings: Settings, announce: Callable[[str], None]) -> Callable[[], Cloud]:

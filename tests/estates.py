@@ -202,6 +202,12 @@ class World:
         self.ready = folder / "ready.json"
         self.ready.write_text(json.dumps(self.facts), "utf-8")
 
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self.simulator.stop(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)

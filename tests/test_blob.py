@@ -17,7 +17,7 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 from drkit import api
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
-from drkit.errors import GuardError, LockedError, PartialError
+from drkit.errors import CredentialError, GuardError, LockedError, PartialError, UsageError
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal
 from drkit.readiness import Readiness
@@ -27,7 +27,7 @@ from drkit.verification import verify
 from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of
 from tests.chaos.life import Lives
-from tests.estates import People, done_twice, estate, found_end, wait_for
+from tests.estates import People, World, done_twice, estate, found_end, seed, wait_for
 from tests.test_journal import Still
 from tests.test_runbook import a_runbook, a_step
 
@@ -245,6 +245,40 @@ def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob.BlobS
     assert [message.what for _, message in store.inbox("run-0001")] == ["pause"]
     assert store.runs() == ["run-0001"]
     assert not list(store.folder.parent.parent.rglob("*evil*"))
+
+
+def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(blob.KEY, azurite.SECRET)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with World(tmp_path / "world", seed()) as world:
+        facts = world.facts
+        table = {"authority": facts["authority"], "ca_bundle": facts["ca_bundle"], "credential": "environment"}
+        lines = "\n".join(f'{name} = "{value}"' for name, value in table.items())
+        (tmp_path / "drkit.toml").write_text(f"[cloud]\n{lines}\n")
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", facts["authority"])
+        for name in ("tenant", "client_id", "client_secret"):
+            monkeypatch.setenv(f"AZURE_{name.upper().replace('TENANT', 'TENANT_ID')}", facts[name])
+        found = api.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        assert isinstance(found, blob.BlobStore)
+        held = found.service.credential
+        assert held.get_token("https://storage.azure.com/.default").token in world.simulator.world.tokens
+        monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+        again = api.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        with pytest.raises(CredentialError, match="credential environment") as caught:
+            again.snapshots()
+        assert "wrong" not in str(caught.value)
+        for one in (found, again):
+            assert isinstance(one, blob.BlobStore)
+            one.service.close()
+            one.service.credential.close()
+
+
+def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(blob.KEY, raising=False)
+    with pytest.raises(UsageError, match="takes a key"):
+        blob.open_store("http://127.0.0.1:10000/drkit")
 
 
 def test_the_desk_takes_an_account_for_its_store(store: blob.BlobStore, address: str) -> None:

@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
-from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
@@ -59,22 +58,32 @@ _DEFAULT_REMEDIES: Mapping[str, str] = {
 }
 
 
+def remedy_of(cloud: Cloud) -> str:
+    """What to do when the cloud's credential gives no token."""
+    return _DEFAULT_REMEDIES[credential_name(cloud)]
+
+
 def credential_name(cloud: Cloud) -> str:
     """The credential that will be used: the configured one, or ``simulator`` where the cloud brings its own secret."""
     return "simulator" if cloud.client_secret else cloud.credential
 
 
 def credential(
-    cloud: Cloud, transport: Transport | None = None, environ: Mapping[str, str] | None = None
-) -> AsyncTokenCredential:
+    cloud: Cloud,
+    transport: Transport | None = None,
+    environ: Mapping[str, str] | None = None,
+    library: Any = None,
+) -> Any:
     """The azure-identity credential the cloud names; ``transport`` carries its token requests where it has any.
+
+    ``library`` is ``azure.identity`` or (the default) its ``aio``, which have the same names.
 
     Raises CredentialError, naming the credential, when what it needs is missing.
     """
     name = credential_name(cloud)
     env = os.environ if environ is None else environ
     try:
-        return _make(name, cloud, transport, env)
+        return _make(name, cloud, transport, env, library)
     except CredentialError:
         raise
     except (ValueError, KeyError, AzureError, ImportError) as error:
@@ -83,12 +92,22 @@ def credential(
         ) from error
 
 
-def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str, str]) -> AsyncTokenCredential:
-    from azure.identity import aio as identity
+def blocking(cloud: Cloud, environ: Mapping[str, str] | None = None) -> Any:
+    """The same credential for a client that blocks (the store's). CredentialError as of ``credential``."""
+    from azure import identity
 
+    return credential(cloud, None, environ, identity)
+
+
+def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str, str], library: Any = None) -> Any:
+    from azure.identity import aio
+
+    identity = library or aio
     http: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4}
     if transport is not None:
         http["transport"] = transport
+    elif cloud.ca_bundle:
+        http["connection_verify"] = cloud.ca_bundle
     entra: dict[str, Any] = {
         "authority": cloud.authority,
         # A private authority is not in Entra's public list of clouds, so asking that list would fail.
@@ -116,11 +135,11 @@ def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str
         return identity.WorkloadIdentityCredential(tenant_id=tenant or None, client_id=client_id or None, **entra)
     if name == "environment":
         return identity.EnvironmentCredential(**entra)
-    return _chain(cloud, transport, env)
+    return _chain(cloud, transport, env, library)
 
 
-def _chain(cloud: Cloud, transport: Transport | None, env: Mapping[str, str]) -> AsyncTokenCredential:
-    from azure.identity.aio import ChainedTokenCredential
+def _chain(cloud: Cloud, transport: Transport | None, env: Mapping[str, str], library: Any) -> Any:
+    from azure.identity import aio
 
     secret = env.get("AZURE_CLIENT_SECRET") or env.get("AZURE_CLIENT_CERTIFICATE_PATH")
     names = [
@@ -130,7 +149,8 @@ def _chain(cloud: Cloud, transport: Transport | None, env: Mapping[str, str]) ->
         "azure-cli",
         "managed-identity",
     ]
-    return ChainedTokenCredential(*(_make(name, cloud, transport, env) for name in names))
+    made = (library or aio).ChainedTokenCredential
+    return made(*(_make(name, cloud, transport, env, library) for name in names))
 
 
 class Tokens:

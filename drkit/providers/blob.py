@@ -17,12 +17,27 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 
 from drkit.clock import Clock
-from drkit.errors import CloudError, ForbiddenError, GuardError, LockedError, UnreachableError
+from drkit.cloud import Cloud, public
+from drkit.errors import (
+    CloudError,
+    CredentialError,
+    ForbiddenError,
+    GuardError,
+    LockedError,
+    UnreachableError,
+    UsageError,
+)
 from drkit.journal import LocalJournal
 from drkit.providers.blob_journal import BlobJournal, segment
 from drkit.providers.blob_lease import SECONDS, Lease
@@ -34,6 +49,7 @@ SEGMENT = re.compile(r"run-[0-9]+/[0-9]{6}\.jsonl")
 READS = frozenset({"GET", "HEAD"})
 INBOX_SECONDS = 2.0
 KEY = "AZURE_STORAGE_KEY"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's own is untyped
@@ -57,27 +73,32 @@ class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's
         return super().send(request, **options)
 
 
-def credential() -> Any:
-    """A key where AZURE_STORAGE_KEY has one, else whatever azure-identity finds."""
-    if os.environ.get(KEY):
-        return None
-    from azure.identity import DefaultAzureCredential
+def credential(address: str, cloud: Cloud) -> Any:
+    """The credential that [cloud] names, as for all else; for an emulator on this machine the key in AZURE_STORAGE_KEY."""
+    key, parts = os.environ.get(KEY), urlsplit(address)
+    if parts.hostname in LOOPBACK and key:
+        return AzureNamedKeyCredential(parts.path.strip("/") or parts.hostname, key)
+    if parts.scheme != "https":
+        raise UsageError(
+            "an address without TLS is an emulator's, which takes a key",
+            where=address,
+            remedy=f"set {KEY}, or name the account's https:// address",
+        )
+    from drkit.providers import auth
 
-    return DefaultAzureCredential()
+    return auth.blocking(cloud)
 
 
-def open_store(address: str, *, seconds: int = SECONDS) -> BlobStore:
-    """The store at the address of an account's blob service."""
-    address = address.rstrip("/")
-    parts = urlsplit(address)
-    name = parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
-    key = os.environ.get(KEY)
-    held = AzureNamedKeyCredential(name, key) if key else credential()
-    service = BlobServiceClient(address, credential=held, transport=GuardedTransport(address), retry_total=3)
+def open_store(address: str, cloud: Cloud | None = None, *, seconds: int = SECONDS) -> BlobStore:
+    """The store at the address of an account's blob service; ``cloud`` says how to sign in (default: as to public Azure)."""
+    address, signs = address.rstrip("/"), cloud or public()
+    service = BlobServiceClient(
+        address, credential=credential(address, signs), transport=GuardedTransport(address), retry_total=3
+    )
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drkit" / "stores"
     folder = base / hashlib.sha256(address.encode()).hexdigest()[:16]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return BlobStore(folder, address, service, seconds)
+    return BlobStore(folder, address, service, seconds, signs)
 
 
 class BlobStore(Store):
@@ -85,9 +106,11 @@ class BlobStore(Store):
 
     outlives_machine = True
 
-    def __init__(self, folder: Path, address: str, service: Any, seconds: int = SECONDS) -> None:
+    def __init__(
+        self, folder: Path, address: str, service: Any, seconds: int = SECONDS, cloud: Cloud | None = None
+    ) -> None:
         super().__init__(folder)
-        self.address, self.service, self.seconds = address, service, seconds
+        self.address, self.service, self.seconds, self.cloud = address, service, seconds, cloud or public()
         self._tags: dict[str, str] = {}
         self._held: list[Lease] = []
         self._looked: dict[str, float] = {}
@@ -144,20 +167,35 @@ class BlobStore(Store):
         """The account's errors as drkit's."""
         try:
             yield
+        except ClientAuthenticationError as error:
+            # Raised by azure-identity too, without an answer of the store.
+            if error.response is not None and error.status_code in (401, 403):
+                raise self._refused(error, ForbiddenError, what) from error
+            from drkit.providers.auth import credential_name, remedy_of
+
+            said = " ".join(str(error.message).split())[:300]
+            raise CredentialError(
+                f"no token for the store from credential {credential_name(self.cloud)}: {said}",
+                where=self.address,
+                remedy=remedy_of(self.cloud),
+            ) from error
         except HttpResponseError as error:
             kind = ForbiddenError if error.status_code in (401, 403) else CloudError
-            raise kind(
-                f"the store refused: {getattr(error, 'error_code', '') or error.reason}",
-                where=f"{self.address}/{what}",
-                remedy="the identity needs Storage Blob Data Contributor on the store's containers",
-                status=error.status_code or 0,
-            ) from error
+            raise self._refused(error, kind, what) from error
         except AzureError as error:
             raise UnreachableError(
                 f"the store does not answer: {type(error).__name__}",
                 where=self.address,
                 remedy="check the address of --store",
             ) from error
+
+    def _refused(self, error: HttpResponseError, kind: type[CloudError], what: str) -> CloudError:
+        return kind(
+            f"the store refused: {getattr(error, 'error_code', '') or error.reason}",
+            where=f"{self.address}/{what}",
+            remedy="the identity needs Storage Blob Data Contributor on the store's containers",
+            status=error.status_code or 0,
+        )
 
     # what the folder store reads from files
 

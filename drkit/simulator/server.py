@@ -122,7 +122,8 @@ class Simulator:
         except Hang:
             await asyncio.Event().wait()
             raise
-        line["status"] = answer.status
+        # What was cut off before it was carried out has no status: nobody gave one.
+        line["status"] = None if call.fault.get("drop") == "before" else answer.status
         line.update(call.note)
         headers = self._headers(call, line) | headers | answer.headers
         return await self._send(request, call.fault, answer, headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,7 +28,7 @@ class Ground:
     name: str
     site: Callable[[Path], AbstractContextManager[Site]]
     people: Callable[[Site], AbstractContextManager[Any]]
-    operations: str
+    operations: tuple[str, str]
     lists: str
     needed: tuple[str, str]
     twice: Callable[[Site, Mapping[str, int], bool], list[str]]
@@ -40,9 +41,24 @@ class Ground:
         return replace(place, variables=self.variables)
 
 
-def environments_twice(site: Site, _struck: Mapping[str, int], vain: bool) -> list[str]:
-    """What was made, put or registered twice; a host that is tried in vain is tried more than once."""
-    return [one for one in done_twice(site) if not (vain and " started " in one)]
+def answers_lost(struck: Mapping[str, int]) -> int:
+    """How often something was carried out, and its answer did not arrive: a PUT says the whole of what is to be, and may be repeated."""
+    return sum(struck.get(name, 0) for name in ("cut after", "truncated", "html"))
+
+
+def environments_twice(site: Site, struck: Mapping[str, int], vain: bool) -> list[str]:
+    """What was made, put or registered twice; a host that is tried in vain, or whose registration failed, is tried more than once."""
+    failed = struck.get("operation fails", 0) + struck.get("operation never ends", 0)
+    found = []
+    for one in done_twice(site):
+        put = re.search(r": put (\d+) times$", one)
+        started = re.search(r": started (\d+) times$", one)
+        if put and int(put[1]) <= 1 + answers_lost(struck):
+            continue
+        if started and (vain or int(started[1]) <= 1 + failed):
+            continue
+        found.append(one)
+    return found
 
 
 def environments_lost(site: Site, vain: bool) -> list[str]:
@@ -82,7 +98,7 @@ def workers_twice(site: Site, struck: Mapping[str, int], _vain: bool) -> list[st
     faults = [
         f"{method} {path}: {number} times"
         for (method, path), number in accepted.items()
-        if number > 1 + (again if method == "PUT" and "/extensions/" in path else 0)
+        if number > 1 + (again + answers_lost(struck) if method == "PUT" else 0)
     ]
     heard = workers.reported(site)
     faults += [f"{machine}: heard by {len(by)} accounts" for machine, by in heard.items() if len(by) > 1]
@@ -109,7 +125,7 @@ GROUNDS = {
             "codespaces",
             estate,
             People,
-            operations="/plans/",
+            operations=("POST", "/runCommand"),
             lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
             needed=("POST", "/api/v1/environments"),
             twice=environments_twice,
@@ -119,7 +135,7 @@ GROUNDS = {
             "hybrid workers",
             _workers,
             lambda _site: nullcontext(),
-            operations="/extensions/",
+            operations=("PUT", "/extensions/"),
             lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
             needed=("PUT", "/hybridRunbookWorkers/"),
             twice=workers_twice,

@@ -117,13 +117,15 @@ def _slow(night: Night) -> None:
 
 
 def _operation_fails(night: Night) -> None:
+    method, url = night.ground.operations
     night.fault(
-        method="PUT", url=night.ground.operations, lro="fail", code="InternalServerError", message="try again", times=1
+        method=method, url=url, nth=night.few(3), times=1, lro="fail", code="InternalServerError", message="try again"
     )
 
 
 def _operation_never_ends(night: Night) -> None:
-    night.fault(method="PUT", url=night.ground.operations, lro="never", times=1)
+    method, url = night.ground.operations
+    night.fault(method=method, url=url, nth=night.few(3), times=1, lro="never")
 
 
 def _stale_lists(night: Night) -> None:

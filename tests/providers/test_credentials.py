@@ -280,3 +280,31 @@ async def test_az_that_is_not_there_says_so(clock: FakeClock, monkeypatch: pytes
         with pytest.raises(CredentialError, match="azure-cli") as caught:
             await session.rest.request("GET", "/subscriptions")
     assert "az login" in caught.value.remedy
+
+
+# The store's
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("azure-cli", "AzureCliCredential"),
+        ("azure-pipelines", "AzurePipelinesCredential"),
+        ("managed-identity", "ManagedIdentityCredential"),
+        ("workload-identity", "WorkloadIdentityCredential"),
+        ("environment", "EnvironmentCredential"),
+        ("auto", "ChainedTokenCredential"),
+    ],
+)
+def test_the_store_signs_in_with_the_credential_that_the_cloud_names(
+    name: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_FEDERATED_TOKEN_FILE": "/token"}
+    for variable, value in {**pipelines, "AZURE_CLIENT_SECRET": SECRET, "SYSTEM_OIDCREQUESTURI": "https://x"}.items():
+        monkeypatch.setenv(variable, value)
+    environ = {**pipelines, "SYSTEM_ACCESSTOKEN": "held", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "one"}
+    cloud = msgspec.structs.replace(public(), credential=name, tenant=TENANT, client_id=CLIENT)
+    made = auth.blocking(cloud, environ)
+    assert (type(made).__name__, type(made).__module__.split(".")[:2]) == (kind, ["azure", "identity"])
+    assert ".aio" not in type(made).__module__
+    made.close()

@@ -51,6 +51,8 @@ def test_a_connection_is_cut_before_or_after_the_work_is_done(fresh: Fresh, drop
             timeout=5,
         )
     assert (group_id("dr") in {group["id"] for group in azure.view("state")["groups"]}) is made
+    told = [one["status"] for one in azure.view("record")["requests"] if one["method"] == "PUT"]
+    assert told == [201 if made else None]
 
 
 def test_a_body_is_truncated_or_html(fresh: Fresh) -> None:
