@@ -16,7 +16,7 @@ from drkit.estate import Plan, Snapshot
 from drkit.products.hybrid_worker_propose import stand_ins, worker_id
 from drkit.products.hybrid_worker_wire import _matches, recorded
 from drkit.settings import Settings
-from drkit.simulator import automation
+from drkit.simulator import activity_log, automation
 from tests.estates import Site
 from tests.workers import (
     CONTROL,
@@ -247,6 +247,24 @@ def test_an_extension_that_somebody_pointed_elsewhere_is_not_taken_off(tmp_path:
         assert any(
             "serves of web-01" in known.detail for known in found.state.steps.values() if known.status == "drifted"
         )
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_drift_names_who_changed_an_extension_when_the_activity_log_has_it_by_then(
+    tmp_path: Path, *, in_time: bool
+) -> None:
+    with site(tmp_path, leaping=True) as found:
+        lost(found)
+        world = found.world.simulator.world
+        world.delays["activity_log"] = (0.0, 0.0) if in_time else (600.0, 600.0)
+        (held,) = world.hosts[WEB.lower()].extensions.values()
+        held.settings["AutomationAccountURL"] = automation.account_of(world, world.resources[CONTROL.lower()]).url
+        operation = "Microsoft.Compute/virtualMachines/extensions/write"
+        activity_log.happened(world, f"{WEB}/extensions/{held.name}", operation, "eve@contoso.example")
+        assert apply(found).outcome == "partial"
+        said = next(one.detail for one in found.state.steps.values() if one.status == "drifted")
+        assert ("eve@contoso.example" in said and operation in said) is in_time, said
+        assert ("Azure does not tell by whom" in said) is not in_time
 
 
 def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:

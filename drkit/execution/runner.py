@@ -26,7 +26,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.execution import schedule
+from drkit.execution import culprits, schedule
 from drkit.journal import Journal, RunState
 from drkit.operation import Operation, Request
 from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
@@ -314,7 +314,7 @@ class Runner:
             await self._done(step, attempt, Result(observation.done, {**observation.data, "found": True}))
             return
         if drift:
-            detail = "; ".join(drift)
+            detail = "; ".join(await self._with_names(step, context, observation))
             await self.journal.append("drifted", step=step.id, attempt=attempt, data={"detail": detail})
             self.show(Event("drifted", step, detail))
             return
@@ -342,6 +342,12 @@ class Runner:
             await self._wait(step, product, context, outcome)
         finally:
             INTENT.reset(token)
+
+    async def _with_names(self, step: Step, context: Context, observation: Observation) -> list[str]:
+        """What differs, in words, with who changed it as far as Azure tells."""
+        asked = culprits.unnamed(schedule.differing(step.preconditions, observation), observation)
+        told = await culprits.named(context, asked) if asked else {}
+        return schedule.compare(step.preconditions, replace(observation, changed={**observation.changed, **told}))
 
     async def _look(self, step: Step, product: Actor, context: Context) -> Observation:
         """Observe until every precondition could be read, a few times; what then cannot be read stops the step."""

@@ -195,17 +195,23 @@ def compare(preconditions: Sequence[Precondition], observation: Observation) -> 
         (reading.subject.lower(), reading.signal): reading.value for reading in observation.readings
     }
     drift = []
-    for condition in preconditions:
-        key = (condition.subject.lower(), condition.signal)
-        if key not in read or read[key] == UNKNOWN_VALUE:
-            continue
-        if _plain(read[key]) != _plain(condition.expected):
-            changed = observation.changed.get(condition.subject.lower())
-            by = "" if changed is None else f"; changed by {changed}" if changed else "; by whom is unknown"
-            drift.append(
-                f"{condition.signal} of {_short(condition.subject)} is {read[key]!r}, not {condition.expected!r}{by}"
-            )
+    for condition in differing(preconditions, observation):
+        value = read[(condition.subject.lower(), condition.signal)]
+        changed = observation.changed.get(condition.subject.lower())
+        by = "" if changed is None else f"; changed by {changed}" if changed else "; Azure does not tell by whom"
+        drift.append(f"{condition.signal} of {_short(condition.subject)} is {value!r}, not {condition.expected!r}{by}")
     return drift
+
+
+def differing(preconditions: Sequence[Precondition], observation: Observation) -> list[Precondition]:
+    """The preconditions that were read, and are not what was planned on."""
+    read = {(one.subject.lower(), one.signal): one.value for one in observation.readings}
+    return [
+        one
+        for one in preconditions
+        if read.get((one.subject.lower(), one.signal), UNKNOWN_VALUE) != UNKNOWN_VALUE
+        and _plain(read[(one.subject.lower(), one.signal)]) != _plain(one.expected)
+    ]
 
 
 def unread(preconditions: Sequence[Precondition], observation: Observation) -> list[str]:

@@ -36,15 +36,17 @@ class Monitor:
         return self._clients[subscription]
 
     async def activity(
-        self, subscription: str, since: datetime, until: datetime, *, resource: str = ""
+        self, subscription: str, since: datetime, until: datetime, *, resource: str = "", group: str = ""
     ) -> list[dict[str, Any]]:
-        """Events of the activity log, newest first: those of one resource, or (Service Health's too) of the subscription.
+        """Events of the activity log, newest first: of one resource, of one group, or (Service Health's too) of the subscription.
 
         UnreachableError for a page that is no list, or that repeats.
         """
         text = f"eventTimestamp ge '{_time(since)}' and eventTimestamp le '{_time(until)}'"
         if resource:
             text += f" and resourceUri eq '{resource.replace(chr(39), chr(39) * 2)}'"
+        elif group:
+            text += f" and resourceGroupName eq '{group.replace(chr(39), chr(39) * 2)}'"
         answers: list[Any] = []
         where = resource or f"/subscriptions/{subscription}"
         pages = self._client(subscription).activity_logs.list(text, raw_response_hook=answers.append).by_page()

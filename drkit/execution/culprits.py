@@ -1,0 +1,67 @@
+"""Who changed what a step rested on: the activity log, asked when a drift was seen. Best effort, and some minutes behind.
+
+Of many objects ARM keeps nobody's name (machine extensions, Automation accounts); what was asked of Resource Manager, by whom and
+when, is in the log of their subscription: https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from drkit.errors import CloudError
+from drkit.estate import id_part
+from drkit.products.base import Context, Observation
+from drkit.runbook import Precondition
+
+BACK = timedelta(hours=24)
+SECONDS = 15.0
+CHANGES = ("/write", "/delete", "/action")
+READING = ("/runcommand/action", "/read")
+STATES = frozenset({"answers"})
+"""Signals of a service, which nobody changes."""
+
+
+def unnamed(conditions: Iterable[Precondition], observation: Observation) -> list[str]:
+    """The ARM ids among what differs of which nothing says who changed them."""
+    found = {one.subject.lower(): one.subject for one in conditions if one.signal not in STATES}
+    return [subject for key, subject in found.items() if _arm(subject) and not observation.changed.get(key)]
+
+
+async def named(context: Context, subjects: Iterable[str]) -> dict[str, str]:
+    """Lower-cased id -> who changed it or what is below it last, when and how; empty where the log does not tell."""
+    told: dict[str, str] = {}
+    now = context.clock.now()
+    for subject in subjects:
+        subscription, group = id_part(subject, "subscriptions"), id_part(subject, "resourceGroups")
+        try:
+            with context.azure.budget(attempts=1, seconds=SECONDS):
+                events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
+        except CloudError:
+            events = []
+        told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
+    return told
+
+
+def change_of(event: Mapping[str, Any], subject: str) -> str:
+    """The event in words, when it is a change of the subject or of what is below it that was not refused; else empty."""
+    at, operation = _text(event.get("resourceId")).lower(), _text(event.get("operationName"))
+    who, when = _text(event.get("caller")), _text(event.get("eventTimestamp"))
+    own = subject.lower().rstrip("/")
+    if not who or not (at == own or at.startswith(f"{own}/")) or _text(event.get("status")).lower() == "failed":
+        return ""
+    if not operation.lower().endswith(CHANGES) or operation.lower().endswith(READING):
+        return ""
+    return f"{who}{f' at {when}' if when else ''}, by {operation}"
+
+
+def _arm(subject: str) -> bool:
+    return subject.startswith("/subscriptions/") and bool(id_part(subject, "resourceGroups"))
+
+
+def _text(value: Any) -> str:
+    """A member that is ``{value, localizedValue}`` in one body and plain text in another."""
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    return value if isinstance(value, str) else ""
