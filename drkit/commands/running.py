@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,40 @@ import click
 
 from drkit import logfile
 from drkit.commands.base import Common, command, finish, note, views
+from drkit.errors import DrkitError
 
 if TYPE_CHECKING:
     from drkit.api import Desk
 
 
-def _listener(common: Common, total: Callable[[], int] = lambda: 0) -> Callable[[Any], None]:
+EVERY = 20.0
+"""Seconds between two lines about how far a run is."""
+
+
+def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
+    """Says how far the run is, at most every so often. Never a reason for a run to end."""
+    last = time.monotonic()
+
+    def tell() -> None:
+        nonlocal last
+        if time.monotonic() - last < EVERY:
+            return
+        last = time.monotonic()
+        with contextlib.suppress(DrkitError):
+            from drkit import api, progress
+            from drkit.views import text
+
+            standing = api.status(desk, run())
+            note(
+                f"  {text.progress(progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency))}"
+            )
+
+    return tell
+
+
+def _listener(
+    common: Common, total: Callable[[], int] = lambda: 0, tell_progress: Callable[[], None] = lambda: None
+) -> Callable[[Any], None]:
     ended: set[str] = set()
 
     def heard(event: Any) -> None:
@@ -26,6 +56,7 @@ def _listener(common: Common, total: Callable[[], int] = lambda: 0) -> Callable[
         )
         if not common.quiet:
             note(views().event(event.kind, event.step.id if event.step else "", event.text))
+            tell_progress()
         if common.pipelines and event.step is not None:
             if event.kind in ("done", "skipped"):
                 ended.add(event.step.id)
@@ -61,7 +92,11 @@ def apply(
     from drkit import api, pipelining
 
     desk = common.desk()
-    listener = _listener(common, cache(lambda: len(api.show(desk, runbook).runbook.steps)))
+    listener = _listener(
+        common,
+        cache(lambda: len(api.show(desk, runbook).runbook.steps)),
+        _progress(desk, lambda: desk.store.runs()[-1]),
+    )
     applied = finish(
         pipelining.carry_out(
             desk, runbook, digest=digest, or_resume=or_resume, yes=yes, wait_minutes=wait_minutes, on_event=listener,
@@ -79,7 +114,7 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     from drkit import api
 
     desk = common.desk()
-    listener = _listener(common, cache(lambda: len(api.status(desk, run).runbook.steps)))
+    listener = _listener(common, cache(lambda: len(api.status(desk, run).runbook.steps)), _progress(desk, lambda: run))
     applied = finish(api.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
     return _applied(common, desk, applied)
 
@@ -167,7 +202,8 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import api, pipelining
+    from drkit import api, pipelining, progress
+    from drkit.views import text
 
     desk = common.desk()
     if show_code:
@@ -204,5 +240,12 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "runbook": standing.digest,
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
     }
-    common.tell(value_one, lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason))
+    far = progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency)
+    common.tell(
+        {**value_one, "progress": far},
+        lambda: [
+            text.progress(far),
+            *views().status(standing.runbook, standing.state, standing.outcome, standing.reason),
+        ],
+    )
     return 0

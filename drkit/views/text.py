@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drkit.progress import Progress
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,3 +69,20 @@ def duration(seconds: float) -> str:
 def plural(number: int, word: str) -> str:
     """``1 step``, ``3 steps``."""
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def progress(at: Progress) -> str:
+    """One line: how far, what waits, and the machine time left, as honestly as it is known."""
+    parts = [f"{at.done} of {plural(at.total, 'step')} done"]
+    if at.under_way:
+        parts.append(f"{at.under_way} under way")
+    if at.asked:
+        parts.append(f"{at.asked} wait for people" + (f", {at.behind} more rest on that" if at.behind else ""))
+    if at.stopped:
+        parts.append(f"{at.stopped} stopped")
+    if at.least is None or at.most is None:
+        parts.append("how long the rest takes is not known yet")
+    elif at.most > 0:
+        low, high = duration(at.least), duration(at.most)
+        parts.append(f"about {low if low == high else f'{low} to {high}'} of machine time left")
+    return "; ".join(parts)
