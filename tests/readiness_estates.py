@@ -315,6 +315,10 @@ CASES = (
     Case("an initiative one of whose policies denies", ("policy", "unknown", "1 of the 2 policies"), seed=ALONE,
          then=(_initiative(where=["eastus"], effect="Deny"),),
          fine={"seed": ALONE, "then": (_initiative(where=["eastus"], effect="AuditIfNotExists"),)}),
+    Case("a policy whose rule is nonsense", ("policy", "unknown", "Odd"), seed=ALONE,
+         then=(("governance", {
+             "policies": [{"scope": f"/subscriptions/{SUB}", "name": "Odd", "definition": OWN, "parameters": "?", "not_scopes": "?"}],
+             "policy_definitions": [{"id": OWN, "properties": {"policyRule": ["?"], "parameters": "?"}}]}),), fine={"seed": ALONE}),
     Case("policies that may not be listed", ("policy", "unknown", "not known"),
          then=(("fault", {"url": "/policyAssignments", "status": 403, "code": "AuthorizationFailed", "times": 0}),)),
     # what drkit needs

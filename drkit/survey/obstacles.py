@@ -37,8 +37,10 @@ async def locks(azure: Session, subscriptions: Sequence[str], now: str) -> list[
         source = "ARM: locks"
         try:
             async for item in azure.rest.pages(url, {"api-version": LOCKS_API}):
+                if not isinstance(item, dict):
+                    continue
                 scope = _scope(str(item.get("id", "")))
-                properties = item.get("properties") or {}
+                properties = _map(item.get("properties"))
                 level = str(properties.get("level", ""))
                 if scope and level in ("ReadOnly", "CanNotDelete"):
                     text = str(properties.get("notes") or item.get("name") or "")
@@ -67,6 +69,8 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
         source = "ARM: policy assignments"
         try:
             async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
+                if not isinstance(item, dict):
+                    continue
                 key = str(item.get("id", ""))
                 if key.lower() not in found:
                     told = await rules.assignment(item)
@@ -86,16 +90,16 @@ class Rules:
 
     async def assignment(self, item: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
         """What an assignment does, as far as drkit can tell, and why it cannot tell more: one entry a policy."""
-        properties = item.get("properties") or {}
+        properties = _map(item.get("properties"))
         wanted = str(properties.get("policyDefinitionId", ""))
         told: dict[str, Any] = {
             "name": str(properties.get("displayName") or item.get("name") or ""),
             "scope": str(properties.get("scope") or _scope(str(item.get("id", "")))),
-            "not_scopes": [str(one) for one in properties.get("notScopes") or ()],
+            "not_scopes": [str(one) for one in _list(properties.get("notScopes"))],
         }
         if str(properties.get("enforcementMode", "Default")).lower() == "donotenforce":
             return [({**told, "effect": "none"}, "")]
-        given = {key: (value or {}).get("value") for key, value in (properties.get("parameters") or {}).items()}
+        given = {key: _map(value).get("value") for key, value in _map(properties.get("parameters")).items()}
         if "/policysetdefinitions/" not in wanted.lower():
             fact, why = await self._policy(wanted, given)
             return [({**told, **fact}, why)]
@@ -120,15 +124,13 @@ class Rules:
         members = definition.get("policyDefinitions")
         if not isinstance(members, list):
             return [({}, why or "its members are not told")]
-        defaults = {
-            key: (value or {}).get("defaultValue") for key, value in (definition.get("parameters") or {}).items()
-        }
+        defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
         found: list[tuple[dict[str, Any], str]] = []
         dark = 0
-        for member in members:
+        for member in (one for one in members if isinstance(one, dict)):
             own = {
-                key: _resolved((value or {}).get("value"), {**defaults, **given})
-                for key, value in (member.get("parameters") or {}).items()
+                key: _resolved(_map(value).get("value"), {**defaults, **given})
+                for key, value in _map(member.get("parameters")).items()
             }
             effect = str(_named(own, "effect") or "")
             if effect and effect.lower() not in _DENIES:
@@ -150,7 +152,7 @@ class Rules:
             try:
                 answer = await self._azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
                 body = answer.body if isinstance(answer.body, dict) else {}
-                self._known[key] = (dict(body.get("properties") or {}), "")
+                self._known[key] = (dict(_map(body.get("properties"))), "")
             except CloudError as error:
                 self._known[key] = ({}, f"its definition could not be read: {error}")
         return self._known[key]
@@ -158,8 +160,8 @@ class Rules:
 
 def _effect(definition: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The effect a definition has with these parameters; empty where that cannot be told."""
-    then = (definition.get("policyRule") or {}).get("then") or {}
-    defaults = {key: (value or {}).get("defaultValue") for key, value in (definition.get("parameters") or {}).items()}
+    then = _map(_map(definition.get("policyRule")).get("then"))
+    defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
     effect = _resolved(then.get("effect"), {**defaults, **given})
     return effect if isinstance(effect, str) and not effect.startswith("[") else ""
 
@@ -168,6 +170,15 @@ def _resolved(value: Any, given: Mapping[str, Any]) -> Any:
     """``[parameters('x')]`` is what was given for x; any other expression stays as it is."""
     found = _PARAMETER.fullmatch(value) if isinstance(value, str) else None
     return _named(given, found[1]) if found else value
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    """A member that should be an object; none where Azure, or who may write there, made it something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _named(given: Mapping[str, Any], name: str) -> Any:
@@ -182,7 +193,7 @@ async def permissions(azure: Session, scopes: Iterable[str], now: str) -> list[R
         try:
             pages = azure.rest.pages(url, {"api-version": PERMISSIONS_API})
             entries = [
-                {"actions": list(item.get("actions") or ()), "notActions": list(item.get("notActions") or ())}
+                {"actions": list(_list(item.get("actions"))), "notActions": list(_list(item.get("notActions")))}
                 async for item in pages
                 if isinstance(item, dict)
             ]
