@@ -164,10 +164,8 @@ drkit.nosuch
 """
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def checked(folder: Path) -> dict[str, list[str]]:
     """What mypy --strict says to two programs of somebody else's, and what each public name is to it."""
-    folder = tmp_path_factory.mktemp("elsewhere")
     reveal = "".join(f"reveal_type({place}.{name})\n" for place in ("drkit", "blocking") for name in FUNCTIONS)
     texts = {"sample.py": SAMPLE, "wrong.py": WRONG, "names.py": f"import drkit\nfrom drkit import blocking\n{reveal}"}
     for name, text in texts.items():
@@ -181,18 +179,14 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return {name: [line for line in lines if line.startswith(f"{name}:")] for name in texts}
 
 
-def test_the_types_are_what_the_sample_says(checked: dict[str, list[str]]) -> None:
+def test_another_programs_mypy_sees_the_types(tmp_path: Path) -> None:
+    """One run of mypy for all of it: right uses, wrong ones, and no public function of unknown type."""
     assert (PACKAGE / "py.typed").exists()
-    assert checked["sample.py"] == []
-
-
-def test_a_wrong_use_is_found(checked: dict[str, list[str]]) -> None:
-    told = [re.sub(r"^.*\[([\w-]+)\]$", r"\1", line) for line in checked["wrong.py"] if ": error: " in line]
-    assert told == ["arg-type", "arg-type", "attr-defined", "attr-defined"]
-
-
-def test_no_public_function_is_of_unknown_type(checked: dict[str, list[str]]) -> None:
-    told = [re.search(r'Revealed type is "(.*)"', line) for line in checked["names.py"]]
+    said = checked(tmp_path)
+    assert said["sample.py"] == []
+    wrong = [re.sub(r"^.*\[([\w-]+)\]$", r"\1", line) for line in said["wrong.py"] if ": error: " in line]
+    assert wrong == ["arg-type", "arg-type", "attr-defined", "attr-defined"]
+    told = [re.search(r'Revealed type is "(.*)"', line) for line in said["names.py"]]
     shapes: list[Any] = [found[1] if found else "" for found in told]
     assert len(shapes) == 2 * len(FUNCTIONS)
     assert [shape for shape in shapes if not shape.startswith("def ") or shape.endswith("-> Any")] == []
