@@ -102,6 +102,26 @@ def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = 
     return None
 
 
+def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bool = False) -> tuple[Planned, str]:
+    """The runbook that mirrors a failover, the newest without ``run``; with ``or_open`` that of the open way back, and its run.
+
+    RefusedError as of ``returning.failback``, and when there is no failover.
+    """
+    from drkit import returning
+
+    going = open_like(desk, kind="failback", of_run=run or "") if or_open else None
+    if going:
+        if out:
+            api.write_out(out, going[1].content)
+        return going[1], going[0]
+    if run is None:
+        kinds = [one.run for one in api.runs(desk) if one.runbook.kind == "failover"]
+        if not kinds:
+            raise RefusedError("there is no failover to go back from", where=str(desk.store.address))
+        run = kinds[-1]
+    return returning.failback(desk, run, out=out), ""
+
+
 def run_of(desk: Desk, digest: str) -> str:
     """The newest run of a runbook; RefusedError when there is none."""
     for run in reversed(desk.store.runs()):

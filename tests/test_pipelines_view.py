@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drkit.cloud import Cloud
+from drkit.providers.auth import credential
 from drkit.views import pipelines
 from drkit.workplace import desk
 from tests.cli_support import Here, copy_of_recorded
 
+TENANT = "3520d143-47ee-5824-a167-069f24354cd3"
 ATTACK = "##vso[task.setvariable variable=digest;isOutput=true]evil"
 TRICKS = [
     "##vso[",
@@ -93,7 +98,7 @@ def test_a_command_carries_its_values_and_is_one_line(text: str) -> None:
     assert "\r" not in line
     assert name == "task.setvariable"
     assert properties == {"variable": "a;b]", "isOutput": "true", "isReadOnly": "true"}
-    assert value == pipelines.defuse(text)
+    assert re.sub("[＃﹟♯]", "#", value) == re.sub("[＃﹟♯]", "#", text)
     assert len(obeyed(line)) <= 4, "the command itself, in each of the four ways to look at it"
 
 
@@ -166,6 +171,23 @@ def test_a_folder_store_is_refused_before_anything_is_looked_up(here: Here) -> N
     done = here("preflight", "--away-from", "westeurope", "--machine", "eastus")
     assert done.code == 4
     assert "dies with its agent" in done.err
+
+
+def test_without_a_failover_there_is_no_way_back(here: Here) -> None:
+    done = here("failback", "--or-open")
+    assert (done.code, "there is no failover to go back from" in done.err) == (4, True)
+
+
+def test_a_job_of_hours_asks_for_tokens_itself_and_not_az() -> None:
+    signed = {
+        "SYSTEM_OIDCREQUESTURI": "https://dev.azure.example/oidc", "SYSTEM_ACCESSTOKEN": "of the job",
+        "AZURESUBSCRIPTION_CLIENT_ID": TENANT, "AZURESUBSCRIPTION_TENANT_ID": TENANT,
+        "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": TENANT,
+    }  # fmt: skip
+    with patch.dict(os.environ, signed):
+        chain = credential(Cloud("azure", "https://arm.example", "https://login.example", "of a test"), environ=signed)
+    first = chain.credentials[0]  # type: ignore[attr-defined]
+    assert type(first).__name__ == "AzurePipelinesCredential"
 
 
 def test_targets_and_store_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

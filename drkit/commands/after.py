@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from drkit.commands.base import Common, command, say, views
+from drkit.commands.during import tell_planned
 from drkit.errors import UsageError
 
 FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", "html": ".html"}
@@ -104,6 +105,21 @@ def verify(common: Common, run: str, head: str) -> int:
     common.tell(
         found, lambda: [f"{found.run}: the chain holds: {found.count} records", f"head {found.head}", *since, *torn]
     )
+    return 0
+
+
+@command()
+@click.argument("run", required=False)
+@click.option("--out", metavar="FILE", help="Write the runbook here too.")
+@click.option("--summary", metavar="FILE", help="Write the runbook as Markdown, for whoever approves.")
+@click.option("--or-open", is_flag=True, help="Where a way back is open, its runbook instead of a new one.")
+def failback(common: Common, run: str | None, out: str | None, summary: str | None, or_open: bool) -> int:
+    """Write the runbook that brings back what a failover moved (default: the newest failover)."""
+    from drkit import pipelining
+
+    desk = common.desk()
+    planned, going = pipelining.way_back(desk, run, out=out, or_open=or_open)
+    tell_planned(common, planned, summary, going)
     return 0
 
 

@@ -156,11 +156,11 @@ def plan(
             force=forced,
             out=out,
         )
-    _planned(common, planned, summary, going[0] if going else "")
+    tell_planned(common, planned, summary, going[0] if going else "")
     return 2 if detailed_exitcode and planned.runbook.steps else 0
 
 
-def _planned(common: Common, planned: Any, summary: str | None, run: str = "") -> None:
+def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "") -> None:
     """Tell of a runbook; ``run``: the open run that it is of."""
     value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
     if run:
