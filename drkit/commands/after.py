@@ -114,24 +114,12 @@ def verify(common: Common, run: str, head: str) -> int:
 @click.option("--summary", metavar="FILE", help="Write the runbook as Markdown, for whoever approves.")
 @click.option("--or-open", is_flag=True, help="Where a way back is open, its runbook instead of a new one.")
 def failback(common: Common, run: str | None, out: str | None, summary: str | None, or_open: bool) -> int:
-    """Write the runbook that brings back what a failover moved (default: the newest failover)."""
+    """Write the runbook that brings what a failover (default: the newest) moved back to where it was, now that the region answers."""
     from drkit import pipelining
 
     desk = common.desk()
     planned, going = pipelining.way_back(desk, run, out=out, or_open=or_open)
     tell_planned(common, planned, summary, going)
-    return 0
-
-
-@command()
-@click.argument("run", default="latest")
-@click.option("--out", metavar="FILE", help="Write the runbook here too.")
-def failback(common: Common, run: str, out: str | None) -> int:
-    """Write the runbook that brings what a run moved back to where it was, now that the region answers."""
-    from drkit import returning
-
-    planned = returning.failback(common.desk(), run, out=out)
-    common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     return 0
 
 
