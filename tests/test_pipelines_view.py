@@ -186,7 +186,7 @@ def test_a_job_of_hours_asks_for_tokens_itself_and_not_az() -> None:
     }  # fmt: skip
     with patch.dict(os.environ, signed):
         chain = credential(Cloud("azure", "https://arm.example", "https://login.example", "of a test"), environ=signed)
-    first = chain.credentials[0]  # type: ignore[attr-defined]
+    first = chain.credentials[0]
     assert type(first).__name__ == "AzurePipelinesCredential"
 
 
