@@ -169,7 +169,8 @@ def test_the_loop_as_separate_processes(cloud: Cloud, tmp_path: Path) -> None:
     assert numbers["recovered"] > 5
     assert report["approved_how"].startswith("unauthenticated")
     shown = desk("report")
-    assert max(len(line) for line in shown.out.splitlines()) <= 80
+    # What is to be copied keeps its line, however long.
+    assert max(len(line) for line in shown.out.splitlines() if not line.startswith("    az ")) <= 80
     assert "\x1b" not in shown.out
     written = desk("report", "--markdown", "--out", "report.md", "--json").json
     assert written == {"run": "run-0001", "path": "report.md", "format": "markdown"}
