@@ -32,12 +32,25 @@ drkit plan --quiet > plan.txt
 code=0; drkit apply latest --yes --quiet > run.txt || code=$?
 [ "$code" = 3 ]
 """
+FINISHED = """\
+python - <<END
+from drkit import blocking as drkit
+desk = drkit.desk()
+at = drkit.status(desk)
+for step in [step.id for step in at.runbook.steps if at.state.of(step.id).status == "asked"]:
+    drkit.skip(desk, at.run, step, "not tonight")
+END
+drkit resume latest --quiet > run.txt
+drkit simulate --restore westeurope
+"""
 LOST = "drkit simulate --lose westeurope --minutes-ago 25\n"
 BEGINS = {
     "docs/comfort.md": SIMULATOR,
     "docs/readiness.md": SIMULATOR,
     "docs/night-of.md": SIMULATOR + LOST,
     "docs/report.md": SIMULATOR + LOST + APPLIED,
+    "docs/runs.md": SIMULATOR + LOST + APPLIED,
+    "docs/failback.md": SIMULATOR + LOST + APPLIED + FINISHED,
 }
 # Pages whose commands are not for a fresh folder, and who runs them instead.
 ELSEWHERE: dict[str, str] = {}
