@@ -93,6 +93,10 @@ def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> No
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_the_page_of_commands_is_what_their_help_says() -> None:
+    assert pages.COMMANDS.read_text("utf-8") == pages.commands(), "write it anew with scripts/pages"
+
+
 def test_the_page_of_permissions_is_what_the_roles_say() -> None:
     assert pages.PERMISSIONS.read_text("utf-8") == pages.permissions(), "write it anew with scripts/pages"
 

@@ -23,7 +23,7 @@ from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
 from drkit.store import Store
-from tests import chromium, permissions
+from tests import chromium, pages, permissions
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -175,6 +175,9 @@ def test_what_it_prints_fits_and_is_not_long(tmp_path: Path, columns: int) -> No
     assert all(len(line) <= columns for line in lines if line not in folder_lines)
     assert "SIMULATED" in answer.stdout
     assert "$ drkit snapshot" in lines
+    if columns == pages.COLUMNS:
+        shown = pages.told(pages.PICTURE.read_text("utf-8"))
+        assert pages.steady(answer.stdout) == pages.steady(shown), "draw the README's picture anew with scripts/pages"
     assert not answer.stderr
 
 
