@@ -19,6 +19,10 @@ from drkit import runbook
 from drkit.cloud import CloudMark
 from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Plan, Snapshot
+from drkit.execution.needs import HeldJournal, RunStore
+from drkit.journal import LocalJournal
+from drkit.providers.blob import BlobStore
+from drkit.providers.blob_journal import BlobJournal
 from drkit.runbook import Runbook
 from drkit.store import Approval, Declaration, Message, Store, load, unwritable, write
 
@@ -281,3 +285,16 @@ def test_messages_sent_in_one_second_are_all_kept_while_others_are_obeyed(tmp_pa
             store.obeyed(first)
     assert len(set(sent)) == 40
     assert [message.step for _, message in store.inbox(run)] == [f"step-{number}" for number in range(20, 40)]
+
+
+def test_both_stores_and_both_journals_are_what_carrying_out_needs() -> None:
+    # What is checked here is checked by mypy; at run time it is seen that no member is missing.
+    stores: tuple[type[RunStore], ...] = (Store, BlobStore)
+    journals: tuple[type[HeldJournal], ...] = (LocalJournal, BlobJournal)
+    for needed, kinds in ((RunStore, stores), (HeldJournal, journals)):
+        methods = {
+            name for one in needed.__mro__ for name, what in vars(one).items() if callable(what) and name[0] != "_"
+        }
+        assert methods
+        for kind in kinds:
+            assert methods <= set(dir(kind)), kind

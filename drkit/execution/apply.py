@@ -17,8 +17,8 @@ from drkit.cloud import Cloud, Principal
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
+from drkit.execution.needs import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, permitted
-from drkit.journal import LocalJournal
 from drkit.operation import bare
 from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
@@ -26,7 +26,7 @@ from drkit.providers.retry import Budget
 from drkit.providers.session import Session
 from drkit.runbook import Runbook
 from drkit.settings import Settings
-from drkit.store import Store, who
+from drkit.store import who
 
 LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -39,7 +39,7 @@ class Job:
     digest: str
     cloud: Cloud
     settings: Settings
-    store: Store
+    store: RunStore
     products: Mapping[str, Actor]
     show: Callable[[Event], None]
     wait_minutes: float
@@ -75,13 +75,13 @@ async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
             return await _carry_out(job, journal, clock, resumed=True)
 
 
-async def _carry_out(job: Job, journal: LocalJournal, clock: Clock, *, resumed: bool) -> schedule.Ending:
+async def _carry_out(job: Job, journal: HeldJournal, clock: Clock, *, resumed: bool) -> schedule.Ending:
     nap = Nap(clock)
     with _signals(nap.stop):
         return await _hold(job, journal, nap, resumed=resumed)
 
 
-async def _hold(job: Job, journal: LocalJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:
+async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:
     def state_of(step: str) -> Mapping[str, Any]:
         return journal.state.of(step).data
 
@@ -135,7 +135,7 @@ async def _hold(job: Job, journal: LocalJournal, clock: Nap, *, resumed: bool) -
             return ending
 
 
-def _began(store: Store) -> Callable[[str, str], bool]:
+def _began(store: RunStore) -> Callable[[str, str], bool]:
     def began(run: str, step: str) -> bool:
         try:
             return run in store.runs() and step in store.state(run).steps
@@ -145,7 +145,7 @@ def _began(store: Store) -> Callable[[str, str], bool]:
     return began
 
 
-def guard_of(book: Runbook, journal: LocalJournal) -> Guard:
+def guard_of(book: Runbook, journal: HeldJournal) -> Guard:
     """Writes only as the intent says, only while the journal is held, never to what the runbook calls lost."""
     lost_ids = tuple(plan.lower() for plan in book.source_plans) if book.lost_regions else ()
 

@@ -27,11 +27,12 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.execution import culprits, schedule
+from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState
 from drkit.operation import Operation, Request
 from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
 from drkit.runbook import Runbook, Step
-from drkit.store import Store, who
+from drkit.store import who
 
 TICK = 1.0
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}
@@ -111,7 +112,7 @@ class Runner:
         self,
         runbook: Runbook,
         journal: Journal,
-        store: Store,
+        store: Inbox,
         products: Mapping[str, Actor],
         context: Context,
         *,

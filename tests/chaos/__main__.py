@@ -13,10 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from tests import azurite
-from tests.chaos.every_record import killed_at_every_record, place_of
+from tests.chaos import sample
+from tests.chaos.every_record import killed_at_every_record
 from tests.chaos.life import Lives
 from tests.chaos.storms import BLOWS, Fate, one
-from tests.estates import People, estate, found_end
+
+WHOLE_SECONDS = 400.0
+BACKENDS = ("folder", "account")
 
 
 def counted(fates: Sequence[Fate]) -> dict[str, int]:
@@ -66,31 +69,48 @@ def storms(runs: int, seed: int, *, as_json: bool) -> int:
     return 1 if bad else 0
 
 
-def every_record(*, as_json: bool) -> int:
-    """Kill one run at every record, on a folder and on a storage account; 1 when one does not end as undisturbed ones do."""
+def every_record(every: int, backends: Sequence[str], *, as_json: bool) -> int:
+    """Kill a run of the whole sample at every record, on a folder and on a storage account; 1 when one does not end as it must."""
     lives, said = Lives(), {}
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, azurite.account(Path(name) / "azurite") as address:
         folder = Path(name)
         os.environ |= {azurite.KEY: azurite.SECRET, "XDG_CACHE_HOME": str(folder / "cache")}
-        with estate(folder / "undisturbed") as site, People(site):
-            lives.one(place_of(site))
-            undisturbed = found_end(site)
-        for backend, account in (("folder", None), ("account", address)):
-            with estate(folder / backend, account=account) as site:
+        with sample.sample(folder / "undisturbed") as (site, place), sample.Everybody(site):
+            code = lives.one(place, seconds=WHOLE_SECONDS)
+            undisturbed, records = sample.end_of(site), len(site.journal())
+        print(f"undisturbed: exit code {code}, {records} records", file=sys.stderr, flush=True)
+        for backend in backends:
+            account = address if backend == "account" else None
+            with sample.sample(folder / backend, account) as (site, place):
                 between = partial(azurite.let_leases_run_out, site.store) if account else lambda: None
-                found = killed_at_every_record(site, lives, between=between)
+                found = killed_at_every_record(
+                    site,
+                    lives,
+                    every=every,
+                    between=between,
+                    place=place,
+                    people=sample.Everybody,
+                    seconds=WHOLE_SECONDS,
+                )
+                repeated, end = sample.twice(site), sample.end_of(site)
             said[backend] = {
+                "records": len(site.journal()),
                 "deaths": found.deaths,
                 "exit_code": found.exit_code,
-                "twice": len(found.twice),
-                "same_end": found.end == undisturbed,
+                "twice": len(repeated),
+                "same_end": end == undisturbed,
             }
+            for one in repeated:
+                print(f"{backend}: {one}", file=sys.stderr)
+            for part in undisturbed:
+                if end[part] != undisturbed[part]:
+                    print(f"{backend}: {part}: {end[part]}\n  undisturbed: {undisturbed[part]}", file=sys.stderr)
     for backend, ended in said.items():
         if not as_json:
             print(f"{backend}: {', '.join(f'{name} {value}' for name, value in ended.items())}")
     if as_json:
         print(json.dumps(said))
-    return 0 if all(end["exit_code"] == 0 and not end["twice"] and end["same_end"] for end in said.values()) else 1
+    return 0 if all(end["exit_code"] == code and not end["twice"] and end["same_end"] for end in said.values()) else 1
 
 
 def main() -> int:
@@ -99,10 +119,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many stories (default: 20)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which stories (default: 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_argument("--every-record", action="store_true", help="one run, killed at every record of its journal")
+    parser.add_argument(
+        "--every-record",
+        action="store_true",
+        help="one run of the whole sample, killed at every record, on both stores",
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="with it: at every K-th record (default: 1)")
+    parser.add_argument("--backend", choices=BACKENDS, action="append", help="with it: this store only (default: both)")
     options = parser.parse_args()
     if options.every_record:
-        return every_record(as_json=options.json)
+        return every_record(options.every, options.backend or BACKENDS, as_json=options.json)
     return storms(options.runs, options.seed, as_json=options.json)
 
 

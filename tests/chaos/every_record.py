@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,16 +31,23 @@ def place_of(site: Site) -> Place:
 
 
 def killed_at_every_record(
-    site: Site, lives: Lives, *, every: int = 1, between: Callable[[], None] = lambda: None
+    site: Site,
+    lives: Lives,
+    *,
+    every: int = 1,
+    between: Callable[[], None] = lambda: None,
+    place: Place | None = None,
+    people: Callable[[Site], AbstractContextManager[Any]] = People,
+    seconds: float = 90.0,
 ) -> Killed:
     """Carry out the approved runbook with processes of which each dies at its ``every``-th record, until one lives to the end."""
     found = Killed()
-    place = place_of(site)
-    with People(site):
+    place = place or place_of(site)
+    with people(site):
         for number in range(MOST_PROCESSES):
             death = ("after", "before", "after", "torn", "after", "after")[number % 6]
             # Who dies before its first record gets nowhere: the next one dies after it.
-            code = lives.one(place, Life(every, death))  # type: ignore[arg-type]
+            code = lives.one(place, Life(every, death), seconds=seconds)  # type: ignore[arg-type]
             if code != KILLED:
                 found.exit_code = code
                 break

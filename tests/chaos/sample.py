@@ -1,0 +1,149 @@
+"""The sample estate of the drill, both products, lost and planned, with the people who take part in it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from drkit import api, rehearsal
+from drkit.errors import DrkitError
+from drkit.estate import Assessment
+from drkit.products import registry
+from drkit.runbook import Step
+from drkit.simulator import sample_seed
+from drkit.simulator.sample import sample_stories
+from tests.chaos.every_record import place_of
+from tests.chaos.life import Place
+from tests.estates import REGION, Json, Site, World, found_end, lost_writes, name_of
+
+SEED = 1
+MINUTES_AGO, ANNOUNCED_AFTER = 25, 12
+
+
+@contextmanager
+def sample(folder: Path, account: str | None = None) -> Iterator[tuple[Site, Place]]:
+    """A site on the sample estate, its region lost, planned and approved; and where its processes work."""
+    for name in ("world", "site"):
+        (folder / name).mkdir(parents=True)
+    content = sample_seed(SEED)
+    story = rehearsal._story(content, SEED, REGION, sample=True)
+    world = World(folder / "world", content)
+    site = Site(world, folder / "site", account=account)
+    try:
+        rehearsal._write_settings(site.folder / "drkit.toml", story)
+        asyncio.run(api.snapshot(site.desk))
+        for one in sample_stories(SEED):
+            world.control(str(one["call"]), **one["body"])
+        world.control("lose", region=REGION, minutes_ago=MINUTES_AGO, announce_after=ANNOUNCED_AFTER)
+        site.plan()
+        yield site, replace(place_of(site), variables=tuple(story.secrets.items()))
+    finally:
+        world.stop()
+
+
+def end_of(site: Site) -> Json:
+    """What exists after a run, the accounts that machines report to among it."""
+    state = site.world.view("state")
+    heard = sorted(
+        (one["machine"].lower(), account["id"].lower())
+        for account in state["automation"]
+        for one in account["workers"]
+        if one["reports"]
+    )
+    return {**found_end(site), "heard": heard}
+
+
+def twice(site: Site) -> list[str]:
+    """What was done more than once: plans, environments, registrations, and extensions put on or taken off."""
+    state, record = site.world.view("state"), site.record()
+    asked = Counter(
+        (one["method"], one["path"].lower())
+        for one in record
+        if one["kind"] in ("write", "delete")
+        and one["method"] in ("PUT", "DELETE")
+        and one["status"] in (200, 201, 202)
+    )
+    made = Counter((one["plan"].lower(), one["name"].lower()) for one in state["environments"])
+    registered = Counter(
+        (host["id"].lower(), "registered")
+        for host in state["hosts"]
+        for item in host["history"]
+        if str(item["event"]).startswith("registered ")
+    )
+    faults = [
+        f"{one}: {number} times" for found in (asked, made, registered) for one, number in found.items() if number > 1
+    ]
+    started = [f"{one['id']}: started {len(one['jobs'])} times" for one in state["hosts"] if len(one["jobs"]) > 1]
+    return faults + started + lost_writes(record)
+
+
+class Everybody(threading.Thread):
+    """Whoever is ready answers, whoever does something by hand does it, and who is not to be reached is left out with a reason."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(daemon=True)
+        self.site = site
+        self.over = threading.Event()
+        self.said: set[str] = set()
+        self.fault: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.over.wait(0.1):
+                self._round()
+        except BaseException as error:
+            self.fault = error
+
+    def __enter__(self) -> Everybody:
+        self.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.over.set()
+        self.join(60)
+        assert self.fault is None, self.fault
+
+    def _round(self) -> None:
+        try:
+            run = self.site.run
+            state = self.site.store.state(run) if run else None
+        except (DrkitError, ValueError):
+            return
+        if state is None or state.outcome:
+            return
+        for step in self.site.book.steps:
+            if state.of(step.id).status != "asked":
+                self.said.discard(step.id)
+            elif step.id not in self.said and not self.over.is_set():
+                self._asked(run, step)
+
+    def _asked(self, run: str, step: Step) -> None:
+        if step.action == "by-hand":
+            self._by_hand(step)
+        else:
+            person = self.site.world.view(f"people/{step.inputs.get('owner', '')}")
+            if person["ready_after"] is None:
+                self.said.add(step.id)
+                api.skip(self.site.desk, run, step.id, "cannot be reached tonight")
+                return
+            if not person["ready"]:
+                return
+        self.said.add(step.id)
+        api.answer(self.site.desk, run, step.id, "ready")
+
+    def _by_hand(self, step: Step) -> None:
+        state = self.site.world.view("state")
+        host = next((one for one in state["hosts"] if one["id"].lower() == step.host.lower()), None)
+        plan = str(step.inputs.get("plan", "")).rsplit("/", 1)[-1]
+        if host and any(name_of(state, one["id"]).endswith(f" under {plan}") for one in host["registrations"]):
+            return  # typed already
+        kept = self.site.store.newest(Assessment)
+        assert kept is not None
+        one = next(one for one in api.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
+        for call, body in registry()[step.product].rehearsal.by_hand(step, one):
+            self.site.world.control(call, **body)
