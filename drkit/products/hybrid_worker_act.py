@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -269,6 +270,10 @@ class Acts:
         return Result("the extension is installed", {"at": rfc3339(context.clock.now())})
 
     async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        if step.action == "register":
+            # Azure may say them back in what it tells of a failure, and another process may have sent them.
+            with suppress(StepFailedError):
+                protected(str(step.inputs["protected"]), context)
         try:
             progress = await context.azure.rest.poll(operation)
         except CloudError as error:
