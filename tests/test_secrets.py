@@ -45,12 +45,15 @@ def test_protected_settings_are_found_nowhere_though_azure_says_them_back_to_ano
         site.world.control("fault", method="PUT", url="/web-01/extensions/", lro="fail", times=1, **echo)
         assert site.planned is not None
         first = site.start("apply", site.planned.digest, "--log-file", str(site.folder / "log.json"))
-        wait_for(
-            lambda: any(one["kind"] == "operation" and one["step"].endswith(":register") for one in site.journal())
+        wanted = next(
+            one.id for one in book.steps if one.action == "register" and "web-01" in str(one.inputs["machine"])
         )
+        wait_for(lambda: any(one["kind"] == "operation" and one["step"] == wanted for one in site.journal()))
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         site.resume("--log-file", str(site.folder / "log.json"))
+        failed = [one for one in site.journal() if one["kind"] == "failed"]
+        assert any("[redacted]" in str(one["data"]) for one in failed), failed
         all_told(site)
         assert book.steps
         assert any(b"cannot reach" in content for _, content in site.everything()), "the failure was reported"
