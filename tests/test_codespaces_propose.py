@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,7 +20,9 @@ from drkit.products import registry
 from drkit.proposal import Item, Proposal, Proposed, Target, spare_names
 from drkit.runbook import Step
 from drkit.settings import RunSettings, Settings
+from drkit.views.text import exact
 from tests.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
+from tests.test_probe_windows import ENGINE, needs_engine
 
 PLAN = a_plan()
 THERE = Target(
@@ -258,6 +262,29 @@ def test_names_in_commands_are_quoted_for_the_shell_of_the_machine(name: str) ->
     ask = steps(an_item(web(name=name, host=link), "person", windows))[0]
     quoted = name.replace("'", "''")
     assert f"-n '{quoted}' -w '/w/{quoted}'" in ask.inputs["commands"][1]
+
+
+@needs_engine
+def test_powershell_hears_a_name_as_one_word_whatever_stands_in_it(tmp_path: Path) -> None:
+    windows = a_vm("box", channel="manual", os="windows")
+    # A quotation mark from a word processor ends a text too: ’; does as much harm as ';
+    names = [
+        *HOSTILE,
+        *(f"{mark}; Set-Content pwned x; {mark}" for mark in "'\u2018\u2019\u201a\u201b\"\u201c\u201d\u201e"),
+        "\u2019\u2018'\u201b", "$env:PATH", "a`nb", "@{}", "# no", "w" * 5000,
+    ]  # fmt: skip
+    script = tmp_path / "pasted.ps1"
+    lines = ["$ErrorActionPreference = 'Stop'", 'function codespaces { foreach ($one in $args) { "<$one>" } }']
+    for name in names:
+        link = HostLink(BOX.id, "settings", "dev", "/w")
+        ask = steps(an_item(web(name=name, host=link), "person", windows))[0]
+        lines.append(exact(ask.inputs["commands"][1]))
+    script.write_text("\n".join(lines))
+    ran = subprocess.run([str(ENGINE), "run", str(script)], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    expected = [f"<{word}>" for name in names for word in ("start", "-i", THERE.plan_id, "-n", exact(name), "-w", "/w")]
+    assert ran.stdout.decode().splitlines() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["pasted.ps1"]
 
 
 @pytest.mark.parametrize("channel", ["", "manual", "ssh"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from itertools import islice
@@ -146,7 +147,8 @@ def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
                 plan.id,
                 plan.name,
                 f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {grant.principal} --role {shlex.quote(grant.role)} --scope {scope}",
+                f"az role assignment create --assignee {shlex.quote(grant.principal)} --role {shlex.quote(grant.role)} "
+                f"--scope {scope}",
             )
         )
     return left
@@ -387,7 +389,8 @@ def _by_hand(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
 
 
 def _powershell(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    # PowerShell ends such a text at a typographic quote as well: every one of the five is doubled.
+    return "'" + re.sub("['\u2018-\u201b]", lambda quote: quote[0] * 2, text) + "'"
 
 
 def _workspace(environment: Environment) -> str:

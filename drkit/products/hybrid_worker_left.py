@@ -92,7 +92,8 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
                 plan.id,
                 plan.name,
                 f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {grant.principal} --role {shlex.quote(grant.role)} --scope {target.plan_id}",
+                f"az role assignment create --assignee {shlex.quote(grant.principal)} --role {shlex.quote(grant.role)} "
+                f"--scope {shlex.quote(target.plan_id)}",
             )
         )
     return left
