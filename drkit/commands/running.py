@@ -212,7 +212,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         return 0
     if run is None:
         listed = pipelining.open_runs(desk) if only_open else api.runs(desk)
-        rows = [(one.run, one.runbook.kind, one.outcome, one.state.started, one.reason) for one in listed]
+        rows = [(one.run, one.runbook.kind, one.outcome, text.clock(one.state.started), one.reason) for one in listed]
         value = [
             {
                 "run": one.run,

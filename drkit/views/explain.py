@@ -8,7 +8,7 @@ from typing import Any
 
 from drkit.estate import Reading
 from drkit.explaining import Explanation, PlanExplanation
-from drkit.views.text import safe
+from drkit.views.text import clock, safe
 
 
 def lines(found: Explanation | PlanExplanation, columns: int = 80) -> list[str]:
@@ -76,7 +76,7 @@ def _item(text: str, columns: int, indent: int) -> list[str]:
 
 
 def _evidence(readings: Sequence[Reading], assessed: str, columns: int) -> list[str]:
-    out = ["", f"Evidence, times in UTC (assessed {assessed[:16].replace('T', ' ')}):"]
+    out = ["", f"Evidence, times in UTC (assessed {clock(assessed, short=True)}):"]
     if not readings:
         out.append("  nothing was read of it")
     for one in readings:

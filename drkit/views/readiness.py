@@ -8,7 +8,7 @@ from typing import Any
 from drkit.checking import Checked
 from drkit.readiness import RULES, Finding, Readiness
 from drkit.views import markdown, terminal
-from drkit.views.text import duration, last, plural, safe
+from drkit.views.text import clock, duration, last, plural, safe
 
 MOST_HIDDEN = 8
 MOST_SHOWN = 60
@@ -45,7 +45,7 @@ def _title(told: Readiness) -> str:
         f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['unknown']} not known"
     )
     number = f" {told.generation}" if told.generation else ""
-    return f"{terminal.mark(told.made_against.simulated)}check{number}, {told.taken}: {numbers}; protected: {regions}"
+    return f"{terminal.mark(told.made_against.simulated)}check{number}, {clock(told.taken)}: {numbers}; protected: {regions}"
 
 
 def _forecasts(told: Readiness) -> list[str]:
@@ -64,7 +64,7 @@ def _changes(told: Readiness) -> list[str]:
         return []
     named = {one.id: one for one in told.findings}
     said = [
-        f"against check {compared.generation}, {compared.taken}: {len(compared.worse)} worse, {len(compared.better)} better, "
+        f"against check {compared.generation}, {clock(compared.taken)}: {len(compared.worse)} worse, {len(compared.better)} better, "
         f"{compared.unchanged} unchanged"
         + (f", {len(compared.hidden)} that cannot be seen now" if compared.hidden else "")
     ]

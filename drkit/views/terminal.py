@@ -20,7 +20,7 @@ from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import RunState
 from drkit.runbook import Runbook
-from drkit.views.text import duration, exact, last, measured, plural, safe
+from drkit.views.text import clock, duration, exact, last, measured, plural, safe
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",
@@ -113,7 +113,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
 
 def assessment(taken: Assessment, path: str) -> list[Any]:
     """Plans, hosts, claims, advice."""
-    parts: list[Any] = [f"{mark(taken.made_against.simulated)}assessment {taken.generation}, {taken.taken}"]
+    parts: list[Any] = [f"{mark(taken.made_against.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
         (last(one.plan), one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
         for one in taken.plans
@@ -137,7 +137,9 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     if hosts:
         parts.append(table("host", "verdict", "confidence", "row", "notes", rows=hosts, ratios={4: 1}))
     for claim in taken.claims:
-        parts.append(f"claim: {safe(claim.region)}, by {safe(claim.who)} since {claim.since}: {safe(claim.text, 120)}")
+        parts.append(
+            f"claim: {safe(claim.region)}, by {safe(claim.who)} since {clock(claim.since)}: {safe(claim.text, 120)}"
+        )
     for statement in taken.statements[:5]:
         parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
     alive = [one for one in taken.zombies if one.state == "alive"]
@@ -310,7 +312,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[An
     parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
     times = f"{state.resumed + 1} times" if state.resumed else "once"
-    parts.append(f"started {state.started}, {approved}, held {times}")
+    parts.append(f"started {clock(state.started)}, {approved}, held {times}")
     rows = [
         (step.id, known.status, known.detail or step.title)
         for step in book.steps

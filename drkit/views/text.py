@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from drkit.clock import parse_time
 
 if TYPE_CHECKING:
     from drkit.progress import Progress
-from collections.abc import Mapping
-from typing import Any
 
 LONGEST = 400
 
@@ -64,6 +65,24 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest:02d} min" if rest else f"{hours} h"
+
+
+def clock(time: str, *, short: bool = False) -> str:
+    """A time as it is kept, in UTC, and beside it the one on the reader's wall where that is another: ``…T08:30:20Z (09:30 CET)``.
+
+    ``short`` writes the first as ``2026-03-01 08:30``.
+
+    The zone's name is the one in force at that moment, so that the hour which comes twice in autumn is told apart.
+    """
+    try:
+        local = parse_time(time).astimezone()
+    except (ValueError, OverflowError):
+        return safe(time, 40)
+    shown = time[:16].replace("T", " ") if short else time
+    if not local.utcoffset():
+        return shown
+    day = "" if time.startswith(f"{local:%Y-%m-%d}") else f"{local:%m-%d} "
+    return f"{shown} ({day}{local:%H:%M} {safe(local.tzname(), 12)})"
 
 
 def plural(number: int, word: str) -> str:
