@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit import behind, estate, history, linked, planner, runbook
+from drkit import behind, estate, history, linked, nearest, planner, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
@@ -218,7 +218,9 @@ def _known_region(text: str, newest: Snapshot) -> str:
     region = region_name(text)
     names = {location.name for location in newest.locations} | {plan.region for plan in newest.plans}
     if names and region not in names:
-        raise UsageError(f"there is no region {text!r}", remedy=f"one of: {', '.join(sorted(names))}")
+        raise UsageError(
+            f"there is no region {text!r}", remedy=nearest.remedy(text, names, f"one of: {', '.join(sorted(names))}")
+        )
     return region
 
 
@@ -294,10 +296,11 @@ def plan(
         clouds.check_same(base.made_against, desk.cloud, snapshot)
     base = behind.advanced(base, linked.told(desk))
     region = region_name(graceful_from)
-    if region and region not in {plan.region for plan in base.plans}:
+    here = {plan.region for plan in base.plans}
+    if region and region not in here:
         raise UsageError(
             f"no plan is in {graceful_from!r}",
-            remedy=f"one of: {', '.join(sorted({plan.region for plan in base.plans}))}",
+            remedy=nearest.remedy(region, here, f"one of: {', '.join(sorted(here))}"),
         )
     book = planner.plan(
         base,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import api, assumption, estate, history, limits, planner, readiness, runbook
+from drkit import api, assumption, estate, history, limits, nearest, planner, readiness, runbook
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, CredentialError, FileError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
@@ -100,7 +100,7 @@ def _region(lose: str, newest: Snapshot | None) -> str:
         raise UsageError(
             f"no plan is in {lose!r}",
             where="--lose",
-            remedy=f"one of: {', '.join(sorted(here))}" if here else "there are no plans",
+            remedy=nearest.remedy(region, here, f"one of: {', '.join(sorted(here))}") if here else "there are no plans",
         )
     return region
 

@@ -423,3 +423,16 @@ def subjects(name: str, base: Snapshot) -> tuple[list[Host], list[Plan]]:
         }
         hosts = [one for one in base.hosts if one.id.lower() in held]
     return hosts, plans
+
+
+def names(base: Snapshot) -> list[str]:
+    """What hosts, plans and environments are called."""
+    hosts, plans = [one.name for one in base.hosts], [one.name for one in base.plans]
+    return [*hosts, *plans, *(one.name for one in base.environments)]
+
+
+def plan_of(name: str, base: Snapshot) -> str:
+    """The id of the plan of an environment that has no host of its own; empty when the name is no such environment's."""
+    wanted = name.lower()
+    homes = {one.plan for one in base.environments if not one.host and wanted in (one.id.lower(), one.name.lower())}
+    return homes.pop() if len(homes) == 1 else ""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
+from drkit import nearest
 from drkit import runbook as book
 from drkit.cloud import CloudMark
 from drkit.dispositions import (
@@ -265,7 +266,11 @@ def guarded(
     if unknown:
         raise UsageError(
             f"there is no guard {', '.join(unknown)} to force",
-            remedy=f"one of: {', '.join(result.name for result in results)}",
+            remedy=nearest.remedy(
+                unknown[0],
+                (result.name for result in results),
+                f"one of: {', '.join(result.name for result in results)}",
+            ),
         )
     stopped = [result for result in results if not result.passed and not result.forced]
     if stopped:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from drkit import nearest
 from drkit.cloud import CloudMark
 from drkit.errors import FileError, UsageError
 from drkit.estate import Behind
@@ -140,9 +141,10 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         found = exact or [step for step in self.steps if text in step.id]
         if len(found) == 1:
             return found[0]
-        listed = ", ".join(step.id for step in (found or self.steps)[:8])
+        listed = f"one of: {', '.join(step.id for step in (found or self.steps)[:8])}"
         raise UsageError(
-            f"{'no step' if not found else 'more than one step'} is called {text!r}", remedy=f"one of: {listed}"
+            f"{'no step' if not found else 'more than one step'} is called {text!r}",
+            remedy=listed if found else nearest.remedy(text, (step.id for step in self.steps), listed),
         )
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from drkit import tomlcheck
+from drkit import nearest, tomlcheck
 from drkit.cloud import CredentialName
 from drkit.errors import FileError
 from drkit.estate import region_name
@@ -345,7 +345,8 @@ def _product_faults(
 
 
 def _unknown_product(name: str, products: Mapping[str, object]) -> str:
-    return f"drkit knows no product {tomlcheck.quoted(name)}; known: {', '.join(sorted(products))}"
+    near = nearest.remedy(name, products, f"known: {', '.join(sorted(products))}")
+    return f"drkit knows no product {tomlcheck.quoted(name)}; {near}"
 
 
 def _store_faults(store: object) -> list[Fault]:

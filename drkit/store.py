@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from drkit import estate, journal, runbook
+from drkit import estate, journal, nearest, runbook
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot
@@ -294,7 +294,11 @@ class Store:
         path = self.folder / "journal" / f"{run}.jsonl"
         if run not in self.runs():
             known = ", ".join(self.runs()[-5:]) or "none yet"
-            raise UsageError(f"there is no run {run!r}", where=str(self.folder), remedy=f"runs: {known}")
+            raise UsageError(
+                f"there is no run {run!r}",
+                where=str(self.folder),
+                remedy=nearest.remedy(run, [*self.runs(), "latest"], f"runs: {known}"),
+            )
         return path
 
     def records(self, run: str) -> list[Record]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import msgspec
 
-from drkit import explaining
+from drkit import explaining, nearest
 from drkit.api import Desk, assess, composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
@@ -38,10 +39,18 @@ def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
     base = composed(desk, assessed)
     hosts, plans = explaining.subjects(name, base)
     if len(hosts) + len(plans) != 1:
+        home = "" if hosts or plans else explaining.plan_of(name, base)
+        if home:
+            raise UsageError(
+                f"{name!r} is an environment without a known host, and verdicts are of hosts",
+                remedy=f"`drkit explain {shlex.quote(home)}` explains its plan's state",
+            )
         names = sorted({*(one.id for one in hosts), *(one.id for one in plans)})
         raise UsageError(
             f"{name!r} is {'more than one thing' if names else 'no host, plan or environment of the snapshot'}",
-            remedy=f"one of: {', '.join(names)}" if names else "`drkit assess` lists them",
+            remedy=f"one of: {', '.join(names)}"
+            if names
+            else nearest.remedy(name, explaining.names(base), "`drkit assess` lists them"),
         )
     if plans:
         state = next((one for one in assessed.plans if one.plan.lower() == plans[0].id.lower()), None)
@@ -67,7 +76,10 @@ def check_words(words: Sequence[str], *more: str) -> None:
     """UsageError for a word that is no verdict, no reason, and none of ``more``."""
     for word in words:
         if word not in (*VERDICTS, *more):
-            raise UsageError(f"{word!r} is no verdict", remedy=f"one of: {', '.join((*VERDICTS, *more))}")
+            known = (*VERDICTS, *more)
+            raise UsageError(
+                f"{word!r} is no verdict", remedy=nearest.remedy(word, known, f"one of: {', '.join(known)}")
+            )
 
 
 def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", desk: Desk) -> Assessment:
@@ -79,8 +91,9 @@ def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = 
         base = composed(desk, assessed)
         _, found = explaining.subjects(plan, base)
         if not found:
+            known = [one.name for one in base.plans]
             raise UsageError(
-                f"there is no plan {plan!r}", remedy=f"one of: {', '.join(one.name for one in base.plans)}"
+                f"there is no plan {plan!r}", remedy=nearest.remedy(plan, known, f"one of: {', '.join(known)}")
             )
         ids = {one.id.lower() for one in found}
         mine = {one.host.host.lower() for one in base.environments if one.plan.lower() in ids and one.host}

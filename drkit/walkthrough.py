@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit import api, behind, linked, reporting, results
+from drkit import api, behind, linked, nearest, reporting, results
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part
 from drkit.journal import RunState
@@ -150,8 +150,11 @@ class Drill:
             f"{sum(host.baseline.guest is not None for host in taken.hosts)} identified from inside"
         )
         if not any(plan.region == self.region for plan in taken.plans):
-            here = ", ".join(sorted({plan.region for plan in taken.plans})) or "none"
-            raise RefusedError(f"no plan is in {self.region}", where="--lose", remedy=f"regions with plans: {here}")
+            here = {plan.region for plan in taken.plans}
+            known = f"regions with plans: {', '.join(sorted(here)) or 'none'}"
+            raise RefusedError(
+                f"no plan is in {self.region}", where="--lose", remedy=nearest.remedy(self.region, here, known)
+            )
         return taken
 
     async def _outage(self) -> None:

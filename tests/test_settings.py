@@ -202,7 +202,10 @@ CASES: list[tuple[str, list[str]]] = [
     ("[cloud]\narm = 'https://me:pw@x'", ["2: cloud.arm: "]),
     ("[cloud]\ncredential = 'az'", ['2: cloud.credential: "az" will not do; it must be one of "auto", "azure-cli", ']),
     ("[channels]\nphysical = 'run-command'", ['2: channels.physical: "run-command" will not do; it must be one of ']),
-    ("[products.codespace]", ['1: products.codespace: drkit knows no product "codespace"; known: codespaces']),
+    (
+        "[products.codespace]",
+        ["1: products.codespace: drkit knows no product \"codespace\"; did you mean 'codespaces'? known: codespaces"],
+    ),
     ("products = 3", ["1: products: 3 will not do; it must be a table"]),
     ("products.codespaces = 3", ["1: products.codespaces: 3 will not do; it must be a table"]),
     ("products.codespaces = { service = 'https://x' }", ["1: products.codespaces.service: "]),

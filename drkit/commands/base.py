@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from drkit import logfile
+from drkit.commands import examples
 from drkit.commands.values import offer
 from drkit.errors import DrkitError
 from drkit.version import __version__
@@ -54,7 +55,7 @@ class Grouped(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in GROUPS.items():
             rows = [
-                (name, command.get_short_help_str(70))
+                (name, command.get_short_help_str(150))
                 for name in names
                 if (command := self.get_command(ctx, name)) is not None
             ]
@@ -202,7 +203,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
         ]
         for option in reversed(common_options):
             run = option(run)
-        return offer(main_group.command(called)(run))
+        return offer(main_group.command(called, epilog=examples.epilog(called))(run))
 
     return wrap
 
