@@ -251,14 +251,18 @@ class BlobStore(Store):
     def new_run(self) -> str:
         number = max((int(name[4:]) for name in self.runs()), default=0)
         with self._asked("journal"):
-            with suppress(ResourceExistsError):
-                self.service.create_container("journal")
             while True:
                 number += 1
                 name = f"run-{number:04d}"
                 try:
                     self.service.get_blob_client("journal", segment(name, 0)).create_append_blob(if_none_match="*")
                 except ResourceExistsError:
+                    continue
+                except ResourceNotFoundError:
+                    # An account without containers; where they stand, nobody need be allowed to make one.
+                    with suppress(ResourceExistsError):
+                        self.service.create_container("journal")
+                    number -= 1
                     continue
                 return name
 

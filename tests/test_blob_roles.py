@@ -1,0 +1,109 @@
+"""What the store in an account asks of the account, held against the data actions that the roles grant on each container."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from drkit import roles
+from drkit.cloud import CloudMark
+from drkit.estate import Assessment, Snapshot
+from drkit.providers import blob
+from drkit.runbook import digest, encode
+from drkit.store import Approval, Message
+from tests import azurite
+from tests.test_blob import clock
+from tests.test_runbook import a_runbook, a_step
+
+BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/"
+MARK = CloudMark("https://management.azure.com", "tenant")
+NOW = "2026-11-23T08:00:00Z"
+BOOK = encode(a_runbook(a_step("create")))
+
+
+def action(method: str, url: str) -> tuple[str, str]:
+    """The container and the data action of a request, as Azure's documentation of each operation has it.
+
+    https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory
+    """
+    parts = urlsplit(url)
+    container, _, name = unquote(parts.path).removeprefix(f"/{azurite.ACCOUNT}/").partition("/")
+    comp = parse_qs(parts.query).get("comp", [""])[0]
+    if method in ("GET", "HEAD"):
+        return container, "read"
+    if method == "DELETE":
+        return container, "delete"
+    if not name:
+        return container, "a container's own"
+    return container, "add/action" if comp == "appendblock" else "write"
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[blob.BlobStore, set[tuple[str, str]]]]:
+    seen: set[tuple[str, str]] = set()
+    send = blob.GuardedTransport.send
+
+    def listening(self: Any, request: Any, **options: Any) -> Any:
+        seen.add(action(request.method, request.url))
+        return send(self, request, **options)
+
+    with azurite.account(tmp_path / "azurite") as address:
+        monkeypatch.setenv(blob.KEY, azurite.SECRET)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr(blob.GuardedTransport, "send", listening)
+        made = blob.open_store(address, seconds=15)
+        for name in blob.CONTAINERS:
+            made.service.create_container(name)  # as bicep/ does
+        seen.clear()
+        yield made, seen
+        made.service.close()
+
+
+def not_granted(role: str, seen: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    granted = {(one.container, one.action.removeprefix(BLOBS)) for one in roles.load()[role].data_actions}
+    # Azure takes either for a block that is appended, and for a new blob.
+    either = {(container, "write") for container, one in granted if one == "add/action"}
+    missing = seen - granted - either
+    seen.clear()
+    return missing
+
+
+def test_each_role_may_do_to_the_store_what_its_commands_do(asked: tuple[blob.BlobStore, set[tuple[str, str]]]) -> None:
+    store, seen = asked
+    store.keep(Snapshot(made_against=MARK, taken=NOW))
+    store.keep(Assessment(made_against=MARK, taken=NOW))
+    store.keep_runbook(BOOK)
+    store.newest(Snapshot)
+    store.runs()
+    store.approval(digest(BOOK))
+    assert seen
+    assert not_granted("planner", seen) == set()
+
+    store.runbook("latest")
+    store.approve(Approval(digest=digest(BOOK), who="ada", when=NOW, until=NOW))
+    assert not_granted("approver", seen) == set()
+
+    store.runbook(digest(BOOK))
+    assert store.approval(digest(BOOK)) is not None
+
+    async def run() -> None:
+        name = store.new_run()
+        with store.lock_runbook(digest(BOOK), NOW), store.lock_plans(["/plans/one"], name, NOW):
+            async with store.open_journal(name, clock()) as journal:
+                journal.take_over()
+                await journal.append("started", data={"runbook": digest(BOOK), "holder": "ada"})
+                store.send(name, Message(what="pause", step="", text="", who="ada", when=NOW))
+                for path, _ in store.inbox(name):
+                    store.obeyed(path)
+                await journal.append("ended", data={"outcome": "partial", "reason": ""})
+        store.records(name)
+        store.holder(name)
+
+    asyncio.run(run())
+    assert ("journal", "add/action") in seen
+    assert not_granted("operator", seen) == set()
