@@ -7,6 +7,7 @@ import shlex
 import click
 import pytest
 
+import drkit.cli  # noqa: F401  (it makes every command known)
 from drkit.commands import examples
 from drkit.commands.base import GROUPS, main_group
 
