@@ -97,7 +97,7 @@ def tried(
         run("plan")
         run("show")
         run("approve", "latest", "--note", NAMES["build"])
-        run("apply", "latest", code=3)
+        run("apply", "latest", "--log-file", "log.jsonl", code=3)
         run("status")
         run("status", "latest")
         asked = [
@@ -116,6 +116,8 @@ def tried(
             run(*words, "--json")
         for words in (("snapshot",), ("assess",), ("show",), ("status", "latest"), ("report", "latest"), ("plan",)):
             run(*words, "--pipelines", code=None)
+        for more in (("cleanup", "latest"), ("failback",), ("status", "--open"), ("check", "--lose", "westeurope")):
+            run(*more, code=None)
         run()
         yield run
     finally:
@@ -136,12 +138,17 @@ def test_nothing_is_forged_hidden_or_written_elsewhere_and_what_is_pasted_is_ine
                 assert not re.search(r"##vso\[task\.setvariable variable=pwned", text, re.IGNORECASE), words
         if "--json" not in words and not any(form in words for form in markup):
             # What is to be copied keeps its line; all else fits, and nobody's name makes a screen of it.
-            loose = [line for line in done.out.splitlines() if not line.startswith(("    ", "kept as", "next:"))]
-            assert max(map(len, loose), default=0) <= 140 or "--owners" in words, words
+            loose = [
+                line for line in done.out.splitlines() if not line.startswith(("    ", "kept as", "next:", "##vso["))
+            ]
+            assert max(map(len, loose), default=0) <= 80 or "--owners" in words, words
             assert len(done.out) < 200_000, (words, len(done.out))
         if "--json" in words:
             json.loads(done.out)
     assert tried.slowest < 30
+    logged = (tried.here.folder / "log.jsonl").read_text().splitlines()
+    assert {"command begun", "command ended"} <= {json.loads(line)["event"] for line in logged}
+    assert not [line for line in logged if CONTROL.search(line) or not line.isascii()]
     page = next(done.out for words, done in tried.said if words.endswith("--format html"))
     assert "<script" not in page
     assert "<img" not in page
