@@ -306,8 +306,8 @@ class Runner:
         left = known.status == "open" or known.unsettled
         attempt = known.attempt if left else known.attempt + 1
         context = replace(self.context, attempt=max(1, attempt))
-        observation = await self._look(step, product, context)
-        drift = schedule.compare(step.preconditions, observation)
+        seen = observation = await self._look(step, product, context)
+        drift = schedule.compare(step.preconditions, seen)
         if drift and left and not observation.done:
             # Its requests may have left before. What they did is not undone by stopping here, so it must be known.
             observation = await self._settle(step, product, context)
@@ -315,7 +315,7 @@ class Runner:
             await self._done(step, attempt, Result(observation.done, {**observation.data, "found": True}))
             return
         if drift:
-            detail = "; ".join(await self._with_names(step, context, observation))
+            detail = "; ".join(await self._with_names(step, context, seen))
             await self.journal.append("drifted", step=step.id, attempt=attempt, data={"detail": detail})
             self.show(Event("drifted", step, detail))
             return

@@ -86,14 +86,45 @@ def credential(address: str, cloud: Cloud) -> Any:
         )
     from drkit.providers import auth
 
-    return auth.blocking(cloud)
+    return Signing(auth.blocking(cloud), address, cloud)
+
+
+class Signing:
+    """A credential whose refusal is final: the storage client would repeat it for more than a minute, as if it were a network's."""
+
+    def __init__(self, inner: Any, address: str, cloud: Cloud) -> None:
+        self._inner, self._address, self._cloud = inner, address, cloud
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token; CredentialError at once where there is none."""
+        try:
+            return self._inner.get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            from drkit.providers.auth import credential_name, remedy_of
+
+            said = " ".join(str(error.message).split())[:300]
+            raise CredentialError(
+                f"no token for the store from credential {credential_name(self._cloud)}: {said}",
+                where=self._address,
+                remedy=remedy_of(self._cloud),
+            ) from error
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._inner.close()
 
 
 def open_store(address: str, cloud: Cloud | None = None, *, seconds: int = SECONDS) -> BlobStore:
     """The store at the address of an account's blob service; ``cloud`` says how to sign in (default: as to public Azure)."""
     address, signs = address.rstrip("/"), cloud or public()
     service = BlobServiceClient(
-        address, credential=credential(address, signs), transport=GuardedTransport(address), retry_total=3
+        address,
+        credential=credential(address, signs),
+        transport=GuardedTransport(address),
+        # Some ten seconds in all: whoever holds a run must know within its lease that the account is away.
+        retry_total=3,
+        initial_backoff=1,
+        increment_base=2,
     )
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drkit" / "stores"
     folder = base / hashlib.sha256(address.encode()).hexdigest()[:16]
@@ -168,17 +199,7 @@ class BlobStore(Store):
         try:
             yield
         except ClientAuthenticationError as error:
-            # Raised by azure-identity too, without an answer of the store.
-            if error.response is not None and error.status_code in (401, 403):
-                raise self._refused(error, ForbiddenError, what) from error
-            from drkit.providers.auth import credential_name, remedy_of
-
-            said = " ".join(str(error.message).split())[:300]
-            raise CredentialError(
-                f"no token for the store from credential {credential_name(self.cloud)}: {said}",
-                where=self.address,
-                remedy=remedy_of(self.cloud),
-            ) from error
+            raise self._refused(error, ForbiddenError, what) from error
         except HttpResponseError as error:
             kind = ForbiddenError if error.status_code in (401, 403) else CloudError
             raise self._refused(error, kind, what) from error
