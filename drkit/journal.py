@@ -60,6 +60,8 @@ class StepState:
     operation: Operation | None = None
     data: dict[str, Any] = field(default_factory=dict)
     who: str = ""
+    passing: bool = False
+    """What it failed of may pass: a little later the same step may succeed."""
     unsettled: bool = False
     """What its last attempt began may be under way still: the next one goes on under the same number."""
     intended: bool = False
@@ -182,6 +184,7 @@ def _apply_step(step: StepState, record: Record) -> None:
         step.status, step.ended, step.operation = record.kind, record.time, None
         step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
         step.unsettled = not data.get("settled", True)
+        step.passing = bool(data.get("again", False))
         if data.get("data"):
             step.data = dict(data["data"])
 

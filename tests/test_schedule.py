@@ -205,6 +205,13 @@ ENDS: list[tuple[str, dict[str, StepStatus], str]] = [
 ]
 
 
+def test_a_critical_step_that_failed_of_what_may_pass_ends_nothing_for_good() -> None:
+    state = standing(plan="failed")
+    state.of("plan").passing = True
+    found = ending(WIDE, state)
+    assert (found.outcome, "may pass" in found.reason) == ("partial", True)
+
+
 @pytest.mark.parametrize(("statuses", "outcome"), [end[1:] for end in ENDS], ids=[end[0] for end in ENDS])
 def test_how_a_run_ends(statuses: dict[str, StepStatus], outcome: str) -> None:
     found = ending(WIDE, standing(**statuses))

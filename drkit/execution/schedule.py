@@ -118,7 +118,8 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
     """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial."""
     if state.stopped:
         return Ending("failed", state.stopped)
-    bad = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
+    failed = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
+    bad = [step for step in failed if not state.of(step.id).passing]
     statuses = {step.id: state.of(step.id).status for step in runbook.steps}
     if all(status == "done" for status in statuses.values()):
         return Ending("succeeded", "every step is done")
@@ -142,6 +143,8 @@ def ending(runbook: Runbook, state: RunState) -> Ending:
         return Ending("failed", f"{bad[0].title}: {state.of(bad[0].id).detail}")
     if state.paused or state.overdue:
         return Ending("partial", state.paused or state.overdue)
+    if failed and not bad:
+        return Ending("partial", f"{failed[0].title}: {state.of(failed[0].id).detail}; it may pass: resume tries again")
     first = _failed_first(runbook, state)
     if first is not None:
         return Ending(

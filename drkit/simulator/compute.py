@@ -24,6 +24,7 @@ DISK = "Microsoft.Compute/disks"
 SIZE = "Standard_D2s_v5"
 OUTPUT = 4096  # bytes of output that a run command keeps, the last ones
 SHORTEST = 20.0  # seconds a run command takes at least
+LONGEST = 5400.0  # seconds after which a run command is given up, https://learn.microsoft.com/azure/virtual-machines/run-command-overview
 UNANSWERED = 1800.0  # seconds until a command that no agent picks up is given up
 PROBES = frozenset({"probe", "probe_windows", "reach", "codespaces_watch"})
 """Scripts that only look: the record counts them apart from writes."""
@@ -246,7 +247,7 @@ def run_command(call: Call) -> Answer:
         def finish(operation: Operation) -> None:
             operation.result = output(host, ran.stdout, ran.stderr)
 
-        operation = begin(call, max(SHORTEST, ran.seconds + 10), found.id, region, finish)
+        operation = begin(call, max(SHORTEST, ran.seconds + 10), found.id, region, finish, limit=LONGEST)
     return Answer(202, headers=headers(call, operation, "Microsoft.Compute", "async location"))
 
 

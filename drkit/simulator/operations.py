@@ -21,10 +21,12 @@ def begin(
     region: str,
     finish: Callable[[Operation], None] | None = None,
     ready: Callable[[], bool] | None = None,
+    limit: float | None = None,
 ) -> Operation:
     """Start an operation that ends after ``seconds``; ``finish`` does the work and sets ``result``, or raises.
 
-    It does not end while its region is lost, nor before ``ready``. A fault may make it fail (the work not done) or never end.
+    It does not end while its region is lost, nor before ``ready``. A fault may make it fail (the work not done) or never end;
+    after ``limit`` seconds it fails with OperationTimedOut all the same.
     """
     world = call.world
     operation = Operation(
@@ -41,6 +43,13 @@ def begin(
     operation.never = fault.get("lro") == "never"
 
     def end() -> None:
+        if limit and (world.now() - operation.started).total_seconds() >= limit and operation.never:
+            operation.ended, operation.status = world.now(), "Failed"
+            operation.error = {
+                "code": "OperationTimedOut",
+                "message": f"It did not end within {limit / 60:.0f} minutes.",
+            }
+            return
         if region_lost(world, region) or operation.never or (ready and not ready()):
             world.later(BUSY, end)
             return

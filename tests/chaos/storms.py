@@ -229,7 +229,8 @@ def _lived(fate: Fate, night: Night, minutes: float, lives: Lives) -> None:
         if code == KILLED or not site.run:
             continue
         fate.outcome = site.state.outcome or "stuck"
-        if fate.outcome != "partial" or calm == 2:
+        # A run command that does not end holds its host for as long as Azure lets it; somebody comes back after that.
+        if fate.outcome != "partial" or calm == (5 if "operation never ends" in fate.blows else 2):
             return
         # What passes has passed; a person resumes, and once more.
         calm += 1

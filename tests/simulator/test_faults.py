@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
@@ -88,6 +89,23 @@ def test_a_long_running_operation_fails_or_never_ends(fresh: Fresh) -> None:
     poller = client.resource_groups.begin_delete("dev-ne")
     poller.wait(1.5)
     assert not poller.done()
+
+
+def test_a_run_command_that_never_ends_is_given_up_at_its_limit(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    from drkit.simulator import compute
+
+    assert compute.LONGEST == 90 * 60
+    monkeypatch.setattr(compute, "LONGEST", 60.0)
+    azure = fresh()
+    azure.control("fault", method="POST", url="/runCommand", lro="never")
+    body: Any = {"commandId": "RunShellScript", "script": ["true"]}
+    commands = azure.compute().virtual_machines
+    first = commands.begin_run_command("dev-ne", "web-01", body)
+    with pytest.raises(HttpResponseError, match="in progress"):
+        commands.begin_run_command("dev-ne", "web-01", body)
+    with pytest.raises(HttpResponseError, match="OperationTimedOut"):
+        first.result()
+    assert commands.begin_run_command("dev-ne", "web-01", body).result()
 
 
 def test_a_list_lags_behind_what_exists_and_a_resource_by_its_id_does_not(fresh: Fresh) -> None:
