@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from drkit.clock import rfc3339
-from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError
+from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError, ThrottledError
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
 from drkit.products import codespaces_propose as pure
@@ -202,7 +202,8 @@ class Acts:
             outcome = await context.azure.resources.put_resource(step.target, wire.api_version(step.target), body)
         except CloudError as error:
             forbidden = isinstance(error, ForbiddenError) and error.code.lower() not in QUOTA_CODES
-            if error.status in (400, 403, 409, 429) and not forbidden:
+            busy = isinstance(error, ThrottledError) and error.code.lower() not in QUOTA_CODES
+            if error.status in (400, 403, 409, 429) and not forbidden and not busy:
                 raise _refused(step, error.code, error.what) from error
             raise
         if isinstance(outcome, Operation):
