@@ -22,8 +22,9 @@ from drkit.estate import Assessment, Snapshot
 from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
+from drkit.simulator.routing import routes
 from drkit.store import Store
-from tests import chromium, pages, permissions
+from tests import asked_routes, chromium, pages, permissions
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -373,3 +374,15 @@ def test_every_action_of_a_drill_is_granted_by_a_role(sample: tuple[Path, dict[s
     record = json.loads((sample[0] / "requests.json").read_text("utf-8"))
     assert len(permissions.used(record)) > 20
     assert permissions.missing(record) == []
+
+
+def test_every_route_of_the_simulator_is_asked_for(sample: tuple[Path, dict[str, Any]]) -> None:
+    record: list[dict[str, Any]] = json.loads((sample[0] / "requests.json").read_text("utf-8"))
+    asked = {(one["method"], one["route"]) for one in record if one["route"]} | asked_routes.AZ
+    text = asked_routes.source()
+    idle = [
+        f"{route.method} {route.pattern}"
+        for route in routes()
+        if (route.method, route.pattern) not in asked and not asked_routes.named_in(text, route)
+    ]
+    assert idle == []
