@@ -17,6 +17,7 @@ import click
 import drkit.cli  # noqa: F401  (its commands register themselves)
 from drkit import roles
 from drkit.commands.base import GROUPS, main_group
+from tests import bicep_compiler
 
 ROOT = Path(__file__).parent.parent
 COMMANDS, PERMISSIONS, PICTURE = ROOT / "docs/commands.md", ROOT / "docs/permissions.md", ROOT / "docs/drill.svg"
@@ -145,20 +146,16 @@ def steady(output: str) -> list[str]:
 
 def review() -> None:
     """What deployments of bicep/ would do, to be read before it is committed; nothing where there is no compiler."""
-    compiler = shutil.which("bicep") or str(ROOT.parent / "shared/tools/bicep")
-    if not Path(compiler).exists():
+    compiler = bicep_compiler.found()
+    if compiler is None:
         return
     with tempfile.TemporaryDirectory() as name:
-        for part in ("bicep", "tests/bicep"):
-            shutil.copytree(ROOT / part, Path(name) / part, ignore=shutil.ignore_patterns("*.snapshot.json"))
-        (Path(name) / "drkit").mkdir()
-        shutil.copy(ROOT / "drkit/roles.json", Path(name) / "drkit")
-        for path in ("bicep/main.bicepparam", "tests/bicep/full.bicepparam"):
-            subprocess.run(
-                [compiler, "snapshot", path, "--subscription-id", "00000000-0000-0000-0000-000000000001", "--location", "northeurope"],
-                cwd=name, check=True, env={**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
-            )  # fmt: skip
-            made = Path(name) / path.replace(".bicepparam", ".snapshot.json")
+        folder = bicep_compiler.copied(Path(name))
+        for which in ("main", "full"):
+            path = bicep_compiler.parameters(folder, which)
+            made = path.with_name(f"{which}.snapshot.json")
+            made.unlink(missing_ok=True)
+            bicep_compiler.snapshot(compiler, path).check_returncode()
             shutil.copy(made, ROOT / "tests/bicep" / made.name)
 
 
