@@ -14,7 +14,7 @@ from aiohttp import web
 
 from drkit.simulator import automation, control, governance, identity, rules, tls
 from drkit.simulator.clock import precise
-from drkit.simulator.faults import Faults
+from drkit.simulator.faults import EFFECT, Faults
 from drkit.simulator.lagging import Cache
 from drkit.simulator.ports import Port
 from drkit.simulator.routing import ARM, AUTHORITY, AUTOMATION, Call, Route, Table, plane_of, routes, service_hosts
@@ -159,6 +159,7 @@ class Simulator:
             "agent": call.headers.get("User-Agent", ""),
             "script": None,
             "subject": None,
+            "fault": None,
         }
         self.world.record.append(line)
         return line
@@ -168,6 +169,7 @@ class Simulator:
     ) -> Answer:
         url = f"https://{call.host}{request.path_qs}"
         call.fault = fault = self.faults.find(self.world.now(), call.method, url, line["principal"] or "")
+        line["fault"] = {name: fault[name] for name in EFFECT if name in fault} or None
         if fault.get("delay"):
             await asyncio.sleep(self.world.clock.wall(fault["delay"]))
             self.world.advance()

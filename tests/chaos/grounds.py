@@ -15,23 +15,28 @@ from tests import workers
 from tests.chaos.life import Place
 from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid
 
+STARTED = re.compile(r": started \d+ times$")
+
 
 @dataclass(frozen=True)
 class Ground:
     """An estate of chaos.
 
-    ``operations``: the requests that begin long-running operations; ``lists``: the lists it is read from; ``needed``: the
-    request without which nothing comes back; ``never``: blows that cannot strike here. ``twice`` and ``lost`` are told
-    how often each blow struck, and whether the target takes nobody.
+    ``requests``: how many of each method a run makes, or the first eight; ``operations``: those that begin
+    long-running operations; ``lists``: the lists it is read from; ``stale``: how many simulated seconds these may be
+    behind, long enough to matter; ``needed``: the request without which nothing comes back; ``never``: blows that
+    cannot strike here. ``twice`` and ``lost`` are told whether the target takes nobody.
     """
 
     name: str
     site: Callable[[Path], AbstractContextManager[Site]]
     people: Callable[[Site], AbstractContextManager[Any]]
+    requests: Mapping[str, int]
     operations: tuple[str, str]
     lists: str
+    stale: tuple[int, ...]
     needed: tuple[str, str]
-    twice: Callable[[Site, Mapping[str, int], bool], list[str]]
+    twice: Callable[[Site, bool], list[str]]
     lost: Callable[[Site, bool], list[str]]
     never: frozenset[str] = frozenset()
     variables: tuple[tuple[str, str], ...] = ()
@@ -41,24 +46,31 @@ class Ground:
         return replace(place, variables=self.variables)
 
 
-def answers_lost(struck: Mapping[str, int]) -> int:
-    """How often something was carried out, and its answer did not arrive: a PUT says the whole of what is to be, and may be repeated."""
-    return sum(struck.get(name, 0) for name in ("cut after", "truncated", "html"))
+def answer_lost(line: Json) -> bool:
+    """Whether a request was carried out and its answer did not arrive whole."""
+    fault = line["fault"] or {}
+    return fault.get("drop") == "after" or bool(fault.get("truncate") or fault.get("html"))
 
 
-def environments_twice(site: Site, struck: Mapping[str, int], vain: bool) -> list[str]:
-    """What was made, put or registered twice; a host that is tried in vain, or whose registration failed, is tried more than once."""
-    failed = struck.get("operation fails", 0) + struck.get("operation never ends", 0)
-    found = []
-    for one in done_twice(site):
-        put = re.search(r": put (\d+) times$", one)
-        started = re.search(r": started (\d+) times$", one)
-        if put and int(put[1]) <= 1 + answers_lost(struck):
-            continue
-        if started and (vain or int(started[1]) <= 1 + failed):
-            continue
-        found.append(one)
-    return found
+def failed_later(line: Json) -> bool:
+    """Whether a request was accepted and what it began failed, or did not end, as the story had it."""
+    return bool((line["fault"] or {}).get("lro"))
+
+
+def environments_twice(site: Site, vain: bool) -> list[str]:
+    """What was made, put or registered twice.
+
+    A PUT says the whole of what is to be, and may be repeated when its own answer was lost; a registration that failed
+    may be started once more on its host, and where the target takes nobody as often as a person asks for it.
+    """
+    again: Counter[str] = Counter()
+    for line in site.record():
+        if line["method"] == "PUT" and answer_lost(line):
+            again[line["path"].lower()] += 1
+        if line["method"] == "POST" and failed_later(line):
+            again[str(line["subject"]).lower()] += 1
+    found = done_twice(site, again)
+    return [one for one in found if not (vain and STARTED.search(one))]
 
 
 def environments_lost(site: Site, vain: bool) -> list[str]:
@@ -84,22 +96,17 @@ def _workers(folder: Path) -> Any:
         yield site
 
 
-def workers_twice(site: Site, struck: Mapping[str, int], _vain: bool) -> list[str]:
+def workers_twice(site: Site, _vain: bool) -> list[str]:
     """What was asked for twice of an account or a machine, and machines that two accounts hear from.
 
-    An installation that failed, as the story had it fail, is asked for once more.
+    A PUT is repeated when its own answer was lost, and an installation that failed, as the story had it fail, once more.
     """
-    accepted = Counter(
-        (one["method"], one["path"].lower())
-        for one in site.record()
-        if one["kind"] in ("write", "delete") and one["status"] in (200, 201, 202)
-    )
-    again = struck.get("operation fails", 0) + struck.get("operation never ends", 0)
-    faults = [
-        f"{method} {path}: {number} times"
-        for (method, path), number in accepted.items()
-        if number > 1 + (again + answers_lost(struck) if method == "PUT" else 0)
-    ]
+    asked: Counter[tuple[str, str]] = Counter()
+    for line in site.record():
+        if line["kind"] in ("write", "delete") and line["status"] in (200, 201, 202):
+            pardoned = line["method"] == "PUT" and (answer_lost(line) or failed_later(line))
+            asked[line["method"], line["path"].lower()] += 0 if pardoned else 1
+    faults = [f"{method} {path}: {number} times" for (method, path), number in asked.items() if number > 1]
     heard = workers.reported(site)
     faults += [f"{machine}: heard by {len(by)} accounts" for machine, by in heard.items() if len(by) > 1]
     faults += [f"{one}: carries {found}" for one in MOVED if len(found := workers.carried(site, one)) > 1]
@@ -125,8 +132,10 @@ GROUNDS = {
             "codespaces",
             estate,
             People,
+            requests={"GET": 8, "POST": 8, "PUT": 2},
             operations=("POST", "/runCommand"),
             lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
+            stale=(20, 60, 150),
             needed=("POST", "/api/v1/environments"),
             twice=environments_twice,
             lost=environments_lost,
@@ -135,8 +144,10 @@ GROUNDS = {
             "hybrid workers",
             _workers,
             lambda _site: nullcontext(),
+            requests={"GET": 8, "PUT": 5, "DELETE": 2},
             operations=("PUT", "/extensions/"),
             lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
+            stale=(150, 300, 900),
             needed=("PUT", "/hybridRunbookWorkers/"),
             twice=workers_twice,
             lost=workers_lost,

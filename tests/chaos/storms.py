@@ -61,6 +61,11 @@ class Night:
     def few(self, most: int = 6) -> int:
         return self.random.randint(1, most)
 
+    def request(self, besides: str = "") -> Json:
+        """A method, and one of its first requests, that a run on this ground does make."""
+        method = self.random.choice([name for name in self.ground.requests if name != besides])
+        return {"method": method, "nth": self.few(self.ground.requests[method])}
+
     def later(self, least: float, most: float, name: str, **body: Any) -> None:
         """A call of the control interface that many real seconds from now; none once the night is over."""
         blow = self.blow
@@ -90,26 +95,23 @@ def _throttled(night: Night) -> None:
 
 
 def _server_errors(night: Night) -> None:
-    status = night.random.choice((500, 502, 503, 504))
-    night.fault(status=status, method=night.random.choice(("GET", "POST", "PUT")), nth=night.few(8), times=night.few(6))
+    night.fault(status=night.random.choice((500, 502, 503, 504)), times=night.few(6), **night.request())
 
 
 def _cut_before(night: Night) -> None:
-    night.fault(drop="before", method=night.random.choice(("GET", "POST", "PUT")), nth=night.few(8), times=night.few(3))
+    night.fault(drop="before", times=night.few(3), **night.request())
 
 
 def _cut_after(night: Night) -> None:
-    night.fault(drop="after", method=night.random.choice(("POST", "PUT")), nth=night.few(6), times=night.few(2))
+    night.fault(drop="after", times=night.few(2), **night.request(besides="GET"))
 
 
 def _truncated(night: Night) -> None:
-    night.fault(truncate=True, method=night.random.choice(("GET", "POST", "PUT")), nth=night.few(8), times=night.few(3))
+    night.fault(truncate=True, times=night.few(3), **night.request())
 
 
 def _html(night: Night) -> None:
-    night.fault(
-        html=True, status=502, method=night.random.choice(("GET", "POST")), nth=night.few(8), times=night.few(3)
-    )
+    night.fault(html=True, status=502, times=night.few(3), **night.request())
 
 
 def _slow(night: Night) -> None:
@@ -129,7 +131,7 @@ def _operation_never_ends(night: Night) -> None:
 
 
 def _stale_lists(night: Night) -> None:
-    night.fault(method="GET", url=night.ground.lists, stale=night.random.choice((20, 60, 150)), times=0)
+    night.fault(method="GET", url=night.ground.lists, stale=night.random.choice(night.ground.stale), times=0)
 
 
 def _tokens_expire(night: Night) -> None:
@@ -192,7 +194,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
             night.count()
             fate.struck = night.struck | told(site, blows) | ({"clock off": 1} if minutes else {})
             vain = bool({"target fills", "never mended"} & set(blows))
-            fate.twice = ground.twice(site, night.struck, vain)
+            fate.twice = ground.twice(site, vain)
             fate.lost = ground.lost(site, vain)
     except AssertionError as error:
         fate.outcome = "stuck"
