@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit import behind, estate, history, linked, nearest, planner, runbook
+from drkit import behind, estate, history, journal, linked, nearest, planner, runbook
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
@@ -636,6 +636,7 @@ class Standing:
     outcome: str
     reason: str
     since: str
+    records: tuple[Record, ...] = ()
 
 
 def status(desk: Desk, run: str = "latest") -> Standing:
@@ -644,15 +645,15 @@ def status(desk: Desk, run: str = "latest") -> Standing:
 
     name = desk.store.journal_path(run).stem
     records = desk.store.records(name)
-    state = _begun(desk, name)
+    state = _begun(desk, name, records)
     shown = show(desk, state.runbook)
     ending = schedule.ending(shown.runbook, state)
-    since = str(records[0].data.get("since", "")) if records else ""
-    return Standing(name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since)
+    since = str(records[0].data.get("since", ""))
+    return Standing(name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records))
 
 
-def _begun(desk: Desk, run: str) -> RunState:
-    state = desk.store.state(run)
+def _begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> RunState:
+    state = journal.fold(desk.store.records(run) if records is None else records)
     if not state.runbook:
         raise RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
     return state

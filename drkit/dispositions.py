@@ -132,19 +132,9 @@ def channel(one: Decided, lost: Collection[str]) -> str:
 
 
 def _affected(one: Decided, word: str, reason: str, final: str = "") -> Affected:
-    environment = one.environment
-    return Affected(
-        environment=environment.id,
-        name=environment.name,
-        plan=environment.plan,
-        owner=environment.owner,
-        disposition=word,
-        reason=reason,
-        data_at_risk=environment.data_at_risk,
-        verdict=verdict_word(one.finding) if environment.kind == "self-hosted" else "",
-        host=one.host.id if one.host else "",
-        final=final,
-    )
+    verdict = verdict_word(one.finding) if one.environment.kind == "self-hosted" else ""
+    host = one.host.id if one.host else ""
+    return Affected.of(one.environment, word, reason, verdict=verdict, host=host, final=final)
 
 
 def unplaced_one(one: Decided) -> Affected:

@@ -10,7 +10,7 @@ import msgspec
 
 from drkit.estate import Assessment, same_id
 from drkit.journal import Record
-from drkit.runbook import Runbook
+from drkit.runbook import Runbook, aims_at_lost
 
 EVENTS = frozenset(
     {"started", "approved", "taken-over", "repaired", "control", "answered", "skipped", "drifted", "failed", "ended"}
@@ -106,17 +106,11 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
 
 def untouched(book: Runbook, records: Sequence[Record]) -> dict[str, Any]:
     """That nothing was written to what is lost: every request that was announced, and how many of them aimed there."""
-    lost = [plan.rstrip("/").lower() for plan in book.source_plans] if book.lost_regions else []
     announced = [
-        (str(one.get("method", "")), str(one.get("target", "")).lower())
+        (str(one.get("method", "")), str(one.get("target", "")))
         for record in records
         if record.kind == "intent"
         for one in record.data.get("requests", ())
     ]
-    aimed = [
-        f"{method} {target}"
-        for method, target in announced
-        if any(f"{plan}/" in f"{target.partition('?')[0]}/" for plan in lost)
-        or any(f"//{region}." in target for region in book.lost_regions)
-    ]
+    aimed = [f"{method} {target}" for method, target in announced if aims_at_lost(book, target)]
     return {"regions": list(book.lost_regions), "announced": len(announced), "aimed_there": aimed}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from drkit import api, evidence, letters, results
 from drkit.errors import DrkitError
 from drkit.estate import Assessment, Snapshot
-from drkit.runbook import Runbook
 from drkit.workplace import Desk
+
+File = TypeVar("File", Snapshot, Assessment)
 
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
@@ -24,32 +25,23 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
         since=standing.since,
         objective_minutes=desk.settings.objectives.recovery_time_minutes,
     )
-    records = desk.store.records(standing.run)
     return {
         **found,
-        **evidence.gather(standing.runbook, records, _planned_on(desk, standing.runbook)),
+        **evidence.gather(standing.runbook, standing.records, _kept(desk, Assessment, standing.runbook.of_assessment)),
     }
 
 
 def owners(desk: Desk, run: str = "latest") -> tuple[str, list[letters.Letter], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
     standing = api.status(desk, run)
-    told = letters.letters(standing.runbook, standing.state, _looked(desk, standing.runbook))
+    looked = _kept(desk, Snapshot, standing.runbook.of_snapshot)
+    told = letters.letters(standing.runbook, standing.state, looked.taken if looked else "")
     return standing.run, told, standing.runbook.made_against.simulated
 
 
-def _looked(desk: Desk, book: Runbook) -> str:
-    """When the snapshot that a runbook was planned on was taken, where the store still has it whole."""
+def _kept(desk: Desk, kind: type[File], digest: str) -> File | None:
+    """The snapshot or assessment that a runbook was planned on, where the store still has it whole."""
     try:
-        found = desk.store.of_digest(Snapshot, book.of_snapshot)
-    except DrkitError:
-        return ""
-    return found.taken if found else ""
-
-
-def _planned_on(desk: Desk, book: Runbook) -> Assessment | None:
-    """The assessment that a runbook was planned on, where the store still has it whole."""
-    try:
-        return desk.store.of_digest(Assessment, book.of_assessment)
+        return desk.store.of_digest(kind, digest)
     except DrkitError:
         return None

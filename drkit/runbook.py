@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from drkit import nearest
 from drkit.cloud import CloudMark
 from drkit.errors import FileError, UsageError
-from drkit.estate import Behind
+from drkit.estate import Behind, Environment
+from drkit.operation import bare
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
@@ -73,6 +75,32 @@ class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     verdict: str = ""
     host: str = ""
     final: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        environment: Environment,
+        disposition: str,
+        reason: str,
+        *,
+        plan: str = "",
+        verdict: str = "",
+        host: str = "",
+        final: str = "",
+    ) -> Affected:
+        """What a runbook says of an environment; ``plan``: the plan it is dealt with under, when not its own."""
+        return cls(
+            environment=environment.id,
+            name=environment.name,
+            plan=plan or environment.plan,
+            owner=environment.owner,
+            disposition=disposition,
+            reason=reason,
+            data_at_risk=environment.data_at_risk,
+            verdict=verdict,
+            host=host,
+            final=final,
+        )
 
 
 class LeftAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -253,6 +281,16 @@ def check(
         detail = f"{what}: {', '.join(offenders[:5])}" if offenders else f"no {what}"
         results.append(GuardResult(name, not offenders, detail, reasons.get(name, "") if offenders else ""))
     return tuple(results)
+
+
+def aims_at_lost(book: Runbook, url: str) -> bool:
+    """Whether a request to this URL goes to what the runbook calls lost: a service of a lost region, or a plan that was there."""
+    parts = urlsplit(unquote(bare(url)).lower())
+    host = parts.hostname or ""
+    if any(host.startswith(f"{region}.") for region in book.lost_regions):
+        return True
+    plans = [plan.rstrip("/").lower() for plan in book.source_plans] if book.lost_regions else []
+    return any(f"{parts.path}/".startswith(f"{plan}/") for plan in plans)
 
 
 def effects(steps: Sequence[Step]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -30,7 +30,7 @@ from drkit import cloud as clouds
 from drkit.errors import DrkitError
 from drkit.journal import RunState
 from drkit.products import tables
-from drkit.runbook import Runbook
+from drkit.runbook import Runbook, Step
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
 from drkit.store import Store
@@ -475,33 +475,32 @@ def lost_writes(record: Sequence[Json]) -> list[str]:
     ]
 
 
-class People(threading.Thread):
-    """The people of an estate: ready when the simulator says so, at the machine with the commands of the runbook.
+class Crowd(threading.Thread):
+    """Everybody who takes part in a run of a site: whatever waits for a person is given to ``_asked``, until it was said once."""
 
-    ``unheard``: environments whose owner does not answer, and machines nobody goes to.
-    """
+    pace = 0.05
 
-    def __init__(self, site: Site, *, unheard: Sequence[str] = ()) -> None:
+    def __init__(self, site: Site) -> None:
         super().__init__(daemon=True)
-        self.site, self.unheard = site, unheard
+        self.site = site
         self.over = threading.Event()
         self.said: set[str] = set()
         self.fault: BaseException | None = None
 
     def run(self) -> None:
         try:
-            while not self.over.wait(0.05):
+            while not self.over.wait(self.pace):
                 self._round()
         except BaseException as error:
             self.fault = error
 
-    def __enter__(self) -> People:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *_details: object) -> None:
         self.over.set()
-        self.join(20)
+        self.join(60)
         assert self.fault is None, self.fault
 
     def _round(self) -> None:
@@ -515,18 +514,42 @@ class People(threading.Thread):
         for step in self.site.book.steps:
             if state.of(step.id).status != "asked":
                 self.said.discard(step.id)  # asked anew, it is answered anew
-                continue
-            if step.id in self.said:
-                continue
-            name = next(one.name for one in self.site.book.environments if one.environment == step.environment)
-            if name in self.unheard:
-                continue
-            if step.action == "by-hand":
-                self._by_hand(name, str(step.inputs["plan"]))
-            elif not self.site.world.view(f"people/{step.inputs['owner']}")["ready"]:
-                continue
-            self.said.add(step.id)
-            api.answer(self.site.desk, run, step.id, "ready")
+            elif step.id not in self.said and not self.over.is_set():
+                self._asked(run, step)
+
+    def _asked(self, run: str, step: Step) -> None:
+        """Say something, or not yet."""
+        raise NotImplementedError
+
+    def answer(self, run: str, step: Step) -> None:
+        """Say that it is done."""
+        self.said.add(step.id)
+        api.answer(self.site.desk, run, step.id, "ready")
+
+    def ready(self, step: Step) -> bool:
+        """Whether the step's owner is."""
+        return bool(self.site.world.view(f"people/{step.inputs['owner']}")["ready"])
+
+
+class People(Crowd):
+    """The people of an estate: ready when the simulator says so, at the machine with the commands of the runbook.
+
+    ``unheard``: environments whose owner does not answer, and machines nobody goes to.
+    """
+
+    def __init__(self, site: Site, *, unheard: Sequence[str] = ()) -> None:
+        super().__init__(site)
+        self.unheard = unheard
+
+    def _asked(self, run: str, step: Step) -> None:
+        name = next(one.name for one in self.site.book.environments if one.environment == step.environment)
+        if name in self.unheard:
+            return
+        if step.action == "by-hand":
+            self._by_hand(name, str(step.inputs["plan"]))
+        elif not self.ready(step):
+            return
+        self.answer(run, step)
 
     def _by_hand(self, name: str, plan: str) -> None:
         jobs = self.site.host(name)["jobs"]

@@ -257,3 +257,41 @@ def test_values_of_every_plain_type_come_back_from_the_bytes() -> None:
     one = Affected(environment="e", name="n", plan="p", owner="", disposition="lost", reason="", data_at_risk="unknown")
     made = a_runbook(a_step(preconditions=conditions, inputs={"z": expected, "a": 1}), environments=(one,))
     assert book.decode(book.encode(made), "x") == made
+
+
+PLAN_THERE = "/subscriptions/0/resourceGroups/gr (a)/providers/Microsoft.VSOnline/plans/Plan-WEU"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://westeurope.online.visualstudio.com/api/v1/environments",
+        "https://WestEurope.online.visualstudio.com",
+        f"https://management.azure.com{PLAN_THERE}?api-version=2020-05-26-preview",
+        f"https://management.azure.com{PLAN_THERE.upper()}/writeDelegates?a=b",
+        "https://management.azure.com/subscriptions/0/resourceGroups/gr%20%28a%29/providers/Microsoft.VSOnline/plans/plan-weu/",
+        "https://management.azure.com/subscriptions/0/resourcegroups/gr%20(a)/providers/Microsoft.VSOnline/plans%2Fplan-weu",
+    ],
+)
+def test_what_goes_to_the_lost_plan_or_region_is_known_however_it_is_spelt(url: str) -> None:
+    assert book.aims_at_lost(a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=("westeurope",)), url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://eastus.online.visualstudio.com/api/v1/environments",
+        "https://westeurope2.online.visualstudio.com/api/v1/environments",
+        f"https://management.azure.com{PLAN_THERE}-2/writeDelegates",
+        f"https://management.azure.com/x?next={PLAN_THERE}",
+        "https://management.azure.com/x?next=https://westeurope.online.visualstudio.com",
+    ],
+)
+def test_what_only_looks_like_the_lost_plan_or_region_is_not(url: str) -> None:
+    assert not book.aims_at_lost(a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=("westeurope",)), url)
+
+
+def test_where_nothing_is_lost_nothing_aims_there() -> None:
+    assert not book.aims_at_lost(
+        a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=()), f"https://management.azure.com{PLAN_THERE}"
+    )

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from drkit import hostscripts, runbook
 from drkit.clock import Clock, rfc3339
@@ -19,7 +19,6 @@ from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, permitted
-from drkit.operation import bare
 from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
@@ -147,17 +146,8 @@ def _began(store: RunStore) -> Callable[[str, str], bool]:
 
 def guard_of(book: Runbook, journal: HeldJournal) -> Guard:
     """Writes only as the intent says, only while the journal is held, never to what the runbook calls lost."""
-    lost_ids = tuple(plan.lower() for plan in book.source_plans) if book.lost_regions else ()
-
-    def lost(url: str) -> bool:
-        parts = urlsplit(bare(url).lower())
-        host = parts.hostname or ""
-        if any(host.startswith(f"{region}.") for region in book.lost_regions):
-            return True
-        return any(parts.path == plan or parts.path.startswith(f"{plan}/") for plan in lost_ids)
-
     reads = frozenset(hostscripts.load(name).sha256 for name in hostscripts.READS)
-    return writing_guard(permitted, journal.check, lost, reads)
+    return writing_guard(permitted, journal.check, partial(runbook.aims_at_lost, book), reads)
 
 
 @contextmanager

@@ -48,16 +48,7 @@ def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
         plan=plan.id,
         region=plan.region,
     )
-    affected = Affected(
-        environment=environment.id,
-        name=environment.name,
-        plan=plan.id,
-        owner=environment.owner,
-        disposition=item.disposition,
-        reason=item.reason,
-        data_at_risk=environment.data_at_risk,
-        final=verify.id,
-    )
+    affected = Affected.of(environment, item.disposition, item.reason, plan=plan.id, final=verify.id)
     return Chain(affected, (delete, verify), needs_person=False)
 
 

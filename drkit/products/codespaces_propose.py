@@ -174,21 +174,16 @@ def _has_channel(item: Item) -> bool:
 
 
 def _affected(item: Item, steps: Sequence[Step]) -> Affected:
-    environment = item.environment
     remedy = {
         "lost": "; until it is restored (a [[host]] entry says where), or its region returns",
         "start": "; start it, then assess and plan again",
         "wait": "; assess again in a few minutes",
     }.get(item.disposition, "")
-    return Affected(
-        environment=environment.id,
-        name=environment.name,
-        plan=environment.plan,
-        owner=environment.owner,
-        disposition=item.disposition,
-        reason=item.reason + remedy,
-        data_at_risk=environment.data_at_risk,
-        verdict=item.verdict if environment.kind == "self-hosted" else "",
+    return Affected.of(
+        item.environment,
+        item.disposition,
+        item.reason + remedy,
+        verdict=item.verdict if item.environment.kind == "self-hosted" else "",
         host=item.host.id if item.host else "",
         final=steps[-1].id if steps else "",
     )

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import msgspec
-
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading
 from drkit.operation import Operation, Request
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
-from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.plain import LOOK_SECONDS, polled
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
-LOOK_SECONDS = 10.0
 SOURCE = "environment service"
 # A managed environment that is not in use shuts itself down, and is there all the same.
 STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
@@ -125,12 +123,7 @@ class Tidying:
         return Result("the record is deleted", {"at": rfc3339(context.clock.now())})
 
     async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
-        progress = await context.azure.rest.poll(operation)
-        if progress.state == "running":
-            return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
-        if progress.state == "failed":
-            raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
-        return Result("the plan is deleted")
+        return await polled(step, operation, context, "the plan is deleted")
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
         elsewhere = step.inputs["elsewhere"]

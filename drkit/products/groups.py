@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
 from drkit.operation import Operation, Request
-from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.plain import polled
 from drkit.proposal import TAG_TARGET
 from drkit.runbook import Step
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
-
-
-LOOK_SECONDS = 10.0
 
 
 async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, dict[str, str]]:
@@ -93,12 +89,7 @@ class Groups:
         return Result(f"resource group {name} is created in {location}")
 
     async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
-        progress = await context.azure.rest.poll(operation)
-        if progress.state == "running":
-            return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
-        if progress.state == "failed":
-            raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
-        return Result("the group is deleted")
+        return await polled(step, operation, context, "the group is deleted")
 
     async def verify(self, step: Step, context: Context) -> Operation | Result:
         return Result("nothing to verify")

@@ -201,14 +201,10 @@ def _chain(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         "start": "; start it, then assess and plan again",
         "wait": "; assess again in a few minutes",
     }.get(item.disposition, "")
-    affected = Affected(
-        environment=environment.id,
-        name=environment.name,
-        plan=environment.plan,
-        owner=environment.owner,
-        disposition="wait" if why else item.disposition,
-        reason=f"{item.reason}; {why}" if why else item.reason + remedy,
-        data_at_risk=environment.data_at_risk,
+    affected = Affected.of(
+        environment,
+        "wait" if why else item.disposition,
+        f"{item.reason}; {why}" if why else item.reason + remedy,
         verdict=item.verdict,
         host=item.host.id if item.host else "",
         final=steps[-1].id if steps else "",

@@ -15,10 +15,10 @@ from drkit.operation import Operation, Request
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.products.hybrid_worker_propose import settings_of
+from drkit.products.plain import LOOK_SECONDS
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
-LOOK_SECONDS = 10.0
 OVERTAKEN_SECONDS = 120.0
 SOURCE = "ARM: hybrid worker"
 ACCOUNT = "ARM: Automation account"

@@ -9,14 +9,27 @@ import msgspec
 
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot
-from drkit.operation import Request
-from drkit.products.base import Context, Observation, Rehearsal
+from drkit.operation import Operation, Request
+from drkit.products.base import Context, Observation, Rehearsal, Result, StepFailedError
 from drkit.proposal import Need, made_for
 from drkit.runbook import Step
 from drkit.settings import Settings, Table
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
+
+
+LOOK_SECONDS = 10.0
+
+
+async def polled(step: Step, operation: Operation, context: Context, done: str) -> Operation | Result:
+    """One look at a long-running operation: itself while it runs, ``done`` when it succeeded. StepFailedError with Azure's words."""
+    progress = await context.azure.rest.poll(operation)
+    if progress.state == "running":
+        return msgspec.structs.replace(operation, retry_after=progress.retry_after or LOOK_SECONDS)
+    if progress.state == "failed":
+        raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
+    return Result(done)
 
 
 class NoSettings(Table, frozen=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from drkit import api, rehearsal
-from drkit.errors import DrkitError
 from drkit.estate import Assessment
 from drkit.products import registry
 from drkit.runbook import Step
@@ -19,7 +17,7 @@ from drkit.simulator import sample_seed
 from drkit.simulator.sample import sample_stories
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Place
-from tests.estates import REGION, Json, Site, World, found_end, lost_writes, name_of
+from tests.estates import REGION, Crowd, Json, Site, World, found_end, lost_writes, name_of
 
 SEED = 1
 MINUTES_AGO, ANNOUNCED_AFTER = 25, 12
@@ -82,59 +80,21 @@ def twice(site: Site) -> list[str]:
     return faults + started + lost_writes(record)
 
 
-class Everybody(threading.Thread):
+class Everybody(Crowd):
     """Whoever is ready answers, whoever does something by hand does it, and who is not to be reached is left out with a reason."""
 
-    def __init__(self, site: Site) -> None:
-        super().__init__(daemon=True)
-        self.site = site
-        self.over = threading.Event()
-        self.said: set[str] = set()
-        self.fault: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while not self.over.wait(0.1):
-                self._round()
-        except BaseException as error:
-            self.fault = error
-
-    def __enter__(self) -> Everybody:
-        self.start()
-        return self
-
-    def __exit__(self, *_details: object) -> None:
-        self.over.set()
-        self.join(60)
-        assert self.fault is None, self.fault
-
-    def _round(self) -> None:
-        try:
-            run = self.site.run
-            state = self.site.store.state(run) if run else None
-        except (DrkitError, ValueError):
-            return
-        if state is None or state.outcome:
-            return
-        for step in self.site.book.steps:
-            if state.of(step.id).status != "asked":
-                self.said.discard(step.id)
-            elif step.id not in self.said and not self.over.is_set():
-                self._asked(run, step)
+    pace = 0.1
 
     def _asked(self, run: str, step: Step) -> None:
         if step.action == "by-hand":
             self._by_hand(step)
-        else:
-            person = self.site.world.view(f"people/{step.inputs.get('owner', '')}")
-            if person["ready_after"] is None:
-                self.said.add(step.id)
-                api.skip(self.site.desk, run, step.id, "cannot be reached tonight")
-                return
-            if not person["ready"]:
-                return
-        self.said.add(step.id)
-        api.answer(self.site.desk, run, step.id, "ready")
+        elif self.site.world.view(f"people/{step.inputs['owner']}")["ready_after"] is None:
+            self.said.add(step.id)
+            api.skip(self.site.desk, run, step.id, "cannot be reached tonight")
+            return
+        elif not self.ready(step):
+            return
+        self.answer(run, step)
 
     def _by_hand(self, step: Step) -> None:
         state = self.site.world.view("state")
