@@ -292,7 +292,7 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [
             sys.executable, "-m", "drkit", *arguments,
-            "--config", str(self.folder / "drkit.toml"), "--store", str(self.store.folder),
+            "--config", str(self.folder / "drkit.toml"), "--store", self.store_name,
         ]  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:

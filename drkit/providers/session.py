@@ -8,6 +8,7 @@ or provider registration is in the way. Errors leave the pipeline as ``drkit.err
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +32,7 @@ from drkit.providers.count import Counters
 from drkit.providers.errors_map import SDK_ERRORS, from_exception
 from drkit.providers.guard import Guard
 from drkit.providers.pipeline import GatePolicy, LastPolicy, Watch
-from drkit.providers.redact import Redactor
+from drkit.providers.redact import Redactor, of_environment
 from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, limited
 from drkit.providers.throttle import Throttle
 from drkit.providers.transport import Routes, Transport, encoded, open_client, tls_context
@@ -84,7 +85,7 @@ class Session:
         self.cloud = cloud
         self.clock = clock
         self.counters = Counters()
-        self.redact = Redactor([cloud.client_secret])
+        self.redact = Redactor([cloud.client_secret, *of_environment(os.environ)])
         self.routes = Routes(cloud.services, cloud.arm)
         self._guard = guard
         self._loopback_only = loopback_only

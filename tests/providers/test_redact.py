@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.providers.redact import MARK, Redactor, redact
+from drkit.providers.redact import MARK, Redactor, of_environment, redact
 
 JWT = "eyJhbGciOiJub25lIn0.eyJvaWQiOiJvIn0.c2lnbmF0dXJl"
 
@@ -78,3 +80,20 @@ def test_longer_secrets_go_first_and_short_ones_are_left() -> None:
     assert known("xabcdefghix and a") == f"x{MARK}x and a"
     known.add("other!")
     assert known("other!") == MARK
+
+
+def test_a_session_knows_its_secrets_as_json_and_in_joined_words_too() -> None:
+    known = Redactor()
+    known.add('line one\n  "line" två')
+    assert known('said: line one "line" två') == f"said: {MARK}"
+    assert known(json.dumps({"a": 'line one\n  "line" två'})) == f'{{"a": "{MARK}"}}'
+
+
+def test_the_environment_says_which_secrets_a_process_was_given() -> None:
+    given = {
+        "AZURE_CLIENT_SECRET": "one-secret",
+        "SYSTEM_ACCESSTOKEN": "two-secret",
+        "AZURE_STORAGE_KEY": "",
+        "PATH": "/bin",
+    }
+    assert set(of_environment(given)) == {"one-secret", "two-secret"}
