@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,18 @@ function Get-Service {
     [pscustomobject] @{ Status = (Find-Fact 'service' $Name) }
 }
 """
+# One engine looks at many hosts: what a start of it costs is most of a probe.
+MANY = r"""
+param([string] $Script)
+while ($null -ne ($line = [Console]::In.ReadLine())) {
+    $case = $line | ConvertFrom-Json
+    foreach ($one in $case.variables.PSObject.Properties) { [Environment]::SetEnvironmentVariable($one.Name, $one.Value) }
+    . $case.prelude
+    $told = @(& $Script -drkit_registrations $case.registrations)
+    [Console]::Out.WriteLine(($told + 'end') -join "`n")
+    [Console]::Out.Flush()
+}
+"""
 WHOLE: dict[str, Any] = {
     "cim": {
         "Win32_ComputerSystem": {"DNSHostName": "vm-desktop-win"},
@@ -84,11 +96,42 @@ IMDS = {
 }
 
 
+class Engine:
+    """A PowerShell engine that runs the probe on one host after another."""
+
+    def __init__(self, folder: Path) -> None:
+        driver, self.log = folder / "many.ps1", folder / "engine.log"
+        driver.write_text(MANY)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(ENGINE), "run", str(driver), "-Script", str(SCRIPT)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", str(folder))},
+            )  # fmt: skip
+
+    def run(self, prelude: Path, registrations: str, variables: Mapping[str, str]) -> bytes:
+        """What the probe prints on a host."""
+        assert self.process.stdin
+        assert self.process.stdout
+        case = {"prelude": str(prelude), "registrations": registrations, "variables": dict(variables)}
+        self.process.stdin.write(json.dumps(case).encode() + b"\n")
+        self.process.stdin.flush()
+        lines: list[bytes] = []
+        while (line := self.process.stdout.readline()) != b"end\n":
+            assert line, self.log.read_text()
+            lines.append(line)
+        assert self.log.read_bytes() == b""
+        return b"".join(lines)
+
+    def end(self) -> None:
+        self.process.communicate(timeout=60)
+
+
 class Windows:
     """A Windows host of stand-ins: its facts, and the folders its profiles and keys are in."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.folder, self.engine = folder, engine
         self.facts = deepcopy(WHOLE)
         self.variables = {"ProgramData": str(folder / "ProgramData"), "DRKIT_IMDS": NOWHERE}
         self.profiles: list[dict[str, Any]] = []
@@ -118,26 +161,39 @@ class Windows:
         return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
     def run(self, *arguments: str) -> dict[str, Any]:
-        """Runs the probe and returns the object it printed, after looking at what holds always."""
-        facts, prelude = self.folder / "facts.json", self.folder / "stand-ins.ps1"
-        facts.write_text(json.dumps(self.facts))
-        prelude.write_text(f"$args_facts = '{facts}'\n{STAND_INS}")
-        words = [str(ENGINE), "run", "-p", str(prelude), str(SCRIPT), *arguments]
+        """Runs the probe as Azure does, in a process of its own, and returns the object it printed."""
+        words = [str(ENGINE), "run", "-p", str(self._prelude()), str(SCRIPT), *arguments]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", str(self.folder)), **self.variables}
         ran = subprocess.run(words, capture_output=True, env=environment, timeout=60, check=False)
         assert (ran.returncode, ran.stderr) == (0, b"")
-        (line,) = ran.stdout.splitlines()
+        return self._told(ran.stdout)
+
+    def _prelude(self) -> Path:
+        facts, prelude = self.folder / "facts.json", self.folder / "stand-ins.ps1"
+        facts.write_text(json.dumps(self.facts))
+        prelude.write_text(f"$args_facts = '{facts}'\n{STAND_INS}")
+        return prelude
+
+    def _told(self, printed: bytes) -> dict[str, Any]:
+        """The object that a probe printed, after looking at what holds always."""
+        (line,) = printed.splitlines()
         assert line.isascii()
         assert len(line) <= MOST
         value = json.loads(line)
         assert isinstance(value, dict)
         assert list(value) == FIELDS
-        assert parse(ran.stdout.decode()) is not None
+        assert parse(printed.decode()) is not None
         return value
 
     def probe(self, registrations: Mapping[str, str] | None = None) -> dict[str, Any]:
-        pairs = hostscripts.load("probe_windows").encode({"drkit_registrations": asked(registrations or {})})
-        return self.run(*(word for name, value in pairs for word in (f"-{name}", value)))
+        """Runs the probe in the engine that many share, and returns the object it printed."""
+        given = dict(encoded(registrations or {}))
+        return self._told(self.engine.run(self._prelude(), given.get("drkit_registrations", ""), self.variables))
+
+
+def encoded(registrations: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """The probe's parameters as they travel: none that is empty."""
+    return hostscripts.load("probe_windows").encode({"drkit_registrations": asked(registrations)})
 
 
 FIELDS = [
@@ -147,9 +203,16 @@ FIELDS = [
 READ = FIELDS[4:12]
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    one = Engine(tmp_path_factory.mktemp("engine"))
+    yield one
+    one.end()
+
+
 @pytest.fixture
-def windows(tmp_path: Path) -> Windows:
-    return Windows(tmp_path)
+def windows(tmp_path: Path, engine: Engine) -> Windows:
+    return Windows(tmp_path, engine)
 
 
 HOME = {"codespaces": "~/.vsonline/environment.json"}
@@ -193,7 +256,7 @@ def test_a_whole_host(windows: Windows) -> None:
     windows.profile("bert")
     with metadata_service(json.dumps(IMDS).encode()) as (url, calls):
         windows.variables |= {"DRKIT_IMDS": url, "http_proxy": NOWHERE, "HTTP_PROXY": NOWHERE}
-        seen = windows.probe(HOME)
+        seen = windows.run(*(word for name, value in encoded(HOME) for word in (f"-{name}", value)))
     assert calls == ["/metadata/instance?api-version=2025-04-07"]
     assert {name: seen[name] for name in FIELDS if name not in ("drkit", "time")} == {
         "hostname": "vm-desktop-win",
