@@ -7,13 +7,17 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from drkit.simulator import Simulator
 from tests import permissions
 
+ROOT = Path(__file__).parent.parent
 FOREIGN = ("DRKIT_", "TF_BUILD", "AZURE_", "AZURESUBSCRIPTION_", "IDENTITY_", "MSI_", "SYSTEM_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -41,6 +45,29 @@ def is_address(host: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who may take longest begins first."""
+    items.sort(key=lambda item: -max((float(mark.args[0]) for mark in item.iter_markers("timeout")), default=0.0))
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """What a module prepares once for its tests is prepared in one process of several; all other tests go where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if _prepares(module) else nodeid
+
+
+@cache
+def _prepares(module: str) -> bool:
+    return 'scope="module"' in (ROOT / module).read_text("utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     return folder, found_in(drill(folder, "--json"))
 
 
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The same drill once more, as people see it."""
+    folder = tmp_path_factory.mktemp("printed")
+    return folder, drill(folder, columns=pages.COLUMNS)
+
+
 def assessments(folder: Path) -> list[Assessment]:
     paths = sorted((folder / "store" / "state" / "assessments").glob("*.json"))
     return [msgspec.json.decode(path.read_bytes(), type=Assessment) for path in paths]
@@ -157,29 +164,35 @@ def story(folder: Path) -> Mapping[str, Any]:
     }
 
 
-def test_two_drills_with_one_seed_tell_the_same_story(sample: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder, found = sample
-    again = found_in(drill(tmp_path, "--json"))
-    assert story(tmp_path) == story(folder)
-    same = ("outcome", "environments", "hosts", "target_regions", "writes_before_approval", "run")
-    assert {key: again[key] for key in same} == {key: found[key] for key in same}
+def test_two_drills_with_one_seed_tell_the_same_story(
+    sample: tuple[Path, dict[str, Any]], printed: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    assert story(printed[0]) == story(sample[0])
+    for run in runbooks(sample[0]):
+        told = [json.loads((folder / f"report-{run}.json").read_text("utf-8")) for folder in (printed[0], sample[0])]
+        same = ("outcome", "environments", "lost_regions")
+        assert {key: told[0][key] for key in same} == {key: told[1][key] for key in same}
 
 
-@pytest.mark.parametrize("columns", [80, 140])
-def test_what_it_prints_fits_and_is_not_long(tmp_path: Path, columns: int) -> None:
-    answer = drill(tmp_path, columns=columns)
+def fits(folder: Path, answer: subprocess.CompletedProcess[str], columns: int) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     lines = answer.stdout.splitlines()
     # How often progress is told depends on the machine.
     assert len([line for line in lines if " min later " not in line]) <= 74
-    folder_lines = [line for line in lines if str(tmp_path) in line]
+    folder_lines = [line for line in lines if str(folder) in line]
     assert all(len(line) <= columns for line in lines if line not in folder_lines)
     assert "SIMULATED" in answer.stdout
     assert "$ drkit snapshot" in lines
-    if columns == pages.COLUMNS:
-        shown = pages.told(pages.PICTURE.read_text("utf-8"))
-        assert pages.steady(answer.stdout) == pages.steady(shown), "draw the README's picture anew with scripts/pages"
     assert not answer.stderr
+
+
+def test_what_it_prints_fits_and_is_the_picture_of_the_readme(
+    printed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, answer = printed
+    fits(folder, answer, pages.COLUMNS)
+    shown = pages.told(pages.PICTURE.read_text("utf-8"))
+    assert pages.steady(answer.stdout) == pages.steady(shown), "draw the README's picture anew with scripts/pages"
 
 
 def test_a_region_without_plans_is_refused_with_the_regions_that_have_some(tmp_path: Path) -> None:
@@ -259,10 +272,13 @@ def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) ->
     assert not (tmp_path / "cloud.json").exists()
 
 
-def test_its_folder_may_be_named_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_folder_may_be_named_from_where_one_stands_and_a_wide_terminal_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    found = found_in(drill(Path("here"), "--lose", "southeastasia", "--json"))
-    assert (tmp_path / "here" / "store" / "journal" / f"{found['run']}.jsonl").is_file()
+    answer = drill(Path("here"), "--lose", "southeastasia", columns=140)
+    fits(tmp_path, answer, 140)
+    assert list((tmp_path / "here" / "store" / "journal").glob("run-*.jsonl"))
 
 
 @pytest.mark.parametrize("speed", ["0", "nan", "61"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from drkit.simulator.state import Caller, Json, World
@@ -70,10 +71,17 @@ class Route:
     def effect(self) -> str:
         return self.kind or ("read" if self.method in ("GET", "HEAD") else "write")
 
+    @cached_property
+    def _parts(self) -> tuple[list[str], int | None]:
+        """The pattern's segments, and which of them is the rest."""
+        parts = self.pattern.strip("/").split("/")
+        return parts, next((number for number, part in enumerate(parts) if part.endswith("*}")), None)
+
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """What the pattern catches in these segments, or None. Fixed segments are compared without case."""
-        parts = self.pattern.strip("/").split("/")
-        rest = next((number for number, part in enumerate(parts) if part.endswith("*}")), None)
+        parts, rest = self._parts
+        if rest is None and len(parts) != len(segments):
+            return None
         caught: dict[str, str] = {}
         if rest is not None:
             tail = len(segments) - (len(parts) - rest - 1)
