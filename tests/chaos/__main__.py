@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tests import azurite
 from tests.chaos import sample
 from tests.chaos.every_record import killed_at_every_record
 from tests.chaos.life import Lives
-from tests.chaos.storms import BLOWS, Fate, one
+from tests.chaos.storms import BLOWS, Fate, alone
 
 WHOLE_SECONDS = 400.0
 BACKENDS = ("folder", "account")
@@ -46,20 +48,23 @@ def struck(fates: Sequence[Fate]) -> dict[str, int]:
     return dict(found)
 
 
-def storms(runs: int, seed: int, *, as_json: bool) -> int:
-    """Tell so many stories of a seed; 1 when one of them is not good."""
-    lives, fates = Lives(), []
-    for number in range(runs):
-        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-            fate = one(number, seed, Path(folder) / "run", lives)
-        fates.append(fate)
-        if not as_json or not fate.good:
-            word = "" if fate.good else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}"
-            blows = ", ".join(f"{name} ({fate.struck.get(name, 0)})" for name in fate.blows)
-            line = f"{number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{word}"
-            print(line, file=sys.stderr, flush=True)
+def storms(runs: int, seed: int, jobs: int, *, as_json: bool) -> int:
+    """Tell so many stories of a seed, so many at once; 1 when one of them is not good."""
+    fates = []
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            for done in as_completed([pool.submit(alone, number, seed) for number in range(runs)]):
+                fate = done.result()
+                fates.append(fate)
+                if not as_json or not fate.good:
+                    word = "" if fate.good else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}"
+                    blows = ", ".join(f"{name} ({fate.struck.get(name, 0)})" for name in fate.blows)
+                    line = f"{fate.number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{word}"
+                    print(line, file=sys.stderr, flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     numbers = counted(fates)
-    bad = [fate.number for fate in fates if not fate.good]
+    bad = sorted(fate.number for fate in fates if not fate.good)
     faults = struck(fates)
     if as_json:
         print(json.dumps({**numbers, "seed": seed, "bad": bad, "faults": faults}))
@@ -118,6 +123,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/chaos", description="Runs that are killed and stormed at.")
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many stories (default: 20)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which stories (default: 1)")
+    jobs = 2 * (os.cpu_count() or 1)  # most of a story is waiting for a simulated clock
+    parser.add_argument("--jobs", type=int, default=jobs, metavar="J", help=f"how many at once (default here: {jobs})")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument(
         "--every-record",
@@ -127,9 +134,11 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="K", help="with it: at every K-th record (default: 1)")
     parser.add_argument("--backend", choices=BACKENDS, action="append", help="with it: this store only (default: both)")
     options = parser.parse_args()
+    if min(options.runs, options.jobs, options.every) < 1:
+        parser.error("--runs, --jobs and --every are at least 1")
     if options.every_record:
         return every_record(options.every, options.backend or BACKENDS, as_json=options.json)
-    return storms(options.runs, options.seed, as_json=options.json)
+    return storms(options.runs, options.seed, options.jobs, as_json=options.json)
 
 
 if __name__ == "__main__":

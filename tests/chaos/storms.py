@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,17 @@ def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
         fate.outcome = "stuck"
         fate.twice = [*fate.twice, *str(error).splitlines()[:1]]
     return fate
+
+
+@cache
+def _lives() -> Lives:
+    return Lives()
+
+
+def alone(number: int, seed: int) -> Fate:
+    """One story, in a folder of its own that is removed after it; for a process that tells many."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        return one(number, seed, Path(folder) / "run", _lives())
 
 
 def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
