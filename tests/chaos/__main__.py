@@ -6,11 +6,13 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +53,10 @@ def struck(fates: Sequence[Fate]) -> dict[str, int]:
 def storms(runs: int, seed: int, jobs: int, *, as_json: bool) -> int:
     """Tell so many stories of a seed, so many at once; 1 when one of them is not good."""
     fates = []
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # Ctrl-C reaches every process, and ends who tells a story at once.
+    at_ctrl_c = (signal.SIGINT, signal.SIG_DFL)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=signal.signal, initargs=at_ctrl_c) as pool:
         try:
             for done in as_completed([pool.submit(alone, number, seed) for number in range(runs)]):
                 fate = done.result()
@@ -138,7 +143,11 @@ def main() -> int:
         parser.error("--runs, --jobs and --every are at least 1")
     if options.every_record:
         return every_record(options.every, options.backend or BACKENDS, as_json=options.json)
-    return storms(options.runs, options.seed, options.jobs, as_json=options.json)
+    try:
+        return storms(options.runs, options.seed, options.jobs, as_json=options.json)
+    except (KeyboardInterrupt, BrokenProcessPool):
+        print("stopped before every story was told", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
