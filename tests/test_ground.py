@@ -470,7 +470,7 @@ def test_the_check_runs_everything_and_counts_lines(tools: Checkout) -> None:
             "ruff <format> <--check> <--quiet>",
             "mypy <>",
             "lint-imports <>",
-            "pytest <-m> <pytest> <-n> <4> <--durations=10> <-k> <two words>",
+            "pytest <-m> <pytest> <-n> <5> <--durations=10> <-k> <two words>",
             "lines: simulator/ 2, the rest of drkit/ 4",
             "all checks passed",
         ],

@@ -240,7 +240,7 @@ def limited(*, size: int) -> Any:
 def test_a_full_disk_stops_the_run_with_nothing_torn(tmp_path: Path, size: int) -> None:
     path = tmp_path / "j"
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True,
+        [sys.executable, "-B", "-c", FULL, str(path)], capture_output=True, text=True, check=True,
         preexec_fn=limited(size=size), cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     told = done.stdout.splitlines()
@@ -262,7 +262,7 @@ def test_a_full_file_system_stops_the_run_with_nothing_torn(tmp_path: Path) -> N
         pytest.skip("this root may not mount; the limit above stands for it")
     try:
         done = subprocess.run(
-            [sys.executable, "-c", FULL, str(small / "j")], capture_output=True, text=True, check=True,
+            [sys.executable, "-B", "-c", FULL, str(small / "j")], capture_output=True, text=True, check=True,
             cwd=Path(__file__).parent.parent,
         )  # fmt: skip
         records, torn = journal.read(small / "j")

@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_whole_files_or_none(store: Store) -> None:
     (store.folder / "out").write_bytes(b"what was there")
     before = path.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", FULL, str(store.folder)], capture_output=True, text=True, check=True, preexec_fn=_limit,
+        [sys.executable, "-B", "-c", FULL, str(store.folder)], capture_output=True, text=True, check=True, preexec_fn=_limit,
         cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["1 cannot be written: File too large"] * 3
