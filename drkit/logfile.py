@@ -14,6 +14,8 @@ from drkit.errors import FileError
 
 FIELDS = "drkit"
 log = logging.getLogger("drkit")
+# Without --log-file nothing of it is said: what people are to know is printed elsewhere.
+log.addHandler(logging.NullHandler())
 
 
 def say(event: str, level: int = logging.INFO, **fields: Any) -> None:

@@ -719,3 +719,12 @@ def test_estate_bytes_are_what_the_plan_is_made_of(here: Here) -> None:
     )
     assert estate.digest(snapshot.read_bytes())
     assert drkit("show", str(runbook_of(here.folder)), cwd=here.folder).code == 0
+
+
+def test_an_error_is_said_once_and_with_nothing_beside_it(tmp_path: Path) -> None:
+    done = drkit("show", "nosuch", cwd=tmp_path)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.splitlines() == [
+        "drkit: nosuch: is not a file, nor the digest of a runbook in .drkit",
+        "  `drkit plan` writes one and prints its path",
+    ]
