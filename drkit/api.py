@@ -627,7 +627,7 @@ def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
 
 @dataclass(frozen=True)
 class Standing:
-    """A run as its journal has it, with its runbook and what it amounts to now."""
+    """A run as its journal has it, with its runbook and what it amounts to now; ``held``: who carries it out at this moment."""
 
     run: str
     state: RunState
@@ -637,19 +637,26 @@ class Standing:
     reason: str
     since: str
     records: tuple[Record, ...] = ()
+    held: str = ""
 
 
 def status(desk: Desk, run: str = "latest") -> Standing:
     """Where a run stands. Reads only; needs no cloud."""
+    name = desk.store.journal_path(run).stem
+    return _standing(desk, name, desk.store.records(name))
+
+
+def _standing(desk: Desk, name: str, records: Sequence[Record]) -> Standing:
     from drkit.execution import schedule
 
-    name = desk.store.journal_path(run).stem
-    records = desk.store.records(name)
     state = _begun(desk, name, records)
     shown = show(desk, state.runbook)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
-    return Standing(name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records))
+    held = "" if ending.outcome in DONE else desk.store.holder(name)
+    return Standing(
+        name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records), held
+    )
 
 
 def _begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> RunState:
@@ -661,7 +668,12 @@ def _begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> Run
 
 def runs(desk: Desk) -> list[Standing]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
-    return [status(desk, run) for run in desk.store.runs() if desk.store.state(run).runbook]
+    found = []
+    for run in desk.store.runs():
+        records = desk.store.records(run)
+        if journal.fold(records).runbook:
+            found.append(_standing(desk, run, records))
+    return found
 
 
 def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
@@ -687,13 +699,22 @@ def overview(desk: Desk) -> list[str]:
     unfinished: list[Standing] = []
     for run in desk.store.runs():
         try:
-            if desk.store.state(run).runbook and (one := status(desk, run)).outcome == "partial":
-                unfinished.append(one)
+            one = status(desk, run)
+        except RefusedError:
+            continue  # it never began
         except DrkitError as error:
             lines.append(f"cannot be read: {run}: {error}")
-    lines.extend(f"open: {one.run} ({one.reason})" for one in unfinished)
+            continue
+        if one.outcome == "partial":
+            unfinished.append(one)
+    lines.extend(
+        f"under way: {one.run}, held by {one.held}" if one.held else f"open: {one.run} ({one.reason})"
+        for one in unfinished
+    )
     if unfinished:
-        return [*lines, f"next: `drkit status {unfinished[-1].run}`, then `drkit resume {unfinished[-1].run}`"]
+        last = unfinished[-1]
+        resume = "" if last.held else f", then `drkit resume {last.run}`"
+        return [*lines, f"next: `drkit status {last.run}`{resume}"]
     assessed = desk.store.newest(Assessment)
     if assessed is None:
         return [*lines, "next: `drkit assess`"]

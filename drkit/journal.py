@@ -10,7 +10,9 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from drkit.estate import Behind, Deferred
 from drkit.operation import Operation
 
 GENESIS = "0" * 64
+LOCK_TRIES, LOCK_SECONDS = 25, 0.01
 RecordKind = Literal[
     "started", "approved", "intent", "operation", "done", "failed", "skipped", "asked", "answered", "drifted",
     "deferred", "control", "taken-over", "repaired", "ended",
@@ -274,6 +277,14 @@ class LocalJournal:
         self._broken: OSError | None = None
         self.repaired = b""
 
+    def _lock(self) -> None:
+        """Take the lock, or OSError. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
+        for _ in range(LOCK_TRIES):
+            with suppress(BlockingIOError):
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(LOCK_SECONDS)
+        return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def open(self) -> Self:
         """Take the lock and read what is there. LockedError says who holds it; a torn last line is cut off."""
         try:
@@ -284,7 +295,7 @@ class LocalJournal:
                 f"cannot be opened: {error.strerror}", where=str(self.path), remedy="correct its permissions"
             ) from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except OSError as error:
             os.close(self._file)
             self._file = -1

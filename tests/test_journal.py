@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -234,6 +236,16 @@ def limited(*, size: int) -> Any:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     return limit
+
+
+def test_who_only_asks_whether_it_is_held_keeps_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / f"{RUN}.jsonl"
+    made(path)
+    with path.open("rb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (asking, fcntl.LOCK_UN)).start()
+        one = LocalJournal(path, RUN, Still(), "me").open()
+        asyncio.run(one.close())
 
 
 @pytest.mark.parametrize("size", [3000, 4096, 5001, 40])

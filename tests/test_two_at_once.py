@@ -69,6 +69,11 @@ def test_a_holder_that_stands_still_keeps_its_run_and_the_other_is_told_who_and_
             assert refused.returncode == 4
             assert f"process {holder.pid}" in refused.stderr
             assert site.store.holder("run-0001").endswith(f"process {holder.pid}")
+            told = site.call("status", "latest").stdout
+            assert "run-0001: under way, held by" in told
+            assert "drkit resume" not in told
+            assert "  under way  " in site.call("status").stdout
+            assert f"process {holder.pid}" in api.overview(site.desk)[-2]
         finally:
             os.kill(holder.pid, signal.SIGCONT)
         assert ended(holder) == [0]

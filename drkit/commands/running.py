@@ -73,7 +73,7 @@ def _applied(common: Common, desk: Desk, applied: Any) -> int:
     standing = api.status(desk, applied.run)
     common.tell(
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
-        lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason),
+        lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held),
     )
     common.pipe(lambda view: view.ended(applied.outcome, applied.reason, applied.run))
     return int(applied.exit_code)
@@ -212,12 +212,22 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         return 0
     if run is None:
         listed = pipelining.open_runs(desk) if only_open else api.runs(desk)
-        rows = [(one.run, one.runbook.kind, one.outcome, text.clock(one.state.started), one.reason) for one in listed]
+        rows = [
+            (
+                one.run,
+                one.runbook.kind,
+                "under way" if one.held else one.outcome,
+                text.clock(one.state.started),
+                one.reason,
+            )
+            for one in listed
+        ]
         value = [
             {
                 "run": one.run,
                 "kind": one.runbook.kind,
                 "outcome": one.outcome,
+                "held": one.held,
                 "started": one.state.started,
                 "runbook": one.digest,
             }
@@ -237,6 +247,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "run": standing.run,
         "outcome": standing.outcome,
         "reason": standing.reason,
+        "held": standing.held,
         "runbook": standing.digest,
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
     }
@@ -245,7 +256,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         {**value_one, "progress": far},
         lambda: [
             text.progress(far),
-            *views().status(standing.runbook, standing.state, standing.outcome, standing.reason),
+            *views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held),
         ],
     )
     return 0

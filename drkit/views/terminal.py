@@ -305,9 +305,10 @@ def event(kind: str, step_id: str, text: str) -> str:
     return f"{SIGNS.get(kind, kind):>8}  {safe(step_id, 60)}  {safe(text, 220)}"
 
 
-def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[Any]:
-    """A run: its steps by state, what waits for whom, and what to type."""
-    parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {outcome} ({safe(reason)})"]
+def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str = "") -> list[Any]:
+    """A run: its steps by state, what waits for whom, and what to type. ``held``: who carries it out at this moment."""
+    is_now = f"under way, held by {safe(held)}" if held else outcome
+    parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {is_now} ({safe(reason)})"]
     counts = Counter(state.of(step.id).status for step in book.steps)
     parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
@@ -329,7 +330,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str) -> list[An
         parts.append(
             f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
         )
-    if outcome == "partial":
+    if outcome == "partial" and not held:
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
         parts.append(f"next: `drkit report {state.run}`")
