@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import api, control, runbook
+from drkit import api, applying, control, runbook
 from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading
@@ -297,10 +297,10 @@ def test_who_carries_out_must_be_another_than_who_approved_when_settings_say_so(
     begun(made, Scripted())
     desk = desk_of(made, separate_approver=True)
     with pytest.raises(RefusedError, match="--yes is refused"):
-        api._approved(desk, shown_and(desk, ""), SystemClock(), yes=True)
+        applying.approval_for(desk, shown_and(desk, ""), SystemClock(), yes=True)
     with pytest.raises(RefusedError, match="carries it out as well"):
-        api._approved(desk, shown_and(desk, who()), SystemClock(), yes=False)
-    told = api._approved(desk, shown_and(desk, "grace@desk"), SystemClock(), yes=False)
+        applying.approval_for(desk, shown_and(desk, who()), SystemClock(), yes=False)
+    told = applying.approval_for(desk, shown_and(desk, "grace@desk"), SystemClock(), yes=False)
     assert told["separate"].startswith("by name only"), "whoever may write the folder may write this file"
 
 

@@ -1,0 +1,182 @@
+"""From an assessment to a runbook, and to its approval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from drkit import behind, estate, history, linked, nearest, planner, runbook
+from drkit import cloud as clouds
+from drkit.clock import parse_time, rfc3339
+from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
+from drkit.estate import Assessment, Snapshot, region_name
+from drkit.products import registry
+from drkit.reading import blind, generations_of
+from drkit.runbook import Kind, Runbook
+from drkit.store import Approval, who, write
+from drkit.version import __version__
+from drkit.workplace import Desk
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A runbook, its exact bytes, their digest, and where they are kept."""
+
+    runbook: Runbook
+    content: bytes
+    digest: str
+    path: Path
+    warnings: tuple[str, ...] = ()
+
+
+def plan(
+    desk: Desk,
+    *,
+    kind: Kind | None = None,
+    graceful_from: str = "",
+    snapshot: str | None = None,
+    assessment: str | None = None,
+    force: Mapping[str, str] | None = None,
+    out: str | None = None,
+    rebases: str = "",
+    notes: tuple[str, ...] = (),
+) -> Planned:
+    """Write the runbook for what the newest assessment found. Loads no Azure SDK. ``rebases``: the run whose rest it is.
+
+    RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
+    """
+    from drkit.store import load
+
+    found = (
+        desk.store.newest(Assessment) if assessment is None else (load(Path(assessment), Assessment), Path(assessment))
+    )
+    if found is None:
+        raise RefusedError(
+            "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
+        )
+    assessed, path = found
+    clouds.check_same(assessed.made_against, desk.cloud, str(path))
+    if snapshot is None:
+        base = composed(desk, assessed)
+    else:
+        base = load(Path(snapshot), Snapshot)
+        clouds.check_same(base.made_against, desk.cloud, snapshot)
+    base = behind.advanced(base, linked.told(desk))
+    region = region_name(graceful_from)
+    here = {plan.region for plan in base.plans}
+    if region and region not in here:
+        raise UsageError(
+            f"no plan is in {graceful_from!r}",
+            remedy=nearest.remedy(region, here, f"one of: {', '.join(sorted(here))}"),
+        )
+    book = planner.plan(
+        base,
+        assessed,
+        desk.settings,
+        registry(),
+        of_snapshot=estate.digest(estate.encode(base)),
+        of_assessment=estate.digest(path.read_bytes()),
+        made_against=desk.cloud.mark,
+        version=__version__,
+        kind=kind,
+        graceful_from=region,
+        force=force,
+    )
+    if rebases:
+        book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
+    content = runbook.encode(book)
+    kept = desk.store.keep_runbook(content)
+    if out:
+        write_out(out, content)
+    return Planned(
+        book,
+        content,
+        runbook.digest(content),
+        Path(out) if out else kept,
+        (*_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
+    )
+
+
+def write_out(name: str, content: bytes) -> None:
+    """Write a file a person asked for; FileError when that cannot be."""
+    write(Path(name), content)
+
+
+def composed(desk: Desk, assessed: Assessment) -> Snapshot:
+    """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
+    generations = generations_of(desk)
+    if not generations:
+        raise RefusedError(
+            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+        )
+    regions = {plan.id.lower(): plan.region for plan in generations[-1].plans}
+    cutoffs = {
+        finding.plan.lower(): moment
+        for finding in assessed.plans
+        if (moment := history.cutoff(finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")))
+    }
+    return history.compose(generations, cutoffs)
+
+
+def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
+    """What a runbook made of these two must leave out, though nobody decided so."""
+    if blind(assessed):
+        return [
+            f"assessment {assessed.generation} could not tell how any plan is: `drkit assess` again, and plan on that"
+        ]
+    known = {plan.id.lower() for plan in base.plans}
+    missing = [one.plan for one in assessed.plans if one.state == "lost" and one.plan.lower() not in known]
+    return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
+
+
+def _outlived(desk: Desk) -> list[str]:
+    newest = desk.store.newest(Snapshot)
+    back = linked.since_snapshot(desk, newest[0]) if newest else ""
+    return [f"{back}: `drkit snapshot` while all is well"] if back else []
+
+
+def stale(desk: Desk, assessed: Assessment) -> list[str]:
+    for run in desk.store.runs():
+        try:
+            ended = desk.store.state(run).ended
+        except (FileError, IntegrityError) as error:
+            return [f"it is not known whether a run ended after this assessment was made: {error}"]
+        if ended and parse_time(ended) > parse_time(assessed.taken):
+            return [f"{run} ended after this assessment was made: `drkit assess` again, and plan on that"]
+    return []
+
+
+def show(desk: Desk, name: str = "latest") -> Planned:
+    """A runbook as it is kept, by path, digest or ``latest``."""
+    book, content, path = desk.store.runbook(name)
+    return Planned(book, content, runbook.digest(content), path)
+
+
+def approve(desk: Desk, name: str = "latest", *, hours: float = 24.0, note: str = "") -> Approval:
+    """Approve a runbook's exact bytes. In a folder store that is unauthenticated: anyone who may write there may do it."""
+    shown = show(desk, name)
+    clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    observed(shown)
+    if not 0 < hours <= 24 * 31:
+        raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
+    now = desk.clock.now()
+    desk.store.keep_runbook(shown.content)
+    approval = Approval(
+        digest=shown.digest, who=who(), when=rfc3339(now), until=rfc3339(now + timedelta(hours=hours)), note=note
+    )
+    desk.store.approve(approval)
+    return approval
+
+
+def observed(shown: Planned) -> None:
+    """RefusedError for a runbook of a loss that was only assumed."""
+    if shown.runbook.assumed:
+        raise RefusedError(
+            "was planned on an assumption (`drkit check --lose`): nobody saw that region lost",
+            where=str(shown.path),
+            remedy="`drkit assess` and `drkit plan` make one of what is",
+        )

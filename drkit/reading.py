@@ -1,0 +1,230 @@
+"""Before and during: what is read from Azure and kept, as snapshots and assessments."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from drkit import behind, estate, linked, nearest
+from drkit import cloud as clouds
+from drkit import settings as settings_
+from drkit.clock import Clock, parse_time, rfc3339
+from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
+from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
+from drkit.products import registry, tables
+from drkit.settings import Settings
+from drkit.store import Declaration, who, write
+from drkit.workplace import Desk
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
+
+GUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+REFUSAL_AGE = timedelta(hours=24)
+QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
+
+
+async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
+    """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised.
+
+    ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
+    """
+    from drkit.survey import snapshot as survey
+
+    cloud, clock = desk.cloud, desk.clock
+    settings = _narrowed(desk.settings, subscriptions)
+    generations = generations_of(desk)
+    previous = generations[-1] if generations else None
+    try:
+        async with reader(desk) as azure:
+            taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
+    except CloudError as error:
+        now = rfc3339(clock.now())
+        base = previous or Snapshot(made_against=cloud.mark, taken=now)
+        failed = Capture(cloud.arm, "the cloud itself", "failed", now, str(error))
+        desk.store.keep(msgspec.structs.replace(base, made_against=cloud.mark, taken=now, captures=(failed,)))
+        raise
+    path = desk.store.keep(taken)
+    return msgspec.structs.replace(taken, generation=int(path.stem)), path
+
+
+def _narrowed(settings: Settings, subscriptions: Sequence[str]) -> Settings:
+    """The settings with these subscriptions instead of their own."""
+    bad = [one for one in subscriptions if not re.fullmatch(GUID, one)]
+    if bad:
+        raise UsageError(
+            f"{bad[0]!r} is not a subscription id", where="--subscription", remedy="`az account list` shows the ids"
+        )
+    wanted = list(dict.fromkeys(one.lower() for one in subscriptions))
+    return msgspec.structs.replace(settings, subscriptions=wanted) if wanted else settings
+
+
+async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
+    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
+
+    RefusedError (4) when the file is there already.
+    """
+    from drkit import begin
+    from drkit.survey import snapshot as survey
+
+    path = Path(out)
+    if os.path.lexists(path):
+        raise RefusedError("is there already", where=out, remedy="choose another --out; nothing was written")
+    settings = _narrowed(desk.settings, subscriptions)
+    products = registry()
+    async with reader(desk) as azure:
+        taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
+    lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
+    text = begin.text(taken, lines, store)
+    settings_.parse(text, out, tables())
+    write(path, text.encode())
+    return text, path
+
+
+async def assess(
+    desk: Desk, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
+) -> tuple[Assessment, Path, int]:
+    """Say how everything is; returns the assessment, where it is kept, and 0, or 5 when nothing could be told.
+
+    ``declare_lost`` with ``reason`` is kept as a declaration, with who said it. ``probe_output``: a folder with the outputs of
+    probes run by hand; those that cannot be used are among what was not read. CredentialError when no token can be had.
+    """
+    from drkit.survey import assessment as survey
+    from drkit.survey import by_hand
+
+    cloud, clock = desk.cloud, desk.clock
+    generations = generations_of(desk)
+    if not generations:
+        raise RefusedError(
+            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+        )
+    if declare_lost:
+        region = _known_region(declare_lost, generations[-1])
+        if not (reason or "").strip():
+            raise UsageError("a declaration needs a reason", remedy="add --reason TEXT: it is kept as evidence")
+        desk.store.declare(Declaration(region=region, reason=str(reason), who=who(), when=rfc3339(clock.now())))
+    declared = [
+        Claim(one.region, "declaration", f"declared {one.when}", one.when, one.reason, one.who)
+        for one in desk.store.declarations()
+    ]
+    outputs, faults = by_hand.read(Path(probe_output)) if probe_output else ([], [])
+    earlier = desk.store.newest(Assessment)
+    async with reader(desk) as azure:
+        taken = await survey.take(
+            azure,
+            registry(),
+            desk.settings,
+            clock,
+            mark=cloud.mark,
+            generations=generations,
+            earlier=earlier[0] if earlier else None,
+            declared=declared,
+            refusals=refusals_of(desk, clock),
+            printed=outputs,
+            deferred=behind.open_items(linked.told(desk)),
+        )
+    if faults:
+        taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
+    path = desk.store.keep(taken)
+    return msgspec.structs.replace(taken, generation=int(path.stem)), path, 5 if blind(taken) else 0
+
+
+@dataclass(frozen=True)
+class ProbeScript:
+    """A probe to run by hand: its text, the SHA-256 of that, and what to type on the host once it is in a file there."""
+
+    system: str
+    text: str
+    sha256: str
+    command: str
+
+
+def probe_script(settings: Settings, system: str) -> ProbeScript:
+    """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
+    from drkit import hostscripts
+    from drkit.survey import probe
+    from drkit.survey import snapshot as survey
+
+    script = hostscripts.probe_for(system)
+    asked = hostscripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
+    command = (
+        f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
+        if script.shell == "powershell"
+        else f"sudo sh probe.sh {asked} > HOST.txt"
+    )
+    return ProbeScript(system, script.text, script.sha256, command)
+
+
+def blind(taken: Assessment) -> bool:
+    """Whether nothing could be told: no plan's state is known, or ARM answered for none of them."""
+    if not taken.plans:
+        return bool(taken.unread) and all(one.outcome == "undetermined" for one in taken.hosts)
+    arm = {reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"}
+    return all(one.state == "unknown" for one in taken.plans) or arm == {"unreachable"}
+
+
+def reader(desk: Desk) -> Session:
+    """A session that can only read, and probe."""
+    from drkit import hostscripts
+    from drkit.providers.guard import reading_guard
+    from drkit.providers.retry import Budget
+    from drkit.providers.session import Session
+
+    return Session(
+        desk.cloud,
+        clock=desk.clock,
+        guard=reading_guard(frozenset(hostscripts.load(name).sha256 for name in hostscripts.PROBES.values())),
+        loopback_only=desk.loopback_only,
+        principal=desk.principal,
+        budget=Budget(seconds=desk.settings.run.request_budget_seconds),
+    )
+
+
+def generations_of(desk: Desk) -> list[Snapshot]:
+    """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
+    ours = desk.cloud.mark
+    generations = [one for one in desk.store.snapshots() if one.made_against == ours or one.plans or one.hosts]
+    for one in generations:
+        clouds.check_same(one.made_against, desk.cloud, f"snapshot {one.generation} in {desk.store.folder}")
+    return generations
+
+
+def _known_region(text: str, newest: Snapshot) -> str:
+    region = region_name(text)
+    names = {location.name for location in newest.locations} | {plan.region for plan in newest.plans}
+    if names and region not in names:
+        raise UsageError(
+            f"there is no region {text!r}", remedy=nearest.remedy(text, names, f"one of: {', '.join(sorted(names))}")
+        )
+    return region
+
+
+def refusals_of(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for run in desk.store.runs():
+        try:
+            state = desk.store.state(run)
+            book = desk.store.runbook(state.runbook)[0] if state.runbook else None
+        except (FileError, RefusedError, IntegrityError):
+            continue
+        for step in book.steps if book else ():
+            known = state.of(step.id)
+            if (
+                step.effect != "create"
+                or known.status != "failed"
+                or known.code.lower() not in QUOTA
+                or not known.ended
+            ):
+                continue
+            if clock.now() - parse_time(known.ended) < REFUSAL_AGE:
+                key = (estate.id_part(str(step.inputs.get("plan", step.target)), "subscriptions").lower(), step.region)
+                found[key] = (*found.get(key, ()), f"{run} was refused there: {known.detail}")
+    return found

@@ -1,0 +1,121 @@
+"""How runs stand, and what comes next. Reads the store only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drkit import behind, journal, linked
+from drkit import cloud as clouds
+from drkit.clock import parse_time
+from drkit.errors import DrkitError, RefusedError
+from drkit.estate import Assessment, Snapshot
+from drkit.journal import Record, RunState
+from drkit.planning import show
+from drkit.runbook import Runbook
+from drkit.workplace import Desk
+
+DONE = ("succeeded", "succeeded-with-exceptions")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run as its journal has it, with its runbook and what it amounts to now; ``held``: who carries it out at this moment."""
+
+    run: str
+    state: RunState
+    runbook: Runbook
+    digest: str
+    outcome: str
+    reason: str
+    since: str
+    records: tuple[Record, ...] = ()
+    held: str = ""
+
+
+def status(desk: Desk, run: str = "latest") -> Standing:
+    """Where a run stands. Reads only; needs no cloud."""
+    name = desk.store.journal_path(run).stem
+    return _standing(desk, name, desk.store.records(name))
+
+
+def _standing(desk: Desk, name: str, records: Sequence[Record]) -> Standing:
+    from drkit.execution import schedule
+
+    state = begun(desk, name, records)
+    shown = show(desk, state.runbook)
+    ending = schedule.ending(shown.runbook, state)
+    since = str(records[0].data.get("since", ""))
+    held = "" if ending.outcome in DONE else desk.store.holder(name)
+    return Standing(
+        name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records), held
+    )
+
+
+def begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> RunState:
+    state = journal.fold(desk.store.records(run) if records is None else records)
+    if not state.runbook:
+        raise RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
+    return state
+
+
+def runs(desk: Desk) -> list[Standing]:
+    """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
+    found = []
+    for run in desk.store.runs():
+        records = desk.store.records(run)
+        if journal.fold(records).runbook:
+            found.append(_standing(desk, run, records))
+    return found
+
+
+def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
+    """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
+    from drkit.execution import codes as shown
+
+    name = desk.store.journal_path(run).stem
+    return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
+
+
+def overview(desk: Desk) -> list[str]:
+    """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
+    lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
+    newest = desk.store.newest(Snapshot)
+    if newest is None:
+        return [
+            *lines,
+            "no snapshot yet",
+            "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure",
+        ]
+    now = desk.clock.now()
+    lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
+    unfinished: list[Standing] = []
+    for run in desk.store.runs():
+        try:
+            one = status(desk, run)
+        except RefusedError:
+            continue  # it never began
+        except DrkitError as error:
+            lines.append(f"cannot be read: {run}: {error}")
+            continue
+        if one.outcome == "partial":
+            unfinished.append(one)
+    lines.extend(
+        f"under way: {one.run}, held by {one.held}" if one.held else f"open: {one.run} ({one.reason})"
+        for one in unfinished
+    )
+    if unfinished:
+        last = unfinished[-1]
+        resume = "" if last.held else f", then `drkit resume {last.run}`"
+        return [*lines, f"next: `drkit status {last.run}`{resume}"]
+    assessed = desk.store.newest(Assessment)
+    if assessed is None:
+        return [*lines, "next: `drkit assess`"]
+    lines.append(f"assessment {assessed[0].generation} is {clouds.age_text(parse_time(assessed[0].taken), now)} old")
+    lost = any(finding.state == "lost" for finding in assessed[0].plans)
+    if not lost and (way := behind.way_on(assessed[0].zombies)):
+        return [*lines, f"next: {way}"]
+    if back := linked.since_snapshot(desk, newest[0]):
+        return [*lines, f"next: `drkit snapshot`, since {back}"]
+    return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]
