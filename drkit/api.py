@@ -12,12 +12,12 @@ from drkit.applying import EXIT, MOST_WAIT_MINUTES, Applied, answer, apply, resu
 from drkit.errors import UsageError
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import Record
+from drkit.kept import Approval
 from drkit.planning import Planned, approve, composed, plan, show, stale, write_out
 from drkit.readiness import Readiness
 from drkit.reading import ProbeScript, assess, generations_of, init, probe_script, reader, refusals_of, snapshot
 from drkit.runbook import Runbook
 from drkit.standing import DONE, Standing, codes, overview, runs, status
-from drkit.store import Approval
 from drkit.workplace import Desk, desk
 
 SCHEMAS: Mapping[str, Any] = {

@@ -12,11 +12,11 @@ from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import DrkitError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
+from drkit.kept import Approval, Message, who
 from drkit.planning import Planned, observed, show
 from drkit.products import actors
 from drkit.runbook import Runbook
 from drkit.standing import DONE, begun
-from drkit.store import Approval, Message, who
 from drkit.version import __version__
 from drkit.workplace import Desk
 

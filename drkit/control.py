@@ -12,7 +12,7 @@ from drkit.api import Desk, Planned
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
-from drkit.store import Message, who
+from drkit.kept import Message, who
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
 

@@ -360,6 +360,11 @@ def same_id(one: str, other: str) -> bool:
     return one.rstrip("/").lower() == other.rstrip("/").lower()
 
 
+def last(arm_id: str) -> str:
+    """The last part of an ARM id: the name of what it is the id of."""
+    return arm_id.rstrip("/").rsplit("/", 1)[-1]
+
+
 def id_part(arm_id: str, name: str) -> str:
     """The segment after ``name`` in an ARM id (``resourceGroups``, ``subscriptions``), or an empty text."""
     parts = arm_id.strip("/").split("/")

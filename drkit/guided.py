@@ -18,9 +18,9 @@ from drkit.cloud import age_text
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot
 from drkit.execution import schedule
+from drkit.kept import who
 from drkit.loops import run as to_its_end
 from drkit.runbook import Runbook, Step
-from drkit.store import who
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)

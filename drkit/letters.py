@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from drkit.clock import parse_time
-from drkit.estate import id_part, same_id
+from drkit.estate import id_part, last, same_id
 from drkit.journal import RunState
 from drkit.results import Outcome, outcomes
 from drkit.runbook import Runbook
@@ -65,7 +65,7 @@ def letters(book: Runbook, state: RunState, seen: str = "") -> list[Letter]:
 
 
 def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Told:
-    old, on_host = _last(one.plan), bool(one.host)
+    old, on_host = last(one.plan), bool(one.host)
     missing = "" if on_host and one.ending != "lost" else _missing(one, seen)
     if one.ending != "recovered":
         what = f"{one.name} of {old} {HAS_NOT_MOVED[one.ending]} ({one.detail})."
@@ -74,7 +74,7 @@ def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Told:
     if not address:
         what = f"{one.name} of {old} was not moved: {one.detail}."
         return _letter(one, what, "Look whether you find your work there. If not, answer to whoever runs the recovery.")
-    named, plan = address["name"], _last(address["plan"])
+    named, plan = address["name"], last(address["plan"])
     again = "was registered again" if on_host else "was made again from its repository"
     if same_id(address["plan"], one.plan):
         do = "Nothing: it answers where it did." if named == one.name else f"Use {named} instead of {one.name}."
@@ -138,7 +138,3 @@ def _address(one: Outcome, book: Runbook, state: RunState) -> dict[str, str]:
 
 def _final(one: Outcome, book: Runbook) -> str:
     return next((affected.final for affected in book.environments if affected.environment == one.environment), "")
-
-
-def _last(arm_id: str) -> str:
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]

@@ -10,7 +10,7 @@ import msgspec
 from drkit.behind import Moved
 from drkit.cloud import CloudMark
 from drkit.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
-from drkit.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie
+from drkit.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie, last
 from drkit.planner import guarded, waves
 from drkit.proposal import Item, Proposal, Proposer, Target
 from drkit.runbook import Affected, LeftAlone, Runbook, Step
@@ -56,7 +56,7 @@ def failback(
         now = present.get((one.now_plan.lower(), one.now.lower()))
         home, stay = plans.get(one.plan.lower()), there.get(one.now_plan.lower())
         if now is None or home is None or stay is None:
-            why = f"{_last(one.now_plan)} does not list it any more" if now is None else "its plan could not be read"
+            why = f"{last(one.now_plan)} does not list it any more" if now is None else "its plan could not be read"
             left.append(LeftAlone(one.now, one.name, why, "drkit assess"))
             continue
         zombie = zombies.get((one.plan.lower(), one.environment.lower()))
@@ -188,8 +188,4 @@ def _named(host: str) -> Host | None:
     if not host:
         return None
     kind: HostKind = "azure-vm" if "/microsoft.compute/" in host.lower() else "physical"
-    return Host(id=host, kind="arc" if "/microsoft.hybridcompute/" in host.lower() else kind, name=_last(host))
-
-
-def _last(arm_id: str) -> str:
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]
+    return Host(id=host, kind="arc" if "/microsoft.hybridcompute/" in host.lower() else kind, name=last(host))

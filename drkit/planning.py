@@ -14,10 +14,10 @@ from drkit import cloud as clouds
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, region_name
+from drkit.kept import Approval, who, write
 from drkit.products import registry
 from drkit.reading import blind, generations_of
 from drkit.runbook import Kind, Runbook
-from drkit.store import Approval, who, write
 from drkit.version import __version__
 from drkit.workplace import Desk
 
@@ -49,7 +49,7 @@ def plan(
 
     RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
     """
-    from drkit.store import load
+    from drkit.kept import load
 
     found = (
         desk.store.newest(Assessment) if assessment is None else (load(Path(assessment), Assessment), Path(assessment))

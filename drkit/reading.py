@@ -18,9 +18,9 @@ from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
+from drkit.kept import Declaration, who, write
 from drkit.products import registry, tables
 from drkit.settings import Settings
-from drkit.store import Declaration, who, write
 from drkit.workplace import Desk
 
 if TYPE_CHECKING:

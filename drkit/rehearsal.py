@@ -24,11 +24,12 @@ from drkit import cloud as clouds
 from drkit.cloud import Cloud
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
+from drkit.kept import load
 from drkit.products import registry, tables
 from drkit.simulator import Simulator, load_seed, sample_seed
 from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
-from drkit.store import Store, load
+from drkit.store import Store
 from drkit.views import terminal
 from drkit.walkthrough import ANNOUNCED_AFTER, Control, Drill, Story
 

@@ -8,87 +8,28 @@ journal/<run>.jsonl             reports/
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import getpass
 import hashlib
 import os
 import re
-import socket
-import stat
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from drkit import estate, journal, nearest, runbook
-from drkit.clock import Clock, parse_time, rfc3339
-from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
-from drkit.estate import Assessment, Snapshot
+from drkit.clock import Clock, rfc3339
+from drkit.errors import FileError, LockedError, RefusedError, UsageError
+from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import LocalJournal, Record, RunState
+from drkit.kept import KINDS, Approval, Declaration, File, Message, decode, folder_of, load, unwritable, who
 from drkit.readiness import Readiness
 from drkit.runbook import Runbook
-
-File = TypeVar("File", Snapshot, Assessment, Readiness)
-_KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}
-_WRITERS = {"snapshot": "snapshot", "assessment": "assess", "readiness": "check"}
-PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-MOST_FAULTS = 10
-
-
-class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """Who approved which bytes, when, until when (RFC 3339). ``authenticated`` is False for a folder: anyone may write it."""
-
-    drkit: str = "approval/1"
-    digest: str
-    who: str
-    when: str
-    until: str
-    note: str = ""
-    authenticated: bool = False
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What another process asks of the holder of a run."""
-
-    drkit: str = "message/1"
-    what: str
-    step: str = ""
-    text: str = ""
-    who: str = ""
-    when: str = ""
-
-
-class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """A person declares a region lost, and answers for it."""
-
-    drkit: str = "declaration/1"
-    region: str
-    reason: str
-    who: str
-    when: str
-
-
-def folder_of(kind: str) -> str:
-    """Where the generations of a kind are kept, below ``state``."""
-    return kind if kind == "readiness" else f"{kind}s"
-
-
-def who() -> str:
-    """``user@machine``: the best name a folder store can give a person; in a pipeline the identity of the service connection."""
-    if client := os.environ.get("AZURESUBSCRIPTION_CLIENT_ID"):
-        return f"client {client}@{socket.gethostname()}"
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 class Store:
@@ -149,7 +90,7 @@ class Store:
 
     def keep(self, value: Snapshot | Assessment | Readiness) -> Path:
         """Write the next generation; returns its path."""
-        kind = _KINDS[type(value)]
+        kind = KINDS[type(value)]
         path, _ = self._generation(
             kind, lambda number: estate.encode(msgspec.structs.replace(value, generation=number))
         )
@@ -161,12 +102,12 @@ class Store:
 
     def newest(self, type_: type[File]) -> tuple[File, Path] | None:
         """The newest generation and where it is."""
-        paths = self._generations(_KINDS[type_])
+        paths = self._generations(KINDS[type_])
         return (load(paths[-1], type_), paths[-1]) if paths else None
 
     def of_digest(self, type_: type[File], digest: str) -> File | None:
         """The generation of that digest, if it is kept here."""
-        for path in reversed(self._generations(_KINDS[type_])):
+        for path in reversed(self._generations(KINDS[type_])):
             if estate.digest(path.read_bytes()) == digest:
                 return load(path, type_)
         return None
@@ -182,7 +123,7 @@ class Store:
         """Every declaration made and not withdrawn (its file removed)."""
         folder = self.folder / "state" / "declarations"
         paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return [_decode(path, Declaration, "declaration", times=("when",)) for path in paths]
+        return [decode(path, Declaration, "declaration", times=("when",)) for path in paths]
 
     # runbooks and approvals
 
@@ -236,7 +177,7 @@ class Store:
         path = self.folder / "approvals" / f"{digest}.json"
         if not path.is_file():
             return None
-        found = _decode(path, Approval, "approval", times=("when", "until"))
+        found = decode(path, Approval, "approval", times=("when", "until"))
         if found.digest != digest:
             raise RefusedError(
                 f"approves other bytes ({found.digest[:12]})", where=str(path), remedy=f"`drkit approve {digest[:12]}`"
@@ -351,7 +292,7 @@ class Store:
         found: list[tuple[Path, Message]] = []
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
             try:
-                found.append((path, _decode(path, Message, "message")))
+                found.append((path, decode(path, Message, "message")))
             except FileError:
                 with suppress(OSError):
                     path.rename(path.with_suffix(".unreadable"))
@@ -366,7 +307,7 @@ class Store:
     @contextmanager
     def lock_plans(self, plans: Sequence[str], run: str, now: str) -> Iterator[None]:
         """Hold one lock per source plan; LockedError says which run holds it, since when and what to do."""
-        with self._locks([(f"plan {_last(plan)}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
+        with self._locks([(f"plan {last(plan)}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
             yield
 
     @contextmanager
@@ -420,44 +361,6 @@ def _held_by(handle: int) -> str:
     return "another process"
 
 
-def unwritable(error: OSError, path: Path) -> DrkitError:
-    """What an OSError while writing means: no room (exit code 1), or a place that cannot be written to (64)."""
-    what = f"cannot be written: {error.strerror}"
-    if error.errno in NO_ROOM:
-        return DrkitError(what, where=str(path), remedy="make room, then repeat the command; what was kept is whole")
-    return FileError(what, where=str(path), remedy="choose another --store, or correct its permissions")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file a person asked for, whole or not at all (a pipe or a device as it comes). FileError, or 1 without room."""
-    temporary: Path | None = None
-    try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(content)
-            return
-        target = path.resolve()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise unwritable(error, path) from error
-        raise FileError(
-            f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --out"
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _readable(name: str) -> bool:
     """Whether a name is a file's. FileError for a folder: nobody means one."""
     try:
@@ -471,123 +374,6 @@ def _readable(name: str) -> bool:
 
 def _number(run: str) -> int:
     return int(run[4:])
-
-
-def _last(arm_id: str) -> str:
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]
-
-
-def load(path: Path, type_: type[File]) -> File:
-    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere."""
-    kind = _KINDS[type_]
-    remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
-    if not content.strip():
-        raise FileError("is empty", where=str(path), remedy=remedy)
-    try:
-        raw = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"is not whole JSON: {error}", where=str(path), remedy=remedy) from error
-    marker = raw.get("drkit") if isinstance(raw, dict) else None
-    if marker != f"{kind}/1":
-        newer = isinstance(marker, str) and marker.startswith(f"{kind}/")
-        what = f"is {marker}, of a newer drkit" if newer else f"is no {kind} (its marker is {marker!r})"
-        raise FileError(what, where=str(path), remedy="use a drkit that is as new as the file" if newer else remedy)
-    try:
-        value = msgspec.convert(raw, type_)
-    except msgspec.ValidationError as error:
-        raise FileError(f"breaks the schema of a {kind}: {error}", where=str(path), remedy=remedy) from error
-    faults: list[str] = _faults(value)
-    if faults:
-        more: list[str] = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-        first: list[str] = [f"{len(faults)} faults"] if len(faults) > 1 else []
-        raise FileError("\n".join([*first, *faults[:MOST_FAULTS], *more]), where=str(path), remedy=remedy)
-    return value
-
-
-def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
-    faults = _time_faults("taken", value.taken)
-    if isinstance(value, Readiness):
-        return faults
-    if isinstance(value, Assessment):
-        for number, finding in enumerate(value.plans):
-            if finding.failing_since:
-                faults += _time_faults(f"plans[{number}].failing_since", finding.failing_since)
-        for number, claim in enumerate(value.claims):
-            faults += _time_faults(f"claims[{number}].since", claim.since)
-        present = {plan.id.lower() for plan in value.present_plans}
-        faults += [
-            f"present_plans[{n}]: {fault}"
-            for n, plan in enumerate(value.present_plans)
-            if (fault := _id_fault(plan.id))
-        ]
-        faults += [
-            f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
-            for number, one in enumerate(value.present)
-            if one.plan.lower() not in present
-        ]
-        return faults
-    plans: set[str] = set()
-    for number, plan in enumerate(value.plans):
-        if fault := _id_fault(plan.id):
-            faults.append(f"plans[{number}]: {fault}")
-        if plan.id.lower() in plans:
-            faults.append(f"plans[{number}]: two plans have the id {plan.id}")
-        plans.add(plan.id.lower())
-    known = {location.name for location in value.locations}
-    for number, plan in enumerate(value.plans):
-        if known and plan.region not in known:
-            faults.append(f"plans[{number}]: unknown region {plan.region!r}")
-    seen: set[tuple[str, str]] = set()
-    for number, environment in enumerate(value.environments):
-        if environment.plan.lower() not in plans:
-            faults.append(f"environments[{number}] ({environment.name}): its plan is not there: {environment.plan}")
-        if (environment.product, environment.id) in seen:
-            faults.append(f"environments[{number}]: two environments have the id {environment.id}")
-        seen.add((environment.product, environment.id))
-    hosts = {host.id.lower() for host in value.hosts}
-    for number, environment in enumerate(value.environments):
-        if environment.host and environment.host.host.lower() not in hosts:
-            faults.append(
-                f"environments[{number}] ({environment.name}): its host is not there: {environment.host.host}"
-            )
-    return faults
-
-
-def _id_fault(text: str) -> str:
-    return "" if PLAN_ID.fullmatch(text) else f"{text!r} is not the ARM id of a plan"
-
-
-def _time_faults(place: str, text: str) -> list[str]:
-    try:
-        parse_time(text)
-    except (ValueError, OverflowError) as error:
-        return [f"{place}: {error}"]
-    return []
-
-
-Any_ = TypeVar("Any_", bound=msgspec.Struct)
-
-
-def _decode(path: Path, type_: type[Any_], kind: str, *, times: Sequence[str] = ()) -> Any_:
-    """A small file of the store; FileError for anything that is not one of this kind and version."""
-    remedy = "remove it, and say it again"
-    try:
-        value = msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as error:
-        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"cannot be read: {error}", where=str(path), remedy=remedy) from error
-    marker = getattr(value, "drkit", "")
-    faults = [] if marker == f"{kind}/1" else [f"is {marker!r}, not {kind}/1"]
-    for key in times:
-        faults += _time_faults(key, getattr(value, key))
-    if faults:
-        raise FileError("; ".join(faults), where=str(path), remedy=remedy)
-    return value
 
 
 def _stamp(when: str) -> str:

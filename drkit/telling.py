@@ -13,7 +13,7 @@ from drkit import explaining, nearest
 from drkit.api import Desk, assess, composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, HostFinding, PlanState, Snapshot
+from drkit.estate import Assessment, HostFinding, PlanState, Snapshot, last
 from drkit.explaining import Explanation, PlanExplanation
 from drkit.transparency import ROWS, Outcome
 
@@ -185,14 +185,14 @@ def changes(before: Assessment | None, now: Assessment) -> list[str]:
     for plan in now.plans:
         state = plans.get(plan.plan.lower(), "answering")
         if plan.state != state:
-            found.append(f"plan {_last(plan.plan)}: {state} -> {plan.state}: {plan.reason}")
+            found.append(f"plan {last(plan.plan)}: {state} -> {plan.state}: {plan.reason}")
     hosts = {one.host.lower(): one for one in before.hosts} if before else {}
     for host in now.hosts:
         was = hosts.get(host.host.lower())
         old = _verdict(was) if was else "no-failover"
         if _verdict(host) != old or (was and "provisional" in was.notes and "provisional" not in host.notes):
             final = "" if "provisional" in host.notes else " (final)" if was and "provisional" in was.notes else ""
-            found.append(f"host {_last(host.host)}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}")
+            found.append(f"host {last(host.host)}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}")
     claims = {(one.region, one.id) for one in before.claims} if before else set()
     found.extend(
         f"claim: {one.region}, by {one.who}: {one.text}" for one in now.claims if (one.region, one.id) not in claims
@@ -209,7 +209,3 @@ def changes(before: Assessment | None, now: Assessment) -> list[str]:
 
 def _verdict(finding: HostFinding) -> str:
     return finding.outcome + (f" ({finding.reason})" if finding.reason else "")
-
-
-def _last(arm_id: str) -> str:
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]

@@ -20,13 +20,13 @@ import aiohttp
 
 from drkit import api, behind, linked, nearest, reporting, results
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot, id_part
+from drkit.estate import Assessment, Snapshot, id_part, last
 from drkit.journal import RunState
 from drkit.products import registry
 from drkit.runbook import Runbook, Step
 from drkit.views import html, junit, markdown, terminal
 from drkit.views import json as json_view
-from drkit.views.text import duration, last, plural, safe
+from drkit.views.text import duration, plural, safe
 
 MINUTES_AGO = 25
 ANNOUNCED_AFTER = 12

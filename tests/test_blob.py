@@ -18,11 +18,11 @@ from drkit import api
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, GuardError, LockedError, PartialError, UsageError
+from drkit.kept import Approval, Message
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal
 from drkit.readiness import Readiness
 from drkit.runbook import encode
-from drkit.store import Approval, Message
 from drkit.verification import verify
 from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of

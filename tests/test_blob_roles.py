@@ -13,9 +13,9 @@ import pytest
 from drkit import roles
 from drkit.cloud import CloudMark
 from drkit.estate import Assessment, Snapshot
+from drkit.kept import Approval, Message
 from drkit.providers import blob
 from drkit.runbook import digest, encode
-from drkit.store import Approval, Message
 from tests import azurite
 from tests.test_blob import clock
 from tests.test_runbook import a_runbook, a_step

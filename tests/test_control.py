@@ -17,10 +17,11 @@ from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading
 from drkit.execution import schedule
+from drkit.kept import Approval, who
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.runbook import Affected, Precondition, Step
 from drkit.settings import RunSettings, Settings
-from drkit.store import Approval, Store, who
+from drkit.store import Store
 from tests.test_runbook import a_step
 from tests.test_runner import RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing
 

@@ -120,7 +120,7 @@ from drkit import blocking
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot
 from drkit.runbook import Runbook
-from drkit.store import Approval
+from drkit.kept import Approval
 
 
 async def awaited(desk: drkit.Desk) -> None:

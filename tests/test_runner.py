@@ -28,11 +28,12 @@ from drkit.estate import Reading
 from drkit.execution import schedule
 from drkit.execution.runner import Event, Nap, Runner, permitted
 from drkit.journal import Record, RunState
+from drkit.kept import Message
 from drkit.operation import Operation, Request
 from drkit.products.base import Context, Observation, Result, StepFailedError
 from drkit.runbook import Precondition, Runbook, Step
 from drkit.settings import RunSettings, Settings
-from drkit.store import Message, Store
+from drkit.store import Store
 from tests.test_runbook import a_runbook, a_step
 
 Answer = Operation | Result | Observation | DrkitError | Callable[[], Any]

@@ -21,10 +21,11 @@ from drkit.errors import DrkitError, FileError, LockedError, RefusedError, Usage
 from drkit.estate import Assessment, Plan, Snapshot
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.journal import LocalJournal
+from drkit.kept import Approval, Declaration, Message, load, unwritable, write
 from drkit.providers.blob import BlobStore
 from drkit.providers.blob_journal import BlobJournal
 from drkit.runbook import Runbook
-from drkit.store import Approval, Declaration, Message, Store, load, unwritable, write
+from drkit.store import Store
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)
 WHEN = "2026-11-23T07:30:00Z"
@@ -78,7 +79,7 @@ import sys
 from pathlib import Path
 from tests.test_store import BOOK, TAKEN, Store
 from drkit.errors import DrkitError
-from drkit.store import Message, write
+from drkit.kept import Message, write
 
 store = Store(Path(sys.argv[1]))
 for act in (lambda: store.keep(TAKEN), lambda: store.keep_runbook(BOOK), lambda: write(Path(sys.argv[1]) / "out", BOOK)):

@@ -18,8 +18,8 @@ from drkit import results, runbook
 from drkit.errors import CloudError, UsageError
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import RunState, StepState
+from drkit.kept import load
 from drkit.runbook import Runbook
-from drkit.store import load
 from drkit.views import json as json_view
 from drkit.views import markdown, terminal, text
 

@@ -19,13 +19,13 @@ from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, permitted
+from drkit.kept import who
 from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
 from drkit.providers.session import Session
 from drkit.runbook import Runbook
 from drkit.settings import Settings
-from drkit.store import who
 
 LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

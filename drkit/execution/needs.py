@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from drkit.clock import Clock
 from drkit.journal import Journal, RunState
-from drkit.store import Message
+from drkit.kept import Message
 
 
 class HeldJournal(Journal, Protocol):

@@ -29,10 +29,10 @@ from drkit.errors import (
 from drkit.execution import culprits, schedule
 from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState
+from drkit.kept import who
 from drkit.operation import Operation, Request
 from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
 from drkit.runbook import Runbook, Step
-from drkit.store import who
 
 TICK = 1.0
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}

@@ -39,9 +39,10 @@ from drkit.errors import (
     UsageError,
 )
 from drkit.journal import LocalJournal
+from drkit.kept import Approval, Declaration, Message, folder_of, who
 from drkit.providers.blob_journal import BlobJournal, segment
 from drkit.providers.blob_lease import SECONDS, Lease
-from drkit.store import Approval, Declaration, Message, Store, folder_of, who
+from drkit.store import Store
 
 CONTAINERS = ("state", "journal", "approvals")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from drkit.clock import parse_time
-from drkit.estate import Deferred, Environment, Zombie, region_name
+from drkit.estate import Deferred, Environment, Zombie, last, region_name
 from drkit.products.base import Captured
 
 OVERTAKEN_SECONDS = 120.0
@@ -60,7 +60,7 @@ def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie
     old = listed.get((behind.plan.lower(), behind.environment.lower()))
     new = listed.get((one.now_plan.lower(), one.now.lower()))
     answers = old is not None and old.kind == "self-hosted" and stands(old) and not overtaken(old, new)
-    plan, other = _last(behind.plan), _last(one.now_plan) if one.now_plan else "another plan"
+    plan, other = last(behind.plan), last(one.now_plan) if one.now_plan else "another plan"
     if old is None:
         reason = f"{plan} no longer lists it"
     elif answers and stands(new):
@@ -112,7 +112,7 @@ def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
             plan=first.plan,
             region=regions.get(first.plan.lower(), ""),
             state="alive",
-            reason=f"its host answers to {_last(first.plan)} and to {', '.join(_last(one.plan) for one in others)}",
+            reason=f"its host answers to {last(first.plan)} and to {', '.join(last(one.plan) for one in others)}",
             two_plans=True,
             environment=first.id,
             host=first.host.host if first.host else "",
@@ -120,7 +120,3 @@ def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
             now=others[0],
             now_plan=others[0].plan,
         )
-
-
-def _last(arm_id: str) -> str:
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]

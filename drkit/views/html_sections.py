@@ -7,9 +7,10 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from drkit.clock import parse_time
+from drkit.estate import last
 from drkit.views import gantt
 from drkit.views.markup import Part, el, table
-from drkit.views.text import duration, last, plural
+from drkit.views.text import duration, plural
 
 GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
 BAD = {"failed", "lost", "forced"}

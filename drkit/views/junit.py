@@ -10,8 +10,9 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from drkit.clock import parse_time
+from drkit.estate import last
 from drkit.views.markup import LONGEST
-from drkit.views.text import last, safe
+from drkit.views.text import safe
 
 PHASES = {
     "plans": ("create", "delete", "disable"),

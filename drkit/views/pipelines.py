@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drkit.estate import last
 from drkit.readiness import Finding
 from drkit.runbook import Runbook
 from drkit.views import markdown
-from drkit.views.text import duration, last, plural, safe
+from drkit.views.text import duration, plural, safe
 
 MOST_ISSUES = 30
 MOST_TEXT = 1000

@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any
 
 from drkit.checking import Checked
+from drkit.estate import last
 from drkit.readiness import RULES, Finding, Readiness
 from drkit.views import markdown, terminal
-from drkit.views.text import clock, duration, last, plural, safe
+from drkit.views.text import clock, duration, plural, safe
 
 MOST_HIDDEN = 8
 MOST_SHOWN = 60

@@ -17,10 +17,10 @@ from rich.text import Text
 from drkit import behind, results, runbook
 from drkit.clock import parse_time
 from drkit.cloud import age_text
-from drkit.estate import Assessment, Snapshot
+from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import RunState
 from drkit.runbook import Runbook
-from drkit.views.text import clock, duration, exact, last, measured, plural, safe
+from drkit.views.text import clock, duration, exact, measured, plural, safe
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",

@@ -51,11 +51,6 @@ def cells(text: str, most: int) -> str:
     return kept
 
 
-def last(arm_id: str) -> str:
-    """The last segment of an ARM id."""
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]
-
-
 def duration(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 90:
