@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from drkit import hostscripts
 from drkit.estate import ArmIdentity, Baseline, Environment, Host, HostLink, Plan, Risk
 from drkit.products import codespaces_propose as pure
+from drkit.products import codespaces_settings as names
 from drkit.products import registry
 from drkit.proposal import Item, Proposal, Proposed, Target, spare_names
 from drkit.runbook import Step
@@ -65,8 +66,8 @@ def test_managed_environments_need_their_skus_and_cores_and_hosts_need_nothing()
 
 
 def test_it_is_in_the_registry_under_its_name_with_its_regions() -> None:
-    product = registry()[pure.NAME]
-    assert product.plan_types == pure.PLAN_TYPES
+    product = registry()[names.NAME]
+    assert product.plan_types == names.PLAN_TYPES
     assert LOST in product.regions
     assert product.plan_limit(Settings()) == 20
 

@@ -16,6 +16,7 @@ from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Operation, Request
 from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
+from drkit.products import codespaces_settings as own
 from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
 from drkit.products.codespaces_settings import CodespacesSettings
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 class Codespaces:
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
-    name: str = pure.NAME
-    plan_types: tuple[str, ...] = pure.PLAN_TYPES
-    regions: tuple[str, ...] = pure.REGIONS
+    name: str = own.NAME
+    plan_types: tuple[str, ...] = own.PLAN_TYPES
+    regions: tuple[str, ...] = own.REGIONS
     health_services: tuple[str, ...] = ("Visual Studio Codespaces", "Codespaces", "Visual Studio Online")
     table: type[msgspec.Struct] = CodespacesSettings
     rehearsal: Rehearsal = CodespacesRehearsal()
@@ -52,20 +53,20 @@ class Codespaces:
         return made_for(plan, candidates)
 
     def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
-        return Endpoint(plan.region, pure.health_url(plan.region, pure.settings_of(settings).service))
+        return Endpoint(plan.region, own.health_url(plan.region, own.settings_of(settings).service))
 
     def controls(self, plan: Plan, plans: Sequence[Plan], settings: Settings) -> Sequence[Endpoint]:
-        service = pure.settings_of(settings).service
-        return [Endpoint(region, pure.health_url(region, service)) for region in self.regions if region != plan.region]
+        service = own.settings_of(settings).service
+        return [Endpoint(region, own.health_url(region, service)) for region in self.regions if region != plan.region]
 
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()
 
     def plan_limit(self, settings: Settings) -> int:
-        return pure.plan_limit(settings)
+        return own.plan_limit(settings)
 
     def registration_path(self, settings: Settings) -> str:
-        return pure.settings_of(settings).registration
+        return own.settings_of(settings).registration
 
     # reading
 
@@ -99,7 +100,7 @@ class Codespaces:
     async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
         from drkit.products import codespaces_wire as wire
 
-        return await wire.locations(azure, pure.settings_of(settings).service, clock)
+        return await wire.locations(azure, own.settings_of(settings).service, clock)
 
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock

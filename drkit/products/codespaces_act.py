@@ -10,11 +10,11 @@ from drkit.clock import rfc3339
 from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError, ThrottledError
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
-from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.products.codespaces_back import TIDY
 from drkit.products.codespaces_host import HostSteps
+from drkit.products.codespaces_settings import settings_of
 from drkit.products.codespaces_tidy import Tidying, stands
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
@@ -40,7 +40,7 @@ class Acts:
         if step.action == "create-plan":
             return (Request("PUT", f"{arm}{step.target}"),)
         if step.action == "create":
-            service = pure.settings_of(context.settings).service
+            service = settings_of(context.settings).service
             return (
                 Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
                 Request("POST", wire.environments_url(str(step.inputs["region"]), service)),
@@ -76,7 +76,7 @@ class Acts:
     async def _answers(self, plan_id: str, context: Context, now: str) -> Reading:
         """Does the source plan answer again? Its region's service is asked, and then the plan itself through it."""
         region = _source_region(plan_id, context)
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         health = await wire.healthy(context.azure, region, service, context.clock)
         if health.value == "no":
             return Reading(plan_id, "answers", "no", health.source, now, health.detail)
@@ -106,7 +106,7 @@ class Acts:
 
     async def _look(self, step: Step, context: Context) -> tuple[Any, Any]:
         inputs = step.inputs
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         listed = await wire.listed(context.azure, self.tokens, str(inputs["plan"]), str(inputs["region"]), service)
         return wire.find(listed, inputs["names"], str(inputs["owner"]), inputs.get("stale", ()))
 
@@ -127,7 +127,7 @@ class Acts:
         left = step.inputs.get("left")
         if not left:
             return True
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         try:
             with context.azure.budget(attempts=2, seconds=20):
                 found = await wire.listed(context.azure, self.tokens, str(left["plan"]), str(left["region"]), service)
@@ -163,7 +163,7 @@ class Acts:
         if step.action in TIDY:
             return await self.tidying.verify(step, context)
         if step.action == "verify-plan":
-            service = pure.settings_of(context.settings).service
+            service = settings_of(context.settings).service
             found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
             if region_name(str(found.get("location", ""))) != step.region:
                 raise StepFailedError(f"the plan is in {found.get('location')}, not {step.region}", where=step.target)
@@ -212,7 +212,7 @@ class Acts:
 
     async def _create(self, step: Step, context: Context) -> Result:
         inputs = step.inputs
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         plan, region, owner = str(inputs["plan"]), str(inputs["region"]), str(inputs["owner"])
         for name in inputs["names"]:
             body = {**inputs["body"], "friendlyName": name}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from drkit.estate import Behind, Plan, slug
-from drkit.products.codespaces_propose import NAME, deletion
+from drkit.products.codespaces_settings import NAME
+from drkit.products.codespaces_steps import deletion
 from drkit.proposal import Chain, Item, Proposal, Proposed
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 

@@ -1,10 +1,14 @@
-"""Codespaces in drkit.toml."""
+"""Codespaces by its names: in ARM, in drkit.toml, and where its service answers."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from drkit.settings import Count, HostName, HostPath, Seconds, Table
+from drkit.settings import Count, HostName, HostPath, Seconds, Settings, Table
+
+NAME = "codespaces"
+PLAN_TYPES = ("Microsoft.VSOnline/plans", "Microsoft.Codespaces/plans")
+REGIONS = ("eastus", "southeastasia", "westeurope", "westus2")
 
 
 class CodespacesSettings(Table, frozen=True):
@@ -18,3 +22,23 @@ class CodespacesSettings(Table, frozen=True):
     stop_timeout_seconds: Seconds = 120.0
     move_registration_aside: bool = True
     install_as_service: bool = False
+
+
+def settings_of(settings: Settings) -> CodespacesSettings:
+    """The ``[products.codespaces]`` table."""
+    return settings.product(NAME, CodespacesSettings)
+
+
+def regional_host(region: str, service: str) -> str:
+    """The host of the environment service in a region."""
+    return f"{region}.{service}"
+
+
+def health_url(region: str, service: str) -> str:
+    """Where the environment service of a region says that it is there."""
+    return f"https://{regional_host(region, service)}/health"
+
+
+def plan_limit(settings: Settings) -> int:
+    """Plans a subscription may have."""
+    return settings_of(settings).plans_per_subscription

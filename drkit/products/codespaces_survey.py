@@ -10,7 +10,7 @@ import msgspec
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
-from drkit.products import codespaces_propose as pure
+from drkit.products import codespaces_settings as names
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Captured
 from drkit.products.groups import tagged
@@ -27,7 +27,7 @@ class Survey:
         self.tokens = tokens
 
     async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
-        own = pure.settings_of(settings)
+        own = names.settings_of(settings)
         plans: list[Plan] = []
         environments: list[Environment] = []
         captures: list[Capture] = []
@@ -41,7 +41,7 @@ class Survey:
             except CloudError as error:
                 groups = {}
                 captures.append(Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error)))
-            for kind in pure.PLAN_TYPES:
+            for kind in names.PLAN_TYPES:
                 url = f"/subscriptions/{subscription}/providers/{kind}"
                 version = wire.API_VERSIONS[kind.split("/")[0].lower()]
                 try:
@@ -87,7 +87,7 @@ class Survey:
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
     ) -> TargetFacts:
-        own = pure.settings_of(settings)
+        own = names.settings_of(settings)
         now = rfc3339(clock.now())
         health = await wire.healthy(azure, region, own.service, clock)
         readings = [health]
@@ -100,14 +100,14 @@ class Survey:
                 return None
             return value
 
-        url = f"https://{pure.regional_host(region, own.service)}/api/v1/locations/{region}"
+        url = f"https://{names.regional_host(region, own.service)}/api/v1/locations/{region}"
         location = await ask("skus", url, azure.rest.request("GET", url, anonymous=True))
         skus = None
         if location is not None and isinstance(location.body, dict) and isinstance(location.body.get("skus"), list):
             skus = tuple(str(sku.get("name")) for sku in location.body["skus"] if isinstance(sku, dict))
             readings.append(Reading(region, "skus", list(skus), url, now))
         group, groups = await ask("groups", "ARM: groups", tagged(azure, subscription, region)) or ("", {})
-        kinds = {kind.split("/")[0] for kind in pure.PLAN_TYPES}
+        kinds = {kind.split("/")[0] for kind in names.PLAN_TYPES}
         used = {
             plan.id.split("/providers/")[1].split("/")[0].lower()
             for plan in snapshot.plans
@@ -127,7 +127,7 @@ class Survey:
                     offered = there if offered is None else offered and there
         counted, cores = await self._usage(azure, subscription, region, own.service, readings, now)
         return TargetFacts(
-            product=pure.NAME,
+            product=names.NAME,
             subscription=subscription,
             region=region,
             answering=health.value == "yes",
@@ -146,7 +146,7 @@ class Survey:
     ) -> tuple[int | None, int | None]:
         """How many plans the subscription has, and the cores left as the region's own environments tell."""
         count, cores = 0, None
-        for kind in pure.PLAN_TYPES:
+        for kind in names.PLAN_TYPES:
             url = f"/subscriptions/{subscription}/providers/{kind}"
             try:
                 plans = [

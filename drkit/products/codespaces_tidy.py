@@ -12,9 +12,9 @@ from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading
 from drkit.operation import Operation, Request
-from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.codespaces_settings import settings_of
 from drkit.products.plain import LOOK_SECONDS, polled
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
@@ -43,14 +43,14 @@ class Tidying:
             return (Request("DELETE", f"{arm}{step.target}"),)
         if step.action != "delete":
             return ()
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         return (
             Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
             Request("DELETE", f"{wire.environments_url(str(step.inputs['region']), service)}/{step.target}"),
         )
 
     async def _listed(self, place: Mapping[str, Any], context: Context) -> dict[str, dict[str, Any]]:
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         found = await wire.listed(context.azure, self.tokens, str(place["plan"]), str(place["region"]), service)
         return {str(one.get("id", "")).lower(): one for one in found}
 
@@ -110,7 +110,7 @@ class Tidying:
             begun = await context.azure.resources.delete_resource(step.target, wire.api_version(step.target))
             return begun or Result("the plan is deleted")
         inputs = step.inputs
-        service = pure.settings_of(context.settings).service
+        service = settings_of(context.settings).service
         await wire.delete(
             context.azure,
             self.tokens,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
 from drkit.estate import Environment, Plan, Reading, Risk, id_part, region_name
-from drkit.products.codespaces_propose import NAME, REGIONS, health_url, regional_host
+from drkit.products.codespaces_settings import NAME, REGIONS, health_url, regional_host
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
