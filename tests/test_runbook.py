@@ -119,6 +119,20 @@ def test_space_between_keys_and_another_order_of_keys_are_refused() -> None:
         assert "canonical" in refused(content)
 
 
+def test_a_runbook_of_a_drkit_that_knew_fewer_fields_is_read_as_it_was_approved() -> None:
+    told = json.loads(BYTES)
+    del told["scripts"]
+    for step in told["steps"]:
+        del step["wave"]
+    older = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    found = book.decode(older, "x")
+    assert ([step.id for step in found.steps], found.scripts) == ([step.id for step in MADE.steps], {})
+    told["steps"][0]["estimate"]["seconds"] = int(told["steps"][0]["estimate"]["seconds"])
+    assert "canonical" in refused(
+        json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    )
+
+
 OTHERS: list[tuple[str, bytes, str]] = [
     ("empty", b"", "is empty"),
     ("blank", b" \n", "is empty"),
