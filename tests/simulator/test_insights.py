@@ -26,7 +26,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Two hours in which much happened; the log and the metric tell it at once."""
     hosts = [host("web-01", "dev-ne", "northeurope", **BORN), host("web-02", "dev-we", "westeurope", **BORN)]
     hosts += [host("db-01", "dev-ne", "northeurope", **BORN)]
-    running = Running(tmp_path_factory.mktemp("insights"), seed(hosts=hosts, signals={"delays": AT_ONCE}))
+    running = Running(tmp_path_factory.mktemp("insights"), seed(hosts=hosts, signals={"delays": AT_ONCE}), speed=1.0)
     running.control("host", id=vm_id("web-01"), event="heal", minutes_ago=60)
     running.control("host", id=vm_id("web-01"), event="migrate", minutes_ago=50)
     running.control("host", id=vm_id("web-01"), event="storage-blip", minutes=0.5, minutes_ago=40)
