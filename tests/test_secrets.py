@@ -89,7 +89,7 @@ def test_no_secret_of_any_kind_is_in_anything_that_drkit_writes(
             code = site.resume()
         assert code in (0, 3), code
         all_told(site)
-        for command in ("assess", "check", "snapshot", "plan", "runs"):
+        for command in ("assess", "check", "snapshot", "plan", "status"):
             told(site, command, "--json")
 
         world = site.world.simulator.world

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -314,19 +315,18 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
     times = f"{state.resumed + 1} times" if state.resumed else "once"
     parts.append(f"started {clock(state.started)}, {approved}, held {times}")
-    rows = [
-        (step.id, known.status, known.detail or step.title)
-        for step in book.steps
-        if (known := state.of(step.id)).status not in ("pending", "done")
-    ]
-    if rows:
-        parts.append(table("step", "is", "detail", rows=rows, ratios={0: 1, 2: 1}))
-    asked = [step for step in book.steps if state.of(step.id).status == "asked"]
-    for step in asked:
-        owner = safe(step.inputs.get("owner", ""))
-        parts.append(f"{safe(step.id)}: {safe(step.title)}{f' ({owner})' if owner else ''}")
-        parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
-    if asked:
+    for step in book.steps:
+        known = state.of(step.id)
+        if known.status in ("pending", "done"):
+            continue
+        # The id stands whole on its own line: it is what `answer`, `skip` and `retry` are told.
+        parts.append(Text.assemble((f"{known.status:8}", COLOURS.get(known.status, "")), f"  {safe(step.id)}"))
+        owner = safe(step.inputs.get("owner", "")) if known.status == "asked" else ""
+        words = f"{safe(known.detail or step.title)}{f' ({owner})' if owner else ''}"
+        parts.append(Padding(Text(words, overflow="fold"), (0, 0, 0, 10)))
+        if known.status == "asked":
+            parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
+    if any(known.status == "asked" for known in state.steps.values()):
         parts.append(
             f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
         )
