@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -116,6 +117,20 @@ def identity_change(proposal: Proposal) -> dict[str, Any]:
 
 def _grant(one: Mapping[str, str]) -> tuple[str, str]:
     return (one["scope"].lower(), one["role"].lower())
+
+
+def granted_again(proposal: Proposal) -> list[LeftAlone]:
+    """Grants on the plan that do not go with it, each with the command that makes it again on the target."""
+    plan, scope = proposal.plan, shlex.quote(proposal.target.plan_id) if proposal.target else ""
+    return [
+        LeftAlone(
+            plan.id,
+            plan.name,
+            f"grant of {one.role} to {one.principal} on {one.scope} must be made again",
+            f"az role assignment create --assignee {shlex.quote(one.principal)} --role {shlex.quote(one.role)} --scope {scope}",
+        )
+        for one in proposal.grants
+    ]
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:

@@ -13,15 +13,14 @@ import msgspec
 
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
-from drkit.operation import Operation, Request
 from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_settings as own
-from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
+from drkit.products.base import Captured, Endpoint, Rehearsal
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
 from drkit.products.codespaces_settings import CodespacesSettings
+from drkit.products.plain import ActsApart
 from drkit.proposal import Need, Proposal, Proposed, made_for
-from drkit.runbook import Step
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 
-class Codespaces:
+class Codespaces(ActsApart):
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
     name: str = own.NAME
@@ -115,21 +114,3 @@ class Codespaces:
         from drkit.products.codespaces_act import Acts
 
         return Acts(self.tokens)
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        return self.acts.requests(step, context)
-
-    async def observe(self, step: Step, context: Context) -> Observation:
-        return await self.acts.observe(step, context)
-
-    async def settle(self, step: Step, context: Context) -> Observation:
-        return await self.acts.settle(step, context)
-
-    async def act(self, step: Step, context: Context) -> Operation | Result:
-        return await self.acts.act(step, context)
-
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
-        return await self.acts.poll(step, operation, context)
-
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
-        return await self.acts.verify(step, context)

@@ -16,6 +16,7 @@ from drkit.products.codespaces_back import TIDY
 from drkit.products.codespaces_host import HostSteps
 from drkit.products.codespaces_settings import settings_of
 from drkit.products.codespaces_tidy import Tidying, stands
+from drkit.products.plain import made_by
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
@@ -191,13 +192,7 @@ class Acts:
 
     async def _create_plan(self, step: Step, context: Context) -> Operation | Result:
         body = dict(step.inputs["body"])
-        body["tags"] = {
-            **body.get("tags", {}),
-            TAG_SOURCE: step.inputs["source"],
-            "drkit-run": context.run,
-            "drkit-step": step.id,
-            "drkit-epoch": str(context.epoch),
-        }
+        body["tags"] = {**body.get("tags", {}), TAG_SOURCE: step.inputs["source"], **made_by(step, context)}
         try:
             outcome = await context.azure.resources.put_resource(step.target, wire.api_version(step.target), body)
         except CloudError as error:

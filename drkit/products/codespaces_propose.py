@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from drkit.products.codespaces_settings import (
     settings_of,
 )
 from drkit.products.codespaces_steps import ask_for, names_for, stale, still_lost, verified, where
-from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, identity_change, record_behind
+from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, granted_again, identity_change, record_behind
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 
 # From the display names the service publishes with its SKUs ("Standard (Linux): 4 cores, 8 GB RAM").
@@ -122,18 +121,7 @@ def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
                 "grant the new plan's identity on a key in a healthy region, then set it",
             )
         )
-    scope = shlex.quote(proposal.target.plan_id) if proposal.target else ""
-    for grant in proposal.grants:
-        left.append(
-            LeftAlone(
-                plan.id,
-                plan.name,
-                f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {shlex.quote(grant.principal)} --role {shlex.quote(grant.role)} "
-                f"--scope {scope}",
-            )
-        )
-    return left
+    return left + granted_again(proposal)
 
 
 def _chain(proposal: Proposal, item: Item, ready: str) -> Chain:

@@ -9,7 +9,7 @@ from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
 from drkit.operation import Operation, Request
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.plain import polled
+from drkit.products.plain import made_by, polled
 from drkit.proposal import TAG_TARGET
 from drkit.runbook import Step
 
@@ -77,12 +77,7 @@ class Groups:
             subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
             begun = await context.azure.resources.delete_group(subscription, name)
             return begun or Result("the group is gone")
-        tags = {
-            **step.inputs["tags"],
-            "drkit-run": context.run,
-            "drkit-step": step.id,
-            "drkit-epoch": str(context.epoch),
-        }
+        tags = {**step.inputs["tags"], **made_by(step, context)}
         name = step.target.rsplit("/", 1)[-1]
         location = str(step.inputs["location"])
         await context.azure.resources.create_group(id_part(step.target, "subscriptions"), name, location, tags)

@@ -14,14 +14,13 @@ import msgspec
 
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
-from drkit.operation import Operation, Request
 from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
-from drkit.products.base import Captured, Context, Endpoint, Observation, Rehearsal, Result
+from drkit.products.base import Captured, Endpoint, Rehearsal
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
+from drkit.products.plain import ActsApart
 from drkit.proposal import Need, Proposal, Proposed
-from drkit.runbook import Step
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 
-class HybridWorker:
+class HybridWorker(ActsApart):
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
     name: str = pure.NAME
@@ -112,21 +111,3 @@ class HybridWorker:
         from drkit.products.hybrid_worker_act import Acts
 
         return Acts()
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        return self.acts.requests(step, context)
-
-    async def observe(self, step: Step, context: Context) -> Observation:
-        return await self.acts.observe(step, context)
-
-    async def settle(self, step: Step, context: Context) -> Observation:
-        return await self.acts.settle(step, context)
-
-    async def act(self, step: Step, context: Context) -> Operation | Result:
-        return await self.acts.act(step, context)
-
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
-        return await self.acts.poll(step, operation, context)
-
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
-        return await self.acts.verify(step, context)

@@ -23,6 +23,7 @@ from drkit.products.base import Context, Observation, Result, StepFailedError
 from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
 from drkit.products.hybrid_worker_tidy import Tidying
+from drkit.products.plain import made_by
 from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
@@ -196,13 +197,7 @@ class Acts:
 
     async def _create(self, step: Step, context: Context) -> Result:
         body = dict(step.inputs["body"])
-        body["tags"] = {
-            **body.get("tags", {}),
-            TAG_SOURCE: step.inputs["source"],
-            "drkit-run": context.run,
-            "drkit-step": step.id,
-            "drkit-epoch": str(context.epoch),
-        }
+        body["tags"] = {**body.get("tags", {}), TAG_SOURCE: step.inputs["source"], **made_by(step, context)}
         try:
             await _put(context, step.target, body)
         except CloudError as error:

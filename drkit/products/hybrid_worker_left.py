@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drkit.estate import Environment, id_part
-from drkit.proposal import Chain, Proposal
+from drkit.proposal import Chain, Proposal, granted_again
 from drkit.runbook import LeftAlone
 
 PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
@@ -86,17 +86,7 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
             f"its identity ({identity['type']}) is not carried over: what it was granted, {target.plan_name} needs anew"
         )
         left.append(LeftAlone(plan.id, plan.name, why, ask))
-    for grant in proposal.grants:
-        left.append(
-            LeftAlone(
-                plan.id,
-                plan.name,
-                f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
-                f"az role assignment create --assignee {shlex.quote(grant.principal)} --role {shlex.quote(grant.role)} "
-                f"--scope {shlex.quote(target.plan_id)}",
-            )
-        )
-    return left
+    return left + granted_again(proposal)
 
 
 def record_of(account: str, environment: Environment) -> str:

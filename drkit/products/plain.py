@@ -10,7 +10,7 @@ import msgspec
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot
 from drkit.operation import Operation, Request
-from drkit.products.base import Context, Observation, Rehearsal, Result, StepFailedError
+from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
 from drkit.proposal import Need, made_for
 from drkit.runbook import Step
 from drkit.settings import Settings, Table
@@ -30,6 +30,38 @@ async def polled(step: Step, operation: Operation, context: Context, done: str) 
     if progress.state == "failed":
         raise StepFailedError(progress.message or "it failed", where=step.target, code=progress.code)
     return Result(done)
+
+
+def made_by(step: Step, context: Context) -> dict[str, str]:
+    """The tags on whatever drkit makes: which run made it, at which step, under which fencing token."""
+    return {"drkit-run": context.run, "drkit-step": step.id, "drkit-epoch": str(context.epoch)}
+
+
+class ActsApart:
+    """A product whose acting half, ``acts``, is another object, made when first used so that planning loads no Azure SDK."""
+
+    @property
+    def acts(self) -> Actor:
+        """The acting half."""
+        raise NotImplementedError
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        return self.acts.requests(step, context)
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        return await self.acts.observe(step, context)
+
+    async def settle(self, step: Step, context: Context) -> Observation:
+        return await self.acts.settle(step, context)
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.act(step, context)
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        return await self.acts.poll(step, operation, context)
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        return await self.acts.verify(step, context)
 
 
 class NoSettings(Table, frozen=True):
