@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -214,6 +214,13 @@ class World:
         self._thread.join(10)
         self._loop.close()
 
+    def walk(self) -> None:
+        """The clock leaps no more, so that processes of their own can read the same time."""
+        known = self.simulator.world.clock
+        self.clock, self.simulator.world.clock = None, simulated.Clock(known.now(), datetime.now(UTC), known.speed)
+        self.facts = self.simulator.ready
+        self.ready.write_text(json.dumps(self.facts), "utf-8")
+
     def control(self, name: str, /, **body: Any) -> Any:
         """POST to the control interface; AssertionError for a refusal."""
         return self._answer(requests.post(f"{self.facts['control']}/{name}", json=body, **self._options()))
@@ -242,7 +249,11 @@ class World:
 
 @dataclass
 class Site:
-    """Where drkit works: a world, a folder with settings and store, and what was planned."""
+    """Where drkit works: a world, a folder with settings and store, and what was planned.
+
+    ``begun``: how many requests there were before what is judged; ``earlier``: how often each host was registered, and its
+    registration started, before that; ``faults``: what was deleted that stood nowhere else, where somebody listens.
+    """
 
     world: World
     folder: Path
@@ -250,6 +261,9 @@ class Site:
     account: str | None = None
     account_store: Store | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    begun: int = 0
+    earlier: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
@@ -388,6 +402,10 @@ class Site:
         found: list[Json] = self.world.view("state")["environments"]
         return found
 
+    def begin(self) -> None:
+        """What happened so far is not judged."""
+        self.begun, self.earlier = len(self.record()), by_host(self.world.view("state"))
+
     def under(self, place: str) -> dict[str, Json]:
         """Name -> environment, of all plans made in a region for the lost one."""
         state = self.world.view("state")
@@ -435,13 +453,27 @@ def name_of(state: Json, environment: str) -> str:
     return f"{found['name']} under {found['plan'].rsplit('/', 1)[-1]}" if found else environment
 
 
+def by_host(state: Json) -> Counter[str]:
+    """How often each host was registered, and its registration started."""
+    return Counter(
+        {
+            f"{host['id']}: {word}": number
+            for host in state["hosts"]
+            for word, number in (
+                ("registered", sum(str(one["event"]).startswith("registered ") for one in host["history"])),
+                ("started", len(host["jobs"])),
+            )
+        }
+    )
+
+
 def done_twice(site: Site, again: Mapping[str, int] | None = None) -> list[str]:
     """What the world's own record and state say was done more than once, or where it must not be.
 
     ``again``: by lower-cased path of a plan or id of a host, how often more it may be put, or its registration started.
     """
     again = again or {}
-    record, state = site.record(), site.world.view("state")
+    record, state = site.record()[site.begun :], site.world.view("state")
     faults: list[str] = []
     puts = Counter(
         one["path"].lower()
@@ -456,13 +488,11 @@ def done_twice(site: Site, again: Mapping[str, int] | None = None) -> list[str]:
     )
     names = Counter((one["plan"].lower(), one["owner"]) for one in state["environments"])
     faults += [f"{key}: made {number} times" for key, number in (*made.items(), *names.items()) if number > 1]
-    for host in state["hosts"]:
-        registered = [one for one in host["history"] if str(one["event"]).startswith("registered ")]
-        if len(registered) > 1:
-            faults.append(f"{host['id']}: registered {len(registered)} times")
-        if len(host["jobs"]) > 1 + again.get(host["id"].lower(), 0):
-            faults.append(f"{host['id']}: started {len(host['jobs'])} times")
-    return faults + lost_writes(record)
+    for what, number in (by_host(state) - site.earlier).items():
+        started = what.removesuffix(": started") if what.endswith(": started") else ""
+        if number > 1 + (again.get(started.lower(), 0) if started else 0):
+            faults.append(f"{what} {number} times")
+    return faults if site.begun else faults + lost_writes(record)
 
 
 def lost_writes(record: Sequence[Json]) -> list[str]:

@@ -12,9 +12,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from drkit import api
+from drkit.clock import parse_time
 from drkit.execution.codes import socket_path
 from drkit.simulator.codespaces_environments import Environment
 from drkit.simulator.machine import Registration
@@ -359,3 +361,19 @@ def test_a_target_that_refuses_at_the_last_moment_is_passed_over_by_the_next_pla
         assert site.apply(*WAIT) == 0
         assert sorted(site.under(NEXT)) == ["api", "bench", "build", "docs", "rack", "shop"]
         assert done_twice(site) == []
+
+
+def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with estate(tmp_path, leaping=True) as site, People(site):
+        site.world.control("fault", method="POST", url="/vm-build/runCommand", status=500, times=0)
+        assert site.planned is not None
+        applied = asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=30))
+        assert applied.outcome == "partial"
+        assert site.status("bench", "verify") == "done"
+        assert site.status("build", "reach") == "failed"
+        told = [one for one in site.journal() if one["step"] == site.step("build", "reach")]
+        first, last = (next(one["time"] for one in told if one["kind"] == kind) for kind in ("operation", "failed"))
+        assert timedelta(minutes=9) < parse_time(last) - parse_time(first) < timedelta(minutes=15)
+        assert "the host could not be told" in site.detail("build", "reach")
+        site.world.control("unfault")
+        assert asyncio.run(api.resume(site.desk, site.run, wait_minutes=30)).outcome == "succeeded"

@@ -127,10 +127,10 @@ class HostSteps:
         """Deliver a script; when the host is busy with another, or nobody knows whether it arrived, again a little later."""
         try:
             return await self._deliver(step, context, script, values, stage)
-        except (ConflictError, UnknownFateError):
+        except (ConflictError, UnknownFateError) as error:
             now = context.clock.now()
             if since and (now - parse_time(since)).total_seconds() > AGAIN_MINUTES * 60:
-                raise
+                raise _untold(step, error) from error
             return Operation(stage=f"{AGAIN}{stage}", retry_after=AGAIN_SECONDS, since=since or rfc3339(now))
 
     async def _deliver(
@@ -262,10 +262,10 @@ class HostSteps:
         }
         try:
             sent = await self._deliver(step, context, "codespaces_watch", values, f"watch#{number}")
-        except (ConflictError, UnknownFateError):
+        except (ConflictError, UnknownFateError) as error:
             minutes = float(step.inputs["sign_in_minutes"]) + AGAIN_MINUTES
             if (context.clock.now() - parse_time(operation.since)).total_seconds() > minutes * 60:
-                raise
+                raise _untold(step, error) from error
             return _watching(number, operation.since)
         return msgspec.structs.replace(sent, since=operation.since)
 
@@ -346,6 +346,17 @@ class HostSteps:
             remedy="find the owner, then `drkit resume` asks again",
             reopen=anew.get(state, (release.rsplit(":", 1)[0] + ":ready",)),
         )
+
+
+def _untold(step: Step, error: CloudError) -> StepFailedError:
+    """A script that did not get through for so long: whoever looks at it later delivers it under the same nonce."""
+    return StepFailedError(
+        f"the host could not be told for {AGAIN_MINUTES:.0f} min: {error.what}",
+        where=step.target,
+        code=error.code or type(error).__name__,
+        again=True,
+        remedy="look at the machine and its agent, then `drkit resume`",
+    )
 
 
 def _watching(number: int, since: str) -> Operation:

@@ -1,4 +1,4 @@
-"""The two estates that chaos is told on, and how each is judged: by the simulator's record and by what exists, never by a journal."""
+"""The estates that chaos is told on, over and back, and their judges: the simulator's record and what exists, never a journal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests import workers
+import pytest
+
+from drkit import api
+from drkit import returning as back
+from tests import returning, workers
 from tests.chaos.life import Place
-from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid
+from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid, plan_id
 
 STARTED = re.compile(r": started \d+ times$")
 
@@ -64,7 +68,7 @@ def environments_twice(site: Site, vain: bool) -> list[str]:
     may be started once more on its host, and where the target takes nobody as often as a person asks for it.
     """
     again: Counter[str] = Counter()
-    for line in site.record():
+    for line in site.record()[site.begun :]:
         if line["method"] == "PUT" and answer_lost(line):
             again[line["path"].lower()] += 1
         if line["method"] == "POST" and failed_later(line):
@@ -80,7 +84,9 @@ def environments_lost(site: Site, vain: bool) -> list[str]:
     ids = {one["id"] for one in state["environments"]}
     faults = []
     for name in (*MANAGED, *HOSTED, BY_HAND):
-        if guid(name) not in ids and not any(name in known for known in there):
+        # Whoever is sent to a machine types `stop` first, which ends a registration for good once its region is back.
+        in_vain = vain and name == BY_HAND
+        if guid(name) not in ids and not any(name in known for known in there) and not in_vain:
             faults.append(f"{name}: exists nowhere")
     for host in state["hosts"]:
         if not host["registrations"] and not (vain and host["id"] == BY_HAND):
@@ -99,12 +105,12 @@ def _workers(folder: Path) -> Any:
 def workers_twice(site: Site, _vain: bool) -> list[str]:
     """What was asked for twice of an account or a machine, and machines that two accounts hear from.
 
-    A PUT is repeated when its own answer was lost, and an installation that failed, as the story had it fail, once more.
+    A PUT or DELETE is repeated when its own answer was lost, and what failed, as the story had it fail, once more.
     """
     asked: Counter[tuple[str, str]] = Counter()
-    for line in site.record():
+    for line in site.record()[site.begun :]:
         if line["kind"] in ("write", "delete") and line["status"] in (200, 201, 202):
-            pardoned = line["method"] == "PUT" and (answer_lost(line) or failed_later(line))
+            pardoned = line["method"] in ("PUT", "DELETE") and (answer_lost(line) or failed_later(line))
             asked[line["method"], line["path"].lower()] += 0 if pardoned else 1
     faults = [f"{method} {path}: {number} times" for (method, path), number in asked.items() if number > 1]
     heard = workers.reported(site)
@@ -113,6 +119,62 @@ def workers_twice(site: Site, _vain: bool) -> list[str]:
     return faults
 
 
+@contextmanager
+def _codespaces_back(folder: Path) -> Any:
+    with estate(folder, lost=False, lost_writes_count=False, leaping=True) as site:
+        _gone_over(site)
+        yield site
+        assert site.faults == []
+
+
+@contextmanager
+def _workers_back(folder: Path) -> Any:
+    folder.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch, workers.site(folder, leaping=True) as site:
+        patch.setenv(*PROTECTED)
+        _gone_over(site)
+        yield site
+        assert site.faults == []
+
+
+def _gone_over(site: Site) -> None:
+    """Everybody was moved, the region returned, and the way back is planned and approved; only that is judged."""
+    site.lose()
+    assert returning.failover(site).outcome == "succeeded", returning.unfinished(site)
+    returning.restore(site)
+    returning.assess(site)
+    returning.judge(site, site.faults)
+    site.planned = back.failback(site.desk, site.run)
+    api.approve(site.desk, site.planned.digest)
+    site.begin()
+    site.world.walk()
+
+
+def went_back(site: Site) -> bool:
+    return site.state.outcome.startswith("succeeded")
+
+
+def environments_not_home(site: Site, vain: bool) -> list[str]:
+    """What is lost, and after a run that succeeded who is not where it was before the region was lost."""
+    home = {one["name"]: one["state"] for one in site.environments() if one["plan"].lower() == plan_id().lower()}
+    away = [name for name in (*MANAGED, *HOSTED, BY_HAND) if home.get(name) not in ("Available", "Shutdown")]
+    return [
+        *environments_lost(site, vain),
+        *(f"{one}: answers twice" for one in returning.answering_twice(site)),
+        *(f"{name}: is not back" for name in away if went_back(site)),
+    ]
+
+
+def workers_not_home(site: Site, vain: bool) -> list[str]:
+    """What is lost, and after a run that succeeded who reports to another account than before the region was lost."""
+    heard = workers.reported(site)
+    return [
+        *workers_lost(site, vain),
+        *(f"{one}: is not back" for one in MOVED if went_back(site) and heard.get(one) != [workers.OLD]),
+    ]
+
+
+PROTECTED = ("DRKIT_TEST_PROTECTED", json.dumps({"Proxy_URL": workers.SECRET}))
 MOVED = (workers.WEB, workers.CUPBOARD)
 
 
@@ -139,6 +201,7 @@ GROUNDS = {
             needed=("POST", "/api/v1/environments"),
             twice=environments_twice,
             lost=environments_lost,
+            never=frozenset({"region goes"}),
         ),
         Ground(
             "hybrid workers",
@@ -151,8 +214,35 @@ GROUNDS = {
             needed=("PUT", "/hybridRunbookWorkers/"),
             twice=workers_twice,
             lost=workers_lost,
-            never=frozenset({"target fills"}),
-            variables=(("DRKIT_TEST_PROTECTED", json.dumps({"Proxy_URL": workers.SECRET})),),
+            never=frozenset({"target fills", "region goes"}),
+            variables=(PROTECTED,),
+        ),
+        Ground(
+            "codespaces back",
+            _codespaces_back,
+            People,
+            requests={"GET": 8, "POST": 8, "DELETE": 3},
+            operations=("POST", "/runCommand"),
+            lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
+            stale=(20, 60, 150),
+            needed=("POST", "/runCommand"),
+            twice=environments_twice,
+            lost=environments_not_home,
+            never=frozenset({"target fills", "region returns"}),
+        ),
+        Ground(
+            "workers back",
+            _workers_back,
+            lambda _site: nullcontext(),
+            requests={"GET": 8, "PUT": 2, "DELETE": 2},
+            operations=("PUT", "/extensions/"),
+            lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
+            stale=(150, 300, 900),
+            needed=("PUT", "/extensions/"),
+            twice=workers_twice,
+            lost=workers_not_home,
+            never=frozenset({"target fills", "region returns"}),
+            variables=(PROTECTED,),
         ),
     )
 }

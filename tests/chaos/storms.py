@@ -145,6 +145,10 @@ def _region_returns(night: Night) -> None:
     night.later(0.5, 6, "restore", region=REGION)
 
 
+def _region_goes(night: Night) -> None:
+    night.later(0.5, 4, "lose", region=REGION)
+
+
 def _target_fills(night: Night) -> None:
     kind, limit = night.random.choice(("plans", "environments")), night.random.randint(0, 3)
     night.site.world.control("quota", subscription=SUBSCRIPTION, region=TARGET, kind=kind, limit=limit)
@@ -168,16 +172,18 @@ BLOWS: dict[str, Callable[[Night], None]] = {
     "stale lists": _stale_lists,
     "tokens expire": _tokens_expire,
     "region returns": _region_returns,
+    "region goes": _region_goes,
     "target fills": _target_fills,
     "never mended": _never_mended,
 }
+KINDS = ("codespaces", "codespaces", "hybrid workers", "codespaces back", "workers back")
 FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns", "target fills", "never mended"})
 
 
 def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
     """Tell one story of a seed to its end, and judge it."""
     story = random.Random(f"{seed}/{number}")
-    ground = GROUNDS[story.choice(("codespaces", "codespaces", "hybrid workers"))]
+    ground = GROUNDS[story.choice(KINDS)]
     known = sorted(set(BLOWS) - ground.never)
     blows = tuple(story.sample(known, story.choice((1, 1, 2, 2, 3))))
     minutes = story.choice((0.0, 0.0, 0.0, -7.0, 4.0))
@@ -252,3 +258,5 @@ def _lived(fate: Fate, night: Night, minutes: float, lives: Lives) -> None:
         night.count()
         if "never mended" not in fate.blows:
             site.world.control("unfault")
+        if "region goes" in fate.blows:
+            site.world.control("restore", region=REGION)
