@@ -18,6 +18,7 @@ from pathlib import Path
 from drkit import api
 from drkit.clock import parse_time
 from drkit.execution.codes import socket_path
+from drkit.execution.runner import Event
 from drkit.simulator.codespaces_environments import Environment
 from drkit.simulator.machine import Registration
 from tests.estates import (
@@ -377,3 +378,18 @@ def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the
         assert "the host could not be told" in site.detail("build", "reach")
         site.world.control("unfault")
         assert asyncio.run(api.resume(site.desk, site.run, wait_minutes=30)).outcome == "succeeded"
+
+
+def test_nobody_is_sent_to_a_machine_whose_plan_answers_again(tmp_path: Path) -> None:
+    def hear(event: Event) -> None:
+        if event.kind == "done" and event.step is not None and event.step.action == "create-plan":
+            site.world.control("restore", region=REGION)
+
+    with estate(tmp_path, leaping=True, lost_writes_count=False) as site, People(site):
+        assert site.planned is not None
+        applied = asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=30, on_event=hear))
+        assert applied.outcome == "partial"
+        assert site.status("rack", "by-hand") == "drifted"
+        assert "answers" in site.detail("rack", "by-hand")
+        assert site.kinds("rack", "by-hand") == ["drifted"]
+        assert site.host("rack")["jobs"] == []

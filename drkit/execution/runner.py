@@ -263,7 +263,7 @@ class Runner:
     # one step
 
     async def _step(self, step: Step) -> None:
-        if step.effect == "ask":
+        if step.effect == "ask" and (not step.preconditions or self.state.of(step.id).status != "pending"):
             await self._ask(step)
             return
         lock = self.hosts.setdefault(step.host.lower(), asyncio.Lock()) if step.host else asyncio.Lock()
@@ -320,6 +320,9 @@ class Runner:
             self.show(Event("drifted", step, detail))
             return
         if known.status != "open" and self._held(step):
+            return
+        if step.effect == "ask":
+            await self._ask(step)
             return
         requests = product.requests(step, context)
         if known.status != "open":

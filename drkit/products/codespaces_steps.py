@@ -98,6 +98,8 @@ def ask_for(
             "see_first": identity,
             "host": item.host.name if item.host else "",
         },
+        # Whoever is sent to a machine stops the registration there: not while it answers again.
+        preconditions=still_lost(proposal),
         environment=environment.id,
         plan=proposal.plan.id,
         host=item.host.id if item.host else "",
