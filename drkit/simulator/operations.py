@@ -39,6 +39,7 @@ def begin(
         signature=world.new_id(),
     )
     world.operations[operation.id] = operation
+    call.note["operation"] = operation.id
     fault = call.fault
     operation.never = fault.get("lro") == "never"
 

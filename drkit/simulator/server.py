@@ -160,6 +160,7 @@ class Simulator:
             "script": None,
             "subject": None,
             "fault": None,
+            "operation": None,
         }
         self.world.record.append(line)
         return line

@@ -56,9 +56,10 @@ def answer_lost(line: Json) -> bool:
     return fault.get("drop") == "after" or bool(fault.get("truncate") or fault.get("html"))
 
 
-def failed_later(line: Json) -> bool:
-    """Whether a request was accepted and what it began failed, or did not end, as the story had it."""
-    return bool((line["fault"] or {}).get("lro"))
+def failed_later(site: Site, line: Json) -> bool:
+    """Whether a request was accepted and what it began failed, or did not end, as the story had it or as the world went."""
+    operation = site.world.simulator.world.operations.get(line["operation"] or "")
+    return bool((line["fault"] or {}).get("lro")) or (operation is not None and operation.status == "Failed")
 
 
 def environments_twice(site: Site, vain: bool) -> list[str]:
@@ -71,7 +72,7 @@ def environments_twice(site: Site, vain: bool) -> list[str]:
     for line in site.record()[site.begun :]:
         if line["method"] == "PUT" and answer_lost(line):
             again[line["path"].lower()] += 1
-        if line["method"] == "POST" and failed_later(line):
+        if line["method"] == "POST" and failed_later(site, line):
             again[str(line["subject"]).lower()] += 1
     found = done_twice(site, again)
     return [one for one in found if not (vain and STARTED.search(one))]
@@ -110,7 +111,7 @@ def workers_twice(site: Site, _vain: bool) -> list[str]:
     asked: Counter[tuple[str, str]] = Counter()
     for line in site.record()[site.begun :]:
         if line["kind"] in ("write", "delete") and line["status"] in (200, 201, 202):
-            pardoned = line["method"] in ("PUT", "DELETE") and (answer_lost(line) or failed_later(line))
+            pardoned = line["method"] in ("PUT", "DELETE") and (answer_lost(line) or failed_later(site, line))
             asked[line["method"], line["path"].lower()] += 0 if pardoned else 1
     faults = [f"{method} {path}: {number} times" for (method, path), number in asked.items() if number > 1]
     heard = workers.reported(site)
@@ -238,7 +239,7 @@ GROUNDS = {
             operations=("PUT", "/extensions/"),
             lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
             stale=(150, 300, 900),
-            needed=("PUT", "/extensions/"),
+            needed=("DELETE", "/extensions/"),
             twice=workers_twice,
             lost=workers_not_home,
             never=frozenset({"target fills", "region returns"}),
