@@ -149,6 +149,7 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
 
 
 def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool) -> dict[str, Any]:
+    """The approval that the journal keeps with a run: ``who`` and ``how``. RefusedError when there is none that holds now."""
     approval = desk.store.approval(shown.digest)
     separate = _separate(desk, shown, approval, yes=yes) if desk.settings.run.separate_approver else {}
     if approval is not None and parse_time(approval.until) > clock.now():

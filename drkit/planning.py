@@ -140,6 +140,7 @@ def _outlived(desk: Desk) -> list[str]:
 
 
 def stale(desk: Desk, assessed: Assessment) -> list[str]:
+    """What a plan made of this assessment rests on that is old: sentences for people, none when all is fresh."""
     for run in desk.store.runs():
         try:
             ended = desk.store.state(run).ended

@@ -54,6 +54,7 @@ def _standing(desk: Desk, name: str, records: Sequence[Record]) -> Standing:
 
 
 def begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> RunState:
+    """A run's state. RefusedError for one that never began."""
     state = journal.fold(desk.store.records(run) if records is None else records)
     if not state.runbook:
         raise RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")

@@ -126,6 +126,7 @@ def hosted(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
 
 
 def by_hand(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
+    """The steps of a machine where a person registers: the old record out of the way, the commands, and the service's word."""
     environment, host = item.environment, item.host
     plan_id, _, _ = where(proposal)
     name = names_for(proposal, item)[0]

@@ -47,6 +47,7 @@ def still_lost(proposal: Proposal) -> tuple[Precondition, ...]:
 
 
 def verified(proposal: Proposal, item: Item, needs: tuple[str, ...], seconds: float) -> Step:
+    """The step that asks the service whether an environment is Available, for its owner; ``seconds``: how long that takes."""
     environment = item.environment
     plan_id, plan_name, region = where(proposal)
     return Step(
@@ -78,6 +79,7 @@ def verified(proposal: Proposal, item: Item, needs: tuple[str, ...], seconds: fl
 def ask_for(
     proposal: Proposal, item: Item, needs: tuple[str, ...], commands: list[str], identity: list[str], why: str
 ) -> Step:
+    """The step that a person does; ``commands`` to type, ``identity`` to look at first, ``why`` it is theirs."""
     environment = item.environment
     plan_id, _, region = where(proposal)
     return Step(
