@@ -140,7 +140,7 @@ def _outlived(desk: Desk) -> list[str]:
 
 
 def stale(desk: Desk, assessed: Assessment) -> list[str]:
-    """What a plan made of this assessment rests on that is old: sentences for people, none when all is fresh."""
+    """Why a plan made of this assessment would be out of date, as sentences for people; empty when it would not."""
     for run in desk.store.runs():
         try:
             ended = desk.store.state(run).ended
