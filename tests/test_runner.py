@@ -431,6 +431,21 @@ def test_resume_asks_again_and_releases_again_after_nobody_signed_in(bench: Make
     assert made.attempts("register") == [1, 2]
 
 
+def test_who_died_while_steps_were_opened_again_leaves_less_of_that_to_the_next(bench: Make) -> None:
+    async def died() -> None:
+        async with made.store.open_journal(RUN, made.clock) as journal:
+            await journal.append("control", step="e:ready", data={"what": "reopen", "who": "grace"})
+
+    made = bench(*host_chain())
+    made.say("answer", "e:ready")
+    assert made.go(Scripted(register__act=[NOBODY])).outcome == "partial"
+    asyncio.run(died())
+    assert made.go(Scripted(), resumed=True).outcome == "partial"
+    assert made.kinds("e:ready").count("reopen") == 1
+    made.say("answer", "e:ready")
+    assert made.go(Scripted(), resumed=True).outcome == "succeeded"
+
+
 def test_a_skip_left_for_the_run_is_read_before_anything_is_opened_again(bench: Make) -> None:
     """Otherwise a host would be released for a registration that nobody wants any more."""
     made = bench(*host_chain())

@@ -217,6 +217,8 @@ class Runner:
     async def _reopen(self, step: Step, by: Mapping[str, str] | None = None) -> None:
         """Take a step anew, and before it what it says must be taken anew."""
         for other in (*self.state.of(step.id).data.get("reopen", ()), step.id):
+            if other != step.id and self.state.of(other).status == "pending":
+                continue  # a process that died in the middle of this took it anew already
             said = by if by and other == step.id else {"who": by["who"] if by else who()}
             await self.journal.append("control", step=other, data={"what": "reopen", **said})
 
