@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,13 +36,20 @@ class Standing:
 def status(desk: Desk, run: str = "latest") -> Standing:
     """Where a run stands. Reads only; needs no cloud."""
     name = desk.store.journal_path(run).stem
-    return _standing(desk, name, desk.store.records(name))
+    found = _standing(desk, name)
+    if found is None:
+        raise _never_began(desk, name)
+    return found
 
 
-def _standing(desk: Desk, name: str, records: Sequence[Record]) -> Standing:
+def _standing(desk: Desk, name: str) -> Standing | None:
+    """Where a run stands; None for one that never began."""
     from drkit.execution import schedule
 
-    state = begun(desk, name, records)
+    records = desk.store.records(name)
+    state = journal.fold(records)
+    if not state.runbook:
+        return None
     shown = show(desk, state.runbook)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
@@ -53,22 +59,21 @@ def _standing(desk: Desk, name: str, records: Sequence[Record]) -> Standing:
     )
 
 
-def begun(desk: Desk, run: str, records: Sequence[Record] | None = None) -> RunState:
+def begun(desk: Desk, run: str) -> RunState:
     """A run's state. RefusedError for one that never began."""
-    state = journal.fold(desk.store.records(run) if records is None else records)
+    state = desk.store.state(run)
     if not state.runbook:
-        raise RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
+        raise _never_began(desk, run)
     return state
+
+
+def _never_began(desk: Desk, run: str) -> RefusedError:
+    return RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
 
 
 def runs(desk: Desk) -> list[Standing]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
-    found = []
-    for run in desk.store.runs():
-        records = desk.store.records(run)
-        if journal.fold(records).runbook:
-            found.append(_standing(desk, run, records))
-    return found
+    return [one for run in desk.store.runs() if (one := _standing(desk, run))]
 
 
 def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
@@ -94,13 +99,11 @@ def overview(desk: Desk) -> list[str]:
     unfinished: list[Standing] = []
     for run in desk.store.runs():
         try:
-            one = status(desk, run)
-        except RefusedError:
-            continue  # it never began
+            one = _standing(desk, run)
         except DrkitError as error:
             lines.append(f"cannot be read: {run}: {error}")
             continue
-        if one.outcome == "partial":
+        if one and one.outcome == "partial":
             unfinished.append(one)
     lines.extend(
         f"under way: {one.run}, held by {one.held}" if one.held else f"open: {one.run} ({one.reason})"

@@ -119,3 +119,12 @@ def test_what_a_run_left_undone_is_planned_anew_for_an_approval_of_its_own(tmp_p
         assert done_twice(site) == []
         with pytest.raises(RefusedError, match=f"carried out as {site.run}"):
             asyncio.run(api.resume(site.desk, first))
+
+
+def test_a_run_whose_runbook_was_changed_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    with estate(tmp_path, leaping=True) as site:
+        assert site.planned is not None
+        asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=0))
+        assert "open: run-0001" in "\n".join(api.overview(site.desk))
+        site.planned.path.write_bytes(site.planned.content.replace(b'"made_with":"', b'"made_with":"x', 1))
+        assert any(line.startswith("cannot be read: run-0001: ") for line in api.overview(site.desk))
