@@ -12,7 +12,6 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -279,11 +278,14 @@ class LocalJournal:
 
     def _lock(self) -> None:
         """Take the lock, or OSError. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
-        for _ in range(LOCK_TRIES):
-            with suppress(BlockingIOError):
-                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise
             time.sleep(LOCK_SECONDS)
-        return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def open(self) -> Self:
         """Take the lock and read what is there. LockedError says who holds it; a torn last line is cut off."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from drkit import api, evidence, letters, results
 from drkit.errors import DrkitError
 from drkit.estate import Assessment, Snapshot
+from drkit.kept import File
 from drkit.workplace import Desk
-
-File = TypeVar("File", Snapshot, Assessment)
 
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:

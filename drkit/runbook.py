@@ -202,8 +202,10 @@ def decode(content: bytes, where: str) -> Runbook:
         raise FileError(
             f"breaks the schema of a runbook: {error}", where=where, remedy="write it anew with `drkit plan`"
         ) from error
-    whole = msgspec.json.decode(encode(runbook))
-    if msgspec.json.encode(kind, order="sorted") + b"\n" != content or not _says_no_other(kind, whole):
+    if (known := encode(runbook)) != content and not (
+        msgspec.json.encode(kind, order="sorted") + b"\n" == content
+        and _says_no_other(kind, msgspec.json.decode(known))
+    ):
         raise FileError(
             "is not canonical (spacing, order of keys or the final newline was changed)",
             where=where,
@@ -298,12 +300,12 @@ def check(
 
 def aims_at_lost(book: Runbook, url: str) -> bool:
     """Whether a request to this URL goes to what the runbook calls lost: a service of a lost region, or a plan that was there."""
-    parts = urlsplit(unquote(bare(url)).lower())
-    host = parts.hostname or ""
+    parts = urlsplit(bare(url).lower())
+    host, path = parts.hostname or "", unquote(parts.path)
     if any(host.startswith(f"{region}.") for region in book.lost_regions):
         return True
     plans = [plan.rstrip("/").lower() for plan in book.source_plans] if book.lost_regions else []
-    return any(f"{parts.path}/".startswith(f"{plan}/") for plan in plans)
+    return any(f"{path}/".startswith(f"{plan}/") for plan in plans)
 
 
 def effects(steps: Sequence[Step]) -> dict[str, int]:

@@ -262,7 +262,7 @@ class Site:
     account_store: Store | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     begun: int = 0
-    earlier: Counter[str] = field(default_factory=Counter)
+    earlier: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -453,11 +453,11 @@ def name_of(state: Json, environment: str) -> str:
     return f"{found['name']} under {found['plan'].rsplit('/', 1)[-1]}" if found else environment
 
 
-def by_host(state: Json) -> Counter[str]:
+def by_host(state: Json) -> Counter[tuple[str, str]]:
     """How often each host was registered, and its registration started."""
     return Counter(
         {
-            f"{host['id']}: {word}": number
+            (host["id"], word): number
             for host in state["hosts"]
             for word, number in (
                 ("registered", sum(str(one["event"]).startswith("registered ") for one in host["history"])),
@@ -488,10 +488,9 @@ def done_twice(site: Site, again: Mapping[str, int] | None = None) -> list[str]:
     )
     names = Counter((one["plan"].lower(), one["owner"]) for one in state["environments"])
     faults += [f"{key}: made {number} times" for key, number in (*made.items(), *names.items()) if number > 1]
-    for what, number in (by_host(state) - site.earlier).items():
-        started = what.removesuffix(": started") if what.endswith(": started") else ""
-        if number > 1 + (again.get(started.lower(), 0) if started else 0):
-            faults.append(f"{what} {number} times")
+    for (host, word), number in (by_host(state) - site.earlier).items():
+        if number > 1 + (again.get(host.lower(), 0) if word == "started" else 0):
+            faults.append(f"{host}: {word} {number} times")
     return faults if site.begun else faults + lost_writes(record)
 
 
@@ -660,13 +659,18 @@ def estate(
         world.stop()
 
 
-def spilt(site: Site) -> list[str]:
-    """Secrets of the world found where none may be: client secrets, tokens, sign-in codes; signatures but in journals."""
+def secrets_of(site: Site) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """The world's secrets with what they are: client secrets and tokens; signatures of polling URLs; sign-in codes."""
     world = site.world.simulator.world
     secrets = {one.secret: "client secret" for one in world.principals.values()}
     secrets |= dict.fromkeys(world.tokens, "token") | dict.fromkeys(world.service_tokens, "plan token")
     signatures = dict.fromkeys((one.signature for one in world.operations.values()), "signature of a polling URL")
-    codes = dict.fromkeys(site.world.codes(), "sign-in code")
+    return secrets, signatures, dict.fromkeys(site.world.codes(), "sign-in code")
+
+
+def spilt(site: Site) -> list[str]:
+    """Secrets of the world found where none may be: client secrets, tokens, sign-in codes; signatures but in journals."""
+    secrets, signatures, codes = secrets_of(site)
     found = []
     for path, content in site.everything():
         wanted = dict(secrets)

@@ -15,7 +15,7 @@ from drkit.providers.blob import BlobStore
 from tests import azurite, workers
 from tests.chaos import sample
 from tests.chaos.life import Place
-from tests.estates import Site, wait_for
+from tests.estates import Site, secrets_of, wait_for
 
 ECHOED = "planted-signature-0123456789abcdef"
 REPORTS = (("html", "html"), ("markdown", "md"), ("junit", "xml"), ("json", "json"))
@@ -92,11 +92,8 @@ def test_no_secret_of_any_kind_is_in_anything_that_drkit_writes(
         for command in ("assess", "check", "snapshot", "plan", "status"):
             told(site, command, "--json")
 
-        world = site.world.simulator.world
-        secrets |= dict.fromkeys(world.tokens, "token") | dict.fromkeys(world.service_tokens, "plan token")
-        secrets |= {one.secret: "client secret of another" for one in world.principals.values()}
-        signatures = dict.fromkeys((one.signature for one in world.operations.values()), "signature of a polling URL")
-        codes = dict.fromkeys(site.world.codes(), "sign-in code")
+        known, signatures, codes = secrets_of(site)
+        secrets |= known
         assert {"token", "plan token", "protected settings"} <= set(secrets.values())
         assert signatures
         assert codes

@@ -15,7 +15,7 @@ from drkit.commands.base import Common, command, finish, note, views
 from drkit.errors import DrkitError
 
 if TYPE_CHECKING:
-    from drkit.api import Desk
+    from drkit.api import Desk, Standing
 
 
 EVERY = 20.0
@@ -67,13 +67,18 @@ def _listener(
     return heard
 
 
+def _stands(standing: Standing) -> list[Any]:
+    made: list[Any] = views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held)
+    return made
+
+
 def _applied(common: Common, desk: Desk, applied: Any) -> int:
     from drkit import api
 
     standing = api.status(desk, applied.run)
     common.tell(
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
-        lambda: views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held),
+        lambda: _stands(standing),
     )
     common.pipe(lambda view: view.ended(applied.outcome, applied.reason, applied.run))
     return int(applied.exit_code)
@@ -256,7 +261,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         {**value_one, "progress": far},
         lambda: [
             text.progress(far),
-            *views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held),
+            *_stands(standing),
         ],
     )
     return 0

@@ -69,8 +69,7 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Remember a secret; of very many, the newest."""
         if secret:
-            self._learnt.pop(secret, None)
-            self._learnt[secret] = _spelt(secret)
+            self._learnt[secret] = self._learnt.pop(secret, frozenset()) or _spelt(secret)
             while len(self._learnt) > _MOST_LEARNT:
                 del self._learnt[next(iter(self._learnt))]
 

@@ -188,62 +188,49 @@ def workers_lost(site: Site, _vain: bool) -> list[str]:
     ]
 
 
-GROUNDS = {
-    one.name: one
-    for one in (
-        Ground(
-            "codespaces",
-            estate,
-            People,
-            requests={"GET": 8, "POST": 8, "PUT": 2},
-            operations=("POST", "/runCommand"),
-            lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
-            stale=(20, 60, 150),
-            needed=("POST", "/api/v1/environments"),
-            twice=environments_twice,
-            lost=environments_lost,
-            never=frozenset({"region goes"}),
-        ),
-        Ground(
-            "hybrid workers",
-            _workers,
-            lambda _site: nullcontext(),
-            requests={"GET": 8, "PUT": 5, "DELETE": 2},
-            operations=("PUT", "/extensions/"),
-            lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
-            stale=(150, 300, 900),
-            needed=("PUT", "/hybridRunbookWorkers/"),
-            twice=workers_twice,
-            lost=workers_lost,
-            never=frozenset({"target fills", "region goes"}),
-            variables=(PROTECTED,),
-        ),
-        Ground(
-            "codespaces back",
-            _codespaces_back,
-            People,
-            requests={"GET": 8, "POST": 8, "DELETE": 3},
-            operations=("POST", "/runCommand"),
-            lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
-            stale=(20, 60, 150),
-            needed=("POST", "/runCommand"),
-            twice=environments_twice,
-            lost=environments_not_home,
-            never=frozenset({"target fills", "region returns"}),
-        ),
-        Ground(
-            "workers back",
-            _workers_back,
-            lambda _site: nullcontext(),
-            requests={"GET": 8, "PUT": 2, "DELETE": 2},
-            operations=("PUT", "/extensions/"),
-            lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
-            stale=(150, 300, 900),
-            needed=("DELETE", "/extensions/"),
-            twice=workers_twice,
-            lost=workers_not_home,
-            never=frozenset({"target fills", "region returns"}),
-            variables=(PROTECTED,),
-        ),
-    )
-}
+CODESPACES = Ground(
+    "codespaces",
+    estate,
+    People,
+    requests={"GET": 8, "POST": 8, "PUT": 2},
+    operations=("POST", "/runCommand"),
+    lists=r"/environments\?|/resources\?|/resourceGroups\?|/plans\?",
+    stale=(20, 60, 150),
+    needed=("POST", "/api/v1/environments"),
+    twice=environments_twice,
+    lost=environments_lost,
+    never=frozenset({"region goes"}),
+)
+WORKERS = Ground(
+    "hybrid workers",
+    _workers,
+    lambda _site: nullcontext(),
+    requests={"GET": 8, "PUT": 5, "DELETE": 2},
+    operations=("PUT", "/extensions/"),
+    lists=r"/hybridRunbookWorkers\?|/hybridRunbookWorkerGroups\?|/resources\?|/resourceGroups\?",
+    stale=(150, 300, 900),
+    needed=("PUT", "/hybridRunbookWorkers/"),
+    twice=workers_twice,
+    lost=workers_lost,
+    never=frozenset({"target fills", "region goes"}),
+    variables=(PROTECTED,),
+)
+CODESPACES_BACK = replace(
+    CODESPACES,
+    name="codespaces back",
+    site=_codespaces_back,
+    requests={"GET": 8, "POST": 8, "DELETE": 3},
+    needed=("POST", "/runCommand"),
+    lost=environments_not_home,
+    never=frozenset({"target fills", "region returns"}),
+)
+WORKERS_BACK = replace(
+    WORKERS,
+    name="workers back",
+    site=_workers_back,
+    requests={"GET": 8, "PUT": 2, "DELETE": 2},
+    needed=("DELETE", "/extensions/"),
+    lost=workers_not_home,
+    never=frozenset({"target fills", "region returns"}),
+)
+GROUNDS = {one.name: one for one in (CODESPACES, WORKERS, CODESPACES_BACK, WORKERS_BACK)}

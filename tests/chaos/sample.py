@@ -17,7 +17,7 @@ from drkit.simulator import sample_seed
 from drkit.simulator.sample import sample_stories
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Place
-from tests.estates import REGION, Crowd, Json, Site, World, found_end, lost_writes, name_of
+from tests.estates import REGION, Crowd, Json, Site, World, by_host, found_end, lost_writes, name_of
 
 SEED = 1
 MINUTES_AGO, ANNOUNCED_AFTER = 25, 12
@@ -67,17 +67,9 @@ def twice(site: Site) -> list[str]:
         and one["status"] in (200, 201, 202)
     )
     made = Counter((one["plan"].lower(), one["name"].lower()) for one in state["environments"])
-    registered = Counter(
-        (host["id"].lower(), "registered")
-        for host in state["hosts"]
-        for item in host["history"]
-        if str(item["event"]).startswith("registered ")
-    )
-    faults = [
-        f"{one}: {number} times" for found in (asked, made, registered) for one, number in found.items() if number > 1
-    ]
-    started = [f"{one['id']}: started {len(one['jobs'])} times" for one in state["hosts"] if len(one["jobs"]) > 1]
-    return faults + started + lost_writes(record)
+    faults = [f"{one}: {number} times" for found in (asked, made) for one, number in found.items() if number > 1]
+    faults += [f"{host}: {word} {number} times" for (host, word), number in by_host(state).items() if number > 1]
+    return faults + lost_writes(record)
 
 
 class Everybody(Crowd):
