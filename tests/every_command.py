@@ -29,6 +29,7 @@ import click
 from drkit import api, checking, cli, settings
 from drkit import cloud as clouds
 from drkit.clock import rfc3339
+from drkit.commands.base import main_group
 from drkit.products import tables
 from drkit.store import Store
 
@@ -88,7 +89,8 @@ def names() -> Iterator[str]:
         for word, inner in command.commands.items():
             yield from below(inner, f"{name} {word}".strip())
 
-    return below(cli.main_group, "")
+    assert cli.COMMANDS, "commands join the group when their modules are imported"
+    return below(main_group, "")
 
 
 def every_command(folder: Path) -> list[tuple[str, ...]]:
