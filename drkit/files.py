@@ -1,0 +1,447 @@
+"""Files of this machine, read, written and locked so that no other user of it can steer that. Standard library only.
+
+*Reading* takes regular files only, opens them without waiting, reads no more than a limit, and refuses what a third user may
+write. *Writing* replaces a name (never what a link leads to) with a whole file. *Locks and appends* open a regular file of
+one's own that has one name.
+
+Where a system does not say who owns a file and who may write it (Windows), those parts are not checked, and stderr says so once.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from drkit.errors import DrkitError, FileError
+
+try:
+    import fcntl
+    import grp
+    import pwd
+
+    POSIX = True
+except ImportError:  # pragma: no cover  # Windows
+    POSIX = False
+
+SMALL = 4 * 1024 * 1024
+"""Bytes: settings, ready files, messages, approvals, declarations, certificates, protected settings."""
+LARGE = 1024 * 1024 * 1024
+"""Bytes: what grows with the estate (snapshots, assessments, runbooks, journals, seeds): some 10 kB for each of 100,000 environments."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
+KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
+}
+_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_OPENING: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+_BINARY: int = getattr(os, "O_BINARY", 0)
+_said: set[str] = set()
+
+
+# reading
+
+
+def read(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False, links: bool = True) -> bytes:
+    """The bytes of a regular file.
+
+    ``limit``: the most bytes it may have. ``own``: its owner must be this user or root. ``links``: whether the name may be a
+    link (what it leads to is judged like any file). ``remedy`` replaces the general advice of an error.
+
+    FileError: not there, not readable, no regular file, too long, another's, or writable by a third user.
+    """
+    content = _read(Path(path), limit + 1, own=own, links=links, remedy=remedy, most=limit)
+    if len(content) > limit:
+        raise _too_long(Path(path), len(content), limit, remedy)
+    return content
+
+
+def beginning(path: str | Path, size: int, *, remedy: str = "", own: bool = False, links: bool = True) -> bytes:
+    """The first ``size`` bytes of a regular file of any length; FileError as ``read``."""
+    return _read(Path(path), size, own=own, links=links, remedy=remedy, most=None)
+
+
+def text(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False, links: bool = True) -> str:
+    """As ``read``, decoded from UTF-8 (a byte order mark is dropped); FileError also where it is not UTF-8."""
+    content = read(path, limit=limit, remedy=remedy, own=own, links=links)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"is not UTF-8: {error}", where=str(path), remedy=remedy or "save it as UTF-8") from error
+
+
+def check(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False) -> None:
+    """FileError where ``read`` would raise one: for files that a library opens by name (certificates)."""
+    os.close(_opened(Path(path), own=own, links=True, remedy=remedy, most=limit))
+
+
+def _read(path: Path, size: int, *, own: bool, links: bool, remedy: str, most: int | None) -> bytes:
+    handle = _opened(path, own=own, links=links, remedy=remedy, most=most)
+    try:
+        with os.fdopen(handle, "rb") as file:
+            # No more is asked for at once than the file says it has: memory is made ready for what is asked.
+            content = file.read(min(size, os.fstat(handle).st_size + 1))
+            while len(content) < size and (more := file.read(min(size - len(content), SMALL))):
+                content += more
+            return content
+    except OSError as error:
+        raise _unreadable(error, path, remedy) from error
+
+
+def _opened(path: Path, *, own: bool, links: bool, remedy: str, most: int | None) -> int:
+    """The handle of a file that may be read. It is looked at before it is opened too: to open some devices is to use them."""
+    try:
+        _regular(path, path.stat(follow_symlinks=links), remedy)
+        handle = os.open(path, os.O_RDONLY | _OPENING | _BINARY | (0 if links else _NOFOLLOW))
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, path, remedy) from error
+    try:
+        found = os.fstat(handle)
+        _regular(path, found, remedy)
+        if most is not None and found.st_size > most:
+            raise _too_long(path, found.st_size, most, remedy)
+        if own:
+            check_owner(path, found, remedy=remedy)
+        _check_mode(path, found, handle, remedy)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _regular(path: Path, found: os.stat_result, remedy: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise FileError(f"is {kind}, not a regular file", where=str(path), remedy=remedy or "name a regular file")
+
+
+def _too_long(path: Path, size: int, most: int, remedy: str) -> FileError:
+    what = f"is too long: {_size(size)}, and at most {_size(most)} are read"
+    return FileError(what, where=str(path), remedy=remedy or "name the file that is meant")
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _unreadable(error: OSError | ValueError, path: Path, remedy: str) -> FileError:
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return FileError(f"cannot be read: {said}", where=str(path), remedy=remedy or "correct its name or its permissions")
+
+
+# who may write
+
+
+def check_owner(path: str | Path, found: os.stat_result, *, also: Iterable[int] = (), remedy: str = "") -> None:
+    """FileError unless what ``found`` describes belongs to this user, to root or to one of ``also`` (user ids)."""
+    if not POSIX:
+        _say_unchecked()
+        return
+    if found.st_uid not in {os.geteuid(), 0, *also}:
+        raise FileError(
+            f"belongs to {user_name(found.st_uid)}",
+            where=str(path),
+            remedy=remedy or "use a file of your own: another user can change this one at any time",
+        )
+
+
+def check_folder(path: str | Path, *, own: bool = False, also: Iterable[int] = (), remedy: str = "") -> None:
+    """FileError unless this is a folder into which no third user may put files (its owner and root may).
+
+    ``own``: its owner must be this user, root or one of ``also``.
+    """
+    place = Path(path)
+    try:
+        found = place.stat()
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, place, remedy) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise FileError("is not a folder", where=str(path), remedy=remedy or "name a folder")
+    if own:
+        check_owner(place, found, also=also, remedy=remedy)
+    _check_mode(place, found, place, remedy)
+
+
+def user_name(uid: int) -> str:
+    """``user alice``, or ``user 4001`` where the system knows no name."""
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except (KeyError, NameError):
+        return f"user {uid}"
+
+
+def _check_mode(path: Path, found: os.stat_result, place: int | Path, remedy: str) -> None:
+    if not POSIX:
+        _say_unchecked()
+        return
+    if found.st_mode & stat.S_IWOTH:
+        raise FileError(
+            "may be written by every user of this machine", where=str(path), remedy=remedy or f"chmod o-w {path}"
+        )
+    if found.st_mode & stat.S_IWGRP and (
+        _has_acl(place) or not any(_private(found.st_gid, uid) for uid in (found.st_uid, os.geteuid()))
+    ):
+        raise FileError(
+            f"may be written by {_group_name(found.st_gid)}", where=str(path), remedy=remedy or f"chmod g-w {path}"
+        )
+
+
+@functools.cache
+def _private(gid: int, uid: int) -> bool:
+    """Whether a group holds nobody but that user (and root): root's own, or the one that is called like the user."""
+    try:
+        group = grp.getgrgid(gid)
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return gid == 0  # containers run as users without a name, in root's group
+    if not {*group.gr_mem} <= {name, "root"}:
+        return False
+    # Not every user is listed where users come from a directory, hence the name.
+    return gid == 0 or (group.gr_name == name and all(one.pw_uid == uid for one in pwd.getpwall() if one.pw_gid == gid))
+
+
+def _has_acl(place: int | Path) -> bool:
+    """Whether more users than mode bits can say may have rights; the group's bits are then the most that any of them has."""
+    if not hasattr(os, "getxattr"):
+        return False
+    with suppress(OSError):
+        return bool(os.getxattr(place, "system.posix_acl_access"))
+    return False
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return f"group {grp.getgrgid(gid).gr_name}"
+    except KeyError:
+        return f"group {gid}"
+
+
+def _say_unchecked() -> None:
+    if "unchecked" in _said or sys.stderr is None:
+        return
+    _said.add("unchecked")
+    sys.stderr.write("note: on this system drkit does not check who owns a file and who may write it\n")
+
+
+# writing
+
+
+def unwritable(error: OSError | ValueError, path: str | Path, remedy: str = "") -> DrkitError:
+    """What an error while writing means: no room (exit code 1), or a place that cannot be written to (64)."""
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    what = f"cannot be written: {said}"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return DrkitError(what, where=str(path), remedy="make room, then repeat the command; what was kept is whole")
+    return FileError(what, where=str(path), remedy=remedy or "name another place, or correct its permissions")
+
+
+def make_folder(path: str | Path, *, mode: int = 0o755, remedy: str = "") -> None:
+    """Make a folder and those above it where they are missing, never writable by a group or by others whatever the umask."""
+    place = Path(path)
+    _check_way(place, remedy)
+    missing = []
+    for one in (place, *place.parents):
+        if os.path.lexists(one):
+            break
+        missing.append(one)
+    try:
+        for one in reversed(missing):
+            with suppress(FileExistsError):
+                one.mkdir(mode & ~OTHERS)
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except (OSError, ValueError) as error:
+        raise unwritable(error, place, remedy) from error
+
+
+def write(
+    path: str | Path, content: bytes, *, exclusive: bool = False, mode: int = 0o600, sync: bool = True, remedy: str = ""
+) -> None:
+    """Write a file whole or not at all; a reader sees all of it or nothing. Its folder is made where it is missing.
+
+    A link of that name is replaced, not what it leads to. ``exclusive``: FileExistsError when the name is taken. ``mode`` is
+    reduced by the umask, and by the right of others to write. FileError where it cannot be written; DrkitError without room.
+    """
+    place = Path(path)
+    make_folder(place.parent, remedy=remedy)
+    _put(place, content, exclusive=exclusive, mode=mode, sync=sync, remedy=remedy)
+
+
+def _put(path: Path, content: bytes, *, exclusive: bool, mode: int, sync: bool, remedy: str) -> None:
+    temporary = path.parent / f".new-{secrets.token_hex(8)}"
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode & ~OTHERS)
+    except (OSError, ValueError) as error:
+        raise unwritable(error, path, remedy) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        if exclusive:
+            os.link(temporary, path)
+        else:
+            temporary.replace(path)
+    except FileExistsError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unwritable(error, path, remedy) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_out(path: str | Path, content: bytes, *, remedy: str = "choose another --out") -> None:
+    """Write a file that a person named, whole or not at all; a device or a pipe of one's own as it comes (/dev/stdout).
+
+    A link of one's own (or of root) is followed; another user's is replaced. The mode of a file of one's own is kept, but
+    for the right of others to write. Errors as ``write``.
+    """
+    place = Path(path)
+    try:
+        target = _followed(place)
+        found = target.lstat() if os.path.lexists(target) else None
+        if found is not None and stat.S_ISLNK(found.st_mode) and not _foreign(found):
+            found = target.stat()
+        if found is not None and not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+            _write_as_it_comes(target, content, found, remedy)
+            return
+        _check_way(target.parent, remedy)
+        _put(target, content, exclusive=False, mode=0o644, sync=False, remedy=remedy)
+        if found is not None and stat.S_ISREG(found.st_mode) and not _foreign(found):
+            target.chmod(stat.S_IMODE(found.st_mode) & 0o777 & ~OTHERS)
+    except (OSError, ValueError) as error:
+        raise unwritable(error, place, remedy) from error
+
+
+def _foreign(found: os.stat_result) -> bool:
+    return POSIX and found.st_uid not in (os.geteuid(), 0)
+
+
+def _followed(path: Path) -> Path:
+    """Where a name leads over links of one's own and of root; a link of another user ends the way."""
+    for _ in range(40):
+        if not path.is_symlink() or _foreign(path.lstat()):
+            return path
+        following = path.parent / path.readlink()
+        if path.exists() and not os.path.lexists(following):
+            return path  # what /proc/self/fd/1 leads to has no name but that one
+        path = following
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _write_as_it_comes(path: Path, content: bytes, found: os.stat_result, remedy: str) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not (stat.S_ISCHR(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
+        raise FileError(f"is {KINDS[stat.S_IFMT(found.st_mode)]}", where=str(path), remedy=remedy)
+    check_owner(path, found, remedy=remedy)
+    # A FIFO that nobody reads is an error at once.
+    handle = os.open(path, os.O_WRONLY | _OPENING | _BINARY)
+    with os.fdopen(handle, "wb") as file:
+        if not os.path.samestat(os.fstat(handle), found):
+            raise FileError("was replaced while it was opened", where=str(path), remedy=remedy)
+        os.set_blocking(handle, True)
+        file.write(content)
+
+
+def _check_way(folder: Path, remedy: str) -> None:
+    """FileError when a folder on the way is a link of another user: what is written would land where that user wants it."""
+    if not POSIX:
+        return
+    place = folder.absolute()
+    for one in (*reversed(place.parents), place):
+        with suppress(OSError, ValueError):
+            found = one.lstat()
+            if stat.S_ISLNK(found.st_mode) and _foreign(found):
+                raise FileError(
+                    f"is a link of {user_name(found.st_uid)}", where=str(one), remedy=remedy or "name the folder itself"
+                )
+
+
+# locks and appends
+
+
+def open_own(path: str | Path, *, append: bool = False, exclusive: bool = False, remedy: str = "") -> int:
+    """A handle to read and write a file of one's own, made with mode 0600 where it is missing (and its folder).
+
+    It must be a regular file with one name, of this user (for root: of root or of the folder's owner), that no third user may
+    write. ``append``: each write goes to its end. ``exclusive``: FileExistsError when the name is taken. FileError otherwise.
+    """
+    place = Path(path)
+    make_folder(place.parent, remedy=remedy)
+    flags = os.O_RDWR | os.O_CREAT | _NOFOLLOW | _OPENING | _BINARY
+    flags |= (os.O_APPEND if append else 0) | (os.O_EXCL if exclusive else 0)
+    try:
+        with suppress(FileNotFoundError):
+            if not exclusive:
+                _regular(place, place.lstat(), remedy)
+        handle = os.open(place, flags, 0o600)
+    except FileExistsError as error:
+        if exclusive:
+            raise
+        raise unwritable(error, place, remedy) from error
+    except (OSError, ValueError) as error:
+        raise unwritable(error, place, remedy) from error
+    try:
+        check_own(place, os.fstat(handle), handle, remedy=remedy)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def check_own(path: str | Path, found: os.stat_result, handle: int, *, remedy: str = "") -> None:
+    """FileError unless an open file is as ``open_own`` wants it."""
+    place = Path(path)
+    _regular(place, found, remedy)
+    if found.st_nlink > 1:
+        raise FileError(
+            f"has {found.st_nlink} names: what is written to it would change another file",
+            where=str(path),
+            remedy=remedy or "remove it: drkit makes a new one",
+        )
+    if not POSIX:
+        _say_unchecked()
+        return
+    allowed = {os.geteuid()}
+    if os.geteuid() == 0:
+        allowed.add(place.parent.stat().st_uid)
+    if found.st_uid not in allowed:
+        raise FileError(
+            f"belongs to {user_name(found.st_uid)}",
+            where=str(path),
+            remedy=remedy or "remove it: drkit makes one of its own",
+        )
+    _check_mode(place, found, handle, remedy)
+
+
+def lock(handle: int, *, shared: bool = False) -> bool:
+    """Take the lock of an open file without waiting; False when another process has it. It falls with the handle."""
+    try:
+        if POSIX:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        else:  # pragma: no cover
+            msvcrt: Any = importlib.import_module("msvcrt")
+            os.lseek(handle, 2**31 - 2, os.SEEK_SET)  # beyond what is written: Windows' locks forbid reading too
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
