@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from drkit.clock import Clock, rfc3339
@@ -304,6 +305,37 @@ def test_waiting_ends_and_the_step_goes_on_under_its_number_when_resumed(bench: 
     assert made.clock.seconds < 6 * 60
     assert made.go(Scripted(), resumed=True).outcome == "succeeded"
     assert made.attempts("a") == [1, 1]
+
+
+@pytest.mark.parametrize("asked", [1e9, 1e300])
+def test_what_azure_asks_to_wait_is_no_longer_than_the_step_may_take(bench: Make, asked: float) -> None:
+    made = bench(a_step("a"), a_step("v", "verify", action="verify", inputs={"minutes": 3}), step_minutes=5)
+    patient = msgspec.structs.replace(RUNNING, retry_after=asked)
+    assert made.go(Scripted(a__act=[patient], a__poll=[patient] * 9, v__verify=[patient] * 9)).outcome == "partial"
+    assert [made.state.of(name).code for name in ("a", "v")] == ["Deadline", "Deadline"]
+    assert made.clock.seconds < 9 * 60
+
+
+def test_messages_are_heard_while_azure_is_waited_for(bench: Make) -> None:
+    class Waiting(QuickClock):
+        """A long wait lasts until the message was heard."""
+
+        async def sleep(self, seconds: float) -> None:
+            while seconds > 60 and not made.state.paused:  # noqa: ASYNC110  (the journal has no event to wait for)
+                await asyncio.sleep(0.01)
+            await super().sleep(seconds)
+
+    made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=5)
+    made.clock = Waiting()
+    patient = msgspec.structs.replace(RUNNING, retry_after=1e9)
+
+    def pausing() -> Operation:
+        made.say("pause", "")
+        return patient
+
+    assert made.go(Scripted(a__act=[pausing], a__poll=[patient] * 9)).outcome == "partial"
+    assert made.state.paused
+    assert made.kinds("b") == []
 
 
 def test_verifying_ends_when_the_step_says_and_tells_what_was_seen_last(bench: Make) -> None:

@@ -414,7 +414,8 @@ class Runner:
         deadline = clock.monotonic() + minutes * 60
         try:
             while not self.stop():
-                await clock.sleep(operation.retry_after)
+                # Azure's word on when to look again counts as long as the step's own limit allows.
+                await clock.sleep(min(operation.retry_after, max(0.0, deadline - clock.monotonic())))
                 verifying = step.effect == "verify" and step.action.startswith("verify")
                 try:
                     outcome = await (
@@ -422,7 +423,7 @@ class Runner:
                     )
                 except PASSING:
                     # A look that failed says nothing about what is looked at.
-                    if clock.monotonic() > deadline:
+                    if clock.monotonic() >= deadline:
                         raise
                     continue
                 if isinstance(outcome, Result):
@@ -431,7 +432,7 @@ class Runner:
                 if (outcome.stage, outcome.url) != (operation.stage, operation.url):
                     await self._record(step, context.attempt, outcome)
                 operation = outcome
-                if clock.monotonic() > deadline:
+                if clock.monotonic() >= deadline:
                     said = f"; {operation.stage}" if verifying else ""
                     raise StepFailedError(
                         f"not finished after {minutes:.0f} min{said}",

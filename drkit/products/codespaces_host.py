@@ -85,7 +85,7 @@ class HostSteps:
             try:
                 operation = await self._deliver(step, context, "codespaces_release", values, "settle")
                 progress = await context.azure.rest.poll(operation)
-                while progress.state == "running":
+                while progress.state == "running" and context.clock.monotonic() < until:
                     await context.clock.sleep(COMMAND_SECONDS)
                     progress = await context.azure.rest.poll(operation)
             except (ConflictError, UnknownFateError):

@@ -34,6 +34,8 @@ from drkit.providers.redact import Redactor
 from drkit.providers.transport import Transport
 
 PROCESS_TIMEOUT = 30
+TOKEN_TIMEOUT = 180.0
+"""Real seconds for one token, whatever the authority asks to wait for; several credentials may be tried for it."""
 _EARLY = 300.0
 _CLAIMS = re.compile(r'claims="([^"]+)"')
 _ENTRA = re.compile(r"AADSTS\d+")
@@ -211,7 +213,8 @@ class Tokens:
                 self._credential = self._make()
             options = {"claims": claims} if claims else {}
             asked = time.time()
-            token = await self._credential.get_token(self._scope, **options)
+            async with asyncio.timeout(TOKEN_TIMEOUT):
+                token = await self._credential.get_token(self._scope, **options)
         except (GuardError, CredentialError):
             raise
         except Exception as error:  # noqa: BLE001  (each credential has exceptions of its own; all mean: no token)
@@ -228,6 +231,8 @@ class Tokens:
         text = self._redact(" ".join(str(getattr(error, "message", "") or error).split()))[:500]
         found = _ENTRA.search(text)
         remedy = _REMEDIES.get(found.group(0), "") if found else ""
+        if isinstance(error, TimeoutError):
+            text = f"it gave none within {TOKEN_TIMEOUT:g} s"
         if not text:
             text = type(error).__name__
         unanswered = any(isinstance(part, ServiceRequestError | ServiceResponseError) for part in chain(error))

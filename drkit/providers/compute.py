@@ -16,8 +16,9 @@ from azure.mgmt.compute.models import RunCommandInput
 from drkit.errors import UnreachableError
 from drkit.hostscripts import HostScript
 from drkit.operation import Operation
+from drkit.providers.pages import Pages
 from drkit.providers.resources import subscription_in
-from drkit.providers.rest import with_query
+from drkit.providers.rest import joined, with_query
 from drkit.providers.retry import lowered
 
 if TYPE_CHECKING:
@@ -70,17 +71,15 @@ class Compute:
         path = f"/subscriptions/{subscription}/providers/Microsoft.Compute/virtualMachines"
         url = with_query(self._session.absolute(path), {"api-version": COMPUTE_API, **params})
         found: list[dict[str, Any]] = []
-        seen: set[str] = set()
+        pages = Pages(path, url)
         while url:
-            if url in seen:
-                raise UnreachableError("the list leads round in a circle: a nextLink repeats", where=path)
-            seen.add(url)
             answer = await self._session.sdk(client.send_request(HttpRequest("GET", url)), path)
             page = answer.json() if answer.content else None
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
                 raise UnreachableError("the answer is not a list", where=path, remedy="repeat the command")
             found.extend(page["value"])
-            url = str(page.get("nextLink") or "")
+            following = page.get("nextLink") or ""
+            url = pages.turn(page["value"], joined(url, str(following)) if following else "")
         return found
 
     async def run_command(self, vm_id: str, script: HostScript, values: Mapping[str, str]) -> Operation:

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drkit.errors import UnreachableError
+from drkit.errors import ThrottledError, UnreachableError
+from drkit.providers.pages import Pages
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -22,7 +23,7 @@ QUERIES, SECONDS = 15, 5.0
 PAGE = 1000
 TOGETHER = 1000
 """Subscriptions that one query may name."""
-_RESET = re.compile(r"(\d+):(\d\d):(\d\d)")
+_RESET = re.compile(r"\s*([0-9]{1,9}):([0-9]{2}):([0-9]{2})")
 
 
 class Graph:
@@ -36,7 +37,7 @@ class Graph:
     async def query(self, text: str, subscriptions: Sequence[str]) -> list[dict[str, Any]]:
         """Every row of a query over these subscriptions; to be paged it must project ``id``.
 
-        UnreachableError for an answer that is no table, or that leads round in a circle.
+        UnreachableError for an answer that is no table, or that does not end.
         """
         found: list[dict[str, Any]] = []
         for start in range(0, len(subscriptions), TOGETHER):
@@ -44,7 +45,7 @@ class Graph:
         return found
 
     async def _part(self, text: str, subscriptions: list[str], found: list[dict[str, Any]]) -> None:
-        token, seen = "", set[str]()
+        token, pages = "", Pages(URL)
         while True:
             options: dict[str, Any] = {"resultFormat": "objectArray", "$top": PAGE}
             if token:
@@ -57,26 +58,27 @@ class Graph:
                 json={"subscriptions": subscriptions, "query": text, "options": options},
             )
             self._learn(answer.headers)
-            found.extend(rows(answer.body))
-            token = str(answer.body.get("$skipToken") or "")
+            some = rows(answer.body)
+            found.extend(some)
+            token = pages.turn(some, str(answer.body.get("$skipToken") or ""))
             if not token:
                 return
-            if token in seen:
-                raise UnreachableError(
-                    "the rows lead round in a circle: a $skipToken repeats",
-                    where=URL,
-                    remedy="repeat the command; what was read so far is not complete",
-                )
-            seen.add(token)
 
     async def _turn(self) -> None:
-        """Wait until another query is within the quota."""
-        clock = self._session.clock
+        """Wait until another query is within the quota. ThrottledError when that is longer than a request may take."""
+        clock, patience = self._session.clock, self._session.patience
         while True:
             now = clock.monotonic()
             while self._sent and now - self._sent[0] >= SECONDS:
                 self._sent.popleft()
             wait = self._not_before - now
+            if wait > patience:
+                raise ThrottledError(
+                    f"not sent: Resource Graph's quota is used up for another {wait:.0f} s",
+                    where=URL,
+                    remedy="wait that long, then repeat the command",
+                    status=429,
+                )
             if len(self._sent) >= QUERIES:
                 wait = max(wait, SECONDS - (now - self._sent[0]))
             if wait <= 0:
@@ -88,7 +90,7 @@ class Graph:
         """Somebody else's queries as the same user count too: the answer's headers know."""
         if headers.get("x-ms-user-quota-remaining", "") != "0":
             return
-        match = _RESET.search(headers.get("x-ms-user-quota-resets-after", ""))
+        match = _RESET.match(headers.get("x-ms-user-quota-resets-after", ""))
         seconds = (
             sum(int(part) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 5
         )

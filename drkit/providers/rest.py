@@ -16,6 +16,7 @@ from drkit.operation import Operation, Progress, bare
 from drkit.providers import lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
 from drkit.providers.errors_map import from_answer
+from drkit.providers.pages import Pages
 from drkit.providers.pipeline import ALLOWED, PLAIN
 from drkit.providers.retry import lowered, retry_after
 
@@ -87,7 +88,7 @@ class Rest:
         self, method: str, url: str, answer: Response, hosts: Collection[str], count: int, *, bare_ok: bool
     ) -> str:
         """Where a redirect leads, if it may be followed."""
-        to = self._session.routes.publish(urljoin(url, answer.headers.get("location", "")))
+        to = self._session.routes.publish(joined(url, answer.headers.get("location", "")))
         parts = urlsplit(to)
         why = ""
         if not answer.headers.get("location"):
@@ -121,18 +122,12 @@ class Rest:
     ) -> AsyncIterator[Any]:
         """Each item of a paged list, following ``nextLink`` (or ``@odata.nextLink``).
 
-        Raises UnreachableError when a page is not a list, or leads to one already seen. ``options`` as of ``request``.
+        Raises UnreachableError when a page is not a list, leads to one already seen, or the list does not end.
+        ``options`` as of ``request``.
         """
         target: str = with_query(self._session.absolute(url), params)
-        seen: set[str] = set()
+        pages = Pages(bare(target), target)
         while target:
-            if target in seen:
-                raise UnreachableError(
-                    "the list leads round in a circle: a nextLink repeats",
-                    where=bare(target),
-                    remedy="repeat the command; what was read so far is not complete",
-                )
-            seen.add(target)
             body = (await self.request("GET", target, **options)).body
             items = body.get(key) if isinstance(body, dict) else None
             if not isinstance(body, dict) or not isinstance(items, list):
@@ -140,7 +135,9 @@ class Rest:
             for item in items:
                 yield item
             following = body.get("nextLink") or body.get("@odata.nextLink") or ""
-            target = self._session.routes.publish(urljoin(target, str(following))) if following else ""
+            target = pages.turn(
+                items, self._session.routes.publish(joined(target, str(following))) if following else ""
+            )
 
     async def start(self, method: str, url: str, json: Any = None, **options: Any) -> Operation | Any:
         """A write: the Operation it began, or the body of an answer that ended it (None: empty)."""
@@ -154,7 +151,7 @@ class Rest:
         operation = lro.started(method, url, status, headers, body, retry_after(headers, now), now)
         if operation is None:
             return None
-        return msgspec.structs.replace(operation, url=self._session.routes.publish(urljoin(url, operation.url)))
+        return msgspec.structs.replace(operation, url=self._session.routes.publish(joined(url, operation.url)))
 
     async def poll(self, operation: Operation, **options: Any) -> Progress:
         """One look at an operation, begun here or by another process. ``options`` as of ``request``.
@@ -196,6 +193,22 @@ def decoded(content: bytes) -> Any:
         return json_codec.loads(content)
     except (ValueError, RecursionError):
         return content.decode("utf-8", "replace")
+
+
+def joined(base: str, address: str) -> str:
+    """An address that an answer gives, made whole by the URL that was asked. UnreachableError for one that is no URL."""
+    try:
+        whole = urljoin(base, address)
+        parts = urlsplit(whole)
+        # What cannot be told apart into host and port is found out here, and not by what uses it.
+        _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UnreachableError(
+            f"the answer leads to {address[:200]!r}, which is no address: {error}",
+            where=bare(base),
+            remedy="repeat the command; something else than Azure may have answered",
+        ) from error
+    return whole
 
 
 def with_query(url: str, params: Mapping[str, str] | None) -> str:

@@ -78,10 +78,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         except ValueError:
             try:
                 moment = parsedate_to_datetime(value)
-            except ValueError:
+                moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                seconds = (moment - now).total_seconds()
+            except (ValueError, OverflowError):
                 continue
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            seconds = (moment - now).total_seconds()
         if 0 < seconds < float("inf"):
             return seconds
     return None

@@ -33,7 +33,7 @@ from drkit.providers.errors_map import SDK_ERRORS, from_exception
 from drkit.providers.guard import Guard
 from drkit.providers.pipeline import GatePolicy, LastPolicy, Watch
 from drkit.providers.redact import Redactor, of_environment
-from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, limited
+from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, current_budget, limited
 from drkit.providers.throttle import Throttle
 from drkit.providers.transport import Routes, Transport, encoded, open_client, tls_context
 from drkit.version import __version__
@@ -159,6 +159,11 @@ class Session:
         """Requests inside the block give up after so many attempts, or seconds in all (for hosts that may be dead)."""
         with limited(Budget(attempts, seconds)):
             yield
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request may take in all, waits included, where it is asked."""
+        return current_budget(self._budget).seconds
 
     @property
     def resources(self) -> Resources:

@@ -91,9 +91,10 @@ class Throttle:
         """
         bucket, turn = self._of(key)
         async with turn:
+            waited = 0.0
             while not bucket.take(self._clock.monotonic()):
                 pause = bucket.wait(self._clock.monotonic())
-                if pause > patience:
+                if waited + pause > patience:
                     raise ThrottledError(
                         f"not sent: Azure throttles {key.operation}s here for another {pause:.0f} s",
                         where=f"/subscriptions/{key.subscription}" if key.subscription else "",
@@ -103,6 +104,7 @@ class Throttle:
                 if pause > 0:
                     await self._clock.sleep(pause)
                     self._counters.waited(pause)
+                    waited += pause
 
     def learn(self, key: Key, headers: Mapping[str, str], pause: float | None = None) -> None:
         """Correct the bucket by what an answer says (header names in lower case).

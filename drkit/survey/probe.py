@@ -77,9 +77,10 @@ async def _one(
             progress = await azure.rest.poll(operation)
             if progress.state != "running":
                 break
-            if clock.monotonic() - began > settings.assess.probe_timeout_seconds:
+            left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
+            if left <= 0:
                 return Probed("down", rfc3339(clock.now()), None, "no answer in time")
-            await clock.sleep(max(progress.retry_after, POLL_SECONDS))
+            await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), left))
     except (ForbiddenError, ConflictError, GuardError) as error:
         busy = isinstance(error, ConflictError)
         return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)

@@ -1,0 +1,128 @@
+"""Whatever an answer asks drkit to wait for, or to read on, ends with what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+
+from drkit import hostscripts
+from drkit.errors import CredentialError, ThrottledError, UnreachableError
+from drkit.estate import Host
+from drkit.providers import auth
+from drkit.providers.pages import EMPTY, MOST, Pages
+from drkit.providers.redact import Redactor
+from drkit.providers.retry import retry_after
+from drkit.providers.session import Session
+from drkit.settings import Settings
+from drkit.survey import probe
+
+from .support import SUB, Answer, FakeClock, Seen, Server, cloud_of, reading
+
+GRAPH = "/providers/Microsoft.ResourceGraph/resources$"
+VM = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
+MACHINE = Host(id=VM, kind="azure-vm", name="vm", region="westeurope", os="linux", channel="run-command")
+
+
+@pytest.fixture
+async def prober(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
+    async with Session(
+        cloud_of(server), clock=clock, guard=reading(*(hostscripts.load(name).sha256 for name in hostscripts.READS))
+    ) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("asked", ["1000000000", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_a_probe_ends_with_its_own_limit(server: Server, prober: Session, clock: FakeClock, asked: str) -> None:
+    running = {"Retry-After": asked, "Location": f"{server.url}/operations/1?api-version=1"}
+    server.on("POST", "/runCommand$", Answer(202, headers=running))
+    server.on("GET", "/operations/1", Answer(202, headers=running))
+    found = await probe.run(prober, [MACHINE], {}, Settings(), clock)
+    assert found[VM.lower()].state == "down"
+    assert clock.at <= Settings().assess.probe_timeout_seconds + probe.POLL_SECONDS
+
+
+@pytest.mark.parametrize("resets", ["99999:00:00", "9" * 30 + ":00:00", "9" * 5000 + ":00:00"])
+async def test_resource_graphs_quota_is_waited_for_within_the_budget(
+    server: Server, reader: Session, clock: FakeClock, resets: str
+) -> None:
+    headers = {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": resets}
+    server.on("POST", GRAPH, Answer(json={"data": []}, headers=headers))
+    await reader.graph.query("resources", [SUB])
+    if resets.startswith("99999:"):
+        with pytest.raises(ThrottledError, match="quota"):
+            await reader.graph.query("resources", [SUB])
+    else:
+        await reader.graph.query("resources", [SUB])
+    assert clock.at <= 120
+
+
+def _always(page: Callable[[int], Any]) -> Callable[[Seen], Answer]:
+    numbers = count()
+    return lambda _seen: Answer(json=page(next(numbers)))
+
+
+@pytest.mark.parametrize("rows", [[{"id": "1"}], []], ids=["the-same-rows", "no-rows"])
+async def test_a_skip_token_that_is_always_new_ends(server: Server, reader: Session, rows: list[Any]) -> None:
+    server.on("POST", GRAPH, _always(lambda number: {"data": rows, "$skipToken": f"t{number}"}))
+    with pytest.raises(UnreachableError, match=r"repeat|empty"):
+        await asyncio.wait_for(reader.graph.query("resources", [SUB]), 60)
+    assert len(server.calls("POST", GRAPH)) <= EMPTY + 1
+
+
+@pytest.mark.parametrize("rows", [[{"id": "1"}], []], ids=["the-same-items", "no-items"])
+async def test_a_next_link_that_is_always_new_ends(server: Server, reader: Session, rows: list[Any]) -> None:
+    link = f"{server.url}/subscriptions/{SUB}/things?page="
+    server.on("GET", "/things$", _always(lambda number: {"value": rows, "nextLink": f"{link}{number}"}))
+    with pytest.raises(UnreachableError, match=r"repeat|empty"):
+        _ = [one async for one in reader.rest.pages(f"/subscriptions/{SUB}/things")]
+    assert len(server.calls("GET", "/things$")) <= EMPTY + 1
+
+
+async def test_the_list_of_machines_that_never_ends_ends(server: Server, reader: Session) -> None:
+    path = f"/subscriptions/{SUB}/providers/Microsoft.Compute/virtualMachines"
+    link = f"{server.url}{path}?page="
+    server.on(
+        "GET", "/virtualMachines$", _always(lambda number: {"value": [{"id": "1"}], "nextLink": f"{link}{number}"})
+    )
+    with pytest.raises(UnreachableError, match="repeat"):
+        await reader.compute.vms(SUB)
+
+
+def test_pages_that_are_all_different_end_too() -> None:
+    pages = Pages("/list")
+    for number in range(MOST - 1):
+        pages.turn([number], str(number))
+    with pytest.raises(UnreachableError, match=f"{MOST}"):
+        pages.turn([MOST], str(MOST))
+
+
+def test_a_page_may_be_empty_now_and_then() -> None:
+    pages = Pages("/list")
+    for number in range(EMPTY * 3):
+        pages.turn([number] if number % 2 else [], str(number))
+
+
+@pytest.mark.parametrize(
+    "value", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "nan", "-1", "1e999", "١"]
+)
+def test_a_wait_that_cannot_be_read_counts_as_not_said(value: str) -> None:
+    assert retry_after({"retry-after": value}, datetime(2026, 11, 23, tzinfo=UTC)) in (None, 1.0)
+
+
+async def test_a_credential_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        async def get_token(self, *_scopes: str, **_options: Any) -> None:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            return None
+
+    monkeypatch.setattr(auth, "TOKEN_TIMEOUT", 0.05)
+    tokens = auth.Tokens("auto", "https://login.example", "scope", Silent, Redactor([]))
+    with pytest.raises(CredentialError, match="within"):
+        await tokens.get()
