@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # Sourced by its neighbours: makes the virtual environment they work in, once, and makes it again when it is half-made or
-# out of date. The caller sets drkit_root; drkit_environment then sets drkit_venv, drkit_tool sets drkit_command.
+# out of date. What it installs is known by its hash. Python runs isolated (-I): a module in the current folder is not loaded.
+# The caller sets drkit_root; drkit_environment then sets drkit_venv, drkit_tool sets drkit_command.
 
 : "${drkit_root:?is set by the caller}"
 
@@ -41,7 +42,7 @@ drkit_tool() { # finds drkit: as DRKIT says, set up before, on PATH; only then i
   elif drkit_whole "$drkit_root/.venv-drill"; then
     drkit_command=$drkit_root/.venv-drill/bin/drkit
   else
-    drkit_environment .venv-ops '.[blob]'
+    drkit_environment .venv-ops run
     drkit_command=$drkit_venv/bin/drkit
   fi
 }
@@ -50,7 +51,7 @@ drkit_python() { # prints the first Python that will do
   drkit_said=
   for drkit_name in python3 python3.14 python3.13 python3.12 python3.11; do
     command -v "$drkit_name" >/dev/null 2>&1 || continue
-    drkit_answer=$("$drkit_name" -c '
+    drkit_answer=$("$drkit_name" -I -c '
 import sys
 if sys.version_info < (3, 11):
     print("is %d.%d" % sys.version_info[:2])
@@ -76,24 +77,24 @@ drkit_ready() { # whether the environment is whole and of today
 }
 
 drkit_pip() {
-  PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 "$drkit_venv/bin/python" -I -m pip install -c constraints.txt "$@"
+  PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 "$drkit_venv/bin/python" -I -m pip install "$@"
 }
 
-drkit_install() { # Python, what to install; noisy
+drkit_install() { # Python, lock; noisy. The lock's files first, by their hashes, and then drkit with nothing else
   if [ -e "$drkit_venv/drkit.making" ] || { [ -e "$drkit_venv" ] && ! "$drkit_venv/bin/python" -I -c ''; }; then
     rm -rf "$drkit_venv"
   fi
   mkdir -p "$drkit_venv" || return
   : >"$drkit_venv/drkit.making" || return
   rm -f "$drkit_venv/drkit.stamp"
-  "$drkit_venv/bin/python" -I -c 'import pip' || "$1" -m venv "$drkit_venv" || return
+  "$drkit_venv/bin/python" -I -c 'import pip' || "$1" -I -m venv "$drkit_venv" || return
   cd "$drkit_root" || return
-  drkit_pip hatchling || return
-  drkit_pip --no-build-isolation -e "$2" || return
+  drkit_pip --require-hashes -r "requirements/$2.txt" || return
+  drkit_pip --no-deps --no-build-isolation -e . || return
   "$drkit_venv/bin/python" -I -c 'import drkit'
 }
 
-drkit_make() { # Python, what to install
+drkit_make() { # Python, lock
   if [ -n "$(ls -A "$drkit_venv" 2>/dev/null)" ] && [ ! -e "$drkit_venv/pyvenv.cfg" ] && [ ! -e "$drkit_venv/drkit.making" ]; then
     drkit_fail "$drkit_venv is no virtual environment: name another folder in DRKIT_VENV" 64
   fi
@@ -109,19 +110,19 @@ drkit_make() { # Python, what to install
   fi
 }
 
-drkit_environment() { # folder unless DRKIT_VENV names one, what to install
+drkit_environment() { # folder unless DRKIT_VENV names one, lock: run, or develop
   drkit_venv=${DRKIT_VENV:-$drkit_root/$1}
   case $drkit_venv in
     /*) ;;
     *) drkit_venv=$PWD/$drkit_venv ;;
   esac
   drkit_stamp="$2 $drkit_root
-$(cd "$drkit_root" && cksum pyproject.toml constraints.txt)" || exit 1
+$(cd "$drkit_root" && cksum pyproject.toml "requirements/$2.txt")" || exit 1
   drkit_ready && return
   drkit_found=$(drkit_python) || exit
   # One at a time: the lock is on the open file, so the system lets go of it however this process and its children end.
-  exec 9<"$drkit_root/constraints.txt"
-  "$drkit_found" -c '
+  exec 9<"$drkit_root/pyproject.toml"
+  "$drkit_found" -I -c '
 import fcntl, sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)

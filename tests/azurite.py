@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,33 +21,48 @@ from azure.storage.blob import BlobLeaseClient
 from drkit.providers.blob import BlobStore
 from drkit.store import Store
 
-VERSION = "3"
+LOCK = Path(__file__).parent / "emulator"
+PROGRAM = Path("node_modules/.bin/azurite-blob")
 ACCOUNT = "drkit"
 KEY = "AZURE_STORAGE_KEY"
 SECRET = base64.b64encode(b"a key that only this test knows, and azurite").decode()
 
 
 def cache() -> Path:
-    """Where azurite is installed once, outside the repository."""
+    """Where azurite is installed once, outside the repository. Another lock has another folder: an old install is not used."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "drkit-azurite"
+    return base / f"drkit-azurite-{hashlib.sha256((LOCK / 'package-lock.json').read_bytes()).hexdigest()[:16]}"
+
+
+def install() -> str:
+    """Install what the lock names and nothing else, without running any package's scripts; why not, else empty."""
+    if (cache() / PROGRAM).exists():
+        return ""
+    npm = shutil.which("npm")
+    if npm is None:
+        return "npm is not installed"
+    cache().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache().parent, prefix="drkit-azurite.") as name:
+        made = Path(name) / "made"
+        made.mkdir()
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(LOCK / file, made / file)
+        done = subprocess.run(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=made, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
+        )  # fmt: skip
+        if done.returncode != 0 or not (made / PROGRAM).exists():
+            return f"npm cannot install azurite: {done.stderr[-300:]}"
+        with suppress(OSError):  # another process was first
+            made.rename(cache())
+    return "" if (cache() / PROGRAM).exists() else f"azurite cannot be kept in {cache()}"
 
 
 def installed() -> Path:
     """The program, installed when it is not there. Skips (fails in CI) where that cannot be."""
-    program = cache() / "node_modules" / ".bin" / "azurite-blob"
-    if program.exists():
-        return program
-    fault = "npm is not installed"
-    if shutil.which("npm"):
-        cache().mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", f"azurite@{VERSION}"],
-            cwd=cache(), capture_output=True, text=True, check=False, timeout=240,
-        )  # fmt: skip
-        if done.returncode == 0 and program.exists():
-            return program
-        fault = f"npm cannot install azurite: {done.stderr[-300:]}"
+    fault = install()
+    if not fault:
+        return cache() / PROGRAM
     if os.environ.get("CI") == "true":
         pytest.fail(fault)
     pytest.skip(fault)
@@ -95,3 +113,7 @@ def let_leases_run_out(store: Store) -> None:
         for item in list(client.list_blobs()):
             if item.lease.state == "leased":
                 BlobLeaseClient(client.get_blob_client(item.name)).break_lease(lease_break_period=0)
+
+
+if __name__ == "__main__":
+    sys.exit(install())

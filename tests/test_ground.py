@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ from drkit.version import __version__
 from tests.conftest import NetworkBlockedError
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("bench", "bootstrap", "chaos", "drill", "environment.sh", "failover", "snapshot-cron", "test")
+NAMES = ("bench", "bootstrap", "chaos", "drill", "environment.sh", "failover", "lock", "snapshot-cron", "test")
 SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci/run"]
 Require = Callable[[str], str]
 
@@ -154,16 +156,98 @@ def test_no_machine_paths_and_no_registry_hosts() -> None:
     assert [str(path.relative_to(ROOT)) for path in files if pattern.search(path.read_bytes())] == []
 
 
-def test_the_constraints_are_exact_and_cover_what_is_installed() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
-    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line)] == []
-    pinned = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines}
-    assert len(pinned) == len(lines)
+def locked(name: str) -> dict[str, str]:
+    """Each requirement of a lock with its version; every one has a hash of at least one file, and nothing else is in the lock."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text().replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines.pop(0) == "--only-binary :all:"
+    found = {}
+    for line in lines:
+        one = re.fullmatch(
+            r"([a-z0-9-]+)==([A-Za-z0-9.!+]+)( ; [a-zA-Z_ '=!<>.0-9]+?)?((?: +--hash=sha256:[0-9a-f]{64})+)", line
+        )
+        assert one, line
+        found[one[1]] = one[2]
+    assert len(found) == len(lines)
+    return found
+
+
+@pytest.mark.parametrize(("name", "extra"), [("run", "blob"), ("develop", "dev")])
+def test_the_locks_are_exact_and_cover_what_is_installed(name: str, extra: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-    wanted += project["project"]["optional-dependencies"]["dev"]
+    wanted += project["project"]["optional-dependencies"][extra]
     named = {re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", requirement)[0]).lower() for requirement in wanted}
-    assert named - pinned == set()
+    assert named - set(locked(name)) == set()
+
+
+def test_what_runs_is_what_was_tested() -> None:
+    assert locked("run").items() <= locked("develop").items()
+    build = re.findall(r"^(\w+)$", (ROOT / "requirements/build.in").read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert build == [re.split(r"[^\w]", one)[0] for one in project["build-system"]["requires"]]
+
+
+def test_the_emulator_is_locked_by_hashes_and_by_no_address() -> None:
+    lock = json.loads((ROOT / "tests/emulator/package-lock.json").read_text("utf-8"))
+    wanted = json.loads((ROOT / "tests/emulator/package.json").read_text("utf-8"))["dependencies"]
+    assert lock["packages"].pop("")["dependencies"] == wanted
+    assert [name for name, one in lock["packages"].items() if not one.get("integrity", "").startswith("sha512-")] == []
+    assert [name for name, one in lock["packages"].items() if "resolved" in one] == []
+    assert all(lock["packages"][f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
+
+
+INSTALLS = re.compile(
+    r"\b(?:pip3?\"?|npm|npx|uv pip|uvx|pipx|curl|wget|apt-get)\b[^\n]*?\b(?:install|ci|exec|download|https?://)\b.*"
+)
+ALLOWED = (
+    r'^pip install "\$@"$',  # in drkit_pip: its two callers are below
+    r"apt-get -qq install -y --no-install-recommends \$packages",
+    r"^npm install --package-lock-only --ignore-scripts ",
+    r"^pip install --(?:quiet --)?require-hashes -r ",
+    r"^pip install --(?:quiet --)?no-deps --no-build-isolation ",
+)
+
+
+def test_nothing_is_installed_by_its_name_alone() -> None:
+    """What scripts install is known by its hash, or is Debian's own."""
+    found = []
+    for path in SCRIPTS:
+        code = [line for line in path.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
+        told = [match[0] for line in code for match in [INSTALLS.search(line)] if match and "drkit_fail" not in line]
+        found += [f"{path.name}: {one}" for one in told if not any(re.search(word, one) for word in ALLOWED)]
+    assert found == []
+    text = (ROOT / "scripts/environment.sh").read_text()
+    assert re.findall(r"^ +drkit_pip (.*) \|\| return$", text, re.MULTILINE) == [
+        '--require-hashes -r "requirements/$2.txt"',
+        "--no-deps --no-build-isolation -e .",
+    ]
+
+
+def test_a_file_that_differs_from_its_hash_is_not_installed(tmp_path: Path) -> None:
+    """By the real pip: the lock's version, other bytes."""
+    package = tmp_path / "msgspec-0.22.0-py3-none-any.whl"
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("msgspec/__init__.py", "raise SystemExit('run')\n")
+        archive.writestr("msgspec-0.22.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: msgspec\nVersion: 0.22.0\n")
+        archive.writestr(
+            "msgspec-0.22.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("msgspec-0.22.0.dist-info/RECORD", "")
+    lock = (ROOT / "requirements/run.txt").read_text()
+    part = re.search(r"^msgspec==(.|\n)*?(?=^\w)", lock, re.MULTILINE)
+    assert part
+    version = locked("run")["msgspec"]
+    package = package.rename(package.with_name(package.name.replace("0.22.0", version)))
+    (tmp_path / "lock.txt").write_text(part[0])
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "pip", "install", "--no-index", "--find" + "-links", str(tmp_path), "--require-hashes",
+         "-r", str(tmp_path / "lock.txt"), "--target", str(tmp_path / "there")],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert not (tmp_path / "there").exists()
 
 
 def test_the_readme_begins_with_the_two_commands() -> None:
@@ -196,12 +280,12 @@ BASICS = ("sh", "cat", "cksum", "chmod", "dirname", "find", "id", "ls", "mkdir",
 
 PYTHON = """#!/bin/sh
 # stands for a python3: checks are the real one's, environments are made of stubs
-case "$1 $2" in
-  '-m venv')
+case "$1 $2 $3" in
+  '-I -m venv')
     echo venv >>"$JOURNAL"
-    mkdir -p "$3/bin"
-    : >"$3/pyvenv.cfg"
-    cat >"$3/bin/python" <<'END'
+    mkdir -p "$4/bin"
+    : >"$4/pyvenv.cfg"
+    cat >"$4/bin/python" <<'END'
 #!/bin/sh
 venv=${0%/bin/python}
 case "$*" in
@@ -229,7 +313,7 @@ case "$*" in
   *) ;;
 esac
 END
-    chmod +x "$3/bin/python" ;;
+    chmod +x "$4/bin/python" ;;
   *) exec @REAL@ "$@" ;;
 esac
 """
@@ -290,8 +374,8 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path, require: Require) -
     for tool in BASICS:
         (path / tool).symlink_to(require(tool))
     shutil.copytree(ROOT / "scripts", root / "scripts")
-    for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "pyproject.toml", root / "pyproject.toml")
+    shutil.copytree(ROOT / "requirements", root / "requirements")
     made = Checkout(root, path, shell)
     made.put("python3", PYTHON.replace("@REAL@", sys.executable))
     yield made
@@ -304,8 +388,8 @@ def test_the_first_run_sets_up_and_the_second_only_runs(checkout: Checkout) -> N
     assert first.stderr == f"setting up {checkout.venv} (once)\n"
     assert checkout.journal == [
         "venv",
-        "pip -c constraints.txt hatchling",
-        "pip -c constraints.txt --no-build-isolation -e .",
+        "pip --require-hashes -r requirements/run.txt",
+        "pip --no-deps --no-build-isolation -e .",
     ]
     again = checkout.run()
     assert (again.returncode, again.stdout, again.stderr) == (0, "drkit <drill>\n", "")
@@ -326,7 +410,7 @@ def test_the_exit_status_is_the_commands(checkout: Checkout) -> None:
     assert checkout.run(FAILS="drkit").returncode == 1
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "requirements/run.txt"])
 def test_a_changed_requirement_installs_again(checkout: Checkout, name: str) -> None:
     checkout.run()
     with (checkout.root / name).open("a") as file:
@@ -420,10 +504,22 @@ def test_pips_noise_is_shown_only_when_it_fails(checkout: Checkout) -> None:
     assert checkout.run().returncode == 0
 
 
+@pytest.mark.parametrize("script", ["drill", "failover", "test"])
+def test_a_module_in_the_current_folder_is_not_loaded(tools: Checkout, script: str) -> None:
+    """Whoever starts a script in a folder of somebody else's runs nothing that lies there."""
+    for name in ("ensurepip", "venv", "fcntl", "pip", "drkit", "site", "sitecustomize", "tests"):
+        (tools.root.parent / f"{name}.py").write_text(
+            f"open({str(tools.root.parent / 'loaded')!r}, 'a').write('{name} ')\n"
+        )
+    assert tools.run(script=script).returncode == 0
+    assert "venv" in tools.journal
+    assert not (tools.root.parent / "loaded").exists()
+
+
 NEEDS = ": drkit needs Python 3.11 or newer with venv; on Debian: apt-get install python3 python3-venv\n"
 STUBS = {
-    "is 3.9": '#!/bin/sh\nexec @REAL@ -c "import sys; sys.version_info = (3, 9, 2)$2"\n',
-    "has no venv": "#!/bin/sh\nexec @REAL@ -c \"import sys; sys.modules['ensurepip'] = None$2\"\n",
+    "is 3.9": '#!/bin/sh\nexec @REAL@ -c "import sys; sys.version_info = (3, 9, 2)$3"\n',
+    "has no venv": "#!/bin/sh\nexec @REAL@ -c \"import sys; sys.modules['ensurepip'] = None$3\"\n",
     "does not run": "#!/bin/sh\nexit 1\n",
 }
 
@@ -475,7 +571,10 @@ def test_the_check_runs_everything_and_counts_lines(tools: Checkout) -> None:
             "all checks passed",
         ],
     )
-    assert tools.journal[-1] == "pip -c constraints.txt --no-build-isolation -e .[dev]"
+    assert tools.journal[-2:] == [
+        "pip --require-hashes -r requirements/develop.txt",
+        "pip --no-deps --no-build-isolation -e .",
+    ]
 
 
 def test_the_check_goes_on_after_a_failure_and_names_it(tools: Checkout) -> None:
@@ -492,10 +591,19 @@ def test_missing_tools_are_installed_by_root(tools: Checkout) -> None:
     (tools.path / "ssh-keygen").unlink()
     done = tools.run(script="test")
     assert (done.returncode, "noise" in done.stdout + done.stderr) == (0, False)
+    assert "installing by apt-get, for tests that need them: dash openssh-client chromium npm" in done.stderr
     assert tools.journal[-2:] == [
         "apt-get -qq update",
         "apt-get -qq install -y --no-install-recommends dash openssh-client chromium npm",
     ]
+
+
+def test_root_can_keep_the_system_as_it_is(tools: Checkout) -> None:
+    tools.put("id", "#!/bin/sh\necho 0\n")
+    tools.put("apt-get", '#!/bin/sh\necho "apt-get $*" >>"$JOURNAL"\n')
+    done = tools.run(script="test", DRKIT_APT="no")
+    assert (done.returncode, "missing, tests that need them are skipped: chromium npm" in done.stderr) == (0, True)
+    assert [line for line in tools.journal if line.startswith("apt-get")] == []
 
 
 @pytest.mark.parametrize("user", ["0", "1000"])
