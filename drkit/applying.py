@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drkit import cloud as clouds
-from drkit import estate, history, linked
+from drkit import estate, handover, history, linked
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import DrkitError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
@@ -16,7 +16,7 @@ from drkit.kept import Approval, Message, who
 from drkit.planning import Planned, observed, show
 from drkit.products import actors
 from drkit.runbook import Runbook
-from drkit.standing import DONE, begun
+from drkit.standing import DONE, begun, closed
 from drkit.version import __version__
 from drkit.workplace import Desk
 
@@ -100,8 +100,8 @@ async def resume(
     state = begun(desk, name)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
-    _still_wanted(desk, name, state)
     shown = show(desk, state.runbook)
+    _still_wanted(desk, name, shown.runbook, state)
     linked.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
@@ -110,9 +110,9 @@ async def resume(
     return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
-def _still_wanted(desk: Desk, name: str, state: RunState) -> None:
-    """RefusedError for a run that was aborted, or whose rest another run has begun to carry out."""
-    if state.stopped and state.outcome:
+def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None:
+    """RefusedError for a run that was aborted and left no host in doubt, or whose rest another run has begun to carry out."""
+    if closed(book, state):
         raise RefusedError(
             f"{name} has ended: {state.stopped}",
             remedy=f"`drkit assess`, then `drkit plan --rebase {name}` for what is left",
@@ -217,12 +217,19 @@ def skip(desk: Desk, run: str, step: str, reason: str) -> str:
 def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
-    found = show(desk, state.runbook).runbook.find(step)
+    book = show(desk, state.runbook).runbook
+    found = book.find(step)
     known = state.of(found.id)
     if known.status in ("done", "skipped"):
         raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
-    if state.outcome in DONE:
-        raise RefusedError(f"{name} has ended: {state.outcome}", remedy=f"`drkit report {name}`")
+    if closed(book, state):
+        raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
+    if what == "skip" and (why := handover.refusal(book, state, found)):
+        raise RefusedError(
+            why,
+            where=found.id,
+            remedy=f"`drkit resume {name}` finishes it; `drkit abort {name} --reason TEXT` begins nothing else",
+        )
     if what == "answer" and found.effect != "ask":
         raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
     desk.store.send(name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(desk.clock.now())))

@@ -13,6 +13,7 @@ from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.kept import Message, who
+from drkit.standing import closed
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
 
@@ -51,7 +52,7 @@ def retry(desk: Desk, run: str, step: str) -> str:
 def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
     standing = api.status(desk, run)
     state = standing.state
-    if state.outcome in api.DONE or (state.outcome and state.stopped):
+    if closed(standing.runbook, state):
         raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
     now = rfc3339(desk.clock.now())
     desk.store.send(standing.run, Message(what=what, step=step, text=text, who=who(), when=now))

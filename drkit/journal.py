@@ -150,7 +150,9 @@ def _apply_control(state: RunState, record: Record) -> None:
     elif what == "deadline":
         state.overdue = reason
     elif what == "reopen":
-        state.of(record.step).status = "pending"
+        step = state.of(record.step)
+        step.status = "pending"
+        step.data.pop("reopen", None)
 
 
 def _apply_deferred(state: RunState, record: Record) -> None:
@@ -183,9 +185,11 @@ def _apply_step(step: StepState, record: Record) -> None:
         step.detail, step.who = data.get("detail", ""), data.get("who", "")
         step.data, step.code, step.unsettled = dict(data.get("data", {})), "", False
     elif record.kind in ("failed", "drifted", "skipped"):
+        begun = step.status == "open" or step.unsettled
         step.status, step.ended, step.operation = record.kind, record.time, None
         step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
-        step.unsettled = not data.get("settled", True)
+        # What was sent before is not undone by a word: only who looked says that nothing came of it.
+        step.unsettled = not data.get("settled", record.kind == "failed" or not begun)
         step.passing = bool(data.get("again", False))
         if data.get("data"):
             step.data = dict(data["data"])

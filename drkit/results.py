@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from drkit import handover
 from drkit import runbook as book
 from drkit.clock import parse_time
 from drkit.journal import RunState, StepState
@@ -43,22 +44,31 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
     """Each affected environment's outcome as the journal has it now."""
-    return [_outcome(affected, runbook, state) for affected in runbook.environments]
+    chains: dict[str, list[StepState]] = {}
+    for step in runbook.steps:
+        if step.environment:
+            chains.setdefault(step.environment, []).append(state.of(step.id))
+    doubts = {one.environment: one for one in handover.in_doubt(runbook, state)}
+    return [
+        _outcome(one, state, chains.get(one.environment, []), doubts.get(one.environment))
+        for one in runbook.environments
+    ]
 
 
-def _outcome(affected: Affected, runbook: Runbook, state: RunState) -> Outcome:
+def _outcome(affected: Affected, state: RunState, steps: list[StepState], doubt: handover.InDoubt | None) -> Outcome:
     ending: Ending
     detail, at, now = affected.reason, "", ""
     if not affected.final:
         ending = FIXED.get(affected.disposition, "waiting")
     else:
         final = state.of(affected.final)
-        mine = [(step, state.of(step.id)) for step in runbook.steps if step.environment == affected.environment]
         if final.status == "done":
             ending, detail, at = "recovered", final.detail, final.ended
             now = str(final.data.get("name", ""))
         else:
-            ending, detail = _unfinished([known for _, known in mine])
+            ending, detail = _unfinished(steps)
+            if doubt is not None:
+                ending, detail = "needs_person", f"{doubt.words}; {detail}"
     return Outcome(
         affected.environment,
         affected.name,
@@ -242,6 +252,17 @@ def report(
             for step in runbook.steps
         ],
         "identities": [msgspec.to_builtins(one) for one in identities(runbook, state)],
+        "in_doubt": [
+            {
+                "environment": one.environment,
+                "name": one.name,
+                "host": one.host,
+                "plan": one.plan,
+                "detail": one.words,
+                "next": handover.remedy((one,), run),
+            }
+            for one in handover.in_doubt(runbook, state)
+        ],
         "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
         "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
         "guards": [msgspec.to_builtins(one) for one in runbook.guards],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from drkit import behind, journal, linked
+from drkit import behind, handover, journal, linked
 from drkit import cloud as clouds
 from drkit.clock import parse_time
 from drkit.errors import DrkitError, RefusedError
@@ -54,9 +54,16 @@ def _standing(desk: Desk, name: str) -> Standing | None:
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
     held = "" if ending.outcome in DONE else desk.store.holder(name)
+    if held:
+        ending = schedule.ending(shown.runbook, state, held=True)
     return Standing(
         name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records), held
     )
+
+
+def closed(book: Runbook, state: RunState) -> bool:
+    """Whether a run has ended for good: all of it is done, or it was aborted and no host is in doubt any more."""
+    return state.outcome in DONE or bool(state.outcome and state.stopped and not handover.in_doubt(book, state))
 
 
 def begun(desk: Desk, run: str) -> RunState:

@@ -137,10 +137,10 @@ def test_an_abort_left_for_a_run_that_lies_is_carried_out_by_resume(bench: Make)
 
 
 def test_an_abort_outweighs_a_pause(bench: Make) -> None:
-    made = bench(*host_chain(), pause_minutes=0.0)
+    made = bench(*host_chain(), a_step("other", needs=("verify",)), pause_minutes=0.0)
     made.say("answer", "e:ready")
-    made.go(Scripted(release__act=[saying(made, "pause")]))
-    assert made.kinds("register") == []
+    made.go(Scripted(release__act=[saying(made, "pause")], register__act=[StepFailedError("it is off")]))
+    assert made.kinds("register") == ["intent", "failed"]
     made.say("abort", "", "enough")
     assert made.go(Scripted(), resumed=True).outcome == "failed"
     assert made.state.of("verify").status == "done"

@@ -207,7 +207,7 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import api, pipelining, progress
+    from drkit import api, handover, pipelining, progress
     from drkit.views import text
 
     desk = common.desk()
@@ -254,6 +254,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "reason": standing.reason,
         "held": standing.held,
         "runbook": standing.digest,
+        "in_doubt": [one.words for one in handover.in_doubt(standing.runbook, standing.state)],
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
     }
     far = progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from drkit import handover
 from drkit.clock import Clock
 from drkit.errors import (
     ConflictError,
@@ -31,7 +32,14 @@ from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState
 from drkit.kept import who
 from drkit.operation import Operation, Request
-from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
+from drkit.products.base import (
+    Actor,
+    Context,
+    Observation,
+    RegisteredElsewhereError,
+    Result,
+    StepFailedError,
+)
 from drkit.runbook import Runbook, Step
 
 TICK = 1.0
@@ -127,6 +135,7 @@ class Runner:
         self.hosts: dict[str, asyncio.Lock] = {}
         self.subscriptions: dict[str, asyncio.Semaphore] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.finishing: tuple[int, frozenset[str]] = (-1, frozenset())
 
     @property
     def state(self) -> RunState:
@@ -170,9 +179,16 @@ class Runner:
         """Whether a step that is not under way must not be begun now."""
         if self.stop():
             return True
-        if self.state.stopped:
-            return step.id not in schedule.tidying(self.runbook, self.state)
-        return bool(self.state.paused or self.state.overdue)
+        if self.state.stopped or self.state.paused or self.state.overdue:
+            return step.id not in self._finishing()
+        return False
+
+    def _finishing(self) -> frozenset[str]:
+        """The steps that finish what was begun for a released host: no pause, deadline or abort holds them."""
+        count = self.state.count
+        if self.finishing[0] != count:
+            self.finishing = (count, schedule.tidying(self.runbook, self.state))
+        return self.finishing[1]
 
     async def _loop(self, *, patient: bool) -> None:
         """``patient``: a pause is waited out for a while; a run that was paused before it was taken up is left so."""
@@ -199,12 +215,17 @@ class Runner:
                         task.result()
                         last = clock.monotonic()
                 continue
-            if self.stop() or self.state.stopped or self.state.overdue:
+            if self.stop():
                 return
             minutes = self.wait_minutes
-            if self.state.paused:
+            over = self.state.stopped or self.state.overdue
+            asked = any(
+                known.status == "asked" and (not over or name in self._finishing())
+                for name, known in self.state.steps.items()
+            )
+            if self.state.paused and not over:
                 minutes = max(minutes, run.pause_minutes if patient else 0.0)
-            elif not any(step.status == "asked" for step in self.state.steps.values()):
+            elif not asked:
                 return
             if clock.monotonic() - last >= minutes * 60:
                 return
@@ -239,16 +260,8 @@ class Runner:
             await self.journal.append("answered", step=step_id, data={"detail": text, **said})
             self._tell("done", step_id, f"answered by {who}: {text}")
             await self._defer()
-        elif what == "skip" and status != "done":
-            task = self.tasks.pop(step_id, None)
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-            # The step itself last: it is what says that the message was obeyed.
-            for skipped in (*schedule.idle_without(self.runbook, self.state, step_id), step_id):
-                by = said if skipped == step_id else {"who": who}
-                await self.journal.append("skipped", step=skipped, data={"detail": text, **by})
-                self._tell("skipped", skipped, f"skipped by {who}: {text}")
+        elif what == "skip" and status not in ("done", "skipped"):
+            await self._skip(step_id, text, said)
         elif what == "retry" and status in ("failed", "drifted"):
             await self._reopen(self.runbook.step(step_id), said)
             self._tell("note", step_id, f"tried again for {who}")
@@ -258,6 +271,35 @@ class Runner:
             self.show(Event("note", None, reason))
         else:
             await self.journal.append("control", step=step_id, data={"what": "ignored", "message": what, **said})
+
+    async def _skip(self, step_id: str, text: str, said: Mapping[str, str]) -> None:
+        """Leave a step out, and what would only have led to it; refused while the host it is about is in doubt."""
+        step = self.runbook.step(step_id)
+        left_out = [*schedule.idle_without(self.runbook, self.state, step_id), step_id]
+        if not handover.refusal(self.runbook, self.state, step):
+            # A release that has not left yet does not leave now. What it may have sent meanwhile is seen after that.
+            await self._cancel(left_out)
+        if why := handover.refusal(self.runbook, self.state, step):
+            await self.journal.append(
+                "control", step=step_id, data={"what": "ignored", "message": "skip", "reason": why, **said}
+            )
+            self._tell("note", step_id, f"not skipped: {why}")
+            for name in left_out:
+                if self.state.of(name).status == "open" and name not in self.tasks:
+                    self._start(self.runbook.step(name))
+            return
+        # The step itself last: it is what says that the message was obeyed.
+        for skipped in left_out:
+            by = said if skipped == step_id else {"who": said["who"]}
+            await self.journal.append("skipped", step=skipped, data={"detail": text, **by})
+            self._tell("skipped", skipped, f"skipped by {said['who']}: {text}")
+
+    async def _cancel(self, names: Sequence[str]) -> None:
+        """End the tasks of these steps, wherever they are."""
+        tasks = [task for name in names if (task := self.tasks.pop(name, None))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _tell(self, kind: str, step_id: str, text: str) -> None:
         self.show(Event(kind, self.runbook.step(step_id), text))
@@ -278,6 +320,9 @@ class Runner:
                         await self._carry_out(step)
                     except (LockedError, PartialError):
                         raise
+                    except RegisteredElsewhereError as error:
+                        await self._drifted_off(step, error)
+                        return
                     except DrkitError as error:
                         await self._failed(step, error)
                         if not left or not _may_pass(error):
@@ -308,33 +353,29 @@ class Runner:
         left = known.status == "open" or known.unsettled
         attempt = known.attempt if left else known.attempt + 1
         context = replace(self.context, attempt=max(1, attempt))
-        seen = observation = await self._look(step, product, context)
+        seen = observation = await self._look(step, product, context, left=left)
         drift = schedule.compare(step.preconditions, seen)
         if drift and left and not observation.done:
             # Its requests may have left before. What they did is not undone by stopping here, so it must be known.
-            observation = await self._settle(step, product, context)
+            settled = await self._settle(step, product, context)
+            if isinstance(settled, Operation):
+                await self._under_way(step, product, context, settled)
+                return
+            observation = settled
         if observation.done:
             await self._done(step, attempt, Result(observation.done, {**observation.data, "found": True}))
             return
         if drift:
             detail = "; ".join(await self._with_names(step, context, seen))
-            await self.journal.append("drifted", step=step.id, attempt=attempt, data={"detail": detail})
-            self.show(Event("drifted", step, detail))
+            # A look at what it rests on says nothing of a registration that may have been begun.
+            await self._drifted(step, attempt, detail, settled=not left or step.effect != "register")
             return
         if known.status != "open" and self._held(step):
             return
         if step.effect == "ask":
             await self._ask(step)
             return
-        requests = product.requests(step, context)
-        if known.status != "open":
-            await self.journal.append(
-                "intent",
-                step=step.id,
-                attempt=attempt,
-                data={"requests": [msgspec.to_builtins(one) for one in requests]},
-            )
-            self.show(Event("begun", step, step.title))
+        requests = await self._intend(step, product, context, attempt)
         token = INTENT.set(requests)
         try:
             if step.effect == "verify" and step.action.startswith("verify"):
@@ -349,14 +390,44 @@ class Runner:
         finally:
             INTENT.reset(token)
 
+    async def _intend(self, step: Step, product: Actor, context: Context, attempt: int) -> tuple[Request, ...]:
+        """The writes of a step, journaled before the first of them leaves."""
+        requests = product.requests(step, context)
+        if self.state.of(step.id).status != "open":
+            data = {"requests": [msgspec.to_builtins(one) for one in requests]}
+            await self.journal.append("intent", step=step.id, attempt=attempt, data=data)
+            self.show(Event("begun", step, step.title))
+        return requests
+
+    async def _under_way(self, step: Step, product: Actor, context: Context, operation: Operation) -> None:
+        """What an earlier attempt sent is still being carried out: it is waited for, whatever changed meanwhile."""
+        await self._intend(step, product, context, context.attempt)
+        await self._record(step, context.attempt, operation)
+        await self._wait(step, product, context, operation)
+
+    async def _drifted(self, step: Step, attempt: int, detail: str, *, settled: bool = True, **data: Any) -> None:
+        told = {"detail": detail, "settled": settled, **({"data": data} if data else {})}
+        await self.journal.append("drifted", step=step.id, attempt=attempt, data=told)
+        self.show(Event("drifted", step, detail))
+
+    async def _drifted_off(self, step: Step, error: RegisteredElsewhereError) -> None:
+        """Another registration is on the host: nothing is written over it, and who put it there is named where Azure tells."""
+        host = step.host.lower()
+        told = await culprits.named(self.context, [host]) if host.startswith("/subscriptions/") else {}
+        by = f"; changed by {told[host]}" if told.get(host) else "; Azure does not tell by whom"
+        await self._drifted(step, max(1, self.state.of(step.id).attempt), f"{error}{by}", another=error.another)
+
     async def _with_names(self, step: Step, context: Context, observation: Observation) -> list[str]:
         """What differs, in words, with who changed it as far as Azure tells."""
         asked = culprits.unnamed(schedule.differing(step.preconditions, observation), observation)
         told = await culprits.named(context, asked) if asked else {}
         return schedule.compare(step.preconditions, replace(observation, changed={**observation.changed, **told}))
 
-    async def _look(self, step: Step, product: Actor, context: Context) -> Observation:
-        """Observe until every precondition could be read, a few times; what then cannot be read stops the step."""
+    async def _look(self, step: Step, product: Actor, context: Context, *, left: bool) -> Observation:
+        """Observe until every precondition could be read, a few times; what then cannot be read stops the step.
+
+        ``left``: a request of this step may have left before.
+        """
         for number in range(UNREAD_TRIES):
             try:
                 observation = await product.observe(step, context)
@@ -369,14 +440,15 @@ class Runner:
                     return observation
             if number < UNREAD_TRIES - 1:
                 await context.clock.sleep(UNREAD_PAUSE)
+        so = "so what became of what was sent is not known" if left else "so nothing was done"
         raise StepFailedError(
-            f"could not look at {', '.join(missing)}, so nothing was done",
+            f"could not look at {', '.join(missing)}, {so}",
             where=step.id,
             code="NotObserved",
             again=True,
         )
 
-    async def _settle(self, step: Step, product: Actor, context: Context) -> Observation:
+    async def _settle(self, step: Step, product: Actor, context: Context) -> Observation | Operation:
         token = INTENT.set(product.requests(step, context))
         try:
             return await product.settle(step, context)
@@ -390,7 +462,7 @@ class Runner:
                 return await product.act(step, context)
             except (UnknownFateError, ConflictError) as error:
                 await context.clock.sleep(5.0 * 2**number)
-                observation = await self._look(step, product, context)
+                observation = await self._look(step, product, context, left=True)
                 if observation.done:
                     return Result(
                         f"{observation.done} (found by looking after: {error.what})",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drkit import handover
 from drkit.journal import RunState, StepState
 from drkit.products.base import Observation
 from drkit.runbook import Precondition, Runbook, Step
@@ -48,7 +49,16 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
             unaided.add(step.id)
         if may_run and step.wave and step.effect != "ask" and status in ("pending", "open"):
             fronts[step.plan] = min(step.wave, fronts.get(step.plan, step.wave))
-    return [step for step in ready if step.wave <= fronts.get(step.plan, 0) or step.effect == "ask"]
+    late = [
+        step
+        for step in ready
+        if step.wave > fronts.get(step.plan, 0) and step.effect in ("release", "register", "verify")
+    ]
+    # What finishes what was begun for a released host waits for no wave.
+    finishing = tidying(runbook, state) if late else frozenset()
+    return [
+        step for step in ready if step.wave <= fronts.get(step.plan, 0) or step.effect == "ask" or step.id in finishing
+    ]
 
 
 def rests_on(step: Step, need: Step) -> bool:
@@ -80,17 +90,8 @@ def blocked_by(step: Step, runbook: Runbook, state: RunState) -> list[Step]:
 
 
 def tidying(runbook: Runbook, state: RunState) -> frozenset[str]:
-    """The steps that an aborted run still carries out: those that finish what was begun for a released host."""
-    released = {
-        step.environment
-        for step in runbook.steps
-        if step.effect == "release" and state.of(step.id).status in ("open", "done")
-    }
-    return frozenset(
-        step.id
-        for step in runbook.steps
-        if step.environment and step.environment in released and step.effect in ("register", "verify")
-    )
+    """The steps that a run which begins nothing new still carries out: those that finish what was begun for a released host."""
+    return frozenset(step for found in handover.in_doubt(runbook, state) for step in found.left)
 
 
 def idle_without(runbook: Runbook, state: RunState, skipped: str) -> list[str]:
@@ -114,9 +115,25 @@ class Ending:
     reason: str
 
 
-def ending(runbook: Runbook, state: RunState) -> Ending:
-    """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial."""
+def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
+    """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial.
+
+    While a host is in doubt it is never one of the first two, and the reason says which host, and what to type unless a process
+    holds the run (``held``).
+    """
+    found = _ending(runbook, state)
+    doubt = handover.in_doubt(runbook, state)
+    if not doubt:
+        return found
+    outcome = "failed" if found.outcome.startswith("succeeded") else found.outcome
+    return Ending(outcome, f"{found.reason}; {handover.told(doubt, state.run, held=held)}")
+
+
+def _ending(runbook: Runbook, state: RunState) -> Ending:
+    """The end this state amounts to, hosts in doubt apart."""
     if state.stopped:
+        if all(state.of(step.id).status == "done" for step in runbook.steps):
+            return Ending("succeeded", f"every step is done, though {state.stopped}")
         return Ending("failed", state.stopped)
     failed = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
     bad = [step for step in failed if not state.of(step.id).passing]

@@ -50,6 +50,14 @@ class StepFailedError(DrkitError):
         self.settled = not again if settled is None else settled
 
 
+class RegisteredElsewhereError(StepFailedError):
+    """Somebody else's registration is on the host: nothing was written over it. ``another``: whose, as far as it is known."""
+
+    def __init__(self, what: str, *, another: str, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where=where, remedy=remedy, code="RegisteredElsewhere")
+        self.another = another
+
+
 @dataclass(frozen=True)
 class Captured:
     """What a capture found: plans with their grants, their environments, and how each reading went."""
@@ -132,8 +140,12 @@ class Actor(Protocol):
         """Look before acting: is it done already, and what do the preconditions read now."""
         ...
 
-    async def settle(self, step: Step, context: Context) -> Observation:
-        """What came of requests of this step that may have left, where ``observe`` cannot see it. Does nothing itself."""
+    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+        """What came of requests of this step that may have left, where ``observe`` cannot see it. Does nothing itself.
+
+        An operation: they are still being carried out, and it is to be waited for. Whatever is neither that nor done is proof
+        that nothing came of them; where that cannot be learnt, this raises.
+        """
         ...
 
     async def act(self, step: Step, context: Context) -> Operation | Result:

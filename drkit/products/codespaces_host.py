@@ -14,7 +14,7 @@ from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
 from drkit.estate import Reading
 from drkit.operation import Operation
-from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.base import Context, Observation, RegisteredElsewhereError, Result, StepFailedError
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
 
@@ -285,10 +285,10 @@ class HostSteps:
                 data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
                 return Result("its new plan's service lists it, for its owner", data)
         if answer.get("already"):
-            raise StepFailedError(
+            raise RegisteredElsewhereError(
                 f"the host says it is registered already, as {answer['already']}",
+                another=str(answer["already"]),
                 where=step.target,
-                code="AlreadyRegistered",
                 remedy="look at the host: `codespaces stop` there ends that registration; then `drkit resume`",
             )
         if exited and (answer.get("error") or answer.get("rc") != 0):

@@ -19,7 +19,7 @@ from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateEr
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
 from drkit.products import hybrid_worker_wire as wire
-from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.base import Context, Observation, RegisteredElsewhereError, Result, StepFailedError
 from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
 from drkit.products.hybrid_worker_tidy import Tidying
@@ -161,7 +161,27 @@ class Acts:
             return reading, "the extension names the account that takes over already"
         return reading, ""
 
+    async def _free(self, step: Step, context: Context) -> None:
+        """RegisteredElsewhereError when the machine carries a worker's extension that names another account than the one to be."""
+        machine, ours = str(step.inputs["machine"]), self._url(step, context)
+        for held in await wire.extensions(context.azure, machine):
+            named = wire.url_of(held)
+            # One that is on its way off is no registration any more; one without an address serves nobody.
+            if (
+                wire.is_worker_extension(held)
+                and named
+                and _state(held) != "deleting"
+                and named.lower() != ours.lower()
+            ):
+                raise RegisteredElsewhereError(
+                    f"its extension {held.get('name')} names another account, {named}: nothing was written over it",
+                    another=named,
+                    where=machine,
+                    remedy="ask whose it is; once it is off the machine, `drkit resume` registers it as planned",
+                )
+
     async def _registered(self, step: Step, context: Context) -> str:
+        await self._free(step, context)
         held = await self._extension(step, context)
         if held is None or wire.url_of(held) != self._url(step, context) or _state(held) != "succeeded":
             return ""
@@ -173,9 +193,14 @@ class Acts:
         """The address of the account that takes over, as the step that verified it learnt it."""
         return str(context.results(str(step.inputs["account_step"])).get("url", ""))
 
-    async def settle(self, step: Step, context: Context) -> Observation:
-        """``observe`` sees all that these steps do: every one of them changes what ARM shows."""
-        return Observation()
+    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+        """What came of a deletion that left: ARM shows it until it is over, as long as its machine is away. The rest is seen at once."""
+        if step.action != "release":
+            return Observation()
+        held = await self._extension(step, context)
+        if held is None:
+            return Observation("the extension is off the machine already")
+        return _watched("DELETE", step.inputs, context) if _state(held) == "deleting" else Observation()
 
     # acting
 

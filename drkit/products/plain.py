@@ -51,7 +51,7 @@ class ActsApart:
     async def observe(self, step: Step, context: Context) -> Observation:
         return await self.acts.observe(step, context)
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: Context) -> Observation | Operation:
         return await self.acts.settle(step, context)
 
     async def act(self, step: Step, context: Context) -> Operation | Result:

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drkit import behind, results, runbook
+from drkit import behind, handover, results, runbook
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot, last
@@ -330,7 +330,9 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         parts.append(
             f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
         )
-    if outcome == "partial" and not held:
+    doubt = handover.in_doubt(book, state)
+    parts.extend(f"in doubt: {safe(one.words)}" for one in doubt)
+    if (outcome == "partial" or doubt) and not held:
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
         parts.append(f"next: `drkit report {state.run}`")
@@ -359,6 +361,7 @@ def report(found: dict[str, Any]) -> list[Any]:
     took, objective = measured(found)
     if found["rto_seconds"] is not None:
         parts.append(f"recovery took {took} since the first sign; {objective}")
+    parts.extend(f"in doubt: {safe(one['detail'])}: {safe(one['next'])}" for one in found.get("in_doubt", ()))
     rows = [(one["name"], one["ending"], one["data_at_risk"], one["detail"]) for one in found["outcomes"]]
     if rows:
         parts.append(table("environment", "is", "work", "detail", rows=rows, ratios={3: 1}))

@@ -43,12 +43,14 @@ KILLED = -signal.SIGKILL
 class Life:
     """How a process lives: SIGKILL at its so-many-th record (0: never), before it, torn in its middle, or once it is durable.
 
-    ``minutes``: how far its clock is off. Records that only say a process took over are not counted.
+    ``minutes``: how far its clock is off. Records that only say a process took over are not counted. ``at``: the kind of a record
+    and the end of its step's id: SIGKILL at the first such record instead.
     """
 
     records: int = 0
     death: Death = "after"
     minutes: float = 0.0
+    at: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _exit_code(place: Place, life: Life) -> int:
         spec = msgspec.structs.replace(cloud.clock_spec, origin=origin.isoformat())
         cloud = msgspec.structs.replace(cloud, clock_spec=spec)
     store = store_of(place.store)
-    if life.records:
+    if life.records or life.at:
         mortal(store, life)
     desk = api.Desk(
         settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
@@ -125,9 +127,14 @@ def dying(write: Callable[[bytes], None], life: Life) -> Callable[[bytes], None]
     def written(lines: bytes) -> None:
         nonlocal left
         for line in lines.splitlines(keepends=True):
-            left -= msgspec.json.decode(line)["kind"] not in FORMALITIES
-            if left > 0:
-                continue
+            record = msgspec.json.decode(line)
+            if life.at is not None:
+                if record["kind"] != life.at[0] or not record["step"].endswith(life.at[1]):
+                    continue
+            else:
+                left -= record["kind"] not in FORMALITIES
+                if left > 0:
+                    continue
             done = lines[: lines.index(line)]
             if life.death == "after":
                 write(done + line)

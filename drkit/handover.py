@@ -1,0 +1,133 @@
+"""Hosts in doubt: a release may have left, and the host is not proved registered since. Pure: runbook and folded journal in.
+
+From the intent of a release until its host is proved registered somewhere, that chain is one act. Whether something may have
+left is known from the journal, an intent without a proof, and from no status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from drkit.journal import RunState
+from drkit.runbook import Runbook, Step
+
+NAMED = 3
+"""So many hosts are named in one sentence."""
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """An environment whose host is in doubt.
+
+    ``release``: the step that may have left; ``certain``: it did. ``begun``: the step that registers it was begun, and ``registered``:
+    is done. ``another``: whose registration was found on the host instead, empty when none was. ``skipped``: a step of the chain is
+    left out. ``left``: the ids of the steps that finish the chain.
+    """
+
+    environment: str
+    name: str
+    host: str
+    plan: str
+    release: str
+    certain: bool
+    begun: bool
+    registered: bool
+    another: str
+    skipped: bool
+    left: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """What is known of the host, as one clause."""
+        taken = f"{self.name} {'was' if self.certain else 'may have been'} taken off {_last(self.plan)}"
+        if self.another:
+            return f"{taken}, and another registration is on it now: {self.another}"
+        if self.registered:
+            return f"{taken} and registered again, and is not proved to serve"
+        if self.begun:
+            return f"{taken}, and whether it is registered anywhere is not known"
+        return f"{taken} and is registered nowhere"
+
+
+def in_doubt(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
+    """The environments whose hosts are in doubt, in the runbook's order."""
+    chains: dict[str, list[Step]] = {}
+    for step in book.steps:
+        if step.environment:
+            chains.setdefault(step.environment, []).append(step)
+    names = {one.environment: one.name for one in book.environments}
+    return tuple(found for steps in chains.values() for found in _of(steps, names, state))
+
+
+def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterator[InDoubt]:
+    place = max((number for number, step in enumerate(steps) if _may_have_left(step, steps, state)), default=-1)
+    if place < 0:
+        return
+    release, after = steps[place], steps[place + 1 :]
+    registers = [step for step in after if step.effect == "register"]
+    proofs = [step for step in after if step.effect == "verify"] or registers
+    if not registers or any(state.of(step.id).status == "done" for step in proofs):
+        return
+    register = state.of(registers[-1].id)
+    another = str(register.data.get("another", ""))
+    if another and register.status == "skipped":
+        # Somebody saw whose it is now, and left it so.
+        return
+    known = state.of(release.id)
+    yield InDoubt(
+        environment=release.environment,
+        name=names.get(release.environment) or _last(release.environment),
+        host=release.host,
+        plan=release.plan,
+        release=release.id,
+        certain=known.status == "done",
+        begun=register.status == "open" or register.unsettled,
+        registered=register.status == "done",
+        another=another,
+        skipped=any(state.of(step.id).status == "skipped" for step in steps[place:]),
+        left=tuple(step.id for step in steps if state.of(step.id).status != "done"),
+    )
+
+
+def _may_have_left(step: Step, steps: Sequence[Step], state: RunState) -> bool:
+    if step.effect != "release":
+        return False
+    known = state.of(step.id)
+    if known.status not in ("open", "done") and not known.unsettled:
+        return False
+    # Nobody signed in, and the old registration was put back: that is what opening the release again means.
+    return not any(
+        state.of(other.id).status in ("failed", "skipped") and step.id in state.of(other.id).data.get("reopen", ())
+        for other in steps
+    )
+
+
+def told(found: Sequence[InDoubt], run: str, *, held: bool = False) -> str:
+    """What a run's end says of hosts in doubt, with what to type unless a process holds it; empty when there are none."""
+    if not found:
+        return ""
+    said = "; ".join(one.words for one in found[:NAMED])
+    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{said}{more}{'' if held else f': {remedy(found, run)}'}"
+
+
+def remedy(found: Sequence[InDoubt], run: str) -> str:
+    """What to type about them. What an earlier version skipped is no run's any more."""
+    if any(one.skipped for one in found):
+        return "`drkit assess`, then `drkit plan --kind repair` registers what is off"
+    if all(one.another for one in found):
+        return f"ask whose it is; `drkit skip {run} STEP --reason TEXT` leaves it so"
+    return f"`drkit resume {run}` goes on with {'it' if len(found) == 1 else 'them'}"
+
+
+def refusal(book: Runbook, state: RunState, step: Step) -> str:
+    """Why a step may not be left out now; empty when it may."""
+    if not step.environment:
+        return ""
+    found = [one for one in in_doubt(book, state) if one.environment == step.environment and not one.another]
+    return f"{found[0].words}; until it is proved registered, that is one act" if found else ""
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rsplit("/", 1)[-1]

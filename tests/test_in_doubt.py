@@ -1,0 +1,122 @@
+"""A host whose release has left, in real processes on the embedded Azure: whatever happens next, it is registered, or said to be not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drkit import api, control, reporting
+from drkit.errors import RefusedError
+from drkit.simulator import automation
+from tests import returning as way
+from tests import workers
+from tests.chaos.every_record import place_of
+from tests.chaos.life import KILLED, Life, Lives
+from tests.estates import Site
+from tests.simulator.workers import WORKERS
+from tests.workers import CONTROL, CUPBOARD, REPLICA, WEB
+
+SECRET = json.dumps({"Proxy_URL": "s3cret"})
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("DRKIT_TEST_PROTECTED", SECRET)
+    with workers.site(tmp_path, leaping=True) as found:
+        workers.lost(found)
+        yield found
+
+
+def killed(site: Site, machine: str, kind: str, action: str) -> None:
+    """The run, killed when it is about to journal the first such record of that machine's worker."""
+    (step,) = [one.id for one in site.book.steps if one.environment == WORKERS[machine] and one.action == action]
+    code = Lives().one(place_of(site), Life(death="before", at=(kind, step)))
+    assert code == KILLED, (site.folder / "out.log").read_text()[-2000:]
+
+
+def step_of(site: Site, machine: str, action: str) -> str:
+    return next(one.id for one in site.book.steps if one.environment == WORKERS[machine] and one.action == action)
+
+
+def resumed(site: Site) -> api.Applied:
+    return way.go_on(site, site.run)
+
+
+@pytest.mark.parametrize("machine", [WEB, CUPBOARD])
+def test_a_deletion_that_left_is_finished_although_its_region_is_back_and_the_run_aborted(
+    site: Site, machine: str
+) -> None:
+    killed(site, machine, "operation", "release")
+    way.restore(site)
+    control.abort(site.desk, site.run, "the region is back")
+    applied = resumed(site)
+    assert applied.outcome == "failed"
+    assert "registered nowhere" not in applied.reason
+    assert workers.reported(site)[machine] == [REPLICA]
+
+
+def test_a_machine_that_goes_away_while_its_extension_is_taken_off_is_said_to_be_registered_nowhere(
+    site: Site,
+) -> None:
+    machine = site.world.simulator.world.resources[CUPBOARD.lower()]
+
+    def away(event: Any) -> None:
+        if event.kind == "begun" and event.step.id == step_of(site, CUPBOARD, "release"):
+            machine.properties["status"] = "Disconnected"
+
+    assert site.planned is not None
+    applied = way.carry_out(site, site.planned, away)
+    assert applied.outcome == "partial"
+    said = "cupboard may have been taken off auto-we and is registered nowhere"
+    assert said in applied.reason
+    way.restore(site)
+    control.abort(site.desk, site.run, "the region is back")
+    applied = resumed(site)
+    assert (applied.outcome, applied.exit_code) == ("failed", 1)
+    assert said in applied.reason
+    assert f"`drkit resume {site.run}`" in applied.reason
+    report = reporting.report(site.desk, site.run)
+    assert [one["name"] for one in report["in_doubt"]] == ["cupboard"]
+    machine.properties["status"] = "Connected"
+    assert "registered nowhere" not in resumed(site).reason
+    assert workers.reported(site)[CUPBOARD] == [REPLICA]
+    with pytest.raises(RefusedError, match="has ended"):
+        resumed(site)
+
+
+def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -> None:
+    killed(site, WEB, "done", "release")
+    for action in ("release", "register", "verify"):
+        with pytest.raises(RefusedError) as caught:
+            api.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
+        assert "web-01 may have been taken off auto-we" in caught.value.what
+        assert f"`drkit resume {site.run}`" in caught.value.remedy
+    assert resumed(site).outcome == "succeeded"
+
+
+def test_what_somebody_else_installed_between_release_and_registration_is_not_written_over(site: Site) -> None:
+    world = site.world.simulator.world
+    killed(site, WEB, "intent", "register")
+    host, theirs = world.hosts[WEB.lower()], automation.account_of(world, world.resources[CONTROL.lower()])
+    assert not host.extensions
+    other = world.hosts[CUPBOARD.lower()].extensions
+    held = next(iter(other.values())) if other else None
+    assert held is not None
+    copied = type(held)(**{name: getattr(held, name) for name in held.__dataclass_fields__})
+    copied.settings = {**held.settings, automation.URL: theirs.url}
+    host.extensions[copied.name.lower()] = copied
+    applied = resumed(site)
+    assert (applied.outcome, applied.exit_code) == ("partial", 3)
+    assert workers.carried(site, WEB) == [CONTROL]
+    detail = site.state.of(step_of(site, WEB, "register")).detail
+    assert site.state.of(step_of(site, WEB, "register")).status == "drifted"
+    assert theirs.url in detail
+    assert "another registration is on it now" in applied.reason
+    # A person sees whose it is, and leaves it so.
+    api.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
+    assert resumed(site).outcome == "succeeded-with-exceptions"
+    assert workers.carried(site, WEB) == [CONTROL]
