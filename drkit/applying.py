@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drkit import cloud as clouds
-from drkit import estate, handover, history, linked
+from drkit import estate, handover, history, journal, linked
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import DrkitError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
-from drkit.kept import Approval, Message, who
+from drkit.kept import Approval, Message, message_fault, who
 from drkit.planning import Planned, observed, show
 from drkit.products import actors
 from drkit.runbook import Runbook
@@ -98,9 +98,10 @@ async def resume(
 
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
+    shown = show(desk, state.runbook)
+    journal.disbelieve(state, shown.runbook.asking)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
-    shown = show(desk, state.runbook)
     _still_wanted(desk, name, shown.runbook, state)
     linked.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
@@ -232,5 +233,12 @@ def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
         )
     if what == "answer" and found.effect != "ask":
         raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
-    desk.store.send(name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(desk.clock.now())))
+    send(desk, name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(desk.clock.now())))
     return found.id
+
+
+def send(desk: Desk, run: str, message: Message) -> None:
+    """Leave a message for a run; UsageError for one that the run would ignore, whatever its steps."""
+    if fault := message_fault(message):
+        raise UsageError(fault, remedy="say it in other words: the run would ignore this")
+    desk.store.send(run, message)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from drkit import api
 from drkit.api import Desk, Planned
+from drkit.applying import send
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
@@ -55,7 +56,7 @@ def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
     if closed(standing.runbook, state):
         raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
     now = rfc3339(desk.clock.now())
-    desk.store.send(standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
+    send(desk, standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
     return standing.run
 
 

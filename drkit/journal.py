@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from drkit.estate import Behind, Deferred
 from drkit.operation import Operation
 
 GENESIS = "0" * 64
+MOST_IGNORED = 20
+"""Ignored messages that the state of a run names: the last ones."""
 LOCK_TRIES, LOCK_SECONDS = 25, 0.01
 RecordKind = Literal[
     "started", "approved", "intent", "operation", "done", "failed", "skipped", "asked", "answered", "drifted",
@@ -62,12 +64,19 @@ class StepState:
     operation: Operation | None = None
     data: dict[str, Any] = field(default_factory=dict)
     who: str = ""
+    said: bool = False
+    """It is done because a person said so; drkit saw nothing of it."""
     passing: bool = False
     """What it failed of may pass: a little later the same step may succeed."""
     unsettled: bool = False
     """What its last attempt began may be under way still: the next one goes on under the same number."""
     intended: bool = False
     """Some attempt at it recorded its intent: what was then found there may be drkit's own."""
+
+    @property
+    def word(self) -> str:
+        """The status as people read it: ``said`` for what is done by a person's word alone."""
+        return "said" if self.said and self.status == "done" else self.status
 
 
 @dataclass
@@ -88,6 +97,9 @@ class RunState:
     steps: dict[str, StepState] = field(default_factory=dict)
     heard: set[str] = field(default_factory=set)
     """Messages that were journaled, by name: one that is still there after a crash is not obeyed again."""
+    ignored: list[str] = field(default_factory=list)
+    """The last messages that were ignored: whose, which and why."""
+    ignored_number: int = 0
     stopped: str = ""
     """Aborted: by whom and why. What was begun for a host is finished, nothing else is begun."""
     paused: str = ""
@@ -139,6 +151,19 @@ def apply(state: RunState, record: Record) -> None:
         _apply_step(state.of(record.step), record)
 
 
+def disbelieve(state: RunState, asking: Collection[str]) -> None:
+    """Take back what a person's word ended although the step asks no person; ``asking``: the ids of the steps that do.
+
+    drkit 0.1 took an answer for any step. Such a step is looked at by the next holder, and counts as not begun until then.
+    """
+    for name, known in state.steps.items():
+        if known.said and known.status == "done" and name not in asking:
+            known.status, known.said, known.ended, known.data = "pending", False, "", {}
+            known.detail = f"said to be done by {known.who or 'nobody named'}, which proves nothing"
+            if state.outcome != "failed":
+                state.outcome = state.ended = ""
+
+
 def _apply_control(state: RunState, record: Record) -> None:
     what, reason = record.data.get("what"), str(record.data.get("reason", ""))
     if what == "abort":
@@ -149,6 +174,10 @@ def _apply_control(state: RunState, record: Record) -> None:
         state.paused = ""
     elif what == "deadline":
         state.overdue = reason
+    elif what == "ignored":
+        number = record.data.get("number")
+        state.ignored_number = max(state.ignored_number + 1, number if isinstance(number, int) else 0)
+        state.ignored = [*state.ignored[1 - MOST_IGNORED :], reason or str(record.data.get("message", ""))]
     elif what == "reopen":
         step = state.of(record.step)
         step.status = "pending"
@@ -184,6 +213,7 @@ def _apply_step(step: StepState, record: Record) -> None:
         step.began = step.began or record.time
         step.detail, step.who = data.get("detail", ""), data.get("who", "")
         step.data, step.code, step.unsettled = dict(data.get("data", {})), "", False
+        step.said = record.kind == "answered"
     elif record.kind in ("failed", "drifted", "skipped"):
         begun = step.status == "open" or step.unsettled
         step.status, step.ended, step.operation = record.kind, record.time, None

@@ -10,11 +10,13 @@ import socket
 import stat
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from drkit import files
 from drkit.clock import parse_time
 from drkit.errors import DrkitError, FileError
 from drkit.estate import Assessment, Snapshot
@@ -50,6 +52,63 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     who: str = ""
     when: str = ""
+
+
+MESSAGES = frozenset({"answer", "skip", "retry", "pause", "unpause", "abort"})
+ABOUT_STEPS = frozenset({"answer", "skip", "retry"})
+NEEDS_TEXT = frozenset({"skip", "abort"})
+LONGEST = {"what": 20, "step": 500, "text": 4000, "who": 200, "when": 60}
+"""Characters that each part of a message may have."""
+LARGEST_MESSAGE = 64 * 1024
+"""Bytes."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file found in a run's inbox: its message, or what is wrong with it; ``writer``: its author as the store knows them.
+
+    ``writer`` is the file's owner in a folder, and empty where the store does not tell. ``who`` of the message is a claim.
+    """
+
+    path: Path
+    message: Message | None
+    fault: str = ""
+    writer: str = ""
+
+
+def message_fault(message: Message) -> str:
+    """Why a message cannot be obeyed, whatever the run is, in words; empty when it can."""
+    if message.what not in MESSAGES:
+        return f"{message.what[:40]!r} is none of: {', '.join(sorted(MESSAGES))}"
+    for part, longest in LONGEST.items():
+        if (length := len(getattr(message, part))) > longest:
+            return f"its {part} has {length} characters, and at most {longest} are read"
+    if message.what in ABOUT_STEPS and not message.step:
+        return f"{message.what} names no step"
+    if message.what in NEEDS_TEXT and not message.text.strip():
+        return f"{message.what} gives no reason"
+    return ""
+
+
+def claimed(name: str, writer: str) -> str:
+    """A name that a file gives, beside what the store knows of the file's writer (empty: nothing)."""
+    shown = name[: LONGEST["who"]] or "nobody named"
+    if writer and writer == f"user {user_of(name)}":
+        return shown
+    return f"{shown} (claimed; the file is of {writer})" if writer else f"{shown} (claimed)"
+
+
+def user_of(name: str) -> str:
+    """A ``who`` without its machine: one identity on another machine is no other one."""
+    return name.rpartition("@")[0] or name
+
+
+def owner_of(path: Path) -> str:
+    """The user whose file it is, as ``user NAME``; empty where there is no such file."""
+    try:
+        return files.user_name(path.lstat().st_uid)
+    except OSError:
+        return ""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,13 +267,11 @@ def _time_faults(place: str, text: str) -> list[str]:
     return []
 
 
-def decode(path: Path, type_: type[Any_], kind: str, *, times: Sequence[str] = ()) -> Any_:
-    """A small file of the store; FileError for anything that is not one of this kind and version."""
+def decode(path: Path, type_: type[Any_], kind: str, *, times: Sequence[str] = (), limit: int = files.SMALL) -> Any_:
+    """A small file of the store; FileError for anything that is not one of this kind and version, or longer than ``limit`` bytes."""
     remedy = "remove it, and say it again"
     try:
-        value = msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as error:
-        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
+        value = msgspec.json.decode(files.read(path, limit=limit, remedy=remedy), type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(f"cannot be read: {error}", where=str(path), remedy=remedy) from error
     marker = getattr(value, "drkit", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drkit import behind
+from drkit import behind, journal
 from drkit.clock import parse_time
 from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.estate import Snapshot
@@ -18,7 +18,9 @@ def told(desk: Desk) -> list[behind.Told]:
         try:
             state = desk.store.state(run)
             if state.runbook:
-                found.append(behind.Told(run, desk.store.runbook(state.runbook)[0], state))
+                book = desk.store.runbook(state.runbook)[0]
+                journal.disbelieve(state, book.asking)
+                found.append(behind.Told(run, book, state))
         except (FileError, RefusedError, IntegrityError):
             continue
     return found
@@ -29,7 +31,9 @@ def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
     if not book.of_run:
         return frozenset()
     state = desk.store.state(book.of_run)
-    return behind.recorded(behind.Told(book.of_run, desk.store.runbook(state.runbook)[0], state))
+    begun = desk.store.runbook(state.runbook)[0]
+    journal.disbelieve(state, begun.asking)
+    return behind.recorded(behind.Told(book.of_run, begun, state))
 
 
 def not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:

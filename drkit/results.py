@@ -241,7 +241,7 @@ def report(
                 "environment": step.environment,
                 "plan": step.plan,
                 "wave": step.wave,
-                "status": state.of(step.id).status,
+                "status": state.of(step.id).word,
                 "detail": state.of(step.id).detail,
                 "code": state.of(step.id).code,
                 "who": state.of(step.id).who,
@@ -267,5 +267,6 @@ def report(
         "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
         "guards": [msgspec.to_builtins(one) for one in runbook.guards],
         "evidence": state.evidence,
+        "ignored": {"number": state.ignored_number, "last": list(state.ignored)},
         "journal": {"records": state.count, "head": state.head},
     }

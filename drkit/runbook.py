@@ -156,6 +156,11 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         """Whether it was planned on an assumption; then it can be neither approved nor carried out."""
         return self.only_assumed is True
 
+    @property
+    def asking(self) -> frozenset[str]:
+        """The ids of the steps that a person answers."""
+        return frozenset(step.id for step in self.steps if step.effect == "ask")
+
     def step(self, step_id: str) -> Step:
         """The step of that id; KeyError when there is none."""
         for step in self.steps:

@@ -51,6 +51,7 @@ def _standing(desk: Desk, name: str) -> Standing | None:
     if not state.runbook:
         return None
     shown = show(desk, state.runbook)
+    journal.disbelieve(state, shown.runbook.asking)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
     held = "" if ending.outcome in DONE else desk.store.holder(name)

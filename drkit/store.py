@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,27 @@ from drkit.clock import Clock, rfc3339
 from drkit.errors import FileError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import LocalJournal, Record, RunState
-from drkit.kept import KINDS, Approval, Declaration, File, Message, decode, folder_of, load, unwritable, who
+from drkit.kept import (
+    KINDS,
+    LARGEST_MESSAGE,
+    Approval,
+    Declaration,
+    File,
+    Message,
+    Received,
+    decode,
+    folder_of,
+    load,
+    message_fault,
+    owner_of,
+    unwritable,
+    who,
+)
 from drkit.readiness import Readiness
 from drkit.runbook import Runbook
+
+MOST_AT_ONCE = 1000
+"""Files of an inbox that are read before the run goes on."""
 
 
 class Store:
@@ -286,21 +304,36 @@ class Store:
         self._write(path, msgspec.json.encode(message) + b"\n", exclusive=True)
         return path
 
-    def inbox(self, run: str) -> list[tuple[Path, Message]]:
-        """Messages not yet obeyed, oldest first. One that cannot be read is set aside."""
+    def inbox(self, run: str, known: Collection[str] = ()) -> list[Received]:
+        """What was left for a run, oldest first, so many at a time; what is no message is there with its fault.
+
+        ``known``: names of files that need not be read again.
+        """
         folder = self.folder / "state" / "inbox" / run
-        found: list[tuple[Path, Message]] = []
-        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
-            try:
-                found.append((path, decode(path, Message, "message")))
-            except FileError:
-                with suppress(OSError):
-                    path.rename(path.with_suffix(".unreadable"))
-        return found
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+        return [self._received(path) for path in [one for one in paths if one.name not in known][:MOST_AT_ONCE]]
+
+    def _received(self, path: Path) -> Received:
+        writer = self._writer(path)
+        try:
+            message = decode(path, Message, "message", limit=LARGEST_MESSAGE)
+        except FileError as error:
+            return Received(path, None, error.what, writer)
+        return Received(path, message, message_fault(message), writer)
+
+    def _writer(self, _path: Path) -> str:
+        """Who wrote a file of this store, as far as the store knows; empty when it does not."""
+        return owner_of(_path)
 
     def obeyed(self, path: Path) -> None:
         """A message was journaled: it need not be read again."""
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path) -> None:
+        """What is no message that the run obeys goes out of its way, and is kept."""
+        with suppress(OSError):
+            path.rename(path.with_suffix(".ignored"))
 
     # locks
 

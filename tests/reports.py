@@ -121,7 +121,8 @@ async def badly(journal: Any, book: Runbook) -> None:
         elif how == "asked":
             await journal.append("asked", step=step.id, data={"detail": BAD})
         elif how in ("done", "answered"):
-            await journal.append(how, step=step.id, attempt=1, data={"detail": BAD, "who": "ada"})
+            kind = "answered" if step.effect == "ask" else "done"
+            await journal.append(kind, step=step.id, attempt=1, data={"detail": BAD, "who": "ada"})
     await journal.append("control", data={"what": "pause", "reason": BAD, "who": BAD})
     await ended(journal, "partial")
     await journal.append("taken-over", data={"holder": BAD, "who": "bob"})

@@ -85,9 +85,10 @@ def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address:
     assert found is not None
     assert found.who == "ada"
     assert other.runs() == [run]
-    ((name, message),) = other.inbox(run)
-    assert message.what == "pause"
-    other.obeyed(name)
+    (found_there,) = other.inbox(run)
+    assert found_there.message is not None
+    assert (found_there.message.what, found_there.writer) == ("pause", ""), "the service tells no writer"
+    other.obeyed(found_there.path)
     assert store.inbox(run) == []
     assert not store.approved_by_another(path.stem), "this identity may write approvals"
 
@@ -242,7 +243,7 @@ def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob.BlobS
         for name in ("inbox/run-0001//evil.json", "inbox/run-0001/.evil.json"):
             anybody.get_blob_client("state", name).upload_blob(b"{}", overwrite=True)
         anybody.get_blob_client("journal", "evil/000000.jsonl").upload_blob(b"", overwrite=True)
-    assert [message.what for _, message in store.inbox("run-0001")] == ["pause"]
+    assert [one.message and one.message.what for one in store.inbox("run-0001")] == ["pause"]
     assert store.runs() == ["run-0001"]
     assert not list(store.folder.parent.parent.rglob("*evil*"))
 

@@ -98,8 +98,8 @@ def test_each_role_may_do_to_the_store_what_its_commands_do(asked: tuple[blob.Bl
                 journal.take_over()
                 await journal.append("started", data={"runbook": digest(BOOK), "holder": "ada"})
                 store.send(name, Message(what="pause", step="", text="", who="ada", when=NOW))
-                for path, _ in store.inbox(name):
-                    store.obeyed(path)
+                for one in store.inbox(name):
+                    store.obeyed(one.path)
                 await journal.append("ended", data={"outcome": "partial", "reason": ""})
         store.records(name)
         store.holder(name)

@@ -23,7 +23,7 @@ from drkit.runbook import Affected, Precondition, Step
 from drkit.settings import RunSettings, Settings
 from drkit.store import Store
 from tests.test_runbook import a_step
-from tests.test_runner import RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing
+from tests.test_runner import ADA, RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing
 
 __all__ = ["bench"]
 
@@ -51,7 +51,7 @@ def notes(made: Bench) -> list[str]:
 def test_a_pause_lets_what_is_under_way_end_and_begins_nothing(bench: Make) -> None:
     made = bench(*CHAIN, pause_minutes=5.0)
     ending = made.go(Scripted(a__act=[saying(made, "pause", text="the target is busy")]))
-    assert (ending.outcome, ending.reason) == ("partial", "paused by ada: the target is busy")
+    assert (ending.outcome, ending.reason) == ("partial", f"paused by {ADA}: the target is busy")
     assert made.kinds("a") == ["intent", "done"]
     assert made.kinds("b") == []
     assert made.clock.seconds >= 300
@@ -91,7 +91,7 @@ def test_a_failed_step_is_tried_again_while_the_run_goes_on(bench: Make) -> None
     actor = Scripted(a__act=[StepFailedError("no such SKU")], b__act=[saying(made, "retry", "a")])
     assert made.go(actor).outcome == "succeeded"
     assert made.kinds("a") == ["intent", "failed", "reopen", "intent", "done"]
-    assert next(one for one in made.records if one.data.get("what") == "reopen").data["who"] == "ada"
+    assert next(one for one in made.records if one.data.get("what") == "reopen").data["who"] == ADA
 
 
 def test_a_retry_of_what_has_not_failed_changes_nothing(bench: Make) -> None:
@@ -106,7 +106,7 @@ def test_a_retry_of_what_has_not_failed_changes_nothing(bench: Make) -> None:
 def test_an_abort_ends_the_run_as_failed_with_whose_word_and_begins_nothing(bench: Make) -> None:
     made = bench(*CHAIN)
     ending = made.go(Scripted(a__act=[saying(made, "abort", text="wrong region")]))
-    assert (ending.outcome, ending.reason) == ("failed", "aborted by ada: wrong region")
+    assert (ending.outcome, ending.reason) == ("failed", f"aborted by {ADA}: wrong region")
     assert made.kinds("a") == ["intent", "done"]
     assert made.kinds("b") == []
 
@@ -238,7 +238,7 @@ def test_only_what_failed_or_drifted_can_be_tried_again(bench: Make) -> None:
     assert control.retry(desk, RUN, "p:a:make") == "p:a:make"
     with pytest.raises(RefusedError, match="is done"):
         control.retry(desk, RUN, "p:b:make")
-    assert [one.what for _, one in made.store.inbox(RUN)] == ["retry"]
+    assert [one.message.what for one in made.store.inbox(RUN) if one.message] == ["retry"]
 
 
 def test_a_run_that_has_ended_hears_nothing(bench: Make) -> None:
@@ -330,7 +330,8 @@ def test_messages_carry_the_time_of_the_cloud(bench: Make) -> None:
     made = bench(a_step("a"))
     begun(made, Scripted(a__act=[StepFailedError("no")]))
     control.pause(desk_of(made), RUN, "lunch")
-    (_, message) = made.store.inbox(RUN)[0]
+    message = made.store.inbox(RUN)[0].message
+    assert message is not None
     assert (message.what, message.text) == ("pause", "lunch")
     assert message.when[:4] == rfc3339(SystemClock().now())[:4]
 

@@ -6,6 +6,7 @@ The product is a script of answers; journal and store are the real ones, on disk
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from drkit import files
 from drkit.clock import Clock, rfc3339
 from drkit.errors import (
     ConflictError,
@@ -39,6 +41,8 @@ from tests.test_runbook import a_runbook, a_step
 
 Answer = Operation | Result | Observation | DrkitError | Callable[[], Any]
 RUN = "run-0001"
+ADA = f"ada (claimed; the file is of {files.user_name(os.getuid())})"
+"""How the sender of this bench's messages is written down."""
 
 
 class QuickClock:
@@ -507,7 +511,7 @@ def test_an_answer_left_while_nobody_held_the_run_is_taken_by_resume(bench: Make
     assert made.go(Scripted()).outcome == "partial"
     made.say("answer", "e:ready", "I am here")
     assert made.go(Scripted(), resumed=True).outcome == "succeeded"
-    assert made.state.of("e:ready").who == "ada"
+    assert made.state.of("e:ready").who == ADA
     assert not made.store.inbox(RUN)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from drkit.clock import Clock
 from drkit.journal import Journal, RunState
-from drkit.kept import Message
+from drkit.kept import Received
 
 
 class HeldJournal(Journal, Protocol):
@@ -35,12 +35,16 @@ class HeldJournal(Journal, Protocol):
 class Inbox(Protocol):
     """What other processes say to a run."""
 
-    def inbox(self, run: str) -> list[tuple[Path, Message]]:
-        """Messages not yet obeyed, oldest first."""
+    def inbox(self, run: str, known: Collection[str] = ()) -> list[Received]:
+        """What was left for a run, oldest first, without the files of these names."""
         ...
 
     def obeyed(self, path: Path) -> None:
         """A message was journaled: it need not be read again."""
+        ...
+
+    def set_aside(self, path: Path) -> None:
+        """What the run ignores goes out of its way."""
         ...
 
 

@@ -29,8 +29,8 @@ from drkit.errors import (
 )
 from drkit.execution import culprits, schedule
 from drkit.execution.needs import Inbox
-from drkit.journal import Journal, RunState
-from drkit.kept import who
+from drkit.journal import Journal, RunState, disbelieve
+from drkit.kept import ABOUT_STEPS, Message, Received, claimed, who
 from drkit.operation import Operation, Request
 from drkit.products.base import (
     Actor,
@@ -53,6 +53,8 @@ PAUSE = 15.0
 # Requests of unknown fate are sent again so often, each time after looking whether the last one was carried out.
 SENDINGS = 4
 PASSING = (UnreachableError, ThrottledError, UnknownFateError, NoAuthorityError)
+MOST_NAMED = 50
+"""Messages that are ignored are journaled one by one up to this number; after that one of ten times as many."""
 INTENT: ContextVar[tuple[Request, ...]] = ContextVar("drkit_intent", default=())
 
 
@@ -136,6 +138,8 @@ class Runner:
         self.subscriptions: dict[str, asyncio.Semaphore] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.finishing: tuple[int, frozenset[str]] = (-1, frozenset())
+        self.steps = {step.id: step for step in runbook.steps}
+        self.ignored: set[str] = set()
 
     @property
     def state(self) -> RunState:
@@ -160,6 +164,7 @@ class Runner:
 
         ``resumed``: messages left for the run are obeyed first, then what failed or had drifted is looked at again.
         """
+        disbelieve(self.state, self.runbook.asking)
         try:
             if resumed:
                 await self._obey()
@@ -246,31 +251,69 @@ class Runner:
     # messages
 
     async def _obey(self) -> bool:
-        messages = self.store.inbox(self.context.run)
-        for path, message in messages:
-            if path.name not in self.state.heard:
-                await self._message(path.name, message.what, message.step, message.text, message.who)
-            self.store.obeyed(path)
-        return bool(messages)
+        """Obey what was left for the run, and ignore what is no message for it; True when something was obeyed."""
+        obeyed = False
+        for one in self.store.inbox(self.context.run, self.ignored):
+            message, name = one.message, one.path.name
+            if name in self.state.heard:
+                self.store.obeyed(one.path)
+            elif message is None or (fault := one.fault or self._unfit(message)):
+                await self._ignore(one, fault if message else one.fault)
+            else:
+                who = claimed(message.who, one.writer)
+                await self._message(name, message.what, message.step, message.text, who)
+                self.store.obeyed(one.path)
+                obeyed = True
+        return obeyed
+
+    def _unfit(self, message: Message) -> str:
+        """Why this run does not obey a message, in words; empty when it does."""
+        if message.what not in ABOUT_STEPS:
+            return ""
+        step = self.steps.get(message.step)
+        if step is None:
+            return f"{message.what} names a step that this run does not have: {message.step}"
+        status = self.state.of(step.id).status
+        if message.what == "answer":
+            # A person's word ends what a person was asked, and never what drkit itself must see.
+            if step.effect != "ask":
+                return f"{step.id} asks nothing of a person: it is of effect {step.effect}"
+            fits = status in ("asked", "pending")
+        else:
+            fits = status not in ("done", "skipped") if message.what == "skip" else status in ("failed", "drifted")
+        return "" if fits else f"{message.what} does not fit {step.id}, which is {status}"
+
+    async def _ignore(self, one: Received, fault: str) -> None:
+        """Journal and show that a message is ignored; of very many, the first ones and from time to time how many."""
+        self.ignored.add(one.path.name)
+        self.store.set_aside(one.path)
+        number = len(self.ignored)
+        if number > MOST_NAMED and number % (10 * MOST_NAMED):
+            return
+        message = one.message
+        step = message.step if message and message.step in self.steps else ""
+        who = claimed(message.who if message else "", one.writer)
+        more = f" (the {number}th message that is ignored; not each is named)" if number > MOST_NAMED else ""
+        reason = f"the message {one.path.name[:100]}: {fault}; from {who}{more}"
+        data = {"what": "ignored", "message": message.what[:40] if message else "", "reason": reason, "number": number}
+        await self.journal.append("control", step=step, data={**data, "who": who})
+        self.show(Event("note", self.steps.get(step), f"ignored {reason}"))
 
     async def _message(self, name: str, what: str, step_id: str, text: str, who: str) -> None:
         said = {"who": who, "heard": name}
-        status = self.state.of(step_id).status if step_id else ""
-        if what == "answer" and status in ("asked", "pending"):
+        if what == "answer":
             await self.journal.append("answered", step=step_id, data={"detail": text, **said})
             self._tell("done", step_id, f"answered by {who}: {text}")
             await self._defer()
-        elif what == "skip" and status not in ("done", "skipped"):
+        elif what == "skip":
             await self._skip(step_id, text, said)
-        elif what == "retry" and status in ("failed", "drifted"):
+        elif what == "retry":
             await self._reopen(self.runbook.step(step_id), said)
             self._tell("note", step_id, f"tried again for {who}")
-        elif what in CONTROLS:
+        else:
             reason = f"{CONTROLS[what]} by {who}{f': {text}' if text else ''}"
             await self.journal.append("control", data={"what": what, "reason": reason, **said})
             self.show(Event("note", None, reason))
-        else:
-            await self.journal.append("control", step=step_id, data={"what": "ignored", "message": what, **said})
 
     async def _skip(self, step_id: str, text: str, said: Mapping[str, str]) -> None:
         """Leave a step out, and what would only have led to it; refused while the host it is about is in doubt."""

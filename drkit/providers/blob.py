@@ -10,8 +10,9 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -39,7 +40,7 @@ from drkit.errors import (
     UsageError,
 )
 from drkit.journal import LocalJournal
-from drkit.kept import Approval, Declaration, Message, folder_of, who
+from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, who
 from drkit.providers.blob_journal import BlobJournal, segment
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.store import Store
@@ -49,6 +50,8 @@ PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")
 SEGMENT = re.compile(r"run-[0-9]+/[0-9]{6}\.jsonl")
 READS = frozenset({"GET", "HEAD"})
 INBOX_SECONDS = 2.0
+INBOX_AT_ONCE = 50
+"""Messages that are fetched before the run goes on."""
 KEY = "AZURE_STORAGE_KEY"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -170,13 +173,13 @@ class BlobStore(Store):
                     raise FileExistsError(name) from error
         super()._write(path, content)
 
-    def _pull(self, container: str, prefix: str) -> None:
-        """Bring the copies below a prefix up to date."""
+    def _pull(self, container: str, prefix: str, *, most: int | None = None, longest: int | None = None) -> None:
+        """Bring the copies below a prefix up to date: the first ``most`` of them by name, and of each so many bytes."""
         there: set[Path] = set()
         with self._asked(f"{container}/{prefix}"):
             client = self.service.get_container_client(container)
             try:
-                listed = list(client.list_blobs(name_starts_with=prefix))
+                listed = list(islice(client.list_blobs(name_starts_with=prefix), most))
             except ResourceNotFoundError:
                 listed = []
             for one in listed:
@@ -185,7 +188,10 @@ class BlobStore(Store):
                     path = self.folder / container / one.name
                     there.add(path)
                     if self._tags.get(str(path)) != one.etag or not path.exists():
-                        super()._write(path, client.download_blob(one.name).readall())
+                        super()._write(
+                            path,
+                            client.download_blob(one.name, offset=0 if longest else None, length=longest).readall(),
+                        )
                         stamp = one.last_modified.timestamp()
                         os.utime(path, (stamp, stamp))
                         self._tags[str(path)] = one.etag
@@ -337,20 +343,28 @@ class BlobStore(Store):
 
     # inbox
 
-    def inbox(self, run: str) -> list[tuple[Path, Message]]:
+    def inbox(self, run: str, known: Collection[str] = ()) -> list[Received]:
         if time.monotonic() - self._looked.get(run, -INBOX_SECONDS) < INBOX_SECONDS:
             return []
         self._looked[run] = time.monotonic()
         try:
-            self._pull("state", f"inbox/{run}")
+            # One byte more than a message may have, so that what is longer is seen to be.
+            self._pull("state", f"inbox/{run}", most=INBOX_AT_ONCE, longest=LARGEST_MESSAGE + 1)
         except CloudError:
             return []  # a message waits; the journal is what must be reachable
-        return super().inbox(run)
+        return super().inbox(run, known)
+
+    def _writer(self, _path: Path) -> str:
+        return ""  # the service does not tell who wrote a blob
 
     def obeyed(self, path: Path) -> None:
         with suppress(AzureError):
             self.service.get_blob_client(*self._blob(path)).delete_blob()
         super().obeyed(path)
+
+    def set_aside(self, path: Path) -> None:
+        super().set_aside(path)
+        self.obeyed(path)
 
     # locks
 

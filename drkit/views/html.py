@@ -48,7 +48,7 @@ def _top(found: Mapping[str, Any]) -> Element:
     numbers = found["environments"]
     regions = ", ".join(found["lost_regions"])
     targets = ", ".join(sorted(set(found["target_regions"].values())))
-    done = f"{sum(step['status'] == 'done' for step in found['steps'])} of {len(found['steps'])}"
+    done = f"{sum(step['status'] in ('done', 'said') for step in found['steps'])} of {len(found['steps'])}"
     sentence = f"{numbers['recovered']} of {plural(numbers['total'], 'environment')} recovered"
     sentence = sentence if numbers["total"] else f"{done} steps done"
     sentence += f" from the loss of {regions}" if regions else ""

@@ -47,7 +47,7 @@ def _suite(name: str, steps: Sequence[Mapping[str, Any]], found: Mapping[str, An
         said = f"{step['detail']}{' (' + step['who'] + ')' if step['who'] else ''}"
         if step["status"] in FAILED:
             _said(case, "failure", said or step["status"], step["status"])
-        elif step["status"] != "done":
+        elif step["status"] not in ("done", "said"):
             _said(case, "skipped", said or step["status"])
     _count(suite, list(suite))
     return suite

@@ -310,7 +310,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     """A run: its steps by state, what waits for whom, and what to type. ``held``: who carries it out at this moment."""
     is_now = f"under way, held by {safe(held)}" if held else outcome
     parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {is_now} ({safe(reason)})"]
-    counts = Counter(state.of(step.id).status for step in book.steps)
+    counts = Counter(state.of(step.id).word for step in book.steps)
     parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
     times = f"{state.resumed + 1} times" if state.resumed else "once"
@@ -326,6 +326,9 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         parts.append(Padding(Text(words, overflow="fold"), (0, 0, 0, 10)))
         if known.status == "asked":
             parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
+    if state.ignored_number:
+        parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
+        parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
     if any(known.status == "asked" for known in state.steps.values()):
         parts.append(
             f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
