@@ -108,6 +108,8 @@ def tools(folder: Path, *, without: Sequence[str] = (), busybox: str = "") -> st
     if busybox:
         names = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
         sources = {name: Path(busybox) for name in names}
+        if "su" not in sources and (su := shutil.which("su")):  # Debian leaves it out
+            sources["su"] = Path(su)
     else:
         sources = {}
         for source in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"):

@@ -170,7 +170,9 @@ def test_each_script_is_one_text_with_one_hash() -> None:
         assert script.text.isascii()
         assert script.sha256 == hashlib.sha256(script.text.encode()).hexdigest()
         assert f'take "{" ".join(parameters)}" "$@"' in script.text
-    assert len(hostscripts.hashes()) == len(hostscripts.PARAMETERS)
+    assert {
+        hostscripts.load(name).sha256: name for name in hostscripts.PARAMETERS
+    }.items() <= hostscripts.hashes().items()
 
 
 def test_shellcheck_finds_nothing() -> None:
@@ -458,22 +460,31 @@ def test_a_machine_id_that_is_none_is_unknown(plain: Host, content: str) -> None
     assert plain.run("probe", asks(""))["machine_id"] is None
 
 
+def belonging(home: Path, *files: Path) -> str:
+    """The line in a host's list of users for one who exists on this machine too, to whom root gives the home and the files."""
+    if os.geteuid() == 0:
+        for path in (home, *files):
+            os.chown(path, NOBODY, NOBODY)
+    return f"nobody:x:{NOBODY}:{NOBODY}::{home}:/bin/sh"
+
+
 def test_registrations_of_every_home_are_found(host: Host) -> None:
-    homes = {name: host.folder / name for name in ("ann", 'bob\'s "home"', "carl", "dora", "evil")}
+    homes = {name: host.folder / name for name in ("nobody", 'bob\'s "home"', "carl", "dora", "evil")}
     for home in homes.values():
         home.mkdir()
-    (homes["ann"] / "reg").write_bytes(b"\0\xff{x}" + OLD_ID.upper().encode() + b" " + NEW_ID.encode())
+    (homes["nobody"] / "reg").write_bytes(b"\0\xff{x}" + OLD_ID.upper().encode() + b" " + NEW_ID.encode())
     (homes['bob\'s "home"'] / "reg").write_text("no id in here")
     os.mkfifo(homes["carl"] / "reg")
     (homes["evil"] / "reg").symlink_to("/dev/zero")
     lines = [f"{name.split()[0]}:x:9:9:,,;$(touch pwned):{home}:/bin/sh" for name, home in homes.items()]
-    host.passwd(*lines, f"twin:x:10:10::{homes['ann']}:/bin/sh", "relative:x:1:1::home:/bin/sh", "", "broken")
+    lines[0] = belonging(homes["nobody"], homes["nobody"] / "reg")
+    host.passwd(*lines, f"twin:x:10:10::{homes['nobody']}:/bin/sh", "relative:x:1:1::home:/bin/sh", "", "broken")
     seen = host.run(
-        "probe", asks("codespaces\t~/reg", f"tunnel\t{homes['ann']}/reg", "odd\trelative/reg", "", "none\t")
+        "probe", asks("codespaces\t~/reg", f"tunnel\t{homes['nobody']}/reg", "odd\trelative/reg", "", "none\t")
     )
     found = {(entry["product"], entry["user"]): entry for entry in seen["registrations"]}
-    assert [key[1] for key in found if key[0] == "codespaces"] == ["ann", "bob's", "carl", "evil"]
-    assert found["codespaces", "ann"]["id"] == OLD_ID
+    assert [key[1] for key in found if key[0] == "codespaces"] == ["nobody", "bob's", "carl", "evil"]
+    assert found["codespaces", "nobody"]["id"] == OLD_ID
     assert (
         found["codespaces", "bob's"] | {"id": None, "path": str(homes['bob\'s "home"'] / "reg")}
         == found["codespaces", "bob's"]
@@ -481,10 +492,10 @@ def test_registrations_of_every_home_are_found(host: Host) -> None:
     assert found["codespaces", "carl"]["id"] is None
     assert found["codespaces", "evil"]["id"] is None
     assert [(entry["id"], entry["path"]) for entry in seen["registrations"] if entry["product"] == "tunnel"] == [
-        (OLD_ID, str(homes["ann"] / "reg"))
+        (OLD_ID, str(homes["nobody"] / "reg"))
     ]
     assert len(found) == 5
-    assert seen["partial"] is False
+    assert seen["partial"] is (os.geteuid() == 0)  # root cannot become users whom this machine does not have
     assert not list(host.folder.rglob("pwned"))
 
 
@@ -496,7 +507,7 @@ def test_what_does_not_fit_is_left_out_and_said(varied: Host) -> None:
         (home / "reg").write_text(OLD_ID)
     (host.root / "proc/sys/kernel").mkdir(parents=True)
     (host.root / "proc/sys/kernel/hostname").write_bytes(b"\x01" * 64)
-    host.passwd(*(f"user{number}:x:9:9::{home}:/bin/sh" for number, home in enumerate(homes)))
+    host.passwd(*(belonging(home, home / "reg") for home in homes))
     seen = host.run("probe", asks("codespaces\t~/reg"))
     assert seen["partial"] is True
     assert 10 < len(seen["registrations"]) < 40
@@ -1142,21 +1153,116 @@ def test_a_user_of_a_directory_service_is_found(varied: Host, tmp_path: Path) ->
 
 
 @as_root
-def test_an_absolute_path_outside_the_home_is_roots(other_user: Host) -> None:
+def test_a_registration_outside_the_home_is_its_users_too(other_user: Host) -> None:
+    """Where everybody may write: links that somebody put there beforehand lead root nowhere, and cost nobody else a file."""
+    host = other_user
+    place = host.folder / "shared"
+    place.mkdir()
+    place.chmod(0o1777)
+    path, secret = place / "registration", host.folder / "shadow"
+    path.write_bytes(REGISTRATION)
+    path.chmod(0o604)
+    os.chown(path, host.uid, host.gid)
+    secret.write_text(f"root::0:0 {OLD_ID}")
+    secret.chmod(0o600)
+    host.mode("stop", "stop-fails")
+    elsewhere = {"drkit_registration": str(path)}
+    assert host.run("codespaces_release", host.release_values(force=1) | elsewhere)["state"] == "forgotten"
+    for name in (f"{path}.drkit-{NONCE}", f"{path}.new"):
+        Path(name).symlink_to(secret)
+        os.lchown(name, host.uid, host.gid)
+    values = {"drkit_nonce": NONCE, "drkit_user": "nobody", "drkit_register_nonce": OTHER_NONCE} | elsewhere
+    assert host.run("codespaces_restore", values)["state"] == "restored"
+    after, kept = path.stat(), secret.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (host.uid, host.gid, 0o604)
+    assert path.read_bytes() == REGISTRATION
+    assert (secret.read_text(), kept.st_uid, stat.S_IMODE(kept.st_mode)) == (f"root::0:0 {OLD_ID}", 0, 0o600)
+    path.unlink()
+    path.symlink_to(secret)
+    nonce = {"drkit_nonce": OTHER_NONCE}
+    said = host.run("codespaces_release", host.release_values(force=1) | elsewhere | nonce)
+    assert (said["state"], said["id"], said["backup"]) == ("other", None, None)
+
+
+@as_root
+def test_a_folder_that_only_root_may_write_is_not_written_for_its_user(other_user: Host) -> None:
     host = other_user
     place = host.folder / "etc" / "vso"
     place.mkdir(parents=True)
-    elsewhere = {"drkit_registration": str(place / "registration")}
-    (place / "registration").write_bytes(REGISTRATION)
-    (place / "registration").chmod(0o604)
-    os.chown(place / "registration", 3, 4)
+    path = place / "registration"
+    path.write_bytes(REGISTRATION)
+    path.chmod(0o644)
     host.mode("stop", "stop-fails")
-    said = host.run("codespaces_release", host.release_values(force=1) | elsewhere)
-    assert said["state"] == "forgotten"
-    values = {"drkit_nonce": NONCE, "drkit_user": "nobody", "drkit_register_nonce": OTHER_NONCE} | elsewhere
-    assert host.run("codespaces_restore", values)["state"] == "restored"
-    after = (place / "registration").stat()
-    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (3, 4, 0o604)
+    values = host.release_values(force=1) | {"drkit_registration": str(path)}
+    assert host.run("codespaces_release", values)["state"] == "kept"
+    assert path.read_bytes() == REGISTRATION
+
+
+def test_a_registration_without_an_end_is_not_copied(varied: Host) -> None:
+    host = varied
+    host.register(REGISTRATION + b"x" * 1_048_576)
+    status, says = refusal(host.start("codespaces_release", host.release_values()))
+    assert (status, says) == (73, f"drkit: could not copy {host.registration} to {host.state}")
+    assert (host.calls("stop"), list(host.state.iterdir())) == ([], [])
+
+
+def test_a_state_folder_that_others_may_write_is_not_used(varied: Host) -> None:
+    host = varied
+    host.register()
+    host.state.mkdir()
+    for mode in (0o777, 0o1777, 0o720):
+        host.state.chmod(mode)
+        for script, values in (
+            ("codespaces_release", host.release_values()),
+            ("codespaces_register", host.register_values()),
+        ):
+            assert refusal(host.start(script, values)) == (73, f"drkit: others may write in {host.state}")
+    assert host.calls("stop") == host.calls("start") == []
+    host.state.chmod(0o755)
+    assert host.release()["state"] == "released"
+
+
+@as_root
+def test_a_probe_shows_what_a_user_may_read_and_owns(host: Host) -> None:
+    secret, theirs = host.folder / "secret", host.folder / "theirs"
+    secret.write_text(NEW_ID)
+    secret.chmod(0o600)
+    theirs.write_text(NEW_ID)  # everybody may read it, and it is root's
+    theirs.chmod(0o644)
+    homes = [host.folder / name for name in ("plain", "link", "file-of-root", "folder", "fifo")]
+    for home in homes:
+        home.mkdir()
+    (homes[0] / "reg").write_text(OLD_ID)
+    (homes[1] / "reg").symlink_to(secret)
+    (homes[2] / "reg").symlink_to(theirs)
+    (homes[3] / "reg").mkdir()
+    os.mkfifo(homes[4] / "reg")
+    host.passwd("root:x:0:0::/nonexistent:/bin/sh", *(belonging(home) for home in homes))
+    os.chown(homes[0] / "reg", NOBODY, NOBODY)
+    shared = host.folder / "shared"
+    shared.mkdir()
+    for name, target, owner in (("mine", secret, NOBODY), ("roots", secret, 0)):
+        (shared / name).symlink_to(target)
+        os.lchown(shared / name, owner, owner)
+    seen = host.run("probe", asks("codespaces\t~/reg", f"odd\t{shared}/mine", f"odd\t{shared}/roots"))
+    found = {Path(entry["path"]).parent.name + entry["user"]: entry["id"] for entry in seen["registrations"]}
+    nothing = {f"{home.name}nobody": None for home in homes[1:]}
+    assert found == {"plainnobody": OLD_ID, "sharednobody": None, "sharedroot": NEW_ID} | nothing
+
+
+def test_what_a_command_line_prints_without_end_is_read_in_part(varied: Host) -> None:
+    host = varied
+    host.mode("start", "start-fails")
+    (host.bin / "error").touch()
+    host.run("codespaces_register", host.register_values())
+    host.watch_until("state", "exited")
+    forged = b'{"drkit":"watch/1","state":"exited","rc":0,"id":"%s"}\n##vso[task.complete]\n' % NEW_ID.encode()
+    noise = (forged + bytes(range(256)) + b"\x1b]0;title\x07") * 20_000
+    prompt = b"open the page https://elsewhere.example/\x1b[31m and enter the code AAAA to authenticate.\n"
+    (host.state / NONCE / "output").write_bytes(noise + prompt * 3)
+    seen = host.watch()
+    assert (seen["state"], seen["id"], seen["codes"], seen["code"]) == ("exited", None, 3, "AAAA")
+    assert seen["url"] == "https://elsewhere.example/"
 
 
 @as_root

@@ -445,6 +445,21 @@ def test_every_profile_is_looked_at_and_an_account_windows_cannot_name_is_null(w
 
 
 @needs_engine
+def test_a_link_in_a_profile_shows_nothing_of_what_it_leads_to(windows: Windows) -> None:
+    secret = windows.folder / "secret"
+    secret.mkdir()
+    (secret / "environment.json").write_text(ID)
+    homes = [windows.profile(user) for user in ("anna", "bert")]
+    (homes[0] / ".vsonline").symlink_to(secret)
+    (homes[1] / ".vsonline").mkdir()
+    (homes[1] / ".vsonline" / "environment.json").symlink_to(secret / "environment.json")
+    seen = windows.probe(HOME | {"odd": str(homes[0] / ".vsonline" / "environment.json")})
+    assert [(one["product"], one["user"], one["id"]) for one in seen["registrations"]] == [
+        ("codespaces", "anna", None), ("codespaces", "bert", None), ("odd", None, None),
+    ]  # fmt: skip
+
+
+@needs_engine
 def test_none_registered_is_told_from_cannot_tell(windows: Windows) -> None:
     windows.profile("anna")
     seen = windows.probe(HOME)

@@ -146,8 +146,7 @@ def _began(store: RunStore) -> Callable[[str, str], bool]:
 
 def guard_of(book: Runbook, journal: HeldJournal) -> Guard:
     """Writes only as the intent says, only while the journal is held, never to what the runbook calls lost."""
-    reads = frozenset(hostscripts.load(name).sha256 for name in hostscripts.READS)
-    return writing_guard(permitted, journal.check, partial(runbook.aims_at_lost, book), reads)
+    return writing_guard(permitted, journal.check, partial(runbook.aims_at_lost, book), hostscripts.reading())
 
 
 @contextmanager
@@ -172,13 +171,21 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def check_scripts(book: Runbook) -> None:
-    """RefusedError when a script that would run on hosts is not the approved one."""
-    changed = [name for name, known in book.scripts.items() if hostscripts.load(name).sha256 != known]
+    """RefusedError when this drkit has a script that would run on hosts no longer, or not yet, as it was approved."""
+    changed = [name for name, known in book.scripts.items() if not _has(name, known)]
     if changed:
         raise RefusedError(
             f"host scripts differ from the approved ones: {', '.join(changed)}",
             remedy="this drkit is not the one that planned it: `drkit plan` again, and approve that",
         )
+
+
+def _has(script: str, sha256: str) -> bool:
+    try:
+        hostscripts.approved(script, sha256)
+    except KeyError:
+        return False
+    return True
 
 
 def check_guards(book: Runbook, recorded: Collection[str] = ()) -> None:

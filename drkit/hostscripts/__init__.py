@@ -1,4 +1,7 @@
-"""The scripts drkit runs on hosts, as text with a hash (see docs/host-scripts.md)."""
+"""The scripts drkit runs on hosts, as text with a hash (see docs/host-scripts.md).
+
+``earlier`` holds those of earlier versions whose runs may still be open: what was approved is what is run.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
 Shell = Literal["sh", "powershell"]
@@ -37,13 +41,17 @@ _POWERSHELL: Mapping[str, str] = {"probe_windows": "probe.ps1"}
 
 @dataclass(frozen=True)
 class HostScript:
-    """A script's name, its whole text, the SHA-256 of that text (hexadecimal), its parameters in order, and what runs it."""
+    """A script's name, its whole text, the SHA-256 of that text (hexadecimal), its parameters in order, and what runs it.
+
+    ``version``: the earlier version of drkit that it is from; empty for today's.
+    """
 
     name: str
     text: str
     sha256: str
     parameters: tuple[str, ...]
     shell: Shell = "sh"
+    version: str = ""
 
     def encode(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
         """(name, base64url value) for each parameter, in order. KeyError for one that is missing.
@@ -57,12 +65,35 @@ class HostScript:
 @cache
 def load(name: str) -> HostScript:
     """The script of that name; KeyError for a name that is not one of ``PARAMETERS``."""
+    return _read(name, files(__package__), "")
+
+
+def _read(name: str, folder: Traversable, version: str) -> HostScript:
     parameters = PARAMETERS[name]
-    folder = files(__package__)
     shell: Shell = "powershell" if name in _POWERSHELL else "sh"
     parts = (_POWERSHELL[name],) if shell == "powershell" else ("common.sh", f"{name}.sh")
     text = "".join((folder / part).read_text("utf-8") for part in parts)
-    return HostScript(name, text, hashlib.sha256(text.encode()).hexdigest(), parameters, shell)
+    return HostScript(name, text, hashlib.sha256(text.encode()).hexdigest(), parameters, shell, version)
+
+
+@cache
+def _earlier() -> tuple[HostScript, ...]:
+    """What earlier versions put into runbooks, the oldest first."""
+    versions = sorted((files(__package__) / "earlier").iterdir(), key=lambda one: one.name)
+    return tuple(
+        _read(name, folder, folder.name)
+        for folder in versions
+        for name in PARAMETERS
+        if name not in _POWERSHELL and (folder / f"{name}.sh").is_file()
+    )
+
+
+def approved(name: str, sha256: str) -> HostScript:
+    """The script of that name and hash, today's or an earlier version's; KeyError when this drkit has none of that hash."""
+    for script in (load(name), *_earlier()):
+        if (script.name, script.sha256) == (name, sha256):
+            return script
+    raise KeyError(f"{name} {sha256}")
 
 
 def probe_for(system: str) -> HostScript:
@@ -76,5 +107,11 @@ def encode(value: str) -> str:
 
 
 def hashes() -> dict[str, str]:
-    """SHA-256 -> name, of every script."""
-    return {load(name).sha256: name for name in PARAMETERS}
+    """SHA-256 -> name, of every script, earlier versions' too."""
+    return {script.sha256: script.name for script in (*_earlier(), *map(load, PARAMETERS))}
+
+
+@cache
+def reading() -> frozenset[str]:
+    """The SHA-256 of every script that only reads."""
+    return frozenset(sha256 for sha256, name in hashes().items() if name in READS)

@@ -33,12 +33,15 @@ again() {
   tell
 }
 
-# back_up: a flushed copy beside a note of owner and mode; false when it is not the file that was meant.
+# back_up: a flushed copy beside a note of owner and mode; false when it is not the file that was meant, or has no end.
 back_up() {
-  keep cat "$path" 2>/dev/null | dd of="$box/registration" conv=fsync 2>/dev/null || return 1
-  keep stat -L -c '%u %g %a' "$path" >"$box/registration.meta" 2>/dev/null || return 1
+  keep head -c "$((most + 1))" "$path" 2>/dev/null | head -c "$((most + 1))" |
+    dd of="$box/registration" conv=fsync 2>/dev/null || return 1
+  [ "$(wc -c <"$box/registration")" -le "$most" ] || return 1
+  keep stat -L -c '%u %g %a' "$path" 2>/dev/null | head -c 64 >"$box/registration.meta"
+  case $(tr -d ' \n' <"$box/registration.meta") in '' | *[!0-9]*) return 1 ;; esac
   [ "$(first_guid <"$box/registration")" = "$drkit_environment" ] || return 1
-  keep cat "$path" 2>/dev/null | cmp -s - "$box/registration"
+  keep head -c "$((most + 1))" "$path" 2>/dev/null | cmp -s - "$box/registration"
 }
 
 stop() {

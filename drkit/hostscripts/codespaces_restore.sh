@@ -11,16 +11,16 @@ answer() {
   exit 0
 }
 
-# Writes beside the path and links: a link never overwrites, so that a registration made meanwhile stays.
+# Writes into a folder of its own beside the path, and links: a link never overwrites, so that a registration made meanwhile
+# stays. Inside that folder no name is anybody else's; it is entered first, so that it cannot be replaced.
 writer='
 umask 077
-aside=$1.drkit-$5
-mkdir -p "$(dirname "$1")" && cat >"$aside" || exit 1
-chown "$2:$3" "$aside" 2>/dev/null || chgrp "$3" "$aside" 2>/dev/null
-chmod "$4" "$aside" || { rm -f "$aside"; exit 1; }
+mkdir -p "$(dirname "$1")" && aside=$(mktemp -d "$1.drkit-XXXXXX") && cd "$aside" || exit 1
+cat >kept && chmod "$3" kept || { rm -rf "$aside"; exit 1; }
+chgrp "$2" kept 2>/dev/null
 if [ -f "$1" ] && [ ! -s "$1" ]; then rm -f "$1"; fi
-ln "$aside" "$1" 2>/dev/null || { [ ! -e "$1" ] && mv "$aside" "$1"; }
-rm -f "$aside"
+if [ ! -e "$1" ] && [ ! -L "$1" ]; then ln kept "$1" 2>/dev/null || { [ ! -e "$1" ] && mv kept "$1"; }; fi
+cd / && rm -rf "$aside"
 [ -s "$1" ]
 '
 
@@ -47,12 +47,14 @@ main() {
   if [ "$found" = file ]; then
     if [ "$found_id" = "$copy_id" ]; then answer restored; else answer occupied; fi
   fi
-  read -r owner group mode <"$copy.meta"
-  keep /bin/sh -c "$writer" sh "$path" "$owner" "$group" "$mode" "$drkit_nonce" <"$copy" >/dev/null 2>&1
+  read -r _ group mode <"$copy.meta"
+  from=$copy
+  keep /bin/sh -c "$writer" sh "$path" "$group" "$mode" >/dev/null 2>&1
+  from=/dev/null
   inspect
   if [ "$found" != file ]; then answer failed; fi
   if [ "$found_id" != "$copy_id" ]; then answer occupied; fi
-  if keep cat "$path" 2>/dev/null | cmp -s - "$copy"; then answer restored; else answer failed; fi
+  if keep head -c "$((most + 1))" "$path" 2>/dev/null | cmp -s - "$copy"; then answer restored; else answer failed; fi
 }
 
 main "$@" </dev/null

@@ -2,9 +2,9 @@
 # shellcheck disable=SC2016,SC2034,SC2154,SC2317
 # Says how the registration that was started under a nonce stands. Changes nothing.
 
-# said SED-SCRIPT: what it finds in the output, without colours and carriage returns.
+# said SED-SCRIPT: what it finds in the end of the output, without colours and carriage returns.
 said() {
-  { tr -d '\r' <"$box/output" | sed "s/$escape\[[0-9;?]*[A-Za-z]//g" | sed -n "$1"; } 2>/dev/null
+  { tail -c 262144 "$box/output" | tr -d '\r' | sed "s/$escape\[[0-9;?]*[A-Za-z]//g" | sed -n "$1"; } 2>/dev/null
 }
 
 main() {

@@ -17,6 +17,7 @@ export LC_ALL
 unset CDPATH
 umask 077
 root=${DRKIT_ROOT-}
+search=''
 me=$(id -u)
 
 # die STATUS TEXT: nothing could be done and nothing was; there is no object on stdout.
@@ -369,7 +370,7 @@ as_user() {
   if [ -d "/run/user/$uid" ]; then # a user's systemd is reached through these
     set -- "XDG_RUNTIME_DIR=/run/user/$uid" "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$uid/bus" "$@"
   fi
-  set -- env -i "HOME=${home:-/}" "USER=$user" "LOGNAME=$user" SHELL=/bin/sh TERM=dumb "PATH=$(user_path)" "$@"
+  set -- env -i "HOME=${home:-/}" "USER=$user" "LOGNAME=$user" SHELL=/bin/sh TERM=dumb "PATH=${search:-$(user_path)}" "$@"
   if [ "$me" = "$uid" ]; then
     :
   elif have runuser; then
@@ -406,27 +407,39 @@ find_cli() {
 
 # ---- the registration ----
 
-# locate SETTING: sets path. What lies in the user's home is only ever touched as that user, so that no link there can
-# lead root elsewhere.
+most=1048576 # bytes: a registration that is longer is none
+
+# locate SETTING: sets path.
 locate() {
-  path='' keeper=run
+  path=''
   case $1 in
     \~/?*) path=$home/${1#\~/} ;;
     /?*) path=$1 ;;
     *) return 1 ;;
   esac
-  if [ -n "$home" ]; then case $path in "$home"/*) keeper='as_user run' ;; esac; fi
 }
 
+# keep COMMAND [ARG...]: whatever is done with the registration is done as its user, wherever it lies, so that no link leads
+# root elsewhere. It reads $from. The programs are this script's, not those of the user's own folders; a file that never
+# ends is given up.
+from=/dev/null
 keep() {
-  $keeper "$@"
+  search=$PATH:/usr/local/bin:/usr/bin:/bin
+  bounded 30 keeping "$@"
+  kept=$?
+  search=
+  return "$kept"
+}
+
+keeping() {
+  as_user run "$@" <"$from"
 }
 
 # inspect: sets found (none, empty, file) and found_id (its first GUID, or nothing).
 inspect() {
   found_id=$(keep /bin/sh -c 'if [ -f "$1" ] && [ ! -s "$1" ]; then echo empty
     elif [ -f "$1" ]; then echo file; head -c 65536 <"$1"
-    elif [ -e "$1" ] || [ -L "$1" ]; then echo file; else echo none; fi' sh "$path" 2>/dev/null | {
+    elif [ -e "$1" ] || [ -L "$1" ]; then echo file; else echo none; fi' sh "$path" 2>/dev/null | head -c 65600 | {
     IFS= read -r found
     printf '%s ' "$found"
     first_guid
@@ -449,6 +462,14 @@ state_folder() {
     base=${HOME:-/nowhere}/.local/state/drkit
   fi
   folder_of=$base/$1
+  # In a folder that somebody else may write, another's files could pass for what was kept here.
+  if [ -e "$base" ] || [ -L "$base" ]; then
+    case $([ -d "$base" ] && stat -L -c '%u %a' "$base" 2>/dev/null) in
+      "$me "*[2367]? | "$me "*[2367]) die 73 "others may write in $base" ;;
+      "$me "*) ;;
+      *) die 73 "cannot write in $base" ;;
+    esac
+  fi
 }
 
 # claim KIND: makes the folder; false when another delivery has made it. mkdir decides, once.

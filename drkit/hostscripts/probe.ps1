@@ -206,13 +206,24 @@ function Read-Account([string] $Sid) {
     }
 }
 
-# Add-Registration PRODUCT PATH SID: adds one to the items when it is there.
-function Add-Registration([string] $Product, [string] $Path, [string] $Sid) {
+# Test-Direct PATH TOP: whether no link is on the way from the folder TOP to the file. A user may make one to what only
+# the system may read.
+function Test-Direct([string] $Path, [string] $Top) {
+    while ($Path -and $Path.Length -gt $Top.Length) {
+        if ([System.IO.File]::GetAttributes($Path).HasFlag([System.IO.FileAttributes]::ReparsePoint)) { return $false }
+        $Path = [System.IO.Path]::GetDirectoryName($Path)
+    }
+    $true
+}
+
+# Add-Registration PRODUCT PATH SID TOP: adds one to the items when it is there. TOP: the profile it is in.
+function Add-Registration([string] $Product, [string] $Path, [string] $Sid, [string] $Top) {
     $key = "$Product`t$($Path.ToLowerInvariant())"
     if ($seen.ContainsKey($key)) { return }
     $id = $null
     try {
-        $content = (Read-Start $Path).Replace([string] [char] 0, '') # also when it is UTF-16
+        $content = ''
+        if (Test-Direct $Path $Top) { $content = (Read-Start $Path).Replace([string] [char] 0, '') } # also when it is UTF-16
         if ($content -match '(?<![0-9a-f-])[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])') {
             $id = $Matches[0].ToLowerInvariant()
         }
@@ -258,7 +269,7 @@ function Find-Registrations([string] $Asked) {
         if (-not $product -or -not $path) { continue }
         if (-not $path.StartsWith('~/', [StringComparison]::Ordinal)) {
             if ($path -match '^[\\/]{2}') { $script:partial = $true } # another machine's
-            elseif ([System.IO.Path]::IsPathRooted($path)) { Add-Registration $product $path '' }
+            elseif ([System.IO.Path]::IsPathRooted($path)) { Add-Registration $product $path '' '' }
             continue
         }
         $inside = $path.Substring(2).Replace('/', [string] [System.IO.Path]::DirectorySeparatorChar)
@@ -269,7 +280,7 @@ function Find-Registrations([string] $Asked) {
                 break
             }
             $sid = [string] (Read-Field $one 'SID')
-            Add-Registration $product ([System.IO.Path]::Combine($one.LocalPath, $inside)) $sid
+            Add-Registration $product ([System.IO.Path]::Combine($one.LocalPath, $inside)) $sid $one.LocalPath
         }
     }
 }

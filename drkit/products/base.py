@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
+from drkit import hostscripts
 from drkit.clock import Clock
 from drkit.errors import DrkitError
 from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
@@ -127,6 +128,19 @@ class Context:
         """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process."""
         number = self.attempt if attempt is None else attempt
         return hashlib.sha256(f"{self.run}/{step}/{number}".encode()).hexdigest()[:32]
+
+
+def approved_script(step: Step, context: Context, name: str) -> hostscripts.HostScript:
+    """The host script of that name as the runbook has it approved; StepFailedError when this drkit has none of that hash."""
+    try:
+        return hostscripts.approved(name, context.runbook.scripts.get(name, ""))
+    except KeyError:
+        raise StepFailedError(
+            f"the script {name} is not the one that was approved",
+            where=step.id,
+            remedy="`drkit plan` again",
+            code="ScriptChanged",
+        ) from None
 
 
 class Actor(Protocol):

@@ -9,12 +9,19 @@ from uuid import UUID
 
 import msgspec
 
-from drkit import hostscripts
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
 from drkit.estate import Reading
 from drkit.operation import Operation
-from drkit.products.base import Context, Observation, RegisteredElsewhereError, Result, StepFailedError
+from drkit.products.base import (
+    Context,
+    Observation,
+    RegisteredElsewhereError,
+    Result,
+    StepFailedError,
+    approved_script,
+)
+from drkit.products.codespaces_settings import settings_of
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
 
@@ -24,6 +31,9 @@ COMMAND_SECONDS = 5.0
 AGAIN = "again:"
 AGAIN_SECONDS = 15.0
 AGAIN_MINUTES = 10.0
+WRITING = ("codespaces_release", "codespaces_restore")
+ROOT_WRITES = ("0.1",)
+"""Versions whose scripts write as root where a registration outside a home lies (see docs/host-scripts.md)."""
 NO_ENVIRONMENT = str(UUID(int=0))
 RELEASED = {
     "released": "the old registration is released",
@@ -125,6 +135,8 @@ class HostSteps:
         self, step: Step, context: Context, script: str, values: dict[str, str], stage: str, since: str = ""
     ) -> Operation:
         """Deliver a script; when the host is busy with another, or nobody knows whether it arrived, again a little later."""
+        if script in WRITING:
+            values = self._as_its_user(step, context, script, values)
         try:
             return await self._deliver(step, context, script, values, stage)
         except (ConflictError, UnknownFateError) as error:
@@ -133,18 +145,29 @@ class HostSteps:
                 raise _untold(step, error) from error
             return Operation(stage=f"{AGAIN}{stage}", retry_after=AGAIN_SECONDS, since=since or rfc3339(now))
 
+    def _as_its_user(self, step: Step, context: Context, script: str, values: dict[str, str]) -> dict[str, str]:
+        """What a script is handed, so that it acts on the registration as its user and never as root.
+
+        Those of version 0.1 do that only where the path lies in the user's home, and are handed it as such. StepFailedError
+        for another path.
+        """
+        path, home = values["drkit_registration"], settings_of(context.settings).registration
+        if path.startswith("~/") or approved_script(step, context, script).version not in ROOT_WRITES:
+            return values
+        if home.startswith("~/") and path.endswith(home[1:]):
+            return {**values, "drkit_registration": home}
+        raise StepFailedError(
+            f"{path} is outside a home, and {script} as it was approved would write there as root",
+            where=step.target,
+            code="UnsafeScript",
+            remedy="see to this host by hand (a copy of what was released lies in "
+            f"/var/lib/drkit/{values['drkit_nonce']}), then `drkit skip`; or `drkit plan --rebase` with this drkit",
+        )
+
     async def _deliver(
         self, step: Step, context: Context, script: str, values: dict[str, str], stage: str
     ) -> Operation:
-        loaded = hostscripts.load(script)
-        approved = context.runbook.scripts.get(script)
-        if approved != loaded.sha256:
-            raise StepFailedError(
-                f"the script {script} is not the one that was approved",
-                where=step.id,
-                remedy="`drkit plan` again",
-                code="ScriptChanged",
-            )
+        loaded = approved_script(step, context, script)
         operation = await context.azure.compute.run_command(str(step.inputs["host"]), loaded, values)
         return msgspec.structs.replace(
             operation, stage=stage, since=rfc3339(context.clock.now()), retry_after=COMMAND_SECONDS

@@ -13,13 +13,19 @@ from typing import Any
 
 import msgspec
 
-from drkit import hostscripts
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation, Request
 from drkit.products import hybrid_worker_wire as wire
-from drkit.products.base import Context, Observation, RegisteredElsewhereError, Result, StepFailedError
+from drkit.products.base import (
+    Context,
+    Observation,
+    RegisteredElsewhereError,
+    Result,
+    StepFailedError,
+    approved_script,
+)
 from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
 from drkit.products.hybrid_worker_tidy import Tidying
@@ -246,11 +252,7 @@ class Acts:
         return Result(f"{step.target} is a worker of group {inputs['group']}", data)
 
     async def _reach(self, step: Step, context: Context) -> Operation:
-        loaded = hostscripts.load("reach")
-        if context.runbook.scripts.get("reach") != loaded.sha256:
-            raise StepFailedError(
-                "the script reach is not the one that was approved", where=step.id, code="ScriptChanged"
-            )
+        loaded = approved_script(step, context, "reach")
         values = {"drkit_urls": self._url(step, context), "drkit_timeout": "10"}
         try:
             operation = await context.azure.compute.run_command(str(step.inputs["machine"]), loaded, values)
