@@ -29,6 +29,7 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.operation import bare
+from drkit.providers.bodies import PackedError, TooLongError
 
 GONE_CODES = frozenset({"resourcenotfound", "resourcegroupnotfound"})
 NO_ACCESS_CODES = frozenset({"subscriptionnotfound", "authorizationfailed", "linkedauthorizationfailed"})
@@ -179,8 +180,8 @@ def fate_of(error: BaseException) -> Fate:
 
 
 def hopeless(error: BaseException) -> bool:
-    """Whether trying again cannot help: a certificate does not become good by asking twice."""
-    bad = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)
+    """Whether trying again cannot help: a certificate does not become good by asking twice, nor an answer shorter."""
+    bad = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError, TooLongError, PackedError)
     return any(isinstance(part, bad) for part in chain(error))
 
 
@@ -204,6 +205,8 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
         cause = has(ssl.SSLCertVerificationError) or found
         reason = getattr(cause, "verify_message", "") or str(cause)
         return f"its certificate is not trusted ({redact(reason)})", "name the CA with ca_bundle, or check the address"
+    if found := has(TooLongError, PackedError):
+        return str(found), "check the endpoint's address and proxies: this is none of Azure's answers"
     if has(aiohttp.ClientConnectorSSLError, ssl.SSLError):
         return "the TLS handshake failed", network
     if has(aiohttp.ClientHttpProxyError):
