@@ -10,6 +10,7 @@ import msgspec
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.kept import plan_fault
 from drkit.products import codespaces_settings as names
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Captured
@@ -52,6 +53,9 @@ class Survey:
                 captures.append(Capture(url, "ARM: plans", "complete", now))
                 for item in found:
                     plan = wire.plan_of(item, groups, now)
+                    if fault := plan_fault(plan):
+                        captures.append(Capture(plan.id, "ARM: plan", "failed", now, fault))
+                        continue
                     grants, trouble = await self._grants(azure, plan)
                     plans.append(_with(plan, grants))
                     if plan.region not in health:

@@ -15,6 +15,7 @@ from drkit.errors import CloudError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
 from drkit.products.hybrid_worker_left import PUBLISHER, URL
 from drkit.products.hybrid_worker_propose import NAME
+from drkit.products.hybrid_worker_settings import is_service
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -52,12 +53,16 @@ async def answers(azure: Session, region: str, url: str, clock: Clock) -> Readin
         return Reading(
             region, "service", "unknown", "Automation: regional service", now, "the account tells no address"
         )
+    if not is_service(url):
+        return Reading(
+            region, "service", "unknown", url[:200], now, "the account tells an address that is not Automation's"
+        )
     try:
         with azure.budget(attempts=1, seconds=5):
             response = await azure.rest.request("GET", url, anonymous=True, allow=ANY_ANSWER, plain=True)
     except CloudError as error:
-        # An answer that the pipeline makes an error of is an answer all the same.
-        told = "yes" if error.status else "no"
+        # An answer that the pipeline makes an error of is an answer all the same; being sent elsewhere is none of its own.
+        told = "yes" if error.status and not 300 <= error.status < 400 else "no"
         return Reading(region, "service", told, url, now, error.what)
     return Reading(region, "service", "yes", url, now, f"HTTP {response.status}")
 
