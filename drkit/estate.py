@@ -19,6 +19,8 @@ EnvironmentKind = Literal["managed", "self-hosted"]
 Risk = Literal["pushed", "unpushed", "unknown"]
 PlanState = Literal["answering", "degraded", "unreachable", "lost", "gone", "unknown"]
 Channel = Literal["", "run-command", "ssh", "manual"]
+LISTING = "/environments"
+"""Added to a plan's id: the subject of a capture that could not read all of its environments."""
 LONGEST_REGION = 60
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

@@ -64,7 +64,7 @@ def test_a_file_with_a_region_that_is_none_is_refused(tmp_path: Path, name: str,
     path.write_bytes(estate.encode(kept))
     path.chmod(0o600)
     with pytest.raises(FileError, match="is no region"):
-        load(path, type(kept))
+        load(path, cast("Any", type(kept)))
 
 
 @pytest.mark.parametrize("url", ADDRESSES)

@@ -182,7 +182,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
     group = id_part(account_id, "resourceGroups")
     tags, properties = item.get("tags"), item.get("properties") or {}
     kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
-    if item.get("identity"):
+    if isinstance(item.get("identity"), Mapping):
         kept["identity"] = item["identity"]
     return Plan(
         id=account_id,
@@ -203,7 +203,9 @@ def environment_of(
 ) -> Environment | None:
     """A worker from its wire form, with its machine and what its extension was told; None when it names no machine."""
     properties = item.get("properties") or {}
-    machine, seen = str(properties.get("vmResourceId") or ""), str(properties.get("lastSeenDateTime") or "")
+    machine, seen = properties.get("vmResourceId") or "", str(properties.get("lastSeenDateTime") or "")
+    if not isinstance(machine, str):
+        raise TypeError("vmResourceId is no text")
     if not machine:
         return None
     settings: dict[str, Any] = {"group": group, "last_seen": seen}

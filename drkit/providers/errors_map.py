@@ -36,8 +36,9 @@ NO_ACCESS_CODES = frozenset({"subscriptionnotfound", "authorizationfailed", "lin
 _LONGEST_MESSAGE = 600
 _NAMESPACE = re.compile(r"namespace '([^']+)'")
 NETWORK_ERRORS: tuple[type[Exception], ...] = (AzureError, aiohttp.ClientError, TimeoutError, OSError)
-# What the SDK raises when an answer is not shaped as it expects is a ValueError.
-SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, ValueError)
+# What the SDK raises when an answer is not shaped as it expects: most often a ValueError.
+ODD_SHAPE: tuple[type[Exception], ...] = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, *ODD_SHAPE)
 Fate = Literal["not-sent", "unknown"]
 Redact = Callable[[str], str]
 
@@ -225,7 +226,7 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
         return "the answer was cut off", network
     if has(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, OSError):
         return "the connection was cut before an answer came", network
-    if found := has(HttpResponseError, ValueError):
+    if found := has(HttpResponseError, *ODD_SHAPE):
         return f"the answer could not be read ({redact(str(found).splitlines()[0] if str(found) else '')})", network
     first = parts[0]
     return redact(" ".join(f"{type(first).__name__}: {first}".split()))[:_LONGEST_MESSAGE], network

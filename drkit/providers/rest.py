@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import msgspec
 from azure.core.rest import HttpRequest
 
-from drkit.errors import NotFoundError, UnreachableError
+from drkit.errors import NotFoundError, UnreachableError, UnreadableError
 from drkit.operation import Operation, Progress, bare
 from drkit.providers import lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
@@ -201,7 +201,7 @@ def joined(base: str, address: str) -> str:
         # What cannot be told apart into host and port is found out here, and not by what uses it.
         _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UnreachableError(
+        raise UnreadableError(
             f"the answer leads to {address[:200]!r}, which is no address: {error}",
             where=bare(base),
             remedy="repeat the command; something else than Azure may have answered",
