@@ -14,7 +14,7 @@ from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
 from drkit.planning import Planned, observed, show
-from drkit.products import actors
+from drkit.products import actions, actors
 from drkit.runbook import Runbook
 from drkit.standing import DONE, begun, closed
 from drkit.version import __version__
@@ -52,11 +52,11 @@ async def apply(
     book = shown.runbook
     clouds.check_same(book.made_against, desk.cloud, str(shown.path))
     observed(shown)
-    execution.check_guards(book, linked.recorded(desk, book))
     execution.check_scripts(book)
     clock = desk.clock
     approved = approval_for(desk, shown, clock, yes=yes)
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
+    execution.check_guards(job)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
         _not_begun(desk, shown)
         linked.not_superseded(desk, book)
@@ -107,6 +107,7 @@ async def resume(
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
+    execution.check_guards(job)
     ending = await execution.resume(job, name, desk.clock)
     return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
 
@@ -146,6 +147,8 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
         wait,
         desk.loopback_only,
         desk.principal,
+        actions(),
+        linked.recorded(desk, book),
     )
 
 

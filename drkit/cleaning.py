@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from drkit.cloud import CloudMark
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
-from drkit.planner import guarded, waves
+from drkit.planner import guarded, sound, waves
 from drkit.proposal import Item, Proposal, Proposer
 from drkit.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
 from drkit.settings import Settings
@@ -208,7 +208,7 @@ def _book(
             standing=source,
             closing=mine,
         )
-        proposed = products[plan.product].propose(proposal)
+        proposed = sound(products[plan.product].propose(proposal), plan, products)
         for chain in waves(proposed.chains, settings):
             steps.extend(chain.steps)
         last.extend(proposed.closing)
@@ -217,10 +217,8 @@ def _book(
     for one in closing:
         if one.kind == "group":
             steps.append(_group(one, [step.id for step in last]))
-    guards = guarded("cleanup", steps, sources, lost, {}, recorded)
     of_snapshot, of_assessment, made_against, version = marks
-    return Runbook(
-        guards=guards,
+    book = Runbook(
         kind="cleanup",
         left_alone=tuple(left),
         made_against=made_against,
@@ -232,6 +230,7 @@ def _book(
         source_plans=dict(sorted(sources.items())),
         steps=tuple(steps),
     )
+    return guarded(book, products, settings, lost, {}, recorded)
 
 
 def _group(one: Behind, needs: Sequence[str]) -> Step:

@@ -11,9 +11,9 @@ from drkit.behind import Moved
 from drkit.cloud import CloudMark
 from drkit.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
 from drkit.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie, last
-from drkit.planner import guarded, waves
+from drkit.planner import guarded, sound, waves
 from drkit.proposal import Item, Proposal, Proposer, Target
-from drkit.runbook import Affected, LeftAlone, Runbook, Step
+from drkit.runbook import Affected, LeftAlone, Runbook, Step, Takeover
 from drkit.settings import Settings
 
 BACK = "its own plan is back"
@@ -73,12 +73,13 @@ def failback(
     scripts: dict[str, str] = {}
     sources: dict[str, str] = {}
     targets: dict[str, str] = {}
+    takeovers: dict[str, Takeover] = {}
     for (home_id, stay_id), mine in sorted(items.items()):
         home, stay = plans[home_id], there[stay_id]
         if home.product not in products:
             left.append(LeftAlone(home.id, home.name, f"drkit knows no product {home.product!r}"))
             continue
-        proposed = products[home.product].propose(_proposal(home, stay, mine, settings, dead))
+        proposed = sound(products[home.product].propose(_proposal(home, stay, mine, settings, dead)), home, products)
         if any(chain.steps for chain in proposed.chains):
             steps.extend(proposed.plan_steps)
         for chain in waves(proposed.chains, settings):
@@ -96,11 +97,11 @@ def failback(
         scripts.update(proposed.scripts)
         sources |= {home.id: home.region, stay.id: stay.region}
         targets[stay.id] = home.region
+        takeovers[stay.id] = Takeover(home.id, f"{run} moved its environments away from there")
     finals = tuple(one.final for one in affected if one.final)
     behind.extend(msgspec.structs.replace(one, finals=finals) for one in made if one.kind == "group" and finals)
-    return Runbook(
+    book = Runbook(
         environments=tuple(affected),
-        guards=guarded("failback", steps, sources, dead, {}, recorded),
         kind="failback",
         leaves_behind=tuple(behind),
         left_alone=tuple(left),
@@ -113,8 +114,10 @@ def failback(
         scripts=dict(sorted(scripts.items())),
         source_plans=dict(sorted(sources.items())),
         steps=tuple(steps),
+        target_plans=dict(sorted(takeovers.items())),
         target_regions=targets,
     )
+    return guarded(book, products, settings, dead, {}, recorded)
 
 
 def _proposal(home: Plan, stay: Plan, items: Sequence[Item], settings: Settings, dead: frozenset[str]) -> Proposal:

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
-from drkit import nearest
-from drkit import runbook as book
+from drkit import actions, nearest, runbook
 from drkit.cloud import CloudMark
 from drkit.dispositions import (
     ACTING,
@@ -37,8 +36,8 @@ from drkit.estate import (
     same_id,
 )
 from drkit.placement import Taken, group_steps, place, standing
-from drkit.proposal import Chain, Item, Proposal, Proposer
-from drkit.runbook import Affected, GuardResult, Kind, LeftAlone, Runbook, Step
+from drkit.proposal import Chain, Item, Proposal, Proposed, Proposer
+from drkit.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
 from drkit.settings import Settings
 
 
@@ -85,6 +84,7 @@ def plan(
     behind: list[Behind] = []
     scripts: dict[str, str] = {}
     targets: dict[str, str] = {}
+    takeovers: dict[str, Takeover] = {}
     unplaced: list[str] = []
     taken = Taken({plan.id.lower() for plan in (*snapshot.plans, *assessment.present_plans)})
     for item in sorted(snapshot.plans, key=lambda one: (one.name.lower(), one.id.lower())):
@@ -135,6 +135,9 @@ def plan(
                 affected.extend(unplaced_one(one) for one in decided)
                 continue
             targets[item.id] = target.region
+            takeovers[item.id] = Takeover(
+                target.plan_id, "it stands there already" if target.plan_exists else "this runbook makes it"
+            )
             steps.extend(step for step in group_steps(target) if step.id not in {known.id for known in steps})
         proposal = Proposal(
             kind=chosen,
@@ -160,7 +163,7 @@ def plan(
             standing=there.get(target.region) if target and target.plan_exists else None,
             held=_held(assessment, target.plan_id) if target else {},
         )
-        proposed = product.propose(proposal)
+        proposed = sound(product.propose(proposal), item, products)
         waved = waves(proposed.chains, settings)
         if any(chain.steps for chain in proposed.chains):
             steps.extend(proposed.plan_steps)
@@ -176,11 +179,8 @@ def plan(
             "no target region is left: " + " | ".join(unplaced),
             remedy="add a region to `targets` in drkit.toml, free quota there, then `drkit assess` and `drkit plan` again",
         )
-    ordered = tuple(steps)
-    guards = guarded(chosen, ordered, [item.id for item in lost], avoided, force or {})
-    return Runbook(
+    book = Runbook(
         environments=tuple(affected),
-        guards=guards,
         kind=chosen,
         leaves_behind=tuple(behind),
         left_alone=tuple(left),
@@ -193,9 +193,11 @@ def plan(
         only_assumed=True if assessment.assumed else msgspec.UNSET,
         scripts=dict(sorted(scripts.items())),
         source_plans={item.id: item.region for item in lost} if chosen == "failover" else {},
-        steps=ordered,
+        steps=tuple(steps),
+        target_plans=dict(sorted(takeovers.items())),
         target_regions=targets,
     )
+    return guarded(book, products, settings, avoided, force or {})
 
 
 def _held(assessment: Assessment, plan: str) -> dict[str, str]:
@@ -250,18 +252,54 @@ def waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
     return waved
 
 
+def tables_of(products: Mapping[str, Proposer]) -> actions.Tables:
+    """The tables of these products, and of the groups they share."""
+    return {actions.SHARED: actions.GROUPS, **{name: product.actions for name, product in products.items()}}
+
+
+def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> Proposed:
+    """A proposal without what its product's table does not allow: that is left alone with the reason, and the rest goes on."""
+    tables = tables_of(products)
+    faults = actions.faults(proposed.plan_steps, tables)
+    if faults:
+        why = f"what was recorded of it cannot be carried out: {'; '.join(faults)}"
+        waiting = tuple(_waiting(chain, why) for chain in proposed.chains)
+        left = (*proposed.left_alone, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
+        return replace(proposed, plan_steps=(), chains=waiting, closing=(), left_alone=left)
+    known = {step.id for step in proposed.plan_steps}
+    chains = []
+    for chain in proposed.chains:
+        told = actions.faults((*proposed.plan_steps, *chain.steps), tables) if chain.steps else []
+        faults = [fault for fault in told if not any(fault.startswith(f"step {one}: ") for one in known)]
+        why = f"what was recorded of it cannot be carried out: {'; '.join(faults)}"
+        chains.append(_waiting(chain, why) if faults else chain)
+    return replace(proposed, chains=tuple(chains))
+
+
+def _waiting(chain: Chain, why: str) -> Chain:
+    """A chain without steps; its environment waits."""
+    affected = msgspec.structs.replace(
+        chain.affected, disposition="wait", reason=f"{chain.affected.reason}; {why}", final=""
+    )
+    return Chain(affected, (), needs_person=False)
+
+
 def guarded(
-    kind: Kind,
-    steps: Sequence[Step],
-    sources: Collection[str],
+    book: Runbook,
+    products: Mapping[str, Proposer],
+    settings: Settings,
     regions: Collection[str],
     force: Mapping[str, str],
     recorded: Collection[str] = (),
-) -> tuple[GuardResult, ...]:
-    """Every guard's result; RefusedError for one that neither passed nor was forced, UsageError for one that is none."""
-    results = book.check(
-        kind=kind, steps=steps, source_plans=sources, lost_regions=regions, recorded=recorded, forced=dict(force)
-    )
+) -> Runbook:
+    """A runbook with every guard's result, whose steps are what their products' tables say.
+
+    ``regions``: those that nothing is written to. RefusedError for a guard that neither passed nor was forced, UsageError for one
+    that is none, or cannot be forced; FileError for a step that breaks a table.
+    """
+    tables = tables_of(products)
+    actions.check(book, tables, "the runbook just planned")
+    results = actions.guards(book, tables, settings, recorded, regions=regions, forced=force)
     unknown = sorted(set(force) - {result.name for result in results})
     if unknown:
         raise UsageError(
@@ -272,10 +310,12 @@ def guarded(
                 f"one of: {', '.join(result.name for result in results)}",
             ),
         )
+    if runbook.NEVER_FORCED & set(force):
+        raise UsageError("no-deletion cannot be forced: drkit deletes what a run recorded, and nothing else")
     stopped = [result for result in results if not result.passed and not result.forced]
     if stopped:
         raise RefusedError(
             "; ".join(f"guard {result.name}: {result.detail}" for result in stopped),
             remedy="`drkit plan --force GUARD --reason TEXT` writes the exception into the runbook, for the approver to see",
         )
-    return results
+    return msgspec.structs.replace(book, guards=results)

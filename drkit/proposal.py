@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
+from drkit.actions import Actions
 from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment
 from drkit.runbook import Affected, Kind, LeftAlone, Step
 from drkit.settings import Settings
@@ -184,11 +185,12 @@ def record_behind(product: str, record: str, item: Item, plan: Plan, final: str)
 
 
 class Proposer(Protocol):
-    """The pure half of a product."""
+    """The pure half of a product. ``actions``: what each of its steps may do; a step that breaks it is refused wherever it is read."""
 
     name: str
     plan_types: tuple[str, ...]
     regions: tuple[str, ...]
+    actions: Actions
 
     def need(self, environments: Sequence[Environment]) -> Need:
         """What these environments ask of a target region."""

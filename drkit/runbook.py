@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -18,8 +18,10 @@ from drkit.operation import bare
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
 Criticality = Literal["critical", "optional"]
+MARKERS = frozenset({"runbook/1", "runbook/2"})
 WRITES: frozenset[str] = frozenset({"create", "register", "release", "disable", "delete"})
 DELETING_KINDS: frozenset[str] = frozenset({"failback", "cleanup"})
+NEVER_FORCED: frozenset[str] = frozenset({"no-deletion"})
 OF_CLEANUP: frozenset[str] = frozenset({"delete", "verify", "wait", "ask"})
 
 
@@ -121,8 +123,18 @@ class GuardResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forced: str = ""
 
 
+class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plan that takes over from another, by its ARM id, and why that one: who or what named it."""
+
+    plan: str
+    why: str
+
+
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An ordered graph of steps. ``rebases``: the run whose rest this is; ``of_run``: the run that it mirrors or cleans up after.
+
+    ``settings``: what drkit.toml said of things that change what the steps do, by the place in it; a run refuses to go on where it
+    says otherwise. ``target_plans``: source plan -> what takes over from it. ``runbook/1`` has neither.
 
     ``leaves_behind``: what is deferred to a cleanup once the steps that prove it superfluous are done.
     ``only_assumed``: it is for a loss that nobody observed.
@@ -130,7 +142,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     Every key sorts after ``drkit``, so the canonical bytes begin with the marker.
     """
 
-    drkit: str = "runbook/1"
+    drkit: Literal["runbook/1", "runbook/2"] = "runbook/2"
     environments: tuple[Affected, ...] = ()
     guards: tuple[GuardResult, ...] = ()
     kind: Kind
@@ -147,8 +159,10 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     only_assumed: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     rebases: str = ""
     scripts: dict[str, str] = {}
+    settings: dict[str, str] = {}
     source_plans: dict[str, str] = {}
     steps: tuple[Step, ...] = ()
+    target_plans: dict[str, Takeover] = {}
     target_regions: dict[str, str] = {}
 
     @property
@@ -199,7 +213,7 @@ def decode(content: bytes, where: str) -> Runbook:
         what = "is empty" if not content.strip() else f"is not JSON: {error}"
         raise FileError(what, where=where, remedy="write it anew with `drkit plan`") from error
     marker = kind.get("drkit") if isinstance(kind, dict) else None
-    if marker != "runbook/1":
+    if not isinstance(marker, str) or marker not in MARKERS:
         raise FileError(*_wrong_marker(marker, "runbook"), where=where, remedy="write it anew with `drkit plan`")
     try:
         runbook = msgspec.json.decode(content, type=Runbook)
@@ -207,6 +221,8 @@ def decode(content: bytes, where: str) -> Runbook:
         raise FileError(
             f"breaks the schema of a runbook: {error}", where=where, remedy="write it anew with `drkit plan`"
         ) from error
+    if marker == "runbook/1" and (runbook.settings or runbook.target_plans):
+        raise FileError("is a runbook/1 with keys of runbook/2", where=where, remedy="write it anew with `drkit plan`")
     if (known := encode(runbook)) != content and not (
         msgspec.json.encode(kind, order="sorted") + b"\n" == content
         and _says_no_other(kind, msgspec.json.decode(known))
@@ -236,7 +252,7 @@ def _says_no_other(told: Any, whole: Any) -> bool:
 
 def _wrong_marker(marker: object, wanted: str) -> tuple[str]:
     if isinstance(marker, str) and marker.startswith(f"{wanted}/"):
-        return (f"is {marker}, written by a newer drkit; this one reads {wanted}/1",)
+        return (f"is {marker}, written by a newer drkit; this one reads {wanted}/1 and {wanted}/2",)
     return (f"is not a {wanted} (its marker is {marker!r})",)
 
 
@@ -262,23 +278,35 @@ def check(
     lost_regions: Collection[str],
     recorded: Collection[str] = (),
     forced: dict[str, str] | None = None,
+    outside: Mapping[str, str] | None = None,
+    deletions: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[GuardResult, ...]:
     """Run every guard over what is to become a runbook.
 
-    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``forced``: guard -> reason, by people.
+    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``forced``: guard -> reason, by people. ``outside``:
+    step id -> a request of it that goes to none of the runbook's own plans and hosts. ``deletions``: step id -> what its requests
+    delete that is not recorded.
     The caller refuses a runbook with a guard that neither passed nor was forced.
     """
     reasons = forced or {}
     lower = {plan.lower() for plan in source_plans}
+    elsewhere, unrecorded = outside or {}, deletions or {}
 
     def scope() -> list[str]:
         if kind == "repair":
             return []
         return [step.id for step in steps if step.effect in WRITES and step.plan and step.plan.lower() not in lower]
 
+    def beyond() -> list[str]:
+        return [f"{step.id} ({url})" for step in steps if (url := elsewhere.get(step.id)) is not None]
+
     def deletion() -> list[str]:
         allowed = {item.lower() for item in recorded} if kind in DELETING_KINDS else set()
-        return [step.id for step in steps if step.effect == "delete" and step.target.lower() not in allowed]
+        return [
+            step.id
+            for step in steps
+            if (step.effect == "delete" and step.target.lower() not in allowed) or step.id in unrecorded
+        ]
 
     def cleaning() -> list[str]:
         return [step.id for step in steps if kind == "cleanup" and step.effect not in OF_CLEANUP]
@@ -290,7 +318,7 @@ def check(
         return [step.id for step in steps if step.effect in WRITES and step.region and step.region in lost_regions]
 
     rules = (
-        ("only-source-plans", scope(), "effects on environments of other plans"),
+        ("only-source-plans", [*scope(), *beyond()], "effects on environments of other plans"),
         ("no-deletion", deletion(), "deletions that this kind does not allow"),
         ("only-cleanup", cleaning(), "effects that are no deletion, in a cleanup"),
         ("confident-verdicts", confidence(), "acts on a verdict below medium confidence"),

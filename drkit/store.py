@@ -15,7 +15,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import msgspec
 
 from drkit import estate, journal, nearest, runbook
 from drkit.clock import Clock, rfc3339
-from drkit.errors import FileError, LockedError, RefusedError, UsageError
+from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import LocalJournal, Record, RunState
 from drkit.kept import (
@@ -48,12 +48,14 @@ from drkit.runbook import Runbook
 
 MOST_AT_ONCE = 1000
 """Files of an inbox that are read before the run goes on."""
+FULL = re.compile(r"[0-9a-f]{64}")
 
 
 class Store:
     """A folder store. Nothing is made until something is written.
 
-    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people.
+    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people. ``judge``
+    raises FileError for a runbook that its products' tables do not allow.
     """
 
     outlives_machine = False
@@ -61,6 +63,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = str(folder)
+        self.judge: Callable[[Runbook, str], None] = lambda _book, _where: None
 
     # files
 
@@ -178,10 +181,13 @@ class Store:
                 remedy="`drkit plan` writes one and prints its path",
             ) from error
         decoded = runbook.decode(content, str(path))
-        if path.resolve().parent == folder.resolve() and path.stem != runbook.digest(content):
+        # By the name that was asked for, and not by where a link there leads.
+        kept = path.parent.resolve() == folder.resolve() or FULL.fullmatch(name.lower()) is not None
+        if kept and path.stem.lower() != runbook.digest(content):
             raise RefusedError(
                 "was changed after it was written", where=str(path), remedy="`drkit plan` again, and approve that"
             )
+        self.judge(decoded, str(path))
         return decoded, content, path
 
     def approve(self, approval: Approval) -> Path:
@@ -266,7 +272,12 @@ class Store:
 
     def state(self, run: str) -> RunState:
         """Where a run stands."""
-        return journal.fold(self.records(run))
+        state = journal.fold(self.records(run))
+        if state.runbook and not FULL.fullmatch(state.runbook):
+            raise IntegrityError(
+                f"names its runbook {state.runbook!r:.200}, which is no digest", where=str(self.journal_path(run))
+            )
+        return state
 
     def holder(self, run: str) -> str:
         """Who holds a run now; empty when nobody does. Takes nothing."""

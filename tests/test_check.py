@@ -227,7 +227,7 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed:
     assert found.runbook.steps
     assert found.runbook.source_plans == {workers.OLD: "westeurope"}
     assert decode(book_at.read_bytes(), "book") == found.runbook
-    assert book_at.read_bytes().startswith(b'{"drkit":"runbook/1"')
+    assert book_at.read_bytes().startswith(b'{"drkit":"runbook/2"')
     with pytest.raises(RefusedError, match="assumption") as refused:
         api.approve(desk, str(book_at))
     assert refused.value.exit_code == 4

@@ -159,7 +159,7 @@ def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
         way.assess(site)
         book = returning.cleanup(site.desk, "run-0001").runbook
         step = next(one for one in book.steps if one.effect == "delete")
-        other = msgspec.structs.replace(step, id=f"{step.id}-more", target=guid("billing"), preconditions=())
+        other = msgspec.structs.replace(step, id="codespaces:more:delete", target=guid("billing"), preconditions=())
         content = runbook.encode(msgspec.structs.replace(book, steps=(*book.steps, other)))
         site.store.keep_runbook(content)
         with pytest.raises(RefusedError, match="no-deletion"):

@@ -215,7 +215,9 @@ def desk_of(made: Bench, **settings: Any) -> api.Desk:
         def clock(self) -> SystemClock:
             return SystemClock()
 
-    return api.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    desk = api.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    made.store.judge = lambda _book, _where: None  # the scripted product has no table
+    return desk
 
 
 def begun(made: Bench, actor: Scripted) -> None:

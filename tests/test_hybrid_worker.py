@@ -13,7 +13,8 @@ import pytest
 
 from drkit import api
 from drkit.estate import Plan, Snapshot
-from drkit.products.hybrid_worker_propose import stand_ins, worker_id
+from drkit.products.hybrid_worker_left import worker_id
+from drkit.products.hybrid_worker_propose import stand_ins
 from drkit.products.hybrid_worker_wire import _matches, recorded
 from drkit.settings import Settings
 from drkit.simulator import activity_log, automation

@@ -766,7 +766,7 @@ def test_a_guard_that_nobody_knows_cannot_be_forced() -> None:
 
 
 def test_force_for_a_guard_that_passes_leaves_no_trace() -> None:
-    assert make(*an_estate(), force={"no-deletion": "because"}) == make(*an_estate())
+    assert make(*an_estate(), force={"confident-verdicts": "because"}) == make(*an_estate())
 
 
 # --- the same bytes --------------------------------------------------------------------------------------------------

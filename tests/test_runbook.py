@@ -50,7 +50,7 @@ def a_runbook(*steps: Step, **more: Any) -> Runbook:
 
 
 def test_the_bytes_are_canonical_and_begin_with_the_marker() -> None:
-    assert BYTES.startswith(b'{"drkit":"runbook/1",')
+    assert BYTES.startswith(b'{"drkit":"runbook/2",')
     told = json.loads(BYTES)
     assert json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" == BYTES
     assert book.decode(BYTES, "x") == MADE
@@ -142,10 +142,10 @@ OTHERS: list[tuple[str, bytes, str]] = [
     ("null", b"null", "is not a runbook"),
     ("no marker", b"{}", "is not a runbook"),
     ("a snapshot", b'{"drkit":"snapshot/1"}', "snapshot/1"),
-    ("newer", BYTES.replace(b"runbook/1", b"runbook/2", 1), "newer drkit"),
+    ("newer", BYTES.replace(b"runbook/2", b"runbook/3", 1), "newer drkit"),
     ("an odd marker", b'{"drkit":{"a":1}}', "is not a runbook"),
     ("a key that is not known", BYTES.replace(b'"kind":', b'"kinb":0,"kind":', 1), "unknown field"),
-    ("a missing key", b'{"drkit":"runbook/1"}', "missing required field"),
+    ("a missing key", b'{"drkit":"runbook/2"}', "missing required field"),
     ("a wrong type", BYTES.replace(b'"kind":"failover"', b'"kind":7'), "kind"),
     ("an unknown effect", BYTES.replace(b'"effect":"release"', b'"effect":"explode"'), "explode"),
     ("nested without end", b"[" * 100_000, "is not JSON"),

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from drkit import hostscripts, runbook
+from drkit import actions, hostscripts, runbook
+from drkit.actions import Tables
 from drkit.clock import Clock, rfc3339
 from drkit.cloud import Cloud, Principal
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.needs import HeldJournal, RunStore
-from drkit.execution.runner import Event, Nap, Runner, permitted
+from drkit.execution.runner import Event, Nap, Runner, acting, permitted
 from drkit.kept import who
+from drkit.operation import Request
 from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
@@ -32,7 +34,7 @@ LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @dataclass(frozen=True)
 class Job:
-    """What a run needs besides its journal."""
+    """What a run needs besides its journal. ``tables``: of every product; ``recorded``: ids that the linked run allows to delete."""
 
     runbook: Runbook
     digest: str
@@ -44,6 +46,8 @@ class Job:
     wait_minutes: float
     loopback_only: bool = False
     principal: Principal | None = None
+    tables: Tables = field(default_factory=dict)
+    recorded: frozenset[str] = frozenset()
 
 
 async def begin(
@@ -98,7 +102,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
         session = Session(
             job.cloud,
             clock=clock,
-            guard=guard_of(job.runbook, journal),
+            guard=guard_of(job, journal),
             loopback_only=job.loopback_only,
             principal=job.principal,
             budget=Budget(seconds=job.settings.run.request_budget_seconds),
@@ -144,9 +148,24 @@ def _began(store: RunStore) -> Callable[[str, str], bool]:
     return began
 
 
-def guard_of(book: Runbook, journal: HeldJournal) -> Guard:
-    """Writes only as the intent says, only while the journal is held, never to what the runbook calls lost."""
-    return writing_guard(permitted, journal.check, partial(runbook.aims_at_lost, book), hostscripts.reading())
+def guard_of(job: Job, journal: HeldJournal) -> Guard:
+    """Writes only as the intent and the table say, only while the journal is held, never to what is lost; deletions of what is recorded."""
+    arm = job.cloud.arm
+
+    def allowed() -> Sequence[Request]:
+        step = acting()
+        if step is None:
+            return ()
+        known = actions.announced(step, job.tables, arm, job.settings)
+        return [one for one in permitted() if any(same.covers(one.method, one.target) for same in known)]
+
+    def deletes(url: str) -> bool:
+        step = acting()
+        return step is not None and actions.may_delete(step, job.runbook, url, arm, job.recorded)
+
+    return writing_guard(
+        allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), hostscripts.reading(), deletes
+    )
 
 
 @contextmanager
@@ -188,19 +207,11 @@ def _has(script: str, sha256: str) -> bool:
     return True
 
 
-def check_guards(book: Runbook, recorded: Collection[str] = ()) -> None:
-    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now.
-
-    ``recorded``: the ids that the journal of the linked run allows to delete.
-    """
-    again = runbook.check(
-        kind=book.kind,
-        steps=book.steps,
-        source_plans=list(book.source_plans),
-        lost_regions=book.lost_regions,
-        recorded=recorded,
-    )
-    forced = {guard.name for guard in book.guards if guard.forced}
+def check_guards(job: Job) -> None:
+    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now."""
+    book = job.runbook
+    again = actions.guards(book, job.tables, job.settings, job.recorded)
+    forced = {guard.name for guard in book.guards if guard.forced} - runbook.NEVER_FORCED
     bad = [guard for guard in again if not guard.passed and guard.name not in forced]
     if bad:
         raise RefusedError(

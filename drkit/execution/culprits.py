@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from drkit.answers import read
 from drkit.errors import CloudError
 from drkit.estate import id_part
 from drkit.products.base import Context, Observation
@@ -37,11 +36,11 @@ async def named(context: Context, subjects: Iterable[str]) -> dict[str, str]:
     for subject in subjects:
         subscription, group = id_part(subject, "subscriptions"), id_part(subject, "resourceGroups")
         try:
-            with context.azure.budget(attempts=1, seconds=SECONDS), read(subject):
+            with context.azure.budget(attempts=1, seconds=SECONDS):
                 events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
-                told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
         except CloudError:
-            told[subject.lower()] = ""
+            events = []
+        told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
     return told
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from drkit import handover
-from drkit.clock import Clock, StoppedError
+from drkit.clock import Clock
 from drkit.errors import (
     ConflictError,
     DrkitError,
@@ -28,7 +28,6 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.execution import culprits, schedule
-from drkit.execution.actors import Contained
 from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState, disbelieve
 from drkit.kept import ABOUT_STEPS, Message, Received, claimed, who
@@ -56,12 +55,21 @@ SENDINGS = 4
 PASSING = (UnreachableError, ThrottledError, UnknownFateError, NoAuthorityError)
 MOST_NAMED = 50
 """Messages that are ignored are journaled one by one up to this number; after that one of ten times as many."""
-INTENT: ContextVar[tuple[Request, ...]] = ContextVar("drkit_intent", default=())
+INTENT: ContextVar[tuple[Step | None, tuple[Request, ...]]] = ContextVar("drkit_intent", default=(None, ()))
 
 
 def permitted() -> Sequence[Request]:
     """The writes that the intent of the step now running allows; asked by the pipeline's guard."""
-    return INTENT.get()
+    return INTENT.get()[1]
+
+
+def acting() -> Step | None:
+    """The step now running; asked by the pipeline's guard. None outside of any."""
+    return INTENT.get()[0]
+
+
+class StoppedError(Exception):
+    """A wait was cut short because the run is to be left; the step stays as its journal has it."""
 
 
 class Nap:
@@ -127,8 +135,7 @@ class Runner:
         wait_minutes: float,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.runbook, self.journal, self.store = runbook, journal, store
-        self.products = {name: Contained(product) for name, product in products.items()}
+        self.runbook, self.journal, self.store, self.products = runbook, journal, store, products
         self.context, self.show, self.stop = context, show, stop
         self.wait_minutes = wait_minutes
         self.hands = asyncio.Semaphore(context.settings.run.concurrency)
@@ -417,7 +424,7 @@ class Runner:
             await self._ask(step)
             return
         requests = await self._intend(step, product, context, attempt)
-        token = INTENT.set(requests)
+        token = INTENT.set((step, requests))
         try:
             if step.effect == "verify" and step.action.startswith("verify"):
                 outcome = await product.verify(step, context)
@@ -490,7 +497,7 @@ class Runner:
         )
 
     async def _settle(self, step: Step, product: Actor, context: Context) -> Observation | Operation:
-        token = INTENT.set(product.requests(step, context))
+        token = INTENT.set((step, product.requests(step, context)))
         try:
             return await product.settle(step, context)
         finally:
@@ -520,7 +527,7 @@ class Runner:
         )
 
     async def _wait(self, step: Step, product: Actor, context: Context, operation: Operation) -> None:
-        token = INTENT.set(product.requests(step, context))
+        token = INTENT.set((step, product.requests(step, context)))
         clock = context.clock
         # From now, not from when it began: a run may lie for hours before somebody resumes it.
         minutes = float(step.inputs.get("minutes", context.settings.run.step_minutes))

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import msgspec
 
+from drkit.actions import GROUPS, SHARED, Tables
 from drkit.products.base import Actor, Product
 from drkit.products.others import Fault, Others, found
 
@@ -14,8 +15,6 @@ KNOWN = (
     ("codespaces", "Codespaces"),
     ("hybrid_worker", "HybridWorker"),
 )
-SHARED = "azure"
-"""The actor that no product is: what makes the groups that all of them share."""
 
 
 def registry() -> dict[str, Product]:
@@ -41,6 +40,11 @@ def _others(own: dict[str, Product]) -> Others:
 def tables() -> dict[str, type[msgspec.Struct]]:
     """The tables that products may have in drkit.toml."""
     return {name: product.table for name, product in registry().items()}
+
+
+def actions() -> Tables:
+    """The table of actions of every product, and of the resource groups they share."""
+    return {SHARED: GROUPS, **{name: product.actions for name, product in registry().items()}}
 
 
 def actors() -> dict[str, Actor]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from drkit.actions import Actions
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_settings as own
 from drkit.products.base import Captured, Endpoint, Rehearsal
+from drkit.products.codespaces_actions import ACTIONS
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
 from drkit.products.codespaces_settings import CodespacesSettings
 from drkit.products.plain import ActsApart
@@ -38,6 +40,7 @@ class Codespaces(ActsApart):
     regions: tuple[str, ...] = own.REGIONS
     health_services: tuple[str, ...] = ("Visual Studio Codespaces", "Codespaces", "Visual Studio Online")
     table: type[msgspec.Struct] = CodespacesSettings
+    actions: Actions = ACTIONS
     rehearsal: Rehearsal = CodespacesRehearsal()
 
     # pure

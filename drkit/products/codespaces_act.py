@@ -6,17 +6,19 @@ from typing import Any
 
 import msgspec
 
+from drkit.actions import Actions
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError, ThrottledError
 from drkit.estate import Reading, region_name
-from drkit.operation import Operation, Request
+from drkit.operation import Operation
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.codespaces_actions import ACTIONS
 from drkit.products.codespaces_back import TIDY
 from drkit.products.codespaces_host import HostSteps
 from drkit.products.codespaces_settings import settings_of
 from drkit.products.codespaces_tidy import Tidying, stands
-from drkit.products.plain import made_by
+from drkit.products.plain import ByTable, made_by
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step
 
@@ -26,29 +28,15 @@ LIST_LAGS = (10.0, 20.0, 40.0, 80.0)
 QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 
 
-class Acts:
+class Acts(ByTable):
     """Looks, acts once, polls, verifies."""
+
+    actions: Actions = ACTIONS
 
     def __init__(self, tokens: wire.Tokens) -> None:
         self.tokens = tokens
         self.hosts = HostSteps(self._ours, self._listed_still)
         self.tidying = Tidying(tokens, self._answers)
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        if step.action in TIDY:
-            return self.tidying.requests(step, context)
-        arm = context.azure.cloud.arm.rstrip("/")
-        if step.action == "create-plan":
-            return (Request("PUT", f"{arm}{step.target}"),)
-        if step.action == "create":
-            service = settings_of(context.settings).service
-            return (
-                Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
-                Request("POST", wire.environments_url(str(step.inputs["region"]), service)),
-            )
-        if step.action in ("reach", "release", "register"):
-            return (Request("POST", f"{arm}{step.inputs['host']}/runCommand"),)
-        return ()
 
     async def observe(self, step: Step, context: Context) -> Observation:
         if step.action in TIDY:

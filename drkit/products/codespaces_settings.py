@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from drkit.errors import UnreachableError
-from drkit.estate import is_region
 from drkit.settings import Count, HostName, HostPath, Seconds, Settings, Table
 
 NAME = "codespaces"
 PLAN_TYPES = ("Microsoft.VSOnline/plans", "Microsoft.Codespaces/plans")
+DELEGATE_ACTION = "writeDelegates"
 REGIONS = ("eastus", "southeastasia", "westeurope", "westus2")
 
 
@@ -32,19 +31,18 @@ def settings_of(settings: Settings) -> CodespacesSettings:
 
 
 def regional_host(region: str, service: str) -> str:
-    """The host of the environment service in a region. UnreachableError for what is no region: a name must not choose the host."""
-    if not is_region(region):
-        raise UnreachableError(
-            f"{region[:100]!r} is no region, so its service was not asked",
-            where=service,
-            remedy="look at the location of the plan in Azure",
-        )
+    """The host of the environment service in a region."""
     return f"{region}.{service}"
 
 
 def health_url(region: str, service: str) -> str:
     """Where the environment service of a region says that it is there."""
     return f"https://{regional_host(region, service)}/health"
+
+
+def environments_url(region: str, service: str) -> str:
+    """Where a region's environments are listed and made."""
+    return f"https://{regional_host(region, service)}/api/v1/environments"
 
 
 def plan_limit(settings: Settings) -> int:

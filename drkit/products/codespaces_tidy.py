@@ -11,7 +11,7 @@ from typing import Any
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading
-from drkit.operation import Operation, Request
+from drkit.operation import Operation
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.products.codespaces_settings import settings_of
@@ -36,18 +36,6 @@ class Tidying:
 
     def __init__(self, tokens: wire.Tokens, answers: Answers) -> None:
         self.tokens, self.answers = tokens, answers
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        arm = context.azure.cloud.arm.rstrip("/")
-        if step.action == "delete-plan":
-            return (Request("DELETE", f"{arm}{step.target}"),)
-        if step.action != "delete":
-            return ()
-        service = settings_of(context.settings).service
-        return (
-            Request("POST", f"{arm}{step.inputs['plan']}/{wire.DELEGATE_ACTION}"),
-            Request("DELETE", f"{wire.environments_url(str(step.inputs['region']), service)}/{step.target}"),
-        )
 
     async def _listed(self, place: Mapping[str, Any], context: Context) -> dict[str, dict[str, Any]]:
         service = settings_of(context.settings).service

@@ -10,14 +10,20 @@ from urllib.parse import quote
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
 from drkit.estate import Environment, Plan, Reading, Risk, id_part, region_name
-from drkit.products.codespaces_settings import NAME, REGIONS, health_url, regional_host
+from drkit.products.codespaces_settings import (
+    DELEGATE_ACTION,
+    NAME,
+    REGIONS,
+    environments_url,
+    health_url,
+    regional_host,
+)
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 API_VERSIONS = {"microsoft.vsonline": "2020-05-26-preview", "microsoft.codespaces": "2020-06-16"}
 LIST_ACTION = {"microsoft.vsonline": "readAllEnvironments", "microsoft.codespaces": "readAllCodespaces"}
-DELEGATE_ACTION = "writeDelegates"
 TOKEN_SECONDS = 240.0
 # MessageCodes the service answers with (its published OpenAPI, 2020-09-24).
 NAME_EXISTS = "2"
@@ -43,11 +49,6 @@ def namespace(plan_id: str) -> str:
 def api_version(plan_id: str) -> str:
     """The api-version that knows this plan's type."""
     return API_VERSIONS[namespace(plan_id)]
-
-
-def environments_url(region: str, service: str) -> str:
-    """Where a region's environments are listed and made."""
-    return f"https://{regional_host(region, service)}/api/v1/environments"
 
 
 class Tokens:
@@ -96,7 +97,7 @@ async def healthy(azure: Session, region: str, service: str, clock: Clock) -> Re
 
 
 async def answers(azure: Session, region: str, url: str, clock: Clock) -> Reading:
-    """The same of a URL that stands for the region's service. What another host says, to which it sends on, is not its word."""
+    """The same of a URL that stands for the region's service."""
     now = rfc3339(clock.now())
     try:
         with azure.budget(attempts=1, seconds=5):
@@ -111,7 +112,7 @@ async def locations(azure: Session, service: str, clock: Clock) -> list[Reading]
     url, now = f"https://{service}/api/v1/locations", rfc3339(clock.now())
     try:
         with azure.budget(attempts=1, seconds=5):
-            answer = await azure.rest.request("GET", url, anonymous=True, trusted_hosts=_trusted(service))
+            answer = await azure.rest.request("GET", url, anonymous=True)
     except CloudError as error:
         return [Reading("locations", "status", "unknown", url, now, error.what)]
     named = answer.body.get("available") if isinstance(answer.body, dict) else None

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from drkit.actions import GROUPS, Actions
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, id_part, region_name
-from drkit.operation import Operation, Request
+from drkit.operation import Operation
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.plain import made_by, polled
+from drkit.products.plain import ByTable, made_by, polled
 from drkit.proposal import TAG_TARGET
 from drkit.runbook import Step
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
-
-
-def locations_of(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Lower-cased names of listed groups, and the locations they are in."""
-    return {str(group["name"]).lower(): region_name(str(group.get("location", ""))) for group in groups}
 
 
 async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, dict[str, str]]:
@@ -33,12 +28,10 @@ async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, d
     return next((name for name in marked if places[name] == region), ""), places
 
 
-class Groups:
+class Groups(ByTable):
     """``azure``: carries out the group steps that the planner writes."""
 
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        method = "DELETE" if step.effect == "delete" else "PUT"
-        return (Request(method, f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
+    actions: Actions = GROUPS
 
     async def observe(self, step: Step, context: Context) -> Observation:
         if step.effect == "delete":

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from drkit.actions import Actions
 from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Endpoint, Rehearsal
+from drkit.products.hybrid_worker_actions import ACTIONS
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
 from drkit.products.plain import ActsApart
@@ -37,6 +39,7 @@ class HybridWorker(ActsApart):
     regions: tuple[str, ...] = ()
     health_services: tuple[str, ...] = ("Automation",)
     table: type[msgspec.Struct] = HybridWorkerSettings
+    actions: Actions = ACTIONS
     rehearsal: Rehearsal = HybridWorkerRehearsal()
 
     # pure

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from drkit.actions import Actions
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
 from drkit.estate import Reading, region_name
-from drkit.operation import Operation, Request
+from drkit.operation import Operation
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import (
     Context,
@@ -26,10 +27,11 @@ from drkit.products.base import (
     StepFailedError,
     approved_script,
 )
+from drkit.products.hybrid_worker_actions import ACTIONS, extension_path, worker_path
 from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
 from drkit.products.hybrid_worker_tidy import Tidying
-from drkit.products.plain import made_by
+from drkit.products.plain import ByTable, made_by
 from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
@@ -41,27 +43,13 @@ REFUSAL = "different account"
 QUOTA_CODES = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed"})
 
 
-class Acts:
+class Acts(ByTable):
     """Looks, acts once, polls, verifies."""
+
+    actions: Actions = ACTIONS
 
     def __init__(self) -> None:
         self.tidying = Tidying()
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        if step.action in TIDY:
-            return self.tidying.requests(step, context)
-        arm, inputs = context.azure.cloud.arm.rstrip("/"), step.inputs
-        if step.action in ("create-plan", "create-group"):
-            return (Request("PUT", f"{arm}{step.target}"),)
-        if step.action == "add":
-            return (Request("PUT", f"{arm}{_worker(inputs)}"),)
-        if step.action == "reach":
-            return (Request("POST", f"{arm}{inputs['machine']}/runCommand"),)
-        if step.action == "release":
-            return (Request("DELETE", f"{arm}{_extension(inputs)}"),)
-        if step.action == "register":
-            return (Request("PUT", f"{arm}{_extension(inputs)}"), Request("PUT", f"{arm}{_worker(inputs)}"))
-        return ()
 
     # looking
 
@@ -242,7 +230,7 @@ class Acts:
     async def _add(self, step: Step, context: Context) -> Result:
         inputs = step.inputs
         try:
-            await _put(context, _worker(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
+            await _put(context, worker_path(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
         except ConflictError as error:
             if REFUSAL in error.what and inputs["if_refused"] == "extension-first":
                 why = "the account refuses it while the old extension is on the machine; added once that is off"
@@ -269,24 +257,26 @@ class Acts:
             raise StepFailedError("the account that takes over tells no address", where=step.id, code="NoAddress")
         params = {"api-version": wire.machine_api(str(inputs["machine"]))}
         held = await wire.extension(context.azure, str(inputs["machine"]), _name(inputs))
+        _own(step, held)
         if held is not None and _state(held) == "deleting":
             return _watched("DELETE", inputs, context)
-        outcome = await context.azure.rest.start("DELETE", _extension(inputs), params=params)
+        outcome = await context.azure.rest.start("DELETE", extension_path(inputs), params=params)
         return outcome if isinstance(outcome, Operation) else Result("the extension is off the machine")
 
     async def _register(self, step: Step, context: Context) -> Operation | Result:
         inputs, url = step.inputs, self._url(step, context)
         if await self._listed(step, context) is None:
             try:
-                await _put(context, _worker(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
+                await _put(context, worker_path(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
             except ConflictError as error:
                 raise _not_added(step, error) from error
         held = await wire.extension(context.azure, str(inputs["machine"]), _name(inputs))
+        _own(step, held)
         if held is not None and _state(held) in IN_MOTION and wire.url_of(held) == url:
             return _watched("PUT", inputs, context)
         body = extension_body(inputs["extension"], url, protected(str(inputs["protected"]), context))
         params = {"api-version": wire.machine_api(str(inputs["machine"]))}
-        outcome = await context.azure.rest.start("PUT", _extension(inputs), body, params=params)
+        outcome = await context.azure.rest.start("PUT", extension_path(inputs), body, params=params)
         if isinstance(outcome, Operation):
             return outcome
         return Result("the extension is installed", {"at": rfc3339(context.clock.now())})
@@ -374,8 +364,8 @@ class Acts:
 
 def protected(source: str, context: Context) -> dict[str, Any] | None:
     """Protected settings from where drkit.toml says they are; never kept, never shown. StepFailedError where they are not there."""
-    if source == "none":
-        return None
+    if source == "none" or source.startswith("vault:"):
+        return None  # a key vault's secret Azure reads itself
     kind, _, name = source.partition(":")
     text = None
     if kind == "env":
@@ -421,16 +411,20 @@ async def _put(context: Context, path: str, body: Mapping[str, Any]) -> None:
     await context.azure.rest.request("PUT", path, params={"api-version": wire.API}, json=dict(body))
 
 
-def _worker(inputs: Mapping[str, Any]) -> str:
-    return f"{inputs['account']}/hybridRunbookWorkerGroups/{inputs['group']}/hybridRunbookWorkers/{inputs['worker']}"
+def _own(step: Step, held: Mapping[str, Any] | None) -> None:
+    """StepFailedError for an extension of that name which is not the hybrid worker's."""
+    if held is not None and not wire.is_worker_extension(held):
+        publisher = (held.get("properties") or {}).get("publisher")
+        raise StepFailedError(
+            f"the extension of that name on the machine is one of {publisher}, so it is left alone",
+            where=extension_path(step.inputs),
+            code="OtherExtension",
+            remedy="look at the machine's extensions, then `drkit resume`",
+        )
 
 
 def _name(inputs: Mapping[str, Any]) -> str:
     return str(inputs["extension"]["name"])
-
-
-def _extension(inputs: Mapping[str, Any]) -> str:
-    return f"{inputs['machine']}/extensions/{_name(inputs)}"
 
 
 def _state(held: Mapping[str, Any]) -> str:
@@ -440,7 +434,7 @@ def _state(held: Mapping[str, Any]) -> str:
 def _watched(method: str, inputs: Mapping[str, Any], context: Context) -> Operation:
     """What somebody, perhaps an earlier process, began: the extension itself tells when it is over."""
     version = wire.machine_api(str(inputs["machine"]))
-    url = context.azure.absolute(f"{_extension(inputs)}?api-version={version}")
+    url = context.azure.absolute(f"{extension_path(inputs)}?api-version={version}")
     return Operation(method=method, url=url, retry_after=LOOK_SECONDS, since=rfc3339(context.clock.now()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from drkit.runbook import LeftAlone
 PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
 URL = "AutomationAccountURL"
 EXTENSION = "HybridWorkerExtension"
+TYPES = frozenset({"HybridWorkerForLinux", "HybridWorkerForWindows"})
 KINDS = {
     "runbooks": "runbooks",
     "modules": "modules",
@@ -26,6 +28,11 @@ KINDS = {
     "python2Packages": "Python 2 packages",
     "python3Packages": "Python 3 packages",
 }
+
+
+def worker_id(account: str, machine: str) -> str:
+    """The id of a machine's worker in an account: always the same, so that adding it twice adds it once."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account.lower()}|{machine.lower()}"))
 
 
 def commands(machine: str, held: Mapping[str, Any], account: str) -> list[str]:

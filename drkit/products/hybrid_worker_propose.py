@@ -7,13 +7,13 @@ before the extension is taken off, so that an account that refuses it costs noth
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drkit import hostscripts
 from drkit.estate import Environment, Host, Plan, same_id, slug
-from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale
+from drkit.products.hybrid_worker_actions import fits
+from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
 from drkit.proposal import (
     TAG_SOURCE,
@@ -59,17 +59,19 @@ def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> lis
     return made_for(plan, others) or [one for one in prepared if TAG_SOURCE not in one.tags]
 
 
-def worker_id(account: str, machine: str) -> str:
-    """The id of a machine's worker in an account: always the same, so that adding it twice adds it once."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account.lower()}|{machine.lower()}"))
-
-
 def source_of(own: HybridWorkerSettings, host: Host, extension: Mapping[str, Any]) -> str:
-    """Where a host's protected settings come from: ``none``, ``env:NAME``, ``file:PATH``, or ``ask``."""
-    if (extension.get("properties") or {}).get("protectedSettingsFromKeyVault"):
-        return "none"
+    """Where a host's protected settings come from, as drkit.toml says: ``none``, ``env:NAME``, ``file:PATH``, ``vault:URL``, or ``ask``.
+
+    An extension that was recorded with a key vault's secret takes them from there only where drkit.toml names that very secret.
+    """
     named = {name.lower(): source for name, source in own.protected.items()}
-    return named.get(host.id.lower()) or named.get(host.name.lower()) or own.protected_settings
+    source = named.get(host.id.lower()) or named.get(host.name.lower()) or own.protected_settings
+    vault = str(((extension.get("properties") or {}).get("protectedSettingsFromKeyVault") or {}).get("secretUrl") or "")
+    if vault or source.startswith("vault:"):
+        return (
+            source if vault and same_id(source.removeprefix("vault:"), vault) and source.startswith("vault:") else "ask"
+        )
+    return source
 
 
 def propose(proposal: Proposal) -> Proposed:
@@ -268,15 +270,18 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         region=region,
         **shared,
     )
-    by_drkit = host is not None and item.disposition in CHAIN and bool(held)
+    own_kind = fits(held)
+    by_drkit = host is not None and item.disposition in CHAIN and bool(held) and own_kind
     source = source_of(own, host, held) if host else "ask"
     if not by_drkit or source == "ask" or host is None:
         why = (
             "which protected settings it has cannot be read back, and drkit.toml names no source for them"
             if by_drkit
+            else "what is recorded as its extension is not the hybrid worker's as the documentation installs it"
+            if held and not own_kind
             else "its machine or its extension could not be seen, so a person looks first"
         )
-        ask = _by_hand(proposal, item, account, held, add.id, why)
+        ask = _by_hand(proposal, item, account, held if own_kind else {}, add.id, why)
         verify = _verify(proposal, item, inputs, ask.id, shared, region)
         return (add, ask, *verify) if machine else (ask,)
     steps = [add]

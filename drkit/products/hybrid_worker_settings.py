@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from drkit.settings import Minutes, Table
 
-SERVICES = ("azure-automation.net", "azure-automation.us", "azure-automation.cn")
-"""Where the regional services of Automation are, in the clouds of Azure: an account's own is a host below one of these.
-
-https://learn.microsoft.com/azure/automation/automation-network-configuration
-"""
 Source = Annotated[
     str,
     Meta(
-        pattern=r"^(none|ask|env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$",
-        extra={"allowed": '"none", "ask", "env:" and a variable\'s name, or "file:" and a path'},
+        pattern=r"^(none|ask|env:[A-Za-z_][A-Za-z0-9_]*|file:.+|vault:https://[^\x00-\x20]+)$",
+        extra={
+            "allowed": '"none", "ask", "env:" and a variable\'s name, "file:" and a path, or "vault:" and the URL of a secret'
+        },
     ),
 ]
-HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 AccountId = Annotated[
     str,
     Meta(
@@ -31,17 +25,6 @@ AccountId = Annotated[
         extra={"allowed": "the full ARM id of an Automation account"},
     ),
 ]
-
-
-def is_service(url: str) -> bool:
-    """Whether an account's address of its regional service leads to Automation: plain https to a host below ``SERVICES``."""
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme == "https" and parts.port in (None, 443) and "@" not in parts.netloc
-    except ValueError:
-        return False
-    host = (parts.hostname or "").lower()
-    return plain and host.endswith(tuple(f".{service}" for service in SERVICES)) and HOST.fullmatch(host) is not None
 
 
 class HybridWorkerSettings(Table, frozen=True):

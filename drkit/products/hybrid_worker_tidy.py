@@ -11,7 +11,7 @@ from typing import Any
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading
-from drkit.operation import Operation, Request
+from drkit.operation import Operation
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.products.hybrid_worker_propose import settings_of
@@ -26,11 +26,6 @@ ACCOUNT = "ARM: Automation account"
 
 class Tidying:
     """``delete``, ``verify-elsewhere``, ``delete-group`` and ``delete-plan``."""
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        if step.effect != "delete":
-            return ()
-        return (Request("DELETE", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),)
 
     async def observe(self, step: Step, context: Context) -> Observation:
         if step.effect != "delete":

@@ -7,13 +7,14 @@ night, somebody else's mistake must not take away what drkit itself can do.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
 
+from drkit.actions import Action
 from drkit.products.base import Product
 
 GROUP = "drkit.products"
@@ -80,6 +81,14 @@ def _made(entry: EntryPoint, taken: Collection[str], rivals: Collection[str]) ->
     product = entry.load()()
     if getattr(product, "name", None) != entry.name:
         raise _UnfitError(f"it calls itself {getattr(product, 'name', None)!r}")
+    if not hasattr(product, "actions"):
+        raise _UnfitError(
+            "it declares no `actions`, so nothing would bind what its steps do (docs/writing-a-product.md, The table of actions)"
+        )
+    if not isinstance(product.actions, Mapping) or not all(isinstance(one, Action) for one in product.actions.values()):
+        raise _UnfitError(
+            "its `actions` is no table of drkit.actions.Action: what its steps do would not be bound to anything"
+        )
     missing = sorted(one for one in _members() if not hasattr(product, one))
     if missing:
         raise _UnfitError(f"it is no product of this drkit: it lacks {', '.join(missing)}")

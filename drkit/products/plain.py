@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.answers import read
+from drkit.actions import Actions
 from drkit.clock import Clock
-from drkit.errors import CloudError
-from drkit.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
+from drkit.estate import Environment, Plan, Reading, Snapshot
 from drkit.operation import Operation, Request
 from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
 from drkit.proposal import Need, made_for
@@ -39,51 +38,22 @@ def made_by(step: Step, context: Context) -> dict[str, str]:
     return {"drkit-run": context.run, "drkit-step": step.id, "drkit-epoch": str(context.epoch)}
 
 
-def granted(plan: Plan, assignments: Sequence[Mapping[str, Any]]) -> tuple[RoleAssignment, ...]:
-    """What was granted on a plan and on its group, of the role assignments listed there."""
-    group, grants = plan.id.lower().split("/providers/")[0], []
-    for item in assignments:
-        properties = item.get("properties") or {}
-        scope = str(properties.get("scope", ""))
-        if scope.lower() in (plan.id.lower(), group):
-            role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
-            grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
-    return tuple(grants)
+class ByTable:
+    """A product whose steps announce what its table says they send."""
+
+    actions: Actions
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        return self.actions[step.action].requests(step, context.azure.cloud.arm.rstrip("/"), context.settings)
 
 
-def each(items: Iterable[Any], understand: Callable[[Any], Environment | None]) -> tuple[list[Environment], list[str]]:
-    """The environments among listed items, and why others could not be read: one that cannot be costs no other one."""
-    found: list[Environment] = []
-    faults: list[str] = []
-    for item in items:
-        try:
-            with read():
-                one = understand(item)
-        except CloudError as error:
-            faults.append(error.what)
-            continue
-        found += [one] if one else []
-    return found, faults
-
-
-def unlisted(plan: str, source: str, now: str, faults: Sequence[str]) -> tuple[Capture, ...]:
-    """That some of a plan's environments could not be read, if so; those that are not among the others are not gone then."""
-    if not faults:
-        return ()
-    told = f"{len(faults)} could not be read: {'; '.join(dict.fromkeys(faults))}"
-    return (Capture(f"{plan}{LISTING}", source, "partial", now, told[:1000]),)
-
-
-class ActsApart:
+class ActsApart(ByTable):
     """A product whose acting half, ``acts``, is another object, made when first used so that planning loads no Azure SDK."""
 
     @property
     def acts(self) -> Actor:
         """The acting half."""
         raise NotImplementedError
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        return self.acts.requests(step, context)
 
     async def observe(self, step: Step, context: Context) -> Observation:
         return await self.acts.observe(step, context)
@@ -118,7 +88,7 @@ class NoRehearsal:
         return ()
 
 
-class Plain:
+class Plain(ByTable):
     """The neutral half of a product: no quota, no SKUs, nothing kept on hosts, no settings; only what drkit made takes over."""
 
     regions: tuple[str, ...] = ()
@@ -143,11 +113,6 @@ class Plain:
 
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()
-
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
-        """Every step that creates or registers PUTs its target."""
-        writes = step.effect in ("create", "register")
-        return (Request("PUT", f"{context.azure.cloud.arm.rstrip('/')}{step.target}"),) if writes else ()
 
     async def settle(self, step: Step, context: Context) -> Observation:
         return Observation()

@@ -122,11 +122,13 @@ def writing_guard(
     lease: Callable[[], None],
     lost: Callable[[str], bool],
     probe_hashes: frozenset[str],
+    deletes: Callable[[str], bool] = lambda _url: False,
 ) -> Guard:
     """For a run: reads and probes pass; a write must be announced, not go to a lost region, and the lease must hold.
 
     ``permitted()`` gives the requests of the open intents, ``lease()`` raises when the run is no longer held here,
-    ``lost(url)`` says whether a public URL leads into a region the runbook calls lost.
+    ``lost(url)`` says whether a public URL leads into a region the runbook calls lost, ``deletes(url)`` whether what is there may be
+    deleted: no intent announces that by itself.
     """
 
     def guard(outgoing: Outgoing) -> None:
@@ -138,6 +140,8 @@ def writing_guard(
         urls = {outgoing.url, unquote(bare(outgoing.url))}
         if not any(request.covers(outgoing.method, url) for request in permitted() for url in urls):
             raise _refusal(outgoing, "no open intent announces this request")
+        if outgoing.method.upper() == "DELETE" and not deletes(unquote(bare(outgoing.url))):
+            raise _refusal(outgoing, "nothing in the store says that drkit may delete this")
         lease()
 
     return guard

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from drkit import hostscripts
-from drkit.answers import read, text_of
 from drkit.clock import Clock, rfc3339
-from drkit.errors import CloudError, ConflictError, ForbiddenError, UnreadableError
+from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError
 from drkit.estate import GuestIdentity, Host, Registration
 from drkit.settings import Settings
 
@@ -72,19 +71,17 @@ async def _one(
     lines = asked(registrations)
     began = clock.monotonic()
     try:
-        with azure.budget(attempts=2, seconds=30), read(host.id):
+        with azure.budget(attempts=2, seconds=30):
             operation = await azure.compute.run_command(host.id, script, {"drkit_registrations": lines})
         while True:
-            with read(host.id):
-                progress = await azure.rest.poll(operation)
+            progress = await azure.rest.poll(operation)
             if progress.state != "running":
                 break
             left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
             if left <= 0:
                 return Probed("down", rfc3339(clock.now()), None, "no answer in time")
             await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), left))
-    except (ForbiddenError, ConflictError, UnreadableError) as error:
-        # An answer that cannot be understood says nothing of the host.
+    except (ForbiddenError, ConflictError, GuardError) as error:
         busy = isinstance(error, ConflictError)
         return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
@@ -125,7 +122,10 @@ def printed(stdout: str) -> Mapping[str, Any] | None:
 
 
 def _text(found: object) -> str | None:
-    return text_of(found) if isinstance(found, str) and found else None
+    """A text as a file can hold it: a surrogate without its other half becomes U+FFFD."""
+    if not isinstance(found, str) or not found:
+        return None
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _identity(value: Mapping[str, Any]) -> GuestIdentity:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError
 
 if TYPE_CHECKING:
@@ -32,11 +31,10 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
     if not subscriptions:
         return {}, []
     try:
-        with reading():
-            rows = await azure.graph.query(ITEMS, subscriptions)
-            return {link.source: link for row in rows if (link := of_row(row)) is not None}, []
+        rows = await azure.graph.query(ITEMS, subscriptions)
     except CloudError as error:
         return {}, [f"Resource Graph, Site Recovery: {error.what}"]
+    return {link.source: link for row in rows if (link := of_row(row)) is not None}, []
 
 
 def of_row(row: Any) -> Link | None:

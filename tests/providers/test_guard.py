@@ -109,8 +109,9 @@ def writer(
     permitted: Sequence[Request] = (),
     lease: Callable[[], None] = lambda: None,
     lost: Callable[[str], bool] = lambda _url: False,
+    deletes: Callable[[str], bool] = lambda _url: True,
 ) -> Guard:
-    return writing_guard(lambda: permitted, lease, lost, HASHES)
+    return writing_guard(lambda: permitted, lease, lost, HASHES, deletes)
 
 
 @pytest.mark.parametrize(("method", "url", "body"), READS)
@@ -123,6 +124,15 @@ def test_a_run_writes_only_what_an_intent_announces(method: str, url: str, body:
     with pytest.raises(GuardError, match="no open intent"):
         writer([Request(method, f"{PLAN}-other"), Request("GET", url)])(leaving(method, url, body))
     writer([Request(method, url.split("?")[0].upper())])(leaving(method, url, body))
+
+
+def test_a_deletion_is_refused_though_announced_where_nothing_allows_it() -> None:
+    for allowed in (None, lambda url: url != PLAN):
+        more = {} if allowed is None else {"deletes": allowed}
+        guard = writing_guard(lambda: [Request("DELETE", PLAN)], lambda: None, lambda _url: False, HASHES, **more)
+        with pytest.raises(GuardError, match="nothing in the store"):
+            guard(leaving("DELETE", PLAN))
+    writer([Request("DELETE", PLAN)], deletes=lambda url: url == PLAN)(leaving("DELETE", f"{PLAN}?api-version=1"))
 
 
 def test_an_announced_name_may_be_percent_encoded_on_the_wire() -> None:

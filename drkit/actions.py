@@ -1,0 +1,310 @@
+"""What a step may do: each product's table of actions, and a runbook looked at against the tables of all. Pure.
+
+A step's product and action decide its effect, the requests it sends, and the shape of its target and its inputs. Its title and its
+reason are for people and decide nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Meta
+
+from drkit.errors import FileError
+from drkit.estate import same_id
+from drkit.operation import Request
+from drkit.runbook import DELETING_KINDS, Effect, GuardResult, Runbook, Step
+from drkit.runbook import check as check_steps
+from drkit.settings import Settings
+
+MOST_FAULTS = 5
+NAME = r"(?!\.{1,2}(?:/|\Z))[^/?#%\\\x00-\x20\x7f]+"
+"""One segment of a path, as a regular expression: nothing that could mean another path on the wire."""
+GROUP = rf"/subscriptions/{NAME}/resourceGroups/{NAME}"
+MACHINE = rf"{GROUP}/providers/(?:Microsoft\.Compute/virtualMachines|Microsoft\.HybridCompute/machines)/{NAME}"
+VM = rf"{GROUP}/providers/Microsoft\.Compute/virtualMachines/{NAME}"
+REGION = r"[a-z0-9-]{1,64}"
+
+# JSON Schema's patterns are found anywhere, so each begins and ends here; the letters of an ARM id are compared without case.
+Region = Annotated[str, Meta(pattern=rf"^{REGION}\Z")]
+MachineId = Annotated[str, Meta(pattern=rf"(?i)^{MACHINE}\Z")]
+VmId = Annotated[str, Meta(pattern=rf"(?i)^{VM}\Z")]
+Segment = Annotated[str, Meta(pattern=rf"^{NAME}\Z", max_length=256)]
+Minutes = Annotated[float, Meta(gt=0, le=7 * 24 * 60)]
+
+
+class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The shape of the inputs of one action. A key that it does not have is refused."""
+
+
+class NoInputs(Inputs, frozen=True):
+    """An action without inputs."""
+
+
+class Identity(Inputs, frozen=True):
+    """Whose identity ends with a plan, and what it was granted: told in the report, and sent nowhere."""
+
+    plan: str
+    was: str
+    grants: tuple[dict[str, str], ...] = ()
+    on_plan: tuple[dict[str, str], ...] = ()
+    unread: bool = False
+
+
+class Identified(Inputs, frozen=True):
+    """An action that may tell of an identity."""
+
+    identity: Identity | None = None
+
+
+Requests = Callable[[Step, str, Settings], tuple[Request, ...]]
+"""The writes of a step: from the step, the address of ARM without a final slash, and the settings. Pure."""
+
+
+def no_requests(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
+    """An action that sends no write."""
+    return ()
+
+
+def on_target(method: str) -> Requests:
+    """One request of that method to the target's own ARM id."""
+
+    def requests(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
+        return (Request(method, f"{arm}{step.target}"),)
+
+    return requests
+
+
+def run_command(key: str) -> Requests:
+    """The run command of the virtual machine that the input ``key`` names."""
+
+    def requests(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
+        return (Request("POST", f"{arm}{step.inputs[key]}/runCommand"),)
+
+    return requests
+
+
+Around = Mapping[str, Step]
+"""The steps of a runbook by their id, for a rule that looks beyond its own step."""
+
+
+def nothing_more(step: Step, around: Around) -> Iterable[str]:
+    """No further rule."""
+    return ()
+
+
+def nothing_told(step: Step) -> Sequence[str]:
+    """Nothing that differs from the product's own defaults."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Action:
+    """One row of a product's table.
+
+    ``target``: a regular expression that the whole target matches, without case. ``inputs``: their shape. ``methods``: those of its
+    requests; none for an action that only looks or asks. ``check``: what else must hold between the step and the rest of its
+    runbook, as sentences that say what does not. ``unusual``: what a snapshot brought into the inputs that differs from the
+    product's own defaults, as sentences for who approves.
+    """
+
+    effect: Effect
+    target: str
+    inputs: type[msgspec.Struct] = NoInputs
+    methods: tuple[str, ...] = ()
+    requests: Requests = no_requests
+    check: Callable[[Step, Around], Iterable[str]] = nothing_more
+    unusual: Callable[[Step], Sequence[str]] = nothing_told
+
+
+Actions = Mapping[str, Action]
+"""Action -> what it does."""
+Tables = Mapping[str, Actions]
+"""Product -> its table."""
+
+
+def action_of(step: Step, tables: Tables) -> Action | None:
+    """The row of a step; None where there is none."""
+    return tables.get(step.product, {}).get(step.action)
+
+
+def announced(step: Step, tables: Tables, arm: str, settings: Settings) -> tuple[Request, ...]:
+    """Each write that a step may send, as its product's table says. KeyError for a step that no table has."""
+    return tables[step.product][step.action].requests(step, arm.rstrip("/"), settings)
+
+
+def every_request(
+    steps: Iterable[Step], tables: Tables, arm: str, settings: Settings
+) -> dict[str, tuple[Request, ...]]:
+    """Step id -> its writes, for steps that the tables have."""
+    return {step.id: announced(step, tables, arm, settings) for step in steps if action_of(step, tables) is not None}
+
+
+def faults(steps: Iterable[Step], tables: Tables) -> list[str]:
+    """How steps break the tables, as sentences; empty when none does."""
+    around = {step.id: step for step in steps}
+    return [f"step {step.id}: {fault}" for step in around.values() for fault in _faults(step, around, tables)]
+
+
+def check(book: Runbook, tables: Tables, where: str) -> None:
+    """FileError for a runbook that breaks a table: it is no runbook."""
+    found = faults(book.steps, tables)
+    if found:
+        more = f"; and {len(found) - MOST_FAULTS} more" if len(found) > MOST_FAULTS else ""
+        raise FileError(
+            f"is no runbook that this drkit carries out: {'; '.join(found[:MOST_FAULTS])}{more}",
+            where=where,
+            remedy="`drkit plan` writes one; find out who wrote this one",
+        )
+
+
+def _faults(step: Step, around: Around, tables: Tables) -> list[str]:
+    table = tables.get(step.product)
+    if table is None:
+        return [f"there is no product {step.product!r} here"]
+    action = table.get(step.action)
+    if action is None:
+        return [f"{step.product} has no action {step.action!r}"]
+    found = []
+    if step.effect != action.effect:
+        found.append(f"the effect of {step.action} is {action.effect}, not {step.effect}")
+    if not step.id.startswith(f"{step.product}:") or not step.id.endswith(f":{step.action}"):
+        found.append(f"its id does not say that it is {step.action} of {step.product}")
+    if not re.fullmatch(action.target, step.target, re.IGNORECASE):
+        found.append(f"the target of {step.action} is not of the right kind: {step.target!r:.200}")
+    try:
+        msgspec.convert(step.inputs, action.inputs)
+    except msgspec.ValidationError as error:
+        return [*found, f"its inputs are not those of {step.action}: {error}"]
+    return [*found, *action.check(step, around)]
+
+
+def same_inputs(step: Step, **wanted: str) -> list[str]:
+    """Sentences for inputs that are not what the step itself says: ``machine=step.host``."""
+    return [
+        f"its input {key} is {step.inputs.get(key)!r:.200}, not {value!r:.200}"
+        for key, value in wanted.items()
+        if not same_id(str(step.inputs.get(key, "")), value)
+    ]
+
+
+def result_of(step: Step, around: Around, key: str, action: str, target: str) -> list[str]:
+    """Sentences where the step that the input ``key`` names is not that action of the same product on that target."""
+    named = str(step.inputs.get(key, ""))
+    other = around.get(named)
+    if other is None or other.product != step.product or other.action != action or not same_id(other.target, target):
+        return [f"its input {key} names {named!r:.200}, which is no {action} of {target}"]
+    return []
+
+
+# where the requests go
+
+
+def guards(
+    book: Runbook,
+    tables: Tables,
+    settings: Settings,
+    recorded: Collection[str] = (),
+    *,
+    regions: Collection[str] | None = None,
+    forced: Mapping[str, str] | None = None,
+) -> tuple[GuardResult, ...]:
+    """Run every guard over a runbook, its requests included.
+
+    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``regions``: those that nothing is written to (default:
+    the lost ones). ``forced``: guard -> reason, by people.
+    """
+    arm = book.made_against.arm.rstrip("/")
+    requests = every_request(book.steps, tables, arm, settings)
+    own = _own(book)
+    known = frozenset(one.lower() for one in recorded)
+    outside: dict[str, str] = {}
+    deletions: dict[str, list[str]] = {}
+    for step in book.steps:
+        for one in requests.get(step.id, ()):
+            if one.method == "DELETE" and may_delete(step, book, one.target, arm, known):
+                continue  # what is recorded may be anywhere
+            if one.method == "DELETE":
+                deletions.setdefault(step.id, []).append(one.target)
+            if not _inside(one.target, arm, own):
+                outside.setdefault(step.id, one.target)
+    return check_steps(
+        kind=book.kind,
+        steps=book.steps,
+        source_plans=list(book.source_plans),
+        lost_regions=book.lost_regions if regions is None else regions,
+        recorded=recorded,
+        forced=dict(forced or {}),
+        outside=outside,
+        deletions=deletions,
+    )
+
+
+def may_delete(step: Step, book: Runbook, url: str, arm: str, recorded: Collection[str]) -> bool:
+    """Whether a step may delete what is at a URL: the extension of a host that it releases, or what the linked run recorded.
+
+    ``recorded``: ids in lower case. Only a failback or a cleanup deletes what is recorded.
+    """
+    base = arm.rstrip("/").lower()
+    if step.effect == "release":
+        return bool(step.host) and url.lower().startswith(f"{base}{step.host.lower()}/extensions/")
+    if step.effect != "delete" or book.kind not in DELETING_KINDS or step.target.lower() not in recorded:
+        return False
+    if step.target.startswith("/"):
+        return same_id(url, f"{base}{step.target}")
+    return unquote(url).lower().endswith(f"/{step.target.lower()}")
+
+
+def _own(book: Runbook) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids in lower case of what a runbook may write to: its plans, what takes over from them, and the hosts of their environments."""
+    plans = {plan.lower() for plan in book.source_plans}
+    if book.kind == "repair":
+        plans |= {one.plan.lower() for one in book.environments}
+    targets = {one.plan.lower() for one in book.target_plans.values()}
+    if book.drkit == "runbook/1":
+        targets = {
+            step.target.lower() for step in book.steps if not step.environment and step.effect in ("create", "verify")
+        }
+    hosts = {one.host.lower() for one in book.environments if one.host.startswith("/") and one.plan.lower() in plans}
+    groups = {"/".join(plan.split("/")[:5]) for plan in targets}
+    return frozenset(plans | targets | hosts), frozenset(groups)
+
+
+def _inside(url: str, arm: str, own: tuple[frozenset[str], frozenset[str]]) -> bool:
+    """Whether a request goes to one of them or to a part of it; what is not ARM's the table alone decides."""
+    if not url.lower().startswith(f"{arm.lower()}/"):
+        return True
+    path = unquote(url)[len(arm) :].lower()
+    whole, groups = own
+    parts = path.split("/")
+    return path in groups or any("/".join(parts[:end]) in whole for end in range(5, len(parts) + 1))
+
+
+# what resource groups need, which no product owns
+
+
+class GroupInputs(Inputs, frozen=True):
+    """Of a resource group to be made."""
+
+    location: Region
+    tags: dict[str, str]
+
+
+SHARED = "azure"
+"""The actor that no product is: what makes the groups that all of them share."""
+GROUPS: Actions = {
+    "create": Action("create", GROUP, GroupInputs, ("PUT",), on_target("PUT")),
+    "delete": Action("delete", GROUP, NoInputs, ("DELETE",), on_target("DELETE")),
+}
+
+
+def value_in_words(value: Any) -> str:
+    """An input's value whole, in one line."""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value, order="sorted").decode()

@@ -1,0 +1,296 @@
+"""Codespaces, the table of its actions: what each does, the requests it sends, and the shape of its target and inputs. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from msgspec import Meta
+
+from drkit.actions import (
+    GROUP,
+    NAME,
+    VM,
+    Action,
+    Actions,
+    Around,
+    Identified,
+    Inputs,
+    Minutes,
+    Region,
+    Segment,
+    VmId,
+    no_requests,
+    on_target,
+    result_of,
+    run_command,
+    same_inputs,
+)
+from drkit.operation import Request
+from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
+from drkit.runbook import Step
+from drkit.settings import Settings
+
+PLAN = rf"{GROUP}/providers/Microsoft\.(?:VSOnline|Codespaces)/plans/{NAME}"
+ENVIRONMENT = NAME
+PlanId = Annotated[str, Meta(pattern=rf"(?i)^{PLAN}\Z")]
+HealthUrl = Annotated[str, Meta(pattern=r"^https://[A-Za-z0-9.-]+/health\Z", max_length=300)]
+Names = Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
+Kind = Literal["managed", "self-hosted"]
+
+
+class SystemAssigned(Inputs, frozen=True):
+    """An identity that Azure makes with the plan."""
+
+    type: Literal["SystemAssigned"]
+
+
+class PlanProperties(Inputs, frozen=True):
+    """What a plan carries over."""
+
+    userId: str | None = None  # noqa: N815  Azure's names
+    defaultAutoSuspendDelayMinutes: int | None = None  # noqa: N815
+    defaultEnvironmentSku: str | None = None  # noqa: N815
+    defaultCodespaceSku: str | None = None  # noqa: N815
+
+
+class PlanBody(Inputs, frozen=True):
+    """The body that makes a plan."""
+
+    location: Region
+    properties: PlanProperties
+    tags: dict[str, str]
+    sku: dict[str, Any] | None = None
+    identity: SystemAssigned | None = None
+
+
+class CreatePlan(Inputs, frozen=True):
+    body: PlanBody
+    source: PlanId
+
+
+class Seed(Inputs, frozen=True):
+    """What an environment is made from."""
+
+    type: Literal["git"]
+    moniker: str
+    gitConfig: Any = None  # noqa: N815
+
+
+class Features(Inputs, frozen=True):
+    customContainers: Literal[True]  # noqa: N815
+
+
+class EnvironmentBody(Inputs, frozen=True):
+    """The body that makes a managed environment."""
+
+    type: Literal["cloudEnvironment"]
+    planId: PlanId  # noqa: N815
+    skuName: str  # noqa: N815
+    autoShutdownDelayMinutes: int  # noqa: N815
+    experimentalFeatures: Features  # noqa: N815
+    seed: Seed | None = None
+
+
+class Placed(Inputs, frozen=True):
+    """Under which plan, in which region, for whom."""
+
+    plan: PlanId
+    region: Region
+    owner: str
+
+
+class Named(Placed, frozen=True):
+    """Under which names; ``stale``: ids of records that hold their names and are nobody's environment."""
+
+    names: Names
+    stale: tuple[str, ...] = ()
+
+
+class Create(Named, frozen=True, kw_only=True):
+    kind: Literal["managed"]
+    body: EnvironmentBody
+
+
+class Verify(Named, frozen=True, kw_only=True):
+    kind: Kind
+    minutes: Minutes
+    stands: bool = False
+
+
+class ByHand(Placed, frozen=True):
+    commands: tuple[str, ...]
+    see_first: tuple[str, ...]
+    host: str
+
+
+class OnHost(Inputs, frozen=True):
+    """On which machine, as which user, with which registration."""
+
+    host: VmId
+    user: str
+    registration: str
+    environment: Segment
+
+
+class Reach(OnHost, frozen=True):
+    script: Literal["reach"]
+    urls: tuple[HealthUrl, ...]
+
+
+class Ready(Inputs, frozen=True):
+    owner: str
+    host: str
+
+
+class Release(OnHost, frozen=True):
+    script: Literal["codespaces_release"]
+    timeout: Annotated[float, Meta(ge=0, le=24 * 3600)]
+    move_aside: bool
+
+
+class Left(Inputs, frozen=True):
+    """The record that a host leaves while its plan answers."""
+
+    plan: PlanId
+    region: Region
+    id: Segment
+
+
+class Register(OnHost, frozen=True):
+    script: Literal["codespaces_register"]
+    plan: PlanId
+    region: Region
+    names: Names
+    owner: str
+    kind: Literal["self-hosted"]
+    workspace: str
+    service: bool
+    released_by: str
+    sign_in_minutes: Minutes
+    stale: tuple[str, ...] = ()
+    left: Left | None = None
+
+
+class Elsewhere(Inputs, frozen=True):
+    """The environment that answers in a record's stead."""
+
+    plan: PlanId
+    region: Region
+    id: Segment
+
+
+class Delete(Placed, frozen=True):
+    kind: Kind
+    elsewhere: Elsewhere
+    minutes: Minutes
+
+
+class DeletePlan(Inputs, frozen=True):
+    plan: PlanId
+    region: Region
+    source_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]*\Z")]
+
+
+# requests
+
+
+def _creates(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
+    service = settings_of(settings).service
+    return (
+        Request("POST", f"{arm}{step.inputs['plan']}/{DELEGATE_ACTION}"),
+        Request("POST", environments_url(str(step.inputs["region"]), service)),
+    )
+
+
+def _deletes(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
+    url = environments_url(str(step.inputs["region"]), settings_of(settings).service)
+    return (
+        Request("POST", f"{arm}{step.inputs['plan']}/{DELEGATE_ACTION}"),
+        Request("DELETE", f"{url}/{quote(step.target, safe='')}"),
+    )
+
+
+# what must hold beyond a step's own inputs
+
+
+def _plan_made(step: Step, around: Around) -> Iterable[str]:
+    body = step.inputs["body"]
+    if body.get("location") != step.region:
+        yield f"the plan's body is for {body.get('location')!r}, not {step.region!r}"
+    yield from same_inputs(step, source=step.plan)
+
+
+def _made(step: Step, around: Around) -> Iterable[str]:
+    if step.inputs["body"]["planId"] != step.inputs["plan"]:
+        yield "its body is for another plan than its input plan"
+    yield from same_inputs(step, region=step.region)
+
+
+def _placed(step: Step, around: Around) -> Iterable[str]:
+    return same_inputs(step, region=step.region)
+
+
+def _by_hand(step: Step, around: Around) -> Iterable[str]:
+    """What a person is to type is ``codespaces stop`` and ``codespaces start`` with quoted arguments, or a sentence that creates one."""
+    plan = str(step.inputs["plan"])
+    for line in step.inputs["commands"]:
+        if line == "codespaces stop" or re.fullmatch(rf"create .+ under plan {re.escape(plan)}", line, re.DOTALL):
+            continue
+        if not _starts(line, plan):
+            yield f"its command {line!r:.200} is none that registers a machine with {plan}"
+    yield from _placed(step, around)
+
+
+def _starts(line: str, plan: str) -> bool:
+    """Whether a line is ``codespaces start -i PLAN -n NAME -w PATH``, each argument quoted for sh or for PowerShell."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = []
+    if len(words) == 8 and shlex.join(words) == line:
+        return words[:2] == ["codespaces", "start"] and words[2::2] == ["-i", "-n", "-w"] and words[3] == plan
+    quoted = r"'(?:[^'\u2018-\u201b]|['\u2018-\u201b]{2})*'"
+    return bool(re.fullmatch(rf"codespaces start -i '{re.escape(plan)}' -n {quoted} -w {quoted}", line))
+
+
+def _on_host(step: Step, around: Around) -> Iterable[str]:
+    return same_inputs(step, host=step.host)
+
+
+def _registers(step: Step, around: Around) -> Iterable[str]:
+    yield from _on_host(step, around)
+    yield from result_of(step, around, "released_by", "release", step.target)
+
+
+def _deleted(step: Step, around: Around) -> Iterable[str]:
+    yield from same_inputs(step, plan=step.plan, region=step.region)
+
+
+def _plan_deleted(step: Step, around: Around) -> Iterable[str]:
+    yield from same_inputs(step, plan=step.target, region=step.region)
+
+
+def _plan_verified(step: Step, around: Around) -> Iterable[str]:
+    identity = step.inputs.get("identity")
+    if identity and str(identity["plan"]).lower() != step.plan.lower():
+        yield "it tells of the identity of another plan"
+
+
+ACTIONS: Actions = {
+    "create-plan": Action("create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made),
+    "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified),
+    "create": Action("create", ENVIRONMENT, Create, ("POST",), _creates, _made),
+    "verify": Action("verify", ENVIRONMENT, Verify, check=_placed),
+    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand),
+    "reach": Action("verify", VM, Reach, ("POST",), run_command("host"), _on_host),
+    "ready": Action("ask", ENVIRONMENT, Ready),
+    "release": Action("release", ENVIRONMENT, Release, ("POST",), run_command("host"), _on_host),
+    "register": Action("register", ENVIRONMENT, Register, ("POST",), run_command("host"), _registers),
+    "delete": Action("delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted),
+    "verify-elsewhere": Action("verify", ENVIRONMENT, Delete, requests=no_requests, check=_deleted),
+    "delete-plan": Action("delete", PLAN, DeletePlan, ("DELETE",), on_target("DELETE"), _plan_deleted),
+}

@@ -1,0 +1,321 @@
+"""What a step does follows from its product and action alone: a runbook that breaks a product's table is none, wherever it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drkit import actions, products, runbook
+from drkit.actions import Tables
+from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
+from drkit.runbook import Runbook, Step, Takeover
+from drkit.settings import Settings
+from drkit.store import Store
+from drkit.workplace import Desk
+from tests.books import ACCOUNT, MACHINE, every_book
+from tests.builders import a_plan, a_vm, managed, one_lost
+
+ARM = "https://management.azure.com"
+TABLES: Tables = products.actions()
+OWN = Settings()
+BOOKS = every_book()
+FAILOVER = BOOKS[0]
+STEPS = {(step.product, step.action): (book, step) for book in BOOKS for step in book.steps}
+NAMES = sorted(STEPS)
+
+
+def with_step(book: Runbook, step: Step, **changed: Any) -> Runbook:
+    other = msgspec.structs.replace(step, **changed)
+    return msgspec.structs.replace(book, steps=tuple(other if one is step else one for one in book.steps))
+
+
+def broken(book: Runbook) -> list[str]:
+    return actions.faults(book.steps, TABLES)
+
+
+def test_every_action_of_every_table_is_in_a_good_runbook_here() -> None:
+    assert sorted((product, action) for product, table in TABLES.items() for action in table) == NAMES
+    assert [broken(book) for book in BOOKS] == [[]] * len(BOOKS)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=":".join)
+def test_a_step_announces_the_methods_of_its_row_and_its_writes_are_where_the_runbook_goes(
+    name: tuple[str, str],
+) -> None:
+    _, step = STEPS[name]
+    row = TABLES[step.product][step.action]
+    requests = actions.announced(step, TABLES, ARM, OWN)
+    assert {one.method for one in requests} == set(row.methods)
+    assert all(one.target.startswith("https://") for one in requests)
+    # Who only looks or asks sends nothing; who runs a script on a host to look sends that.
+    assert bool(requests) or step.effect in ("verify", "ask")
+
+
+EFFECTS = ("create", "register", "release", "disable", "verify", "wait", "ask", "delete")
+ODD = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["/", "..", "/subscriptions/s", f"{MACHINE}/../other", f"{ACCOUNT}?x=1", "https://attacker.example", "a/b"]
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(NAMES), effect=st.sampled_from(EFFECTS), other=st.sampled_from(NAMES), odd=ODD)
+def test_another_effect_action_product_or_kind_of_target_is_refused(
+    name: tuple[str, str], effect: str, other: tuple[str, str], odd: str
+) -> None:
+    book, step = STEPS[name]
+    if effect != step.effect:
+        assert broken(with_step(book, step, effect=effect))
+    if other != name:
+        product, action = other
+        assert broken(with_step(book, step, product=product, action=action))
+        assert broken(with_step(book, step, product=product, action=action, effect=TABLES[product][action].effect))
+    if "/" in odd or not odd:
+        assert broken(with_step(book, step, target=odd))
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(NAMES), data=st.data())
+def test_an_input_that_is_missing_unknown_or_of_another_kind_is_refused(
+    name: tuple[str, str], data: st.DataObject
+) -> None:
+    book, step = STEPS[name]
+    key = data.draw(st.text(min_size=1, max_size=12).filter(lambda one: one not in fields(step)))
+    assert broken(with_step(book, step, inputs={**step.inputs, key: data.draw(st.sampled_from(["", 0, None]))}))
+    if not step.inputs:
+        return
+    named = data.draw(st.sampled_from(sorted(step.inputs)))
+    if named in {one.name for one in msgspec.structs.fields(row_of(step).inputs) if one.required}:
+        assert broken(with_step(book, step, inputs={one: value for one, value in step.inputs.items() if one != named}))
+    wrong = data.draw(st.sampled_from([["x", 1], {"x": {"y": 1}}, -1]))
+    assert broken(with_step(book, step, inputs={**step.inputs, named: wrong}))
+
+
+def row_of(step: Step) -> actions.Action:
+    return TABLES[step.product][step.action]
+
+
+def fields(step: Step) -> set[str]:
+    return {one.name for one in msgspec.structs.fields(row_of(step).inputs)}
+
+
+def ids_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where an input holds an ARM id or an address."""
+    if isinstance(value, str) and value.startswith(("/subscriptions/", "https://")):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ids_in(inner, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from ids_in(inner, (*path, number))
+
+
+def changed_at(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    if isinstance(value, dict):
+        return {key: changed_at(inner, path[1:], new) if key == path[0] else inner for key, inner in value.items()}
+    return [changed_at(inner, path[1:], new) if number == path[0] else inner for number, inner in enumerate(value)]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=":".join)
+def test_an_id_among_the_inputs_is_an_id_and_nothing_that_means_another_path(name: tuple[str, str]) -> None:
+    book, step = STEPS[name]
+    for path, value in ids_in(step.inputs):
+        if path[-1] == "moniker" or path[0] in ("identity", "commands"):
+            continue  # text for a service, a report or a person; no request is made of it
+        for bad in (f"{value}/../x", f"{value}?a=b", f"{value}#x", f"{value}%2fx", f"{value}\n", f"{value}\\x"):
+            assert broken(with_step(book, step, inputs=changed_at(step.inputs, path, bad))), (path, bad)
+
+
+# what was tried
+
+
+def reached(product: str, action: str) -> tuple[Runbook, Step]:
+    return STEPS[product, action]
+
+
+CUSTOM = {
+    "publisher": "Microsoft.Azure.Extensions",
+    "type": "CustomScript",
+    "settings": {"commandToExecute": "curl x|sh"},
+}
+
+
+@pytest.mark.parametrize("action", ["release", "register"])
+@pytest.mark.parametrize(
+    "extension",
+    [
+        {"properties": CUSTOM},
+        {"properties": {**CUSTOM, "publisher": "Microsoft.Azure.Automation.HybridWorker"}},
+        {"properties": {**CUSTOM, "type": "HybridWorkerForLinux"}},
+        {"name": "CustomScript"},
+        {"name": "../x"},
+        {"more": 1},
+    ],
+)
+def test_no_extension_but_the_hybrid_workers_own_is_taken_off_or_installed(
+    action: str, extension: dict[str, Any]
+) -> None:
+    book, step = reached("hybrid-worker", action)
+    assert broken(with_step(book, step, inputs={**step.inputs, "extension": {**step.inputs["extension"], **extension}}))
+
+
+def test_a_verify_step_deletes_nothing() -> None:
+    plan = a_plan("healthy", "southeastasia", "rg-sea")
+    step = msgspec.structs.replace(
+        FAILOVER.steps[-1], id="codespaces:zz:verify-all", product="codespaces", action="delete-plan", target=plan.id,
+        effect="verify", title="see that the plans of other regions answer", inputs={}, needs=(), preconditions=(),
+    )  # fmt: skip
+    found = broken(msgspec.structs.replace(FAILOVER, steps=(*FAILOVER.steps, step)))
+    assert any("the effect of delete-plan is delete, not verify" in fault for fault in found)
+
+
+def test_a_deletion_in_a_failover_is_refused_by_the_guard_whatever_the_step_says_of_its_plan() -> None:
+    _, step = reached("codespaces", "delete-plan")
+    hidden = msgspec.structs.replace(FAILOVER, steps=(*FAILOVER.steps, msgspec.structs.replace(step, needs=())))
+    results = {one.name: one for one in actions.guards(hidden, TABLES, OWN, {step.target})}
+    assert not results["no-deletion"].passed
+    assert "https://" not in results["no-deletion"].detail
+
+
+@pytest.mark.parametrize("force", ["no-deletion"])
+def test_deletions_cannot_be_forced(force: str) -> None:
+    with pytest.raises(UsageError, match="cannot be forced"):
+        one_lost(managed("api", a_plan()), force={force: "because"})
+
+
+def test_a_write_is_looked_at_by_its_url_and_not_by_what_the_step_says_of_its_plan() -> None:
+    other = a_plan("healthy", "southeastasia", "rg-sea")
+    create = next(step for step in FAILOVER.steps if (step.product, step.action) == ("codespaces", "create"))
+    inputs = {**create.inputs, "plan": other.id, "body": {**create.inputs["body"], "planId": other.id}}
+    results = {one.name: one for one in actions.guards(with_step(FAILOVER, create, inputs=inputs), TABLES, OWN)}
+    assert not results["only-source-plans"].passed
+    assert f"{other.id}/writeDelegates" in results["only-source-plans"].detail
+    release = next(step for step in FAILOVER.steps if step.action == "release")
+    stranger = a_vm("stranger").id
+    hosted_there = with_step(FAILOVER, release, host=stranger, inputs={**release.inputs, "host": stranger})
+    assert broken(hosted_there) == []
+    results = {one.name: one for one in actions.guards(hosted_there, TABLES, OWN)}
+    assert f"{stranger}/runCommand" in results["only-source-plans"].detail
+    assert all(one.passed for one in actions.guards(FAILOVER, TABLES, OWN))
+
+
+RECORDED = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VSOnline/plans/made"
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "target", "host", "url", "allowed"),
+    [
+        ("cleanup", "delete", RECORDED, "", f"{ARM}{RECORDED}", True),
+        ("failback", "delete", RECORDED, "", f"{ARM}{RECORDED.upper()}", True),
+        ("failover", "delete", RECORDED, "", f"{ARM}{RECORDED}", False),
+        ("repair", "delete", RECORDED, "", f"{ARM}{RECORDED}", False),
+        ("cleanup", "delete", RECORDED, "", f"{ARM}{RECORDED}-2", False),
+        ("cleanup", "delete", f"{RECORDED}-2", "", f"{ARM}{RECORDED}-2", False),
+        ("cleanup", "delete", "record-1", "", "https://westeurope.example/api/v1/environments/record-1", True),
+        ("cleanup", "delete", "record-2", "", "https://westeurope.example/api/v1/environments/record-2", False),
+        ("cleanup", "verify", RECORDED, "", f"{ARM}{RECORDED}", False),
+        ("failover", "release", "worker", MACHINE, f"{ARM}{MACHINE}/extensions/HybridWorkerExtension", True),
+        ("failover", "release", "worker", MACHINE, f"{ARM}{MACHINE}", False),
+        ("failover", "release", "worker", "", f"{ARM}/extensions/x", False),
+        ("failover", "register", "worker", MACHINE, f"{ARM}{MACHINE}/extensions/HybridWorkerExtension", False),
+    ],
+)  # fmt: skip
+def test_what_may_be_deleted(kind: Any, effect: Any, target: str, host: str, url: str, allowed: bool) -> None:
+    book = msgspec.structs.replace(FAILOVER, kind=kind)
+    step = msgspec.structs.replace(FAILOVER.steps[0], effect=effect, target=target, host=host)
+    assert actions.may_delete(step, book, url, ARM, {RECORDED.lower(), "record-1"}) is allowed
+
+
+# wherever it is read
+
+
+def a_desk(folder: Path) -> Desk:
+    return Desk(Settings(), Store(folder), lambda: pytest.fail("no cloud is needed"))
+
+
+def test_a_runbook_that_breaks_a_table_is_read_nowhere(tmp_path: Path) -> None:
+    book, step = reached("hybrid-worker", "register")
+    bad = runbook.encode(
+        with_step(book, step, inputs={**step.inputs, "extension": {"name": "x", "properties": CUSTOM}})
+    )
+    desk = a_desk(tmp_path / "store")
+    path = desk.store.keep_runbook(bad)
+    for name in ("latest", runbook.digest(bad), str(path)):
+        with pytest.raises(FileError, match="no runbook that this drkit carries out") as error:
+            desk.store.runbook(name)
+        assert error.value.exit_code == 64
+        assert step.id in error.value.what
+    good = desk.store.keep_runbook(runbook.encode(book))
+    assert desk.store.runbook(good.stem)[0] == book
+
+
+def test_a_digest_means_those_bytes_wherever_a_link_leads(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path / "store")
+    kept = desk.store.keep_runbook(runbook.encode(FAILOVER))
+    outside = tmp_path / "forged.json"
+    outside.write_bytes(runbook.encode(msgspec.structs.replace(FAILOVER, made_with="forged")))
+    kept.unlink()
+    kept.symlink_to(outside)
+    for name in (kept.stem, kept.stem[:12], str(kept), "latest"):
+        with pytest.raises((RefusedError, FileError)):
+            desk.store.runbook(name)
+
+
+def test_a_journal_that_names_a_path_for_its_runbook_is_refused(tmp_path: Path) -> None:
+    import asyncio
+
+    from drkit.clock import SystemClock
+
+    desk = a_desk(tmp_path / "store")
+    outside = tmp_path / "forged.json"
+    outside.write_bytes(runbook.encode(FAILOVER))
+
+    async def write() -> str:
+        run = desk.store.new_run()
+        async with desk.store.open_journal(run, SystemClock()) as journal:
+            await journal.append("started", data={"runbook": os.fspath(outside), "holder": "x"})
+        return run
+
+    run = asyncio.run(write())
+    with pytest.raises(IntegrityError, match="no digest"):
+        desk.store.state(run)
+
+
+# one fault takes nothing else down
+
+
+def test_what_was_recorded_badly_of_one_environment_leaves_that_one_alone_and_no_other() -> None:
+    bad = managed("bad", a_plan(), settings={"gitConfig": None, "autoShutdownDelayMinutes": "soon"})
+    book = one_lost(managed("api", a_plan()), bad)
+    assert {one.name: bool(one.final) for one in book.environments} == {"api": True, "bad": False}
+    waits = next(one for one in book.environments if one.name == "bad")
+    assert "what was recorded of it cannot be carried out" in waits.reason
+    assert broken(book) == []
+
+
+def test_a_runbook_of_the_first_format_is_read_and_carries_nothing_of_the_second() -> None:
+    told = json.loads(runbook.encode(FAILOVER))
+    for key in ("settings", "target_plans"):
+        del told[key]
+    told["drkit"] = "runbook/1"
+    first = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    found = runbook.decode(first, "x")
+    assert (found.drkit, found.target_plans, found.settings) == ("runbook/1", {}, {})
+    assert broken(found) == []
+    assert all(one.passed for one in actions.guards(found, TABLES, OWN))
+    mixed = msgspec.structs.replace(found, target_plans={"a": Takeover("b", "c")})
+    with pytest.raises(FileError, match="keys of runbook/2"):
+        runbook.decode(runbook.encode(mixed), "x")
