@@ -4,7 +4,12 @@ Each public name is one of the module that ``_PLACES`` names, loaded when first 
 that is not async; ``drkit.errors`` has what they raise.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and {"drkit", "-mdrkit"} & set(sys.orig_argv):
+    # ``python -m drkit`` puts the current folder before everything else: a module or a product of whoever wrote that folder
+    # would be loaded with the rights of whoever types. Nothing is imported before this, not even from __future__.
+    del sys.path[0]
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

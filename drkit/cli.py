@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from drkit import core_dumps
 from drkit.commands import after, before, during, night, running
 from drkit.commands.base import Json, Pipelines, main_group, note, say
 from drkit.errors import DrkitError, UsageError
@@ -21,6 +22,7 @@ COMMANDS = (before, night, during, running, after)
 def main() -> NoReturn:
     """Entry point: exit codes, errors without traceback, signals."""
     signal.signal(signal.SIGTERM, _terminated)
+    core_dumps.switch_off()
     Json.wanted = Json.told = False
     Pipelines.look()
     for stream in (sys.stdout, sys.stderr):

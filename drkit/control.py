@@ -60,13 +60,13 @@ def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
     return standing.run
 
 
-def verify(desk: Desk, run: str = "latest", head: str = "") -> Verified:
+def verify(desk: Desk, run: str = "latest", head: str | None = None) -> Verified:
     """Compute the chain of a run's journal again; needs no cloud, repairs nothing. IntegrityError says where it breaks.
 
-    ``head``: a hash kept elsewhere, which must be in the chain.
+    ``head``: a hash kept elsewhere, which must be in the chain; UsageError for an empty one.
     """
     name = desk.store.journal_path(run).stem
-    found = verify_bytes(desk.store.journal_bytes(name), name, head.strip().lower())
+    found = verify_bytes(desk.store.journal_bytes(name), name, head)
     if not found.holds:
         place = f"line {found.line}: " if found.line else ""
         raise IntegrityError(

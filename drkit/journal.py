@@ -107,6 +107,8 @@ class RunState:
     overdue: str = ""
     """The time its holder had is over; the next holder has as much again."""
     minimum_share: float = 0.0
+    salt: str = ""
+    """128 random bits in hexadecimal, from which the nonces of its host scripts are made; empty for a run of version 0.1."""
     resumed: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
     deferred: dict[str, Deferred] = field(default_factory=dict)
@@ -134,6 +136,7 @@ def apply(state: RunState, record: Record) -> None:
     if record.kind == "started":
         state.runbook, state.started, state.holder = data["runbook"], record.time, data.get("holder", "")
         state.minimum_share = float(data.get("minimum_share", 0.0))
+        state.salt = str(data.get("salt", ""))
     elif record.kind == "approved":
         state.approved_by, state.approved_how = data["who"], data["how"]
     elif record.kind == "taken-over":

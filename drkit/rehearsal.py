@@ -115,7 +115,7 @@ async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago
             return dict(await control.post("lose", said))
         except aiohttp.ClientError as error:
             raise CloudError(
-                f"the simulator does not answer: {error}", where=cloud.control, remedy="start `drkit simulate` again"
+                f"the simulator does not answer: {error}", where=cloud.arm, remedy="start `drkit simulate` again"
             ) from error
 
 
@@ -307,7 +307,7 @@ async def drill(
             f"cannot be written: {error.strerror}", where=str(place), remedy="make room, or choose --store"
         ) from error
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
+        sys.executable, "-P", "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
         "--ready", str(ready), "--leash", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip

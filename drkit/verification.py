@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from drkit.errors import UsageError
 from drkit.journal import GENESIS, Record, seal
 
 
@@ -37,8 +38,15 @@ class Verified:
         return not self.fault
 
 
-def verify(content: bytes, run: str, head: str = "") -> Verified:
-    """Compute the chain of a run's journal again, from its bytes alone. ``head``: a hash somebody kept, which must be in it."""
+def verify(content: bytes, run: str, head: str | None = None) -> Verified:
+    """Compute the chain of a run's journal again, from its bytes alone.
+
+    ``head``: a hash somebody kept, which must be in it; None: there is none. An empty one is a UsageError: a variable that was
+    not set would otherwise pass for a chain that was compared.
+    """
+    if head is not None and not head.strip():
+        raise UsageError("the head is empty", where="--head", remedy="give the hash that was kept, or leave it out")
+    head = (head or "").strip().lower()
     whole, newline, torn = content.rpartition(b"\n")
     lines = whole.split(b"\n") if newline else []
     last: Record | None = None

@@ -248,7 +248,7 @@ class Drill:
         log = (self.folder / "runs.log").open("ab")
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "drkit", *arguments,
+                sys.executable, "-P", "-m", "drkit", *arguments,
                 "--config", str(self.folder / "drkit.toml"), "--store", str(self.desk.store.folder),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=str(self.folder),
             )  # fmt: skip

@@ -146,8 +146,9 @@ class Cloud:
         self._tls = ssl.create_default_context(cafile=self.facts["ca_bundle"])
 
     def control(self, name: str, **body: Any) -> Any:
-        request = urllib.request.Request(f"{self.facts['control']}/{name}", json.dumps(body).encode(), method="POST")
-        return self._ask(request)
+        headers = {"Content-Type": "application/json"}
+        content = json.dumps(body).encode()
+        return self._ask(urllib.request.Request(f"{self.facts['control']}/{name}", content, headers, method="POST"))
 
     def view(self, name: str) -> Any:
         return self._ask(urllib.request.Request(f"{self.facts['control']}/{name}"))

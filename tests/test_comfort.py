@@ -80,6 +80,74 @@ def test_bash_itself_completes(here: Here, require: Callable[[str], str]) -> Non
     assert done.stdout.split() == ["status"], done.stderr
 
 
+ODD = (
+    "x$(touch pwned)",
+    "x`touch pwned`",
+    "x;touch pwned",
+    "x'$(touch pwned)'",
+    'x"$(touch pwned)"',
+    "x *",
+    "x\\$(touch pwned)",
+    "x!1",
+)
+DEVIOUS = ("x\x1b[31m", "x\ntouch pwned", "x\u202ey", "x\u009b31m")
+
+
+def with_names(folder: Path, *names: str) -> None:
+    """The newest snapshot's plans get these names."""
+    path = max((folder / ".drkit/state/snapshots").glob("*.json"))
+    told = json.loads(path.read_bytes())
+    told["plans"] += [
+        {**told["plans"][0], "id": f"{told['plans'][0]['id']}{number}", "name": name}
+        for number, name in enumerate(names)
+    ]
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("opened", ["", "'", '"'])
+def test_what_bash_puts_on_the_line_runs_nothing(here: Here, require: Callable[[str], str], opened: str) -> None:
+    bash = require("bash")
+    with_names(here.folder, *ODD, *DEVIOUS)
+    script = here("completion", "bash").out
+    (here.folder / "x$(touch pwned)").touch()  # what a pattern would find
+    asked = (
+        "COMP_WORDS=(drkit explain x); COMP_CWORD=2; _drkit_completion drkit\n"
+        'for one in "${COMPREPLY[@]}"; do printf "%s\\0" "$one"; done'
+    )
+    done = subprocess.run(
+        [bash, "--norc", "-c", f"{script}\n{asked}"], cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
+    )  # fmt: skip
+    offered = done.stdout.split("\0")[:-1]
+    assert len(offered) == len(ODD), done
+    for name, text in zip(sorted(ODD), sorted(offered, key=lambda text: shlex.split(text)[0]), strict=True):
+        # On the line, after a quotation mark that was there: bash reads it as one word, or asks for the end of the text.
+        typed = subprocess.run(
+            [bash, "--norc", "-c", f"printf '%s\\0' {opened}{text}{opened}"],
+            cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert opened or typed.stdout.split("\0")[:-1] == [name]
+        assert not (here.folder / "pwned").exists(), (opened, text)
+
+
+def test_a_bash_with_an_older_script_is_offered_plain_values_only(here: Here) -> None:
+    with_names(here.folder, *ODD, *DEVIOUS, "x-plain")
+    assert offered(here.folder, "drkit explain x") == ["x-plain"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_no_control_character_reaches_a_shell(here: Here, shell: str) -> None:
+    with_names(here.folder, *ODD, *DEVIOUS)
+    words = {"zsh": ("drkit explain x", "2"), "fish": ("drkit explain x", "x")}[shell]
+    done = subprocess.run(
+        command(), cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        env=environment(_DRKIT_COMPLETE=f"{shell}_complete", COMP_WORDS=words[0], COMP_CWORD=words[1]),
+    )  # fmt: skip
+    lines = done.stdout.split("\n")
+    assert all(line.replace("\t", "").isprintable() for line in lines)
+    assert sum(line == "plain" if shell == "zsh" else line.startswith("plain,x") for line in lines) == len(ODD)
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_have_theirs(shell: str, here: Here) -> None:
     told = here("completion", shell, "--json").json

@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drkit import api, control
-from drkit.errors import IntegrityError
+from drkit.errors import IntegrityError, UsageError
 from drkit.journal import GENESIS, Record, seal
 from drkit.settings import Settings
 from drkit.store import Store
 from drkit.verification import verify
+from tests.cli_support import drkit
 from tests.test_journal import RUN, made
 
 
@@ -101,6 +102,20 @@ def test_a_chain_that_holds_but_tells_what_cannot_be_is_found(second: dict[str, 
     found = verify(chained(a_record(), a_record(**second)), RUN)
     assert found.line == 2
     assert why in found.fault
+
+
+@pytest.mark.parametrize("head", ["", " ", "\n"])
+def test_an_empty_head_is_not_taken_for_none(lines: list[bytes], tmp_path: Path, head: str) -> None:
+    """A variable of a pipeline that was not set must not make a chain pass that was cut."""
+    with pytest.raises(UsageError, match="the head is empty"):
+        verify(b"".join(lines), RUN, head)
+    store = Store(tmp_path)
+    made(store.folder / "journal" / f"{RUN}.jsonl")
+    desk = api.Desk(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
+    with pytest.raises(UsageError, match="the head is empty"):
+        control.verify(desk, RUN, head)
+    done = drkit("verify", RUN, "--head", head, "--store", str(tmp_path), cwd=tmp_path)
+    assert (done.code, "the head is empty" in done.err) == (64, True)
 
 
 def test_the_command_repairs_nothing_and_names_the_line(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def _rendered(found: dict[str, Any], wanted: str) -> str:
 
 @command()
 @click.argument("run", default="latest")
-@click.option("--head", default="", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
-def verify(common: Common, run: str, head: str) -> int:
+@click.option("--head", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
+def verify(common: Common, run: str, head: str | None) -> int:
     """Compute the hash chain of a run's journal again. Repairs nothing."""
     from drkit import control
 

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
     from drkit.workplace import Desk
 
 MOST = 200
+PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
+
+
+@add_completion_class
+class Bash(BashComplete):
+    """What bash sources. click's own leaves a value to be split, to be taken for a pattern and to be read as the shell's language.
+
+    Each character that could mean something is escaped, which holds inside quotes that somebody opened, too. A bash that sourced
+    click's script before drkit had this one is offered plain values only.
+    """
+
+    source_template = BashComplete.source_template.replace("read type value", "read -r type value").replace(
+        "COMPREPLY+=($value)", 'COMPREPLY+=("$value")'
+    ).replace("response=$(env ", "response=$(env DRKIT_COMPLETE_ESCAPED=1 ")  # fmt: skip
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """The line of one value; an empty one is passed over."""
+        if item.type != "plain" or PLAIN.fullmatch(item.value):
+            return super().format_completion(item)
+        if not os.environ.get("DRKIT_COMPLETE_ESCAPED"):
+            return ""
+        return "plain," + re.sub(r"([^A-Za-z0-9@%+=:,./_-])", r"\\\1", item.value)
 
 
 class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of click cannot be subscripted
@@ -27,12 +51,15 @@ class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of c
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from drkit.views.text import safe
+
         found: list[CompletionItem] = []
         # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.
         with contextlib.suppress(Exception):
             for value, help_ in self.values(_desk(ctx), ctx):
-                if value.startswith(incomplete) and len(found) < MOST:
-                    found.append(CompletionItem(value, help=help_))
+                # Control characters steer a terminal, and the end of a line is the end of a value to every shell.
+                if value.startswith(incomplete) and value.isprintable() and len(found) < MOST:
+                    found.append(CompletionItem(value, help=safe(help_)))
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from drkit import actions, hostscripts, runbook
+from drkit import actions, hostscripts, runbook, sign_in
 from drkit.actions import Tables
 from drkit.clock import Clock, rfc3339
 from drkit.cloud import Cloud, Principal
@@ -59,7 +60,10 @@ async def begin(
             journal.take_over()
             # Both in one write: a run that began is never without its approval.
             await asyncio.gather(
-                journal.append("started", data={**started, "runbook": job.digest, "holder": journal.holder}),
+                journal.append(
+                    "started",
+                    data={**started, "runbook": job.digest, "holder": journal.holder, "salt": secrets.token_hex(16)},
+                ),
                 journal.append("approved", data=approved),
             )
             return await _carry_out(job, journal, clock, resumed=False)
@@ -91,8 +95,9 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
     async with Codes(socket_path(job.store.folder, journal.run)) as codes:
 
         def show_code(step: str, code: str, url: str) -> None:
-            if codes.show(step, code, url):
-                job.show(Event("code", job.runbook.step(step), f"open {url or 'the sign-in page'} and enter {code}"))
+            judged = sign_in.judge(code, url, job.cloud.authority)
+            if codes.show(step, judged):
+                job.show(Event("code", job.runbook.step(step), judged.words))
 
         def show(event: Event) -> None:
             if event.step is not None and event.kind in ("done", "failed", "skipped"):
@@ -119,6 +124,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
                 show_code=show_code,
                 regions={plan.lower(): region for plan, region in job.runbook.source_plans.items()},
                 epoch=max(1, journal.state.token),
+                salt=journal.state.salt,
             )
             runner = Runner(
                 job.runbook, journal, job.store, job.products, context,

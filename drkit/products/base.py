@@ -110,7 +110,7 @@ class Result:
 class Context:
     """What a step may use: the session, time, settings, the runbook, results of earlier steps, a way to show a sign-in code.
 
-    ``regions``: source plan id in lower case -> its region.
+    ``regions``: source plan id in lower case -> its region. ``salt``: random, of this run alone (see ``RunState.salt``).
     """
 
     run: str
@@ -123,11 +123,13 @@ class Context:
     show_code: Callable[[str, str, str], None]
     regions: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 1
+    salt: str = ""
 
     def nonce(self, step: str, attempt: int | None = None) -> str:
-        """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process."""
+        """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process; nobody else can know them."""
         number = self.attempt if attempt is None else attempt
-        return hashlib.sha256(f"{self.run}/{step}/{number}".encode()).hexdigest()[:32]
+        salted = f"{self.salt}/" if self.salt else ""
+        return hashlib.sha256(f"{salted}{self.run}/{step}/{number}".encode()).hexdigest()[:32]
 
 
 def approved_script(step: Step, context: Context, name: str) -> hostscripts.HostScript:

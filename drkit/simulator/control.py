@@ -1,6 +1,8 @@
 """The control interface: what a test, a drill or a judge does to the simulated cloud, and may see of it.
 
-JSON by POST or GET under ``/control/``; no token, not in the record. A refusal is 400 ``{"error": text}``.
+JSON by POST (``Content-Type: application/json``) or GET under ``/control/TOKEN/``; not in the record. The address, token and all, is
+``control`` in the ready file, which its user alone may read. A refusal is 400 ``{"error": text}``; 403 for a token that is none,
+a request of a web page (``Origin``), or a ``Host`` that is not this one.
 
 ================ ======================================================================= ===============================
 ``lose``         {region, mode: refuse|hang, arm: 5xx|hang, announce: true|false,
@@ -28,6 +30,7 @@ GET ``clock``, ``record?since=n``, ``state``, ``throttle``, ``faults``, ``people
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from collections.abc import Callable
@@ -51,7 +54,12 @@ PREFIX = "/control"
 
 async def answer(simulator: Simulator, request: web.BaseRequest, content: bytes) -> web.Response:
     """Carry out one control request."""
-    name, _, rest = request.path.removeprefix(f"{PREFIX}/").partition("/")
+    token, _, asked = request.path.removeprefix(f"{PREFIX}/").partition("/")
+    name, _, rest = asked.partition("/")
+    if refused := _stranger(simulator, request, token):
+        return _json({"error": refused}, 403)
+    if request.method == "POST" and request.content_type != "application/json":
+        return _json({"error": "Content-Type: application/json is needed"}, 415)
     try:
         if request.method == "GET" and name in VIEWS:
             return _json(VIEWS[name](simulator, rest, dict(request.query)))
@@ -68,6 +76,17 @@ async def answer(simulator: Simulator, request: web.BaseRequest, content: bytes)
     except (ValueError, TypeError, DrkitError) as error:
         return _json({"error": str(error)}, 400)
     return _json({"error": f"there is no control {request.method} {name!r}"}, 404)
+
+
+def _stranger(simulator: Simulator, request: web.BaseRequest, token: str) -> str:
+    """Why a request is not from who reads the ready file; empty when it is."""
+    if not hmac.compare_digest(token.encode(), simulator.token.encode()):
+        return "the ready file has the address of the control interface"
+    if "Origin" in request.headers:
+        return "a web page is not obeyed"
+    if request.host != simulator.address:
+        return f"this is {simulator.address}"
+    return ""
 
 
 def _json(body: Any, status: int = 200) -> web.Response:

@@ -38,6 +38,10 @@ EFFECT = (
     "lro",
 )
 KEYS = frozenset((*MATCH, *EFFECT))
+LONGEST_URL = 2000
+_ENDLESS = re.compile(r"[*+]|\{\d*,\}")
+_REPEATS = re.compile(r"[*+{]")
+_GROUP = re.compile(r"\((?:\?(?:[:=!]|<[=!]|P<\w+>))?([^()]*)\)")
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Rule:
             return False
         if said.get("method", method).upper() != method or said.get("principal", principal) != principal:
             return False
-        if not re.search(said.get("url", ""), url, re.IGNORECASE):
+        if not re.search(said.get("url", ""), url[:LONGEST_URL], re.IGNORECASE):
             return False
         self.seen += 1
         times = said.get("times", 1)
@@ -66,6 +70,21 @@ class Rule:
 
     def view(self) -> Json:
         return {**self.said, "id": self.id, "seen": self.seen, "struck": self.struck}
+
+
+def _check(expression: str) -> None:
+    """ValueError for one that does not compile, or whose search may take for ever: a repetition of repetitions, or many of them."""
+    try:
+        re.compile(expression)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"url: {error}") from error
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", expression, flags=re.DOTALL)
+    if len(expression) > 500 or len(_ENDLESS.findall(bare)) > 4:
+        raise ValueError("url: has more than 500 characters or 4 repetitions without end")
+    while (flat := _GROUP.sub(lambda group: "x*" if _REPEATS.search(group[1]) else "x", bare)) != bare:
+        if re.search(r"x\*[*+{]", flat):
+            raise ValueError("url: repeats a group that repeats something itself")
+        bare = flat
 
 
 class Faults:
@@ -79,10 +98,7 @@ class Faults:
         """A new rule. ValueError for a key that is none, or an expression that does not compile."""
         for key in said.keys() - KEYS:
             raise ValueError(f"a fault has no {key!r}")
-        try:
-            re.compile(said.get("url", ""))
-        except re.error as error:
-            raise ValueError(f"url: {error}") from error
+        _check(str(said.get("url", "")))
         self._count += 1
         seconds = said.get("for_seconds")
         rule = Rule(self._count, said, now + timedelta(seconds=seconds) if seconds else None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
@@ -56,6 +57,7 @@ class Simulator:
         self._port = port
         self._table = Table(routes())
         self._bundle: Path | None = None
+        self.token = secrets.token_urlsafe(32)
 
     async def start(self) -> None:
         """Serve. OSError if the port is taken."""
@@ -72,6 +74,11 @@ class Simulator:
         """Close every port; connections are cut."""
         for port in self.ports.values():
             await port.close()
+
+    @property
+    def address(self) -> str:
+        """Host and port of the Resource Manager and of the control interface."""
+        return urlsplit(self.ports[ARM_HOST].url).netloc
 
     @property
     def ready(self) -> Json:
@@ -94,7 +101,7 @@ class Simulator:
             "subscriptions": [subscription.id for subscription in world.subscriptions.values()],
             "services": {host: port.url for host, port in self.ports.items() if host != ARM_HOST}
             | {host: self.ports[served].url for host, served in automation.aliases(world).items()},
-            "control": f"{main}{control.PREFIX}",
+            "control": f"{main}{control.PREFIX}/{self.token}",
             "pid": os.getpid(),
             "clock": world.clock.public(),
         }

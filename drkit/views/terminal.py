@@ -21,6 +21,7 @@ from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import RunState
 from drkit.runbook import Runbook
+from drkit.sign_in import SignIn
 from drkit.views.text import clock, duration, exact, measured, plural, safe
 
 COLOURS = {
@@ -345,8 +346,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
 def codes(found: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Sign-in codes, which came from a host and are not to be believed further than shown."""
     lines = [
-        f"{safe(one.get('step', ''))}: open {safe(one.get('url', ''))} and enter {safe(one.get('code', ''))}"
-        for one in found
+        f"{safe(one['step'])}: {safe(SignIn(one['code'], one['url'], one['warning']).words, 400)}" for one in found
     ]
     return lines or ["no code now"]
 

@@ -217,6 +217,10 @@ def test_a_write_into_a_lost_region_fails_at_the_provider(fresh: Fresh, arm: str
     [
         ("fault", {"colour": "blue"}, "a fault has no 'colour'"),
         ("fault", {"url": "("}, "url:"),
+        ("fault", {"url": "(a+)+b"}, "url: repeats a group that repeats"),
+        ("fault", {"url": r"((?:x|[)(]*)\(){2,}"}, "url: repeats a group that repeats"),
+        ("fault", {"url": ".*a.*b.*c.*d.*e"}, "url: has more than"),
+        ("fault", {"url": "a" * 501}, "url: has more than"),
         ("lose", {"region": "atlantis"}, "there is no region 'atlantis'"),
         ("lose", {}, "'region' is missing"),
         ("lose", {"region": "eastus", "mode": "explode"}, "mode is refuse or hang"),
@@ -228,6 +232,37 @@ def test_control_says_what_is_wrong(azure: Running, name: str, body: dict[str, s
     answer = azure.http.post(f"{azure.ready['control']}/{name}", json=body, timeout=5)
     assert answer.status_code == 400
     assert said in answer.json()["error"]
+
+
+def test_control_obeys_who_reads_the_ready_file_and_nobody_else(azure: Running) -> None:
+    url, arm = azure.ready["control"], azure.ready["arm"]
+    lost: dict[str, Any] = {"json": {"region": "westeurope"}, "timeout": 5}
+
+    def status(url: str = f"{url}/lose", **more: Any) -> int:
+        return int(azure.http.post(url, **(lost | more)).status_code)
+
+    assert status(f"{arm}/control/lose") == 403
+    assert status(f"{arm}/control/{'x' * 43}/lose") == 403
+    assert status(f"{arm}/control//lose") == 403
+    assert azure.http.get(f"{arm}/control/state", timeout=5).status_code == 403
+    assert status(headers={"Origin": "https://attacker.example"}) == 403
+    assert status(headers={"Origin": "null"}) == 403
+    assert status(headers={"Host": "attacker.example"}) == 403
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        assert status(json=None, data='{"region": "westeurope"}', headers={"Content-Type": kind}) == 415
+    assert azure.view("state")["lost"] == {}
+
+
+def test_rules_with_ordinary_expressions_are_taken(azure: Running) -> None:
+    for expression in (
+        r"virtualMachines/vm-\w+/runCommand",
+        r"eastus.*/api/v1/environments\?",
+        "(a|b)+/x",
+        "[*+(]+",
+        r"\(\*+\)+",
+    ):
+        rule = azure.control("fault", url=expression, status=503, times=0)
+        azure.control("unfault", id=rule["id"])
 
 
 def test_control_is_not_in_the_record_and_the_record_goes_on_from_a_number(fresh: Fresh) -> None:

@@ -1,0 +1,64 @@
+"""What a host says about a sign-in, judged: the page is one that is known, the code has the shape of one.
+
+A host asks its user to open a page and enter a code. Whoever controls the host chooses both, so that a page of theirs could ask
+for a password in drkit's name. Pages: `Microsoft identity platform and the OAuth 2.0 device authorization grant flow
+<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code>`_ and GitHub's device flow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+PUBLIC = (
+    "https://microsoft.com/devicelogin",
+    "https://www.microsoft.com/devicelogin",
+    "https://aka.ms/devicelogin",
+    "https://login.microsoft.com/device",
+    "https://login.microsoftonline.com/common/oauth2/deviceauth",
+    "https://github.com/login/device",
+)
+PAGES: Mapping[str, tuple[str, ...]] = {
+    "login.microsoftonline.com": PUBLIC,
+    "login.microsoftonline.us": (
+        "https://microsoft.com/deviceloginus",
+        "https://login.microsoftonline.us/common/oauth2/deviceauth",
+    ),
+    "login.chinacloudapi.cn": (
+        "https://microsoft.com/deviceloginchina",
+        "https://aka.ms/deviceloginchina",
+        "https://login.chinacloudapi.cn/common/oauth2/deviceauth",
+        "https://login.partner.microsoftonline.cn/common/oauth2/deviceauth",
+    ),
+}
+"""By the host of a cloud's authority. A cloud without a name signs in where public Azure does."""
+CODE = re.compile(r"[A-Z0-9]{4}-[A-Z0-9]{4}|[A-Z0-9]{6,12}")
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """What may be shown of it: a known page and a code, or neither and a warning."""
+
+    code: str = ""
+    url: str = ""
+    warning: str = ""
+
+    @property
+    def words(self) -> str:
+        """For people: whose words they are is said."""
+        if self.warning:
+            return f"the host asks for a sign-in, and {self.warning}: look at the host before anybody signs in"
+        return f"the host asks for a sign-in: open {self.url} and enter {self.code} (the code is the host's word)"
+
+
+def judge(code: str, url: str, authority: str) -> SignIn:
+    """What may be shown of a host's page and code, in the cloud whose authority (a URL) that is."""
+    pages = PAGES.get(urlsplit(authority).hostname or "", PUBLIC)
+    page = url.strip().rstrip("/").lower()
+    if page not in pages:
+        return SignIn(warning=f"names {'a page that is not one of the known sign-in pages' if page else 'no page'}")
+    if not CODE.fullmatch(code):
+        return SignIn(warning="what it gives for a code is none")
+    return SignIn(code, page)
