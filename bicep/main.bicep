@@ -27,8 +27,14 @@ param connections connection[] = []
 @description('Optional. People, groups and identities that are granted roles of drkit, besides the identities made here.')
 param grants grant[] = []
 
-@description('Optional. Ids of the resource groups whose machines drkit may probe and register.')
+@description('Optional. Ids of the resource groups whose machines drkit registers: the operator is granted extensions there, thus root on each of them.')
 param hostGroupIds string[] = []
+
+@description('Optional. Whether run commands are a channel in drkit.toml: the operator may then run commands, as root, on the machines of hostGroupIds.')
+param withRunCommand bool = false
+
+@description('Optional. Ids of the resource groups that hold the plans and accounts to be moved: for failback, and for cleanup once they are back.')
+param planGroupIds string[] = []
 
 @description('Optional. Addresses that hear of an outage.')
 param alertEmails string[] = []
@@ -71,6 +77,12 @@ var mistaken = filter(targets, one => contains(protectedNames, toLower(replace(o
 var place = misplaced
   ? fail('the store must not be in a protected region: ${location} is one; choose another location')
   : !empty(mistaken) ? fail('a target must not be a protected region: ${mistaken[0].region}') : location
+// What is root on a host is granted at the hosts' groups only: extensions, probes, and run commands where they are a channel.
+var hostDefinitions = concat(
+  [{ role: 'operator', definition: 'operator-hosts' }, { role: 'prober', definition: 'prober' }],
+  withRunCommand ? [{ role: 'operator', definition: 'operator-run-command' }] : []
+)
+var hostPlaces = flatten(map(hostGroupIds, id => map(hostDefinitions, one => union(one, { id: id }))))
 var accountName = toLower('${namePrefix}${uniqueString(subscription().id, namePrefix)}')
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
@@ -84,6 +96,7 @@ module roles 'modules/roles.bicep' = {
   params: {
     namePrefix: namePrefix
     withGroupCreator: withGroupCreator
+    withRunCommand: withRunCommand
   }
 }
 
@@ -156,7 +169,8 @@ module targetGrants 'modules/grants-group.bicep' = [
     scope: targetGroups[index]
     name: '${namePrefix}-grants-${index}'
     params: {
-      roles: ['operator']
+      role: 'operator'
+      definition: 'operator'
       definitionIds: roles.outputs.definitionIds
       grants: grants
       identities: identities.outputs.identities
@@ -165,12 +179,28 @@ module targetGrants 'modules/grants-group.bicep' = [
   }
 ]
 
-module hostGrants 'modules/grants-group.bicep' = [
-  for (one, index) in hostGroupIds: {
+module planGrants 'modules/grants-group.bicep' = [
+  for (one, index) in planGroupIds: {
     scope: resourceGroup(split(one, '/')[2], split(one, '/')[4])
+    name: '${namePrefix}-plans-${index}'
+    params: {
+      role: 'operator'
+      definition: 'operator'
+      definitionIds: roles.outputs.definitionIds
+      grants: grants
+      identities: identities.outputs.identities
+      users: []
+    }
+  }
+]
+
+module hostGrants 'modules/grants-group.bicep' = [
+  for (one, index) in hostPlaces: {
+    scope: resourceGroup(split(one.id, '/')[2], split(one.id, '/')[4])
     name: '${namePrefix}-hosts-${index}'
     params: {
-      roles: ['operator', 'prober']
+      role: one.role
+      definition: one.definition
       definitionIds: roles.outputs.definitionIds
       grants: grants
       identities: identities.outputs.identities

@@ -18,7 +18,7 @@ type target = {
 @description('A service connection of Azure Pipelines that signs in by workload identity federation.')
 type connection = {
   @description('Required. The role its identity is granted.')
-  role: 'planner' | 'prober' | 'operator' | 'approver'
+  role: 'planner' | 'prober' | 'operator' | 'responder' | 'approver'
 
   @description('Required. The issuer, copied from the service connection.')
   issuer: string
@@ -31,7 +31,7 @@ type connection = {
 @description('Somebody who is granted a role of drkit.')
 type grant = {
   @description('Required. The role.')
-  role: 'planner' | 'prober' | 'operator' | 'approver' | 'group-creator'
+  role: 'planner' | 'prober' | 'operator' | 'responder' | 'approver' | 'group-creator'
 
   @description('Required. The object id of the person, group or identity.')
   principalId: string
@@ -78,4 +78,7 @@ type dataDefinition = {
 
   @description('Required. The id of the definition.')
   id: string
+
+  @description('Required. What the names of blobs must begin with that it writes; empty: any blob.')
+  path: string
 }

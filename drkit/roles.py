@@ -18,15 +18,16 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class DataAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An action on the blobs of one of the store's containers, and what for."""
+    """An action on the blobs of one of the store's containers, and what for. ``path``: on blobs whose name begins so, and no others."""
 
     action: str
     container: str
     why: str
+    path: str = ""
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One role. ``scope`` says in a word where it is granted: subscription, hosts, targets-and-hosts, store."""
+    """One role. ``scope`` says in a word where it is granted: subscription, hosts, targets-and-plans, store."""
 
     name: str
     title: str
@@ -45,6 +46,12 @@ class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     drkit: str
     roles: tuple[Role, ...]
+
+
+def having(action: str) -> str:
+    """The name of the role of those who change Azure that has an action; empty where none has."""
+    acting = ("operator", "operator-hosts", "operator-run-command", "group-creator")
+    return next((name for name in acting if load()[name].allows(action)), "")
 
 
 @cache

@@ -70,8 +70,17 @@ ROLES = """\
 # Permissions
 
 The roles of drkit, each with the single actions it needs and why. `drkit/roles.json` holds them; `bicep/` makes role definitions of
-it, and `drkit check` looks whether they are there. A custom role cannot limit a run command to one script: whoever has it may run
-anything as root on the hosts it is granted on.
+it, and `drkit check` looks whether they are there. Who plans, who approves, who answers and who carries out are different roles: grant
+them to different people and identities.
+
+**Three roles are root on hosts.** An extension is code that the machine runs as root, or as SYSTEM, and Azure cannot limit which: whoever
+may write extensions (*operator on hosts*) may run anything on every VM and Arc machine that the role is granted on. The same holds for run
+commands (*prober*, *operator by run command*): a custom role cannot limit one to drkit's scripts. With root come the tokens of the
+machine's managed identity, and with them everything that identity may do elsewhere in Azure. So these roles are granted on the resource
+groups of hosts that drkit registers, never on a subscription; run commands only where `drkit.toml` names them as a channel.
+
+The operator is granted *planner* on the subscription too (it looks before each step), *operator* on the target groups and on the groups of
+the plans and accounts that are moved, *operator on hosts* on the hosts' groups.
 
 For looking at a subscription on the first day the built-in role *Reader* is enough.
 """
@@ -86,8 +95,11 @@ def permissions() -> str:
             rows = [f"| `{one.action}` | {one.why}{f' ({one.unused})' if one.unused else ''} |" for one in role.actions]
             parts.append("\n".join(["| action | what for |", "| --- | --- |", *rows]))
         if role.data_actions:
-            short = [(one.container, one.action.partition("/containers/")[2], one.why) for one in role.data_actions]
-            rows = [f"| `{container}` | `{action}` | {why} |" for container, action, why in short]
+            short = [(one, one.action.partition("/containers/")[2]) for one in role.data_actions]
+            rows = [
+                f"| `{one.container}` | `{action}`{f', on `{one.path}*` only' if one.path else ''} | {one.why} |"
+                for one, action in short
+            ]
             parts.append("\n".join(["| container | data action | what for |", "| --- | --- | --- |", *rows]))
     return "\n\n".join(parts) + "\n"
 

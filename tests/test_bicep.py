@@ -15,6 +15,7 @@ import pytest
 from azure.identity import ClientSecretCredential
 from azure.mgmt.resource.resources import ResourceManagementClient
 
+from drkit import roles
 from tests import bicep_compiler
 from tests.benchmarks import bicep_age
 from tests.bicep_compiler import copied, parameters, snapshot
@@ -105,6 +106,62 @@ def test_nothing_stands_in_a_protected_region_and_no_output_is_secret(name: str)
     )
 
 
+def predicted(name: str, suffix: str) -> list[dict[str, Any]]:
+    told = json.loads((ROOT / f"tests/bicep/{name}.snapshot.json").read_text("utf-8"))
+    return [one for one in told["predictedResources"] if one["type"].lower().endswith(suffix.lower())]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_container_of_the_store_is_made_and_every_access_to_it_is_logged(name: str) -> None:
+    containers = {one["id"].rsplit("/", 1)[-1] for one in predicted(name, "/containers")}
+    assert containers == {"state", "inbox", "journal", "approvals"}
+    assert containers == {one.container for role in roles.load().values() for one in role.data_actions}
+    (settings,) = predicted(name, "/diagnosticSettings")
+    logged = {one["category"] for one in settings["properties"]["logs"] if one["enabled"]}
+    assert logged == {"StorageRead", "StorageWrite", "StorageDelete"}
+
+
+def definitions(name: str) -> dict[str, str]:
+    """Id of each role definition of drkit's -> its name as people read it."""
+    return {
+        one["name"]: one["properties"]["roleName"].rpartition(" (")[0] for one in predicted(name, "/roleDefinitions")
+    }
+
+
+@pytest.mark.parametrize(("name", "run_command"), [("main", False), ("full", True)])
+def test_what_is_root_on_a_host_is_granted_where_hosts_are_and_nowhere_else(name: str, run_command: bool) -> None:
+    known = definitions(name)
+    assert ("drkit operator by run command" in known.values()) == run_command
+    root = {"drkit operator on hosts", "drkit operator by run command", "drkit prober"}
+    where: dict[str, set[str]] = {}
+    for one in predicted(name, "/roleAssignments"):
+        definition = known.get(one["properties"]["roleDefinitionId"].rsplit("/", 1)[-1], "")
+        text = one["id"] if not UNKNOWN.match(one["id"]) else SCOPE.search(one["id"])[1]  # type: ignore[index]
+        where.setdefault(definition, set()).add(
+            text.partition("/providers/Microsoft.Authorization")[0].rsplit("/", 1)[-1]
+        )
+    for definition in root:
+        assert where.get(definition, set()) <= {"rg-hosts"}, definition
+    if run_command:
+        assert where["drkit operator on hosts"] == where["drkit operator by run command"] == {"rg-hosts"}
+        assert where["drkit operator"] == {"drkit-target-sea", "drkit-target-wus2", "rg-plans"}
+        assert where["drkit responder: inbox"] == {"inbox"}
+
+
+def test_a_planner_may_write_declarations_and_no_messages() -> None:
+    known = definitions("full")
+    told = [
+        (known.get(one["properties"]["roleDefinitionId"].rsplit("/", 1)[-1]), one["properties"].get("condition"))
+        for one in predicted("full", "/roleAssignments")
+    ]
+    conditions = {condition for definition, condition in told if definition == "drkit planner: inbox"}
+    (condition,) = conditions
+    assert "StringStartsWith 'declarations/'" in condition
+    for action in ("write", "add/action"):
+        assert f"blobs/{action}'" in condition
+    assert {condition for definition, condition in told if definition != "drkit planner: inbox"} == {None}
+
+
 # three deliberate mistakes
 
 
@@ -156,9 +213,9 @@ def test_the_age_of_api_versions_can_be_asked_wherever_the_project_stands(compil
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     content = seed()
-    content["groups"].append(
-        {"id": f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-hosts", "location": "northeurope"}
-    )
+    for name in ("rg-hosts", "rg-plans"):
+        group = {"id": f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}", "location": "northeurope"}
+        content["groups"].append(group)
     running = World(tmp_path, content)
     yield running
     running.stop()
@@ -178,8 +235,8 @@ def known(value: Any) -> Any:
     return value
 
 
-def deploy(world: World, name: str) -> None:
-    """PUT everything that the snapshot predicts, in its order, with the genuine client."""
+def deploy(world: World, name: str, without: str = "") -> None:
+    """PUT everything that the snapshot predicts, in its order, with the genuine client; ``without``: but what has this in its id."""
     facts = world.facts
     who = ClientSecretCredential(
         facts["tenant"], facts["client_id"], facts["client_secret"], authority=facts["authority"],
@@ -191,6 +248,8 @@ def deploy(world: World, name: str) -> None:
         who, SUBSCRIPTION, base_url=facts["arm"], credential_scopes=scopes, connection_verify=facts["ca_bundle"]
     ) as client:  # fmt: skip
         for one in known(told["predictedResources"]):
+            if without and without in one["id"]:
+                continue
             body = {
                 key: one[key] for key in ("location", "tags", "properties", "sku", "kind", "identity") if key in one
             }
@@ -224,3 +283,17 @@ def test_deploying_twice_changes_nothing(name: str, world: World) -> None:
     assert len(once["resources"]) > len(before["resources"]) + 8
     statuses = [one["status"] for one in world.view("record")["requests"] if one["method"] == "PUT"]
     assert set(statuses) <= {200, 201}
+
+
+def test_deploying_to_an_account_of_an_earlier_version_adds_the_new_container_and_keeps_the_rest(world: World) -> None:
+    def containers() -> dict[str, Any]:
+        found = {one["id"]: one for one in world.view("state")["resources"] if "/containers/" in one["id"]}
+        return {key: value for key, value in found.items() if "/immutabilityPolicies/" not in key}
+
+    deploy(world, "main", without="/containers/inbox")
+    before = containers()
+    assert len(before) == 3
+    deploy(world, "main")
+    after = containers()
+    assert {key.rsplit("/", 1)[-1] for key in after.keys() - before.keys()} == {"inbox"}
+    assert {key: after[key]["properties"] for key in before} == {key: one["properties"] for key, one in before.items()}

@@ -43,13 +43,41 @@ def action(method: str, url: str) -> tuple[str, str]:
     return container, "add/action" if comp == "appendblock" else "write"
 
 
+def immutable(request: Any) -> bool:
+    """Whether a container with a retention policy that allows appends takes the request: ``journal`` has one (bicep/modules/store.bicep).
+
+    New blobs, appended blocks and leases; nothing is overwritten, changed or deleted. azurite has no such policy.
+    https://learn.microsoft.com/azure/storage/blobs/immutable-time-based-retention-policy-overview
+    """
+    parts = urlsplit(request.url)
+    container, _, name = unquote(parts.path).removeprefix(f"/{azurite.ACCOUNT}/").partition("/")
+    if container != "journal" or not name or request.method in ("GET", "HEAD"):
+        return True
+    comp = parse_qs(parts.query).get("comp", [""])[0]
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    return request.method == "PUT" and (
+        comp in ("appendblock", "lease") or (not comp and headers.get("if-none-match") == "*")
+    )
+
+
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[blob.BlobStore, set[tuple[str, str]]]]:
+def changes() -> Iterator[list[str]]:
+    found: list[str] = []
+    yield found
+    assert found == [], "the journal's container is immutable but for appends"
+
+
+@pytest.fixture
+def asked(
+    changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[blob.BlobStore, set[tuple[str, str]]]]:
     seen: set[tuple[str, str]] = set()
     send = blob.GuardedTransport.send
 
     def listening(self: Any, request: Any, **options: Any) -> Any:
         seen.add(action(request.method, request.url))
+        if not immutable(request):
+            changes.append(f"{request.method} {request.url}")
         return send(self, request, **options)
 
     with azurite.account(tmp_path / "azurite") as address:

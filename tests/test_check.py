@@ -36,6 +36,7 @@ from drkit.views import terminal
 from tests import readiness_estates, workers
 from tests.estates import World
 from tests.readiness_estates import CASES, Case, seed_of, settings_of
+from tests.test_roles import ACTING
 
 
 class Later:
@@ -329,7 +330,7 @@ def test_the_least_privileged_planner_may_read_all_that_check_reads(base: str, t
 
 @pytest.mark.parametrize("base", ["codespaces", "workers"])
 def test_the_least_privileged_operator_may_make_every_call_of_a_runbook(base: str, tmp_path: Path) -> None:
-    granted = [one.action for name in ("operator", "group-creator") for one in roles.load()[name].actions]
+    granted = [one.action for name in ACTING for one in roles.load()[name].actions]
     case = Case(
         base, ("", "", ""), base=base, role="operator", settings='[check]\nroles = ["operator"]',
         seed={"roles": [{"name": "operator", "actions": granted}]},

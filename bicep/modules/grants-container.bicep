@@ -15,6 +15,10 @@ param grants grant[]
 @description('Required. The identities that were made, with their roles.')
 param identities identity[]
 
+var blobType = 'Microsoft.Storage/storageAccounts/blobServices/containers/blobs'
+var narrow = '((!(ActionMatches{\'${blobType}/write\'}) AND !(ActionMatches{\'${blobType}/add/action\'})) OR (@Resource[${blobType}:path] StringStartsWith \'${definition.path}\'))'
+var condition = empty(definition.path) ? null : narrow
+var conditionVersion = empty(definition.path) ? null : '2.0'
 var given = filter(grants, one => one.role == definition.role)
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -37,6 +41,8 @@ resource assigned 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
       roleDefinitionId: definition.id
       principalId: one.principalId
       principalType: one.principalType
+      condition: condition
+      conditionVersion: conditionVersion
     }
   }
 ]
@@ -49,6 +55,8 @@ resource made 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
       roleDefinitionId: definition.id
       principalId: one.principalId
       principalType: 'ServicePrincipal'
+      condition: condition
+      conditionVersion: conditionVersion
     }
   }
 ]

@@ -1,10 +1,13 @@
 metadata name = 'Grants on a resource group'
-metadata description = 'The roles that hold where things are made, and where hosts are.'
+metadata description = 'A role that holds where things are made, or where hosts are.'
 
 import { grant, identity, ids } from '../types.bicep'
 
-@description('Required. The roles that are granted here.')
-param roles string[]
+@description('Required. The role of those who are granted something here.')
+param role string
+
+@description('Required. The name of the definition that they are granted: the operator has one for each kind of place.')
+param definition string
 
 @description('Required. Role name to the id of its definition.')
 param definitionIds ids
@@ -19,13 +22,13 @@ param identities identity[]
 param users string[]
 
 var reader = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'acdd72a7-3385-48ef-bd42-f606fba81ae7')
-var given = filter(grants, one => contains(roles, one.role))
+var given = filter(grants, one => one.role == role)
 
 resource assigned 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for one in given: {
-    name: guid(resourceGroup().id, one.principalId, one.role)
+    name: guid(resourceGroup().id, one.principalId, definition)
     properties: {
-      roleDefinitionId: definitionIds[one.role]
+      roleDefinitionId: definitionIds[definition]
       principalId: one.principalId
       principalType: one.principalType
     }
@@ -33,10 +36,10 @@ resource assigned 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
 ]
 
 resource made 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for one in identities: if (contains(roles, one.role)) {
-    name: guid(resourceGroup().id, one.principalId, one.role)
+  for one in identities: if (one.role == role) {
+    name: guid(resourceGroup().id, one.principalId, definition)
     properties: {
-      roleDefinitionId: definitionIds[one.role]
+      roleDefinitionId: definitionIds[definition]
       principalId: one.principalId
       principalType: 'ServicePrincipal'
     }

@@ -11,8 +11,12 @@ param namePrefix string
 @description('Required. Whether the role that creates resource groups is made.')
 param withGroupCreator bool
 
+@description('Required. Whether the role by which the operator runs commands on hosts is made.')
+param withRunCommand bool
+
 var all = loadJsonContent('../../drkit/roles.json').roles
-var wanted = filter(all, one => !empty(one.actions) && (withGroupCreator || one.name != 'group-creator'))
+var left = concat(withGroupCreator ? [] : ['group-creator'], withRunCommand ? [] : ['operator-run-command'])
+var wanted = filter(all, one => !empty(one.actions) && !contains(left, one.name))
 var blobs = flatten(map(
   all,
   role =>
@@ -21,6 +25,13 @@ var blobs = flatten(map(
       title: role.title
       container: container
       actions: map(filter(role.data_actions, one => one.container == container), one => one.action)
+      paths: union(
+        map(
+          filter(role.data_actions, one => one.container == container && !empty(one.?path ?? '')),
+          one => one.?path ?? ''
+        ),
+        []
+      )
     })
 ))
 
@@ -81,4 +92,5 @@ output dataDefinitionIds dataDefinition[] = map(blobs, one => {
     'Microsoft.Authorization/roleDefinitions',
     guid(subscription().id, namePrefix, one.role, one.container)
   )
+  path: join(one.paths, '')
 })

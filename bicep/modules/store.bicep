@@ -106,6 +106,13 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
       }
     }
 
+    resource inbox 'containers' = {
+      name: 'inbox'
+      properties: {
+        publicAccess: 'None'
+      }
+    }
+
     resource approvals 'containers' = {
       name: 'approvals'
       properties: {
@@ -121,6 +128,10 @@ resource accessLog 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   properties: {
     workspaceId: workspaceId
     logs: [
+      {
+        category: 'StorageRead'
+        enabled: true
+      }
       {
         category: 'StorageWrite'
         enabled: true

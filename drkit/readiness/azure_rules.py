@@ -69,7 +69,7 @@ def permissions(seen: Seen) -> Iterator[Finding]:
         subjects = ", ".join(dict.fromkeys(write.path.rsplit("/", 1)[-1] for write in some[:NAMED]))
         how = "whether it is allowed is not known" if blind else "not allowed"
         what = f"{action} at {scope}: {how}; {len(some)} calls need it ({subjects})"
-        having = next((name for name in ("operator", "group-creator") if roles.load()[name].allows(action)), "")
+        having = roles.having(action)
         whose = f"drkit's role {having}" if having else f"a role with {action}"
         remedy = (
             "grant Microsoft.Authorization/permissions/read"

@@ -35,6 +35,11 @@ param grants = [
     principalType: 'User'
   }
   {
+    role: 'responder'
+    principalId: '44444444-4444-4444-8444-444444444444'
+    principalType: 'Group'
+  }
+  {
     role: 'group-creator'
     principalId: '33333333-3333-4333-8333-333333333333'
     principalType: 'User'
@@ -55,6 +60,10 @@ param connections = [
 ]
 
 param hostGroupIds = ['/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-hosts']
+
+param withRunCommand = true
+
+param planGroupIds = ['/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg-plans']
 
 param alertEmails = ['oncall@contoso.example', 'lead@contoso.example']
 
