@@ -14,6 +14,10 @@ from typing import Protocol
 MAX_SPEED = 60.0
 
 
+class StoppedError(Exception):
+    """A wait was cut short because the run is to be left; the step stays as its journal has it."""
+
+
 class Clock(Protocol):
     """What drkit asks of time."""
 
@@ -71,8 +75,11 @@ def rfc3339(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time as a datetime in UTC; ValueError otherwise."""
+    """An RFC 3339 time as a datetime in UTC; ValueError otherwise, and for one that UTC's calendar does not reach."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return moment.astimezone(UTC)
+        raise ValueError(f"{text[:100]!r} has no time zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text[:100]!r} is out of the calendar") from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
+from drkit import files
 from drkit.clock import Clock, SimulatedClock, SystemClock, parse_time
 from drkit.errors import FileError, RefusedError, UsageError
 
@@ -32,6 +35,45 @@ NAMED: Mapping[str, Mapping[str, str]] = {
     },
 }
 """The clouds that have a name, called as ``az cloud list`` calls them; endpoints as azure-mgmt-core and azure-identity have them."""
+
+
+class Hosts(msgspec.Struct, frozen=True):
+    """The hosts of one named cloud that drkit may send a credential to.
+
+    ``arm`` is Resource Manager's host (its regions are names below it); ``authorities`` give tokens; ``audiences`` are the hosts
+    that a scope for Resource Manager may name; ``stores`` are the suffixes of blob services.
+    """
+
+    arm: str
+    authorities: frozenset[str]
+    audiences: frozenset[str]
+    stores: tuple[str, ...]
+
+
+HOSTS: Mapping[str, Hosts] = {
+    "AzureCloud": Hosts(
+        arm="management.azure.com",
+        authorities=frozenset({"login.microsoftonline.com", "login.microsoft.com", "login.windows.net"}),
+        audiences=frozenset({"management.azure.com", "management.core.windows.net"}),
+        stores=(".blob.core.windows.net", ".blob.storage.azure.net"),
+    ),
+    "AzureUSGovernment": Hosts(
+        arm="management.usgovcloudapi.net",
+        authorities=frozenset({"login.microsoftonline.us"}),
+        audiences=frozenset({"management.usgovcloudapi.net", "management.core.usgovcloudapi.net"}),
+        stores=(".blob.core.usgovcloudapi.net",),
+    ),
+    "AzureChinaCloud": Hosts(
+        arm="management.chinacloudapi.cn",
+        authorities=frozenset({"login.chinacloudapi.cn", "login.partner.microsoftonline.cn"}),
+        audiences=frozenset({"management.chinacloudapi.cn", "management.core.chinacloudapi.cn"}),
+        stores=(".blob.core.chinacloudapi.cn",),
+    ),
+}
+"""By name of ``NAMED``. Sources: ``az cloud show``; learn.microsoft.com "National clouds" (sign-in endpoints) and "Storage account
+overview" (``ACCOUNT.zNN.blob.storage.azure.net`` are accounts with DNS zone endpoints)."""
+ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
+ZONED = re.compile(r"[a-z0-9]{3,24}(-secondary)?\.z[0-9]{1,2}")
 ALSO_CALLED = {
     "public": "AzureCloud",
     "usgovernment": "AzureUSGovernment",
@@ -112,8 +154,11 @@ class Cloud(msgspec.Struct, frozen=True):
 
     @property
     def token_scope(self) -> str:
-        """The scope to ask a token for."""
-        return self.scope or f"{self.arm.rstrip('/')}/.default"
+        """The scope to ask a token for: that of the named cloud whose ARM this is, else ARM's own address."""
+        known = named_arm(self.arm)
+        if self.scope or not known:
+            return self.scope or f"{self.arm.rstrip('/')}/.default"
+        return NAMED[known].get("scope") or f"{NAMED[known]['arm']}/.default"
 
     def clock(self) -> Clock:
         """Real time, or the simulator's."""
@@ -156,6 +201,58 @@ def named(text: str) -> str:
     return ALSO_CALLED.get(plain) or next((name for name in NAMED if name.lower() == plain), "")
 
 
+def host_of(url: str) -> str:
+    """``host`` or, where the port is not 443, ``host:port`` of an https address, in lower case; empty where it has none."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return ""
+    if not host or parts.scheme.lower() != "https" or parts.username is not None:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port in (None, 443) else f"{shown}:{port}"
+
+
+def named_arm(url: str) -> str:
+    """The name of the cloud whose Resource Manager (or a region of it) is at that address; empty for none."""
+    host = host_of(url)
+    return next((name for name, one in HOSTS.items() if host == one.arm or host.endswith(f".{one.arm}")), "")
+
+
+def named_authority(url: str) -> str:
+    """The name of the cloud whose tokens that address gives; empty for none."""
+    host = host_of(url)
+    return next((name for name, one in HOSTS.items() if host in one.authorities), "")
+
+
+def named_store(url: str) -> str:
+    """The name of the cloud that has a blob service of a storage account at that address; empty for none."""
+    host = host_of(url)
+    for name, one in HOSTS.items():
+        for suffix in one.stores:
+            account = ZONED if suffix == ".blob.storage.azure.net" else ACCOUNT
+            if host.endswith(suffix) and account.fullmatch(host.removesuffix(suffix)):
+                return name
+    return ""
+
+
+def _scope_fits(scope: str, arm: str) -> bool:
+    """Whether a token of that scope is meant for that ARM.
+
+    An Azure Stack Hub's audience is an application of the customer's directory, or a name beside its ARM (learn.microsoft.com,
+    "Azure Stack Hub: validate Azure identity").
+    """
+    asked, host = urlsplit(scope).hostname or "", urlsplit(arm).hostname or ""
+    known = named_arm(arm)
+    if known:
+        return host_of(scope) in HOSTS[known].audiences
+    beside = host.partition(".")[2]
+    return host_of(scope) != "" and (
+        asked == host or asked.endswith(".onmicrosoft.com") or ("." in beside and asked.endswith(f".{beside}"))
+    )
+
+
 def _named(name: str, configured: Mapping[str, Any], why: str) -> Cloud:
     kept = {key: value for key, value in configured.items() if key not in ("name", "arm", "authority", "scope")}
     return from_table({**kept, **NAMED[name], "why": why})
@@ -178,7 +275,21 @@ def from_table(table: Mapping[str, Any]) -> Cloud:
         raise UsageError(
             "an endpoint must begin with https://", where="drkit.toml: [cloud]", remedy="correct arm, authority"
         )
-    return msgspec.convert(values, Cloud)
+    cloud = msgspec.convert(values, Cloud)
+    arm, authority = named_arm(cloud.arm), named_authority(cloud.authority)
+    if arm and authority and arm != authority:
+        raise UsageError(
+            f"arm is {NAMED[arm]['name']}'s and authority {NAMED[authority]['name']}'s",
+            where="drkit.toml: [cloud]",
+            remedy=f'name = "{arm}" sets both',
+        )
+    if cloud.scope and not _scope_fits(cloud.scope, cloud.arm):
+        raise UsageError(
+            f"tokens for {host_of(cloud.scope) or cloud.scope} are not meant for {host_of(cloud.arm) or cloud.arm}, so none is sent there",
+            where="drkit.toml: [cloud] scope",
+            remedy=f"leave scope out: it is {msgspec.structs.replace(cloud, scope='').token_scope} then",
+        )
+    return cloud
 
 
 def _near(text: str) -> str:
@@ -188,16 +299,11 @@ def _near(text: str) -> str:
 
 def from_ready_file(path: Path, why: str) -> Cloud:
     """The cloud a ready file describes."""
+    remedy = "start `drkit simulate --ready FILE` first, or name a cloud: " + ", ".join(NAMED) + _near(str(path))
+    content = files.read(path, own=True, remedy="" if path.is_file() else remedy)
     try:
-        content = path.read_bytes()
         ready = msgspec.json.decode(content, type=ReadyFile)
         fault = _ready_fault(ready)
-    except OSError as error:
-        raise FileError(
-            f"cannot be read: {error.strerror}",
-            where=str(path),
-            remedy="start `drkit simulate --ready FILE` first, or name a cloud: " + ", ".join(NAMED) + _near(str(path)),
-        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fault = str(error) if content.strip() else "it is empty"
     if fault:
@@ -218,6 +324,8 @@ def _ready_fault(ready: ReadyFile) -> str:
     for name, url in (("arm", ready.arm), ("authority", ready.authority), ("control", ready.control)):
         if not url.startswith("https://"):
             return f"{name} is {url!r}, not an https:// address"
+    if not (ready.client_id and ready.client_secret):
+        return "it has no client_id, or no client_secret: a simulated cloud gets its own identity, never yours"
     try:
         SimulatedClock(parse_time(ready.clock.origin), parse_time(ready.clock.started), ready.clock.speed).now()
     except (ValueError, OverflowError) as error:

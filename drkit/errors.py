@@ -11,6 +11,7 @@
     │   │   └── NoAuthorityError       1   nobody who makes tokens answers
     │   ├── ForbiddenError             1   a token, but no permission
     │   ├── UnreachableError           1   no usable answer: refused, timed out, not JSON, bad certificate
+    │   │   └── UnreadableError        1   an answer, but not of the documented shape, or one that leads astray
     │   ├── NotFoundError              1   404 of a code that means "gone"
     │   ├── ConflictError              1   409, 412
     │   ├── ThrottledError             1   429 beyond the retry budget
@@ -98,6 +99,10 @@ class ForbiddenError(CloudError):
 
 class UnreachableError(CloudError):
     """No usable answer came: connection refused, timed out, a bad certificate, a body that is not JSON, a 5xx."""
+
+
+class UnreadableError(UnreachableError):
+    """Azure answered, and the answer is not of the documented shape, or leads where nothing may be asked."""
 
 
 class NotFoundError(CloudError):

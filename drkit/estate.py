@@ -6,6 +6,7 @@ Pure values, written as JSON by ``store``. Times are RFC 3339 in UTC, ids full A
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +19,10 @@ EnvironmentKind = Literal["managed", "self-hosted"]
 Risk = Literal["pushed", "unpushed", "unknown"]
 PlanState = Literal["answering", "degraded", "unreachable", "lost", "gone", "unknown"]
 Channel = Literal["", "run-command", "ssh", "manual"]
+LISTING = "/environments"
+"""Added to a plan's id: the subject of a capture that could not read all of its environments."""
+LONGEST_REGION = 60
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -353,6 +358,11 @@ def digest(content: bytes) -> str:
 def region_name(text: str) -> str:
     """A region by its ARM name: ``West Europe`` and ``WestEurope`` are ``westeurope``."""
     return "".join(text.split()).lower()
+
+
+def is_region(name: str) -> bool:
+    """Whether a text looks like a region's ARM name, and so may become part of a host name or of a path."""
+    return len(name) <= LONGEST_REGION and _REGION.fullmatch(name) is not None
 
 
 def same_id(one: str, other: str) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from drkit import files
 from drkit.clock import parse_time
 from drkit.errors import DrkitError, FileError
-from drkit.estate import Assessment, Snapshot
+from drkit.estate import Assessment, Plan, Snapshot, is_region
 from drkit.readiness import Readiness
 
 File = TypeVar("File", Snapshot, Assessment, Readiness)
@@ -216,6 +216,10 @@ def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
                 faults += _time_faults(f"plans[{number}].failing_since", finding.failing_since)
         for number, claim in enumerate(value.claims):
             faults += _time_faults(f"claims[{number}].since", claim.since)
+        named = [(f"lost_regions[{n}]", region) for n, region in enumerate(value.lost_regions)]
+        named += [(f"targets[{n}]", one.region) for n, one in enumerate(value.targets)]
+        named += [(f"present_plans[{n}]", plan.region) for n, plan in enumerate(value.present_plans)]
+        faults += _region_faults(named)
         present = {plan.id.lower() for plan in value.present_plans}
         faults += [
             f"present_plans[{n}]: {fault}"
@@ -235,9 +239,16 @@ def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
         if plan.id.lower() in plans:
             faults.append(f"plans[{number}]: two plans have the id {plan.id}")
         plans.add(plan.id.lower())
+    named = [(f"plans[{n}]", plan.region) for n, plan in enumerate(value.plans)]
+    named += [
+        (f"plans[{n}].group_region", plan.group_region) for n, plan in enumerate(value.plans) if plan.group_region
+    ]
+    named += [(f"hosts[{n}]", host.region) for n, host in enumerate(value.hosts) if host.region]
+    named += [(f"locations[{n}]", location.name) for n, location in enumerate(value.locations)]
+    faults += _region_faults(named)
     known = {location.name for location in value.locations}
     for number, plan in enumerate(value.plans):
-        if known and plan.region not in known:
+        if known and is_region(plan.region) and plan.region not in known:
             faults.append(f"plans[{number}]: unknown region {plan.region!r}")
     seen: set[tuple[str, str]] = set()
     for number, environment in enumerate(value.environments):
@@ -255,8 +266,20 @@ def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
     return faults
 
 
+def plan_fault(plan: Plan) -> str:
+    """Why a plan as it was read cannot be kept: its id or its region is none. Empty for one that can."""
+    if fault := _id_fault(plan.id):
+        return fault
+    return "" if is_region(plan.region) else f"its location {plan.region[:100]!r} is no region"
+
+
 def _id_fault(text: str) -> str:
-    return "" if PLAN_ID.fullmatch(text) else f"{text!r} is not the ARM id of a plan"
+    return "" if PLAN_ID.fullmatch(text) else f"{text[:300]!r} is not the ARM id of a plan"
+
+
+def _region_faults(named: Sequence[tuple[str, str]]) -> list[str]:
+    """A region may become part of a host name: those that have another shape, with their places."""
+    return [f"{place}: {region[:100]!r} is no region" for place, region in named if not is_region(region)]
 
 
 def _time_faults(place: str, text: str) -> list[str]:

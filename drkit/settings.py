@@ -16,9 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from drkit import nearest, tomlcheck
+from drkit import files, nearest, tomlcheck
 from drkit.cloud import CredentialName
-from drkit.errors import FileError
 from drkit.estate import region_name
 from drkit.tomlcheck import Fault
 
@@ -237,7 +236,7 @@ class Settings(SettingsFile, frozen=True):
     @property
     def store_location(self) -> str:
         """``store`` as an https address or a path that holds from anywhere; empty when none is set."""
-        if not self.store or self.store.lower().startswith("https://"):
+        if not self.store or "://" in self.store:
             return self.store
         return str(self.beside(self.store))
 
@@ -252,16 +251,11 @@ class Settings(SettingsFile, frozen=True):
 def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
     """The settings in a file. FileError, naming every fault with its line, for one that cannot be used.
 
-    ``products`` as of ``parse``.
+    ``products`` as of ``parse``. What settings say steers credentials: another user's file, and one that others may write,
+    is a FileError too.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"cannot be read: {error.strerror or error}",
-            where=str(path),
-            remedy="name a file; docs/drkit.sample.toml is one to begin with",
-        ) from error
+    remedy = "" if path.is_file() else "name a file; docs/drkit.sample.toml is one to begin with"
+    raw = files.read(path, own=True, remedy=remedy)
     return parse(tomlcheck.decode(raw, str(path)), str(path), products)
 
 
@@ -290,6 +284,25 @@ def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = 
         subscriptions=[name.lower() for name in settings.subscriptions],
         products={name: values for name, values in given.items() if values},
     )
+
+
+def addresses(settings: Settings, products: Mapping[str, type[msgspec.Struct]] = NONE) -> list[tuple[str, str]]:
+    """Each key that leads drkit to a host of the settings' own choice, with the host or address as it stands there.
+
+    These are all values of the types ``Endpoint`` and ``HostName`` that differ from their default, in products' tables too.
+    """
+    tables: list[tuple[str, msgspec.Struct]] = [
+        (key, value)
+        for key in tomlcheck.fields(SettingsFile)
+        if isinstance(value := getattr(settings, key, None), msgspec.Struct)
+    ]
+    tables += [(f"products.{name}", settings.product(name, type_)) for name, type_ in products.items()]
+    return [
+        (f"{table}.{key}", str(getattr(struct, field.name)))
+        for table, struct in tables
+        for key, field in tomlcheck.fields(type(struct)).items()
+        if field.type in (Endpoint, HostName) and getattr(struct, field.name) not in ("", field.default)
+    ]
 
 
 def with_targets(settings: Settings, targets: Sequence[str], where: str) -> Settings:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from drkit import actions, products
+from drkit import actions, products, trust
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock
@@ -57,23 +58,83 @@ def desk(
     cloud: str | None = None,
     store: str | None = None,
     announce: Callable[[str], None] = lambda _line: None,
+    announce_store: Callable[[str], None] | None = None,
 ) -> Desk:
     """A desk from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
 
     DRKIT_STORE and DRKIT_TARGETS (regions with commas between) stand in for ``store`` and ``targets`` of the settings.
+    ``announce`` hears which cloud it is, and at once which storage account, unless ``announce_store`` does.
 
-    FileError for settings that cannot be used.
+    FileError for settings that cannot be used; RefusedError for settings that were not named, lie in the current folder and
+    send credentials elsewhere than to the named clouds.
     """
     path = Path(config) if config else Path("drkit.toml")
     settings = settings_.load(path, tables()) if config or os.path.lexists(path) else Settings()
+    if not config:
+        _check_found(settings)
     if targets := os.environ.get("DRKIT_TARGETS", "").strip():
         settings = settings_.with_targets(settings, targets.split(","), "DRKIT_TARGETS")
-    folder = store or os.environ.get("DRKIT_STORE", "").strip() or settings.store_location or ".drkit"
-    if folder.startswith(("https://", "http://127.0.0.1:")):
-        return Desk(settings, _account(folder, settings), _finder(cloud, settings, announce))
+    given = os.environ.get("DRKIT_STORE", "").strip()
+    folder, why = (store, "from --store") if store else (given, "from DRKIT_STORE")
+    if not folder:
+        folder, why = settings.store_location or ".drkit", f"from {settings.path}"
+    find = _finder(cloud, settings, announce)
+    if address := store_address(folder):
+        (announce_store or announce)(f"store: {address}, {why}")
+        return Desk(settings, _account(address, settings), find)
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
-    return Desk(settings, Store(Path(folder)), _finder(cloud, settings, announce))
+    return Desk(settings, Store(Path(folder)), find)
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")
+_BLOB_HOST = re.compile(r"(//|\\\\)?[a-z0-9-]+\.(z[0-9]+\.)?blob\.[a-z0-9.-]+[/\\]?", re.IGNORECASE)
+
+
+def store_address(text: str) -> str:
+    """The address of the storage account that a text names, in its one spelling; empty for a folder.
+
+    UsageError for any other spelling of an address: a store that is taken for a folder keeps locks and approvals where nobody
+    else looks.
+    """
+    text = text.strip()
+    if not _SCHEME.match(text) and not (_BLOB_HOST.fullmatch(text) and not os.path.lexists(text)):
+        return ""
+    if text.startswith("http://127.0.0.1:"):
+        return text  # an emulator's
+    if not re.match("https://", text, re.IGNORECASE) or not clouds.host_of(text):
+        raise UsageError(
+            "is not the address of a storage account, and is not taken for a folder",
+            where=text,
+            remedy="https://ACCOUNT.blob.core.windows.net; or ./NAME for a folder of such a name",
+        )
+    return f"https://{clouds.host_of(text)}{urlsplit(text).path.rstrip('/')}"
+
+
+def _check_found(settings: Settings) -> None:
+    """Refuse what nobody named where it would send a credential to a host that is none of the named clouds'."""
+    strange: list[tuple[str, str]] = []
+    authority = settings.cloud.authority or _named_part(settings, "authority") or clouds.PUBLIC_AUTHORITY
+    if (address := store_address(settings.store_location)) and (
+        clouds.named_store(address) != clouds.named_authority(authority) or not clouds.named_authority(authority)
+    ):
+        strange.append(("store", clouds.host_of(address)))
+    for key, value in settings_.addresses(settings, tables()):
+        known = {"cloud.arm": clouds.named_arm, "cloud.authority": clouds.named_authority}.get(key)
+        if known is None or not known(value):
+            strange.append((key, clouds.host_of(value) or value.lower()))
+    if settings.cloud.ca_bundle:
+        strange.append(("cloud.ca_bundle", str(settings.beside(settings.cloud.ca_bundle))))
+    if strange:
+        trusted = trust.load(trust.place())
+        if not trusted.holds(Path(settings.path).absolute().parent):
+            trust.refuse(settings.path, [one for one in strange if one[1] not in trusted.hosts], trusted)
+
+
+def _named_part(settings: Settings, part: str) -> str:
+    """What the name in [cloud] stands for, where no arm is given beside it."""
+    name = "" if settings.cloud.arm else clouds.named(settings.cloud.name)
+    return clouds.NAMED[name][part] if name else ""
 
 
 def _account(address: str, settings: Settings) -> Store:
@@ -81,7 +142,7 @@ def _account(address: str, settings: Settings) -> Store:
 
     An address without TLS is only ever an emulator's on this machine.
     """
-    if address.startswith("https://") and urlsplit(address).path.strip("/"):
+    if address.startswith("https://") and urlsplit(address)[2:] != ("", "", ""):
         raise UsageError(
             "a store is a folder, or the address of a storage account without a path",
             where=address,

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from drkit import journal
-from drkit.execution.runner import Nap, StoppedError
+from drkit.clock import StoppedError
+from drkit.execution.runner import Nap
 
 from .cli_support import LOST, Cloud, Done, checked, command, copy_of_recorded, drkit, environment, settings
 

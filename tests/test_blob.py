@@ -293,7 +293,8 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
     elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not isinstance(api.desk(store=elsewhere).store, blob.BlobStore)
+    with pytest.raises(UsageError, match="not taken for a folder"):
+        api.desk(store=elsewhere)
 
 
 # --- whole runs --------------------------------------------------------------------------------------------------------

@@ -122,14 +122,20 @@ def test_what_cannot_be_read_is_named(here: Here, kind: str, what: str, monkeypa
     elif what == "no permission":
         path.write_bytes(whole(kind))
         path.chmod(0)
-        read = Path.read_bytes
+        read, opened = Path.read_bytes, os.open
 
         def read_bytes(self: Path) -> bytes:  # root may read everything, so the refusal is made here
             if self.name == path.name:
                 raise PermissionError(13, "Permission denied")
             return read(self)
 
+        def open_(file: Any, *args: Any, **options: Any) -> int:
+            if Path(os.fsdecode(file)).name == path.name:
+                raise PermissionError(13, "Permission denied")
+            return opened(file, *args, **options)
+
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        monkeypatch.setattr(os, "open", open_)
     before = here.files()
     done = here(*(word if word != "FILE" else "bad.file" for word in USES[kind]))
     refused(done, 64, "bad.file")

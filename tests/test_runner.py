@@ -598,3 +598,38 @@ def test_a_run_told_to_stop_begins_nothing_and_can_be_resumed(bench: Make) -> No
     assert made.go(actor, stop=True).outcome == "partial"
     assert actor.calls == []
     assert made.go(actor, resumed=True).outcome == "succeeded"
+
+
+# --- answers of an odd shape -------------------------------------------------------------------------------------------
+
+
+def odd() -> Any:
+    return cast("Any", 7).get("properties")
+
+
+def test_an_odd_answer_to_a_look_fails_its_step_and_nothing_else(bench: Make) -> None:
+    made = bench(a_step("a"), a_step("b"), a_step("v", "verify", action="verify", inputs={"minutes": 3}))
+    actor = Scripted(a__observe=[odd] * 9, v__verify=[odd] * 99)
+    assert made.go(actor).outcome == "partial"
+    assert {name: made.state.of(name).status for name in "abv"} == {"a": "failed", "b": "done", "v": "failed"}
+    assert actor.counted("a.act") == 0
+
+
+def test_an_odd_answer_to_a_deed_is_looked_after_before_anything_else(bench: Make) -> None:
+    made = bench(a_step("a"))
+    actor = Scripted(a__act=[odd], a__observe=[Observation("", ()), Observation("it is there")])
+    assert made.go(actor).outcome == "succeeded"
+    assert [call for call, _ in actor.calls] == ["a.observe", "a.act", "a.observe"]
+
+
+def test_odd_answers_to_polls_end_with_the_steps_limit(bench: Make) -> None:
+    made = bench(a_step("a"), step_minutes=5)
+    assert made.go(Scripted(a__act=[RUNNING] * 9, a__poll=[odd] * 9_999)).outcome == "partial"
+    assert made.state.of("a").status == "failed"
+
+
+def test_a_step_that_cannot_be_understood_fails(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted, "requests", lambda *_: cast("dict[str, Any]", {})["plan"])
+    made = bench(a_step("a"))
+    assert made.go(Scripted()).outcome in ("partial", "failed")
+    assert made.state.of("a").code == "NotUnderstood"

@@ -295,7 +295,7 @@ def test_what_is_not_toml_says_where(tmp_path: Path, raw: bytes, where: str) -> 
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="cannot be read: Is a directory") as caught:
+    with pytest.raises(FileError, match="is a directory, not a regular file") as caught:
         load(tmp_path)
     assert caught.value.where == str(tmp_path)
     with pytest.raises(FileError, match=r"cannot be read: No such file or directory .*drkit\.sample\.toml"):

@@ -251,8 +251,8 @@ def main_group(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         from drkit import api
 
-        # Its first line names the cloud, so that nothing need be said on stderr.
-        for line in api.overview(api.desk()):
+        # Its first line names the cloud, so that only the account it reads first need be said on stderr.
+        for line in api.overview(api.desk(announce_store=note)):
             say(line)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from drkit.answers import read
 from drkit.errors import CloudError
 from drkit.estate import id_part
 from drkit.products.base import Context, Observation
@@ -36,11 +37,11 @@ async def named(context: Context, subjects: Iterable[str]) -> dict[str, str]:
     for subject in subjects:
         subscription, group = id_part(subject, "subscriptions"), id_part(subject, "resourceGroups")
         try:
-            with context.azure.budget(attempts=1, seconds=SECONDS):
+            with context.azure.budget(attempts=1, seconds=SECONDS), read(subject):
                 events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
+                told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
         except CloudError:
-            events = []
-        told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
+            told[subject.lower()] = ""
     return told
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from drkit.answers import read
 from drkit.errors import CloudError, RefusedError
 from drkit.estate import id_part
 from drkit.products.base import Context
@@ -31,16 +32,20 @@ async def refuse(context: Context, ours: Callable[[str, str], bool], say: Callab
     sources = {plan.lower() for plan in context.runbook.source_plans}
     for subscription, kind in kinds(context.runbook):
         try:
-            listed = await context.azure.resources.list_resources(subscription, kind)
+            with read(f"/subscriptions/{subscription}"):
+                listed = await context.azure.resources.list_resources(subscription, kind)
+                made = [
+                    (str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, "")), str(one.get("id", "")))
+                    for one in listed
+                    if str((tags := one.get("tags") or {}).get(TAG_SOURCE, "")).lower() in sources
+                ]
         except CloudError as error:
             say(f"whether another store's run is under way could not be looked for in {subscription}: {error.what}")
             continue
-        for one in listed:
-            tags: Mapping[str, str] = one.get("tags") or {}
-            run, step = str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, ""))
-            if run and str(tags.get(TAG_SOURCE, "")).lower() in sources and not ours(run, step):
+        for run, step, arm_id in made:
+            if run and not ours(run, step):
                 raise RefusedError(
                     f"was made by {run} of another store for a plan that this runbook moves; stores know of each other by such tags only",
-                    where=str(one.get("id", "")),
+                    where=arm_id,
                     remedy=f"make sure that run is over; then `drkit resume {context.run}`, where each step looks before it acts",
                 )

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from drkit import handover
-from drkit.clock import Clock
+from drkit.clock import Clock, StoppedError
 from drkit.errors import (
     ConflictError,
     DrkitError,
@@ -28,6 +28,7 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.execution import culprits, schedule
+from drkit.execution.actors import Contained
 from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState, disbelieve
 from drkit.kept import ABOUT_STEPS, Message, Received, claimed, who
@@ -66,10 +67,6 @@ def permitted() -> Sequence[Request]:
 def acting() -> Step | None:
     """The step now running; asked by the pipeline's guard. None outside of any."""
     return INTENT.get()[0]
-
-
-class StoppedError(Exception):
-    """A wait was cut short because the run is to be left; the step stays as its journal has it."""
 
 
 class Nap:
@@ -135,7 +132,8 @@ class Runner:
         wait_minutes: float,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.runbook, self.journal, self.store, self.products = runbook, journal, store, products
+        self.runbook, self.journal, self.store = runbook, journal, store
+        self.products = {name: Contained(product) for name, product in products.items()}
         self.context, self.show, self.stop = context, show, stop
         self.wait_minutes = wait_minutes
         self.hands = asyncio.Semaphore(context.settings.run.concurrency)

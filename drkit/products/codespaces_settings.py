@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from drkit.errors import UnreachableError
+from drkit.estate import is_region
 from drkit.settings import Count, HostName, HostPath, Seconds, Settings, Table
 
 NAME = "codespaces"
@@ -31,7 +33,13 @@ def settings_of(settings: Settings) -> CodespacesSettings:
 
 
 def regional_host(region: str, service: str) -> str:
-    """The host of the environment service in a region."""
+    """The host of the environment service in a region. UnreachableError for what is no region: a name must not choose the host."""
+    if not is_region(region):
+        raise UnreachableError(
+            f"{region[:100]!r} is no region, so its service was not asked",
+            where=service,
+            remedy="look at the location of the plan in Azure",
+        )
     return f"{region}.{service}"
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from drkit.answers import read
 from drkit.clock import Clock, rfc3339
-from drkit.errors import CloudError
+from drkit.errors import CloudError, UnreachableError
 from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.kept import plan_fault
 from drkit.products import codespaces_settings as names
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Captured
-from drkit.products.groups import tagged
+from drkit.products.groups import locations_of, tagged
+from drkit.products.plain import each, granted, unlisted
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,16 +31,14 @@ class Survey:
 
     async def capture(self, azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Captured:
         own = names.settings_of(settings)
-        plans: list[Plan] = []
-        environments: list[Environment] = []
+        parts: list[Captured] = []
         captures: list[Capture] = []
         health: dict[str, Reading] = {}
         for subscription in subscriptions:
             now = rfc3339(clock.now())
             try:
-                groups = {
-                    group["name"].lower(): group["location"] for group in await azure.resources.groups(subscription)
-                }
+                with read():
+                    groups = locations_of(await azure.resources.groups(subscription))
             except CloudError as error:
                 groups = {}
                 captures.append(Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error)))
@@ -49,40 +50,54 @@ class Survey:
                 except CloudError as error:
                     captures.append(Capture(url, "ARM: plans", "failed", now, str(error)))
                     continue
-                captures.append(Capture(url, "ARM: plans", "complete", now))
+                odd = 0
                 for item in found:
-                    plan = wire.plan_of(item, groups, now)
-                    grants, trouble = await self._grants(azure, plan)
-                    plans.append(_with(plan, grants))
-                    if plan.region not in health:
-                        health[plan.region] = await wire.healthy(azure, plan.region, own.service, clock)
-                    if health[plan.region].value == "no":
-                        why = f"its regional service does not answer: {health[plan.region].detail}"
-                        captures.append(Capture(plan.id, "environment service", "failed", now, why))
-                        continue
                     try:
-                        listed = await wire.listed(azure, self.tokens, plan.id, plan.region, own.service)
+                        with read(url):
+                            plan = wire.plan_of(item, groups, now)
+                            if fault := plan_fault(plan):
+                                raise UnreachableError(fault, where=plan.id)
                     except CloudError as error:
-                        captures.append(Capture(plan.id, "environment service", "failed", now, str(error)))
+                        odd += 1
+                        subject = str(item["id"]) if isinstance(item, dict) and item.get("id") else url
+                        captures.append(Capture(subject, "ARM: plan", "failed", now, str(error)))
                         continue
-                    state = "partial" if trouble else "complete"
-                    captures.append(Capture(plan.id, "environment service", state, now, trouble))  # type: ignore[arg-type]
-                    environments.extend(one for one in (wire.environment_of(raw, plan) for raw in listed) if one)
-        return Captured(tuple(plans), tuple(environments), tuple(captures))
+                    parts.append(await self._plan(azure, plan, own.service, health, clock, now))
+                told = f"{odd} of {len(found)} plans could not be read" if odd else ""
+                captures.append(Capture(url, "ARM: plans", "partial" if odd else "complete", now, told))
+        return Captured(
+            tuple(plan for part in parts for plan in part.plans),
+            tuple(one for part in parts for one in part.environments),
+            (*captures, *(capture for part in parts for capture in part.captures)),
+        )
+
+    async def _plan(
+        self, azure: Session, plan: Plan, service: str, health: dict[str, Reading], clock: Clock, now: str
+    ) -> Captured:
+        """One plan with its grants and its environments. ``health``: region -> its service's health, added to."""
+        source = "environment service"
+        try:
+            with read(plan.id):
+                grants, trouble = await self._grants(azure, plan)
+                plan = _with(plan, grants)
+                if plan.region not in health:
+                    health[plan.region] = await wire.healthy(azure, plan.region, service, clock)
+                if health[plan.region].value == "no":
+                    why = f"its regional service does not answer: {health[plan.region].detail}"
+                    return Captured((plan,), (), (Capture(plan.id, source, "failed", now, why),))
+                listed = await wire.listed(azure, self.tokens, plan.id, plan.region, service)
+        except CloudError as error:
+            return Captured((plan,), (), (Capture(plan.id, source, "failed", now, str(error)),))
+        found, faults = each(listed, lambda raw: _environment(raw, plan))
+        state = Capture(plan.id, source, "partial" if trouble else "complete", now, trouble)
+        return Captured((plan,), tuple(found), (state, *unlisted(plan.id, source, now, faults)))
 
     async def _grants(self, azure: Session, plan: Plan) -> tuple[tuple[RoleAssignment, ...], str]:
         try:
-            found = await azure.resources.role_assignments(plan.id)
+            with read(plan.id):
+                return granted(plan, await azure.resources.role_assignments(plan.id)), ""
         except CloudError as error:
             return (), f"grants could not be read: {error.what}"
-        grants = []
-        for item in found:
-            properties = item.get("properties") or {}
-            scope = str(properties.get("scope", ""))
-            if scope.lower() in (plan.id.lower(), plan.id.lower().split("/providers/")[0]):
-                role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
-                grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
-        return tuple(grants), ""
 
     async def target(
         self, azure: Session, subscription: str, region: str, snapshot: Snapshot, settings: Settings, clock: Clock
@@ -94,11 +109,11 @@ class Survey:
 
         async def ask(signal: str, source: str, call: Any) -> Any:
             try:
-                value = await call
+                with read():
+                    return await call
             except CloudError as error:
                 readings.append(Reading(region, signal, "unknown", source, now, str(error)))
                 return None
-            return value
 
         url = f"https://{names.regional_host(region, own.service)}/api/v1/locations/{region}"
         location = await ask("skus", url, azure.rest.request("GET", url, anonymous=True))
@@ -160,21 +175,34 @@ class Survey:
                 return None, cores
             count += len(plans)
             for item in plans:
-                if region_name(str(item.get("location", ""))) != region:
-                    continue
                 try:
-                    listed = await wire.listed(azure, self.tokens, str(item["id"]), region, service)
+                    with read(url):
+                        if region_name(str(item.get("location", ""))) != region:
+                            continue
+                        listed = await wire.listed(azure, self.tokens, str(item["id"]), region, service)
+                        left = [one for one in (_cores_left(environment) for environment in listed) if one is not None]
                 except CloudError as error:
-                    readings.append(Reading(region, "cores", "unknown", str(item["id"]), now, str(error)))
+                    readings.append(Reading(region, "cores", "unknown", error.where or url, now, str(error)))
                     continue
-                for environment in listed:
-                    data = environment.get("subscriptionData")
-                    if isinstance(data, dict) and isinstance(data.get("computeQuota"), int):
-                        left = data["computeQuota"] - int(data.get("computeUsage") or 0)
-                        cores = left if cores is None else min(cores, left)
+                cores = min(left if cores is None else [*left, cores], default=None)
         if cores is not None:
             readings.append(Reading(region, "cores", cores, "environment service: subscriptionData", now))
         return count, cores
+
+
+def _environment(raw: Mapping[str, Any], plan: Plan) -> Environment:
+    found = wire.environment_of(raw, plan)
+    if found is None:
+        raise UnreachableError("it has no id", where=plan.id)
+    return found
+
+
+def _cores_left(environment: Mapping[str, Any]) -> int | None:
+    """What an environment says is left of its subscription's quota of cores; None where it does not say."""
+    data = environment.get("subscriptionData")
+    if not isinstance(data, dict) or not isinstance(data.get("computeQuota"), int):
+        return None
+    return int(data["computeQuota"]) - int(data.get("computeUsage") or 0)
 
 
 def _with(plan: Plan, grants: tuple[RoleAssignment, ...]) -> Plan:

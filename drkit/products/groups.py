@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from drkit.actions import GROUPS, Actions
 from drkit.clock import rfc3339
@@ -16,6 +17,11 @@ from drkit.runbook import Step
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
+
+
+def locations_of(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Lower-cased names of listed groups, and the locations they are in."""
+    return {str(group["name"]).lower(): region_name(str(group.get("location", ""))) for group in groups}
 
 
 async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, dict[str, str]]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from drkit.settings import Minutes, Table
 
+SERVICES = ("azure-automation.net", "azure-automation.us", "azure-automation.cn")
+"""Where the regional services of Automation are, in the clouds of Azure: an account's own is a host below one of these.
+
+https://learn.microsoft.com/azure/automation/automation-network-configuration
+"""
 Source = Annotated[
     str,
     Meta(
@@ -18,6 +25,7 @@ Source = Annotated[
         },
     ),
 ]
+HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 AccountId = Annotated[
     str,
     Meta(
@@ -25,6 +33,17 @@ AccountId = Annotated[
         extra={"allowed": "the full ARM id of an Automation account"},
     ),
 ]
+
+
+def is_service(url: str) -> bool:
+    """Whether an account's address of its regional service leads to Automation: plain https to a host below ``SERVICES``."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "https" and parts.port in (None, 443) and "@" not in parts.netloc
+    except ValueError:
+        return False
+    host = (parts.hostname or "").lower()
+    return plain and host.endswith(tuple(f".{service}" for service in SERVICES)) and HOST.fullmatch(host) is not None
 
 
 class HybridWorkerSettings(Table, frozen=True):

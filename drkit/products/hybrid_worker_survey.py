@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from drkit.answers import read
 from drkit.clock import Clock, rfc3339
-from drkit.errors import CloudError
-from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.errors import CloudError, UnreachableError
+from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
+from drkit.kept import plan_fault
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Captured
-from drkit.products.groups import tagged
+from drkit.products.groups import locations_of, tagged
+from drkit.products.plain import each, granted, unlisted
 from drkit.proposal import TAG_TARGET
 from drkit.settings import Settings
 
@@ -31,6 +34,13 @@ def _same(one: str, other: str) -> bool:
     return one.rstrip("/").lower() == other.rstrip("/").lower()
 
 
+def _fit(plan: Plan) -> Plan:
+    """The plan, if it can be kept."""
+    if fault := plan_fault(plan):
+        raise UnreachableError(fault, where=plan.id)
+    return plan
+
+
 class Survey:
     """Reads; never raises for one account or region that cannot be read, but says so."""
 
@@ -40,18 +50,20 @@ class Survey:
             now = rfc3339(clock.now())
             url = f"/subscriptions/{subscription}/providers/{pure.PLAN_TYPES[0]}"
             try:
-                listed = [item async for item in azure.rest.pages(url, {"api-version": wire.API})]
-                groups = {
-                    str(one["name"]).lower(): str(one["location"]) for one in await azure.resources.groups(subscription)
-                }
+                with read(url):
+                    listed = [item async for item in azure.rest.pages(url, {"api-version": wire.API})]
+                    groups = locations_of(await azure.resources.groups(subscription))
             except CloudError as error:
                 parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "failed", now, str(error)),)))
                 continue
-            parts.append(Captured(captures=(Capture(url, "ARM: Automation accounts", "complete", now),)))
             # Those of a lost region may all hang; they need not do so one after the other.
             limit = asyncio.Semaphore(TOGETHER)
             told = [self._limited(limit, azure, item, groups, settings, clock) for item in listed]
-            parts.extend(await asyncio.gather(*told))
+            read_ = await asyncio.gather(*told)
+            odd = sum(not part.plans for part in read_)
+            why = f"{odd} of {len(listed)} accounts could not be read" if odd else ""
+            state = Capture(url, "ARM: Automation accounts", "partial" if odd else "complete", now, why)
+            parts += [Captured(captures=(state,)), *read_]
         return Captured(
             tuple(plan for part in parts for plan in part.plans),
             tuple(one for part in parts for one in part.environments),
@@ -67,8 +79,14 @@ class Survey:
         settings: Settings,
         clock: Clock,
     ) -> Captured:
-        async with limit:
-            return await self._account(azure, str(item.get("id", "")), item, groups, settings, clock)
+        account = str(item["id"]) if isinstance(item, dict) and item.get("id") else ""
+        try:
+            with read(account):
+                async with limit:
+                    return await self._account(azure, account, item, groups, settings, clock)
+        except CloudError as error:
+            state = Capture(account, "Automation account", "failed", rfc3339(clock.now()), str(error))
+            return Captured(captures=(state,) if account else ())
 
     async def _account(
         self,
@@ -83,17 +101,17 @@ class Survey:
         own, now = pure.settings_of(settings), rfc3339(clock.now())
         source = "Automation account"
         try:
-            with azure.budget(attempts=2, seconds=20):
-                plan = wire.plan_of(await wire.account(azure, account), groups, now)
+            with azure.budget(attempts=2, seconds=20), read(account):
+                plan = _fit(wire.plan_of(await wire.account(azure, account), groups, now))
         except CloudError as error:
-            plan = wire.plan_of(item, groups, now)
+            plan = _fit(wire.plan_of(item, groups, now))
             return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
         url = str(plan.properties.get("automationHybridServiceUrl", ""))
         health = await wire.answers(azure, plan.region, url, clock)
         try:
             there = health.value == "yes"
-            with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8):
-                plan, found = await self._workers(azure, plan, clock, own.last_seen_minutes)
+            with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8), read(account):
+                plan, found, faults = await self._workers(azure, plan, clock, own.last_seen_minutes)
         except CloudError as error:
             return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
         alive = any(one.state == "Available" for one in found)
@@ -106,34 +124,41 @@ class Survey:
             found = [await self._extension(azure, one, url, trouble) for one in found]
         plan = await self._held_by(azure, await self._grants(azure, plan, trouble))
         state = Capture(account, source, "partial" if trouble else "complete", now, "; ".join(dict.fromkeys(trouble)))
-        return Captured((plan,), tuple(found), (state,))
+        return Captured((plan,), tuple(found), (state, *unlisted(plan.id, source, now, faults)))
 
-    async def _workers(self, azure: Session, plan: Plan, clock: Clock, fresh: float) -> tuple[Plan, list[Environment]]:
+    async def _workers(
+        self, azure: Session, plan: Plan, clock: Clock, fresh: float
+    ) -> tuple[Plan, list[Environment], list[str]]:
+        """The plan with its groups, its workers, and why others could not be read."""
         found: list[Environment] = []
+        faults: list[str] = []
         groups: dict[str, str] = {}
         for group in await wire.below(azure, plan.id, "hybridRunbookWorkerGroups"):
             name = str(group.get("name", ""))
             groups[name] = str(((group.get("properties") or {}).get("credential") or {}).get("name") or "")
-            for item in await wire.workers(azure, plan.id, name):
-                one = wire.environment_of(item, plan, name, None, clock.now(), fresh)
-                found.extend([one] if one else [])
+            some, odd = each(
+                await wire.workers(azure, plan.id, name),
+                lambda item, name=name: wire.environment_of(item, plan, name, None, clock.now(), fresh),  # type: ignore[misc]
+            )
+            found += some
+            faults += odd
         properties = {**plan.properties, "workerGroups": groups} if groups else plan.properties
-        return msgspec.structs.replace(plan, properties=properties), found
+        return msgspec.structs.replace(plan, properties=properties), found, faults
 
     async def _held(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         """The names of what the account holds; modules that every account has are left out."""
         holds: dict[str, list[str]] = {}
         for kind in wire.ASSETS:
             try:
-                listed = await wire.below(azure, plan.id, kind)
+                with read(plan.id):
+                    names = [
+                        str(item.get("name") or str(item.get("id", "")).rsplit("/", 1)[-1])
+                        for item in await wire.below(azure, plan.id, kind)
+                        if not (item.get("properties") or {}).get("isGlobal")
+                    ]
             except CloudError as error:
                 trouble.append(f"its {kind} could not be read: {error.what}")
                 continue
-            names = [
-                str(item.get("name") or str(item.get("id", "")).rsplit("/", 1)[-1])
-                for item in listed
-                if not (item.get("properties") or {}).get("isGlobal")
-            ]
             if names:
                 holds[kind] = sorted(names)
         return msgspec.structs.replace(plan, properties={**plan.properties, "holds": holds})
@@ -142,51 +167,49 @@ class Survey:
         """The worker with what its machine's extension was told. One that names another account, or none, reports here no more."""
         machine = one.host.host if one.host else ""
         try:
-            listed = await wire.extensions(azure, machine)
-        except (CloudError, KeyError) as error:
+            with read(machine):
+                held = [item for item in await wire.extensions(azure, machine) if wire.is_worker_extension(item)]
+                here = any(_same(wire.url_of(item), url) for item in held)
+                kept = {"extension": wire.recorded(held[0])} if held else {}
+        except CloudError as error:
             trouble.append(f"the extensions of {one.name} could not be read: {error}")
             return one
-        held = [item for item in listed if wire.is_worker_extension(item)]
-        if one.state == "Available" and url and not any(_same(wire.url_of(item), url) for item in held):
-            one = msgspec.structs.replace(one, state="Unavailable")
-        if not held:
-            return one
-        return msgspec.structs.replace(one, settings={**one.settings, "extension": wire.recorded(held[0])})
+        state = "Unavailable" if one.state == "Available" and url and not here else one.state
+        return msgspec.structs.replace(one, state=state, settings={**one.settings, **kept})
 
     async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         try:
-            listed = await azure.resources.role_assignments(plan.id)
+            with read(plan.id):
+                grants = granted(plan, await azure.resources.role_assignments(plan.id))
         except CloudError as error:
             trouble.append(f"grants could not be read: {error.what}")
             return plan
-        grants = []
-        for item in listed:
-            properties = item.get("properties") or {}
-            scope = str(properties.get("scope", ""))
-            if scope.lower() in (plan.id.lower(), plan.id.lower().split("/providers/")[0]):
-                role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
-                grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
-        return msgspec.structs.replace(plan, grants=tuple(grants))
+        return msgspec.structs.replace(plan, grants=grants)
 
     async def deleted(self, azure: Session, subscription: str, now: str) -> list[Reading]:
         """Deleted Automation Accounts - List By Subscription: those of the last 30 days, which can be restored."""
         url = f"/subscriptions/{subscription}/providers/{NAMESPACE}/deletedAutomationAccounts"
         found = []
-        async for item in azure.rest.pages(url, {"api-version": DELETED_API}):
-            properties = item.get("properties") or {}
-            old = str(properties.get("automationAccountResourceId") or item.get("id", ""))
-            region = region_name(str(properties.get("location") or item.get("location", "")))
-            when = str(properties.get("deletionTime", ""))
-            found.append(Reading(old, "deleted", region, "ARM: deleted Automation accounts", now, f"deleted {when}"))
+        with read(url):
+            async for item in azure.rest.pages(url, {"api-version": DELETED_API}):
+                properties = item.get("properties") or {}
+                old = str(properties.get("automationAccountResourceId") or item.get("id", ""))
+                region = region_name(str(properties.get("location") or item.get("location", "")))
+                when = str(properties.get("deletionTime", ""))
+                found.append(
+                    Reading(old, "deleted", region, "ARM: deleted Automation accounts", now, f"deleted {when}")
+                )
         return found
 
     async def _held_by(self, azure: Session, plan: Plan) -> Plan:
         """With what its identity was granted; without, where that cannot be read: it is no part of what recovers the plan."""
-        principal = str((plan.properties.get("identity") or {}).get("principalId") or "")
+        identity = plan.properties.get("identity")
+        principal = str(identity.get("principalId") or "") if isinstance(identity, Mapping) else ""
         if not re.fullmatch(r"[0-9A-Fa-f-]{36}", principal):
             return plan
         try:
-            held = await azure.resources.held_by(plan.subscription, principal)
+            with read(plan.id):
+                held = await azure.resources.held_by(plan.subscription, principal)
         except CloudError:
             return plan
         return msgspec.structs.replace(plan, properties={**plan.properties, "identityGrants": held})
@@ -198,7 +221,8 @@ class Survey:
         readings: list[Reading] = []
         registration, offered = "", None
         try:
-            provider = await azure.resources.provider(subscription, NAMESPACE)
+            with read(NAMESPACE):
+                provider = await azure.resources.provider(subscription, NAMESPACE)
             registration = provider.registration_state
             places = next(
                 (at for name, at in provider.resource_types.items() if name.lower() == "automationaccounts"), ()
@@ -208,7 +232,8 @@ class Survey:
             readings.append(Reading(region, "provider", "unknown", f"ARM: provider {NAMESPACE}", now, str(error)))
         group, groups = "", dict[str, str]()
         try:
-            group, groups = await tagged(azure, subscription, region)
+            with read(subscription):
+                group, groups = await tagged(azure, subscription, region)
         except CloudError as error:
             readings.append(Reading(region, "groups", "unknown", "ARM: groups", now, str(error)))
         answering = None

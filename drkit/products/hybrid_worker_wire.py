@@ -15,6 +15,7 @@ from drkit.errors import CloudError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
 from drkit.products.hybrid_worker_left import PUBLISHER, URL
 from drkit.products.hybrid_worker_propose import NAME
+from drkit.products.hybrid_worker_settings import is_service
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -52,12 +53,16 @@ async def answers(azure: Session, region: str, url: str, clock: Clock) -> Readin
         return Reading(
             region, "service", "unknown", "Automation: regional service", now, "the account tells no address"
         )
+    if not is_service(url):
+        return Reading(
+            region, "service", "unknown", url[:200], now, "the account tells an address that is not Automation's"
+        )
     try:
         with azure.budget(attempts=1, seconds=5):
             response = await azure.rest.request("GET", url, anonymous=True, allow=ANY_ANSWER, plain=True)
     except CloudError as error:
-        # An answer that the pipeline makes an error of is an answer all the same.
-        told = "yes" if error.status else "no"
+        # An answer that the pipeline makes an error of is an answer all the same; being sent elsewhere is none of its own.
+        told = "yes" if error.status and not 300 <= error.status < 400 else "no"
         return Reading(region, "service", told, url, now, error.what)
     return Reading(region, "service", "yes", url, now, f"HTTP {response.status}")
 
@@ -177,7 +182,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
     group = id_part(account_id, "resourceGroups")
     tags, properties = item.get("tags"), item.get("properties") or {}
     kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
-    if item.get("identity"):
+    if isinstance(item.get("identity"), Mapping):
         kept["identity"] = item["identity"]
     return Plan(
         id=account_id,
@@ -198,7 +203,9 @@ def environment_of(
 ) -> Environment | None:
     """A worker from its wire form, with its machine and what its extension was told; None when it names no machine."""
     properties = item.get("properties") or {}
-    machine, seen = str(properties.get("vmResourceId") or ""), str(properties.get("lastSeenDateTime") or "")
+    machine, seen = properties.get("vmResourceId") or "", str(properties.get("lastSeenDateTime") or "")
+    if not isinstance(machine, str):
+        raise TypeError("vmResourceId is no text")
     if not machine:
         return None
     settings: dict[str, Any] = {"group": group, "last_seen": seen}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from drkit.actions import Actions
+from drkit.answers import read
 from drkit.clock import Clock
-from drkit.estate import Environment, Plan, Reading, Snapshot
+from drkit.errors import CloudError
+from drkit.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
 from drkit.operation import Operation, Request
 from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
 from drkit.proposal import Need, made_for
@@ -36,6 +38,41 @@ async def polled(step: Step, operation: Operation, context: Context, done: str) 
 def made_by(step: Step, context: Context) -> dict[str, str]:
     """The tags on whatever drkit makes: which run made it, at which step, under which fencing token."""
     return {"drkit-run": context.run, "drkit-step": step.id, "drkit-epoch": str(context.epoch)}
+
+
+def granted(plan: Plan, assignments: Sequence[Mapping[str, Any]]) -> tuple[RoleAssignment, ...]:
+    """What was granted on a plan and on its group, of the role assignments listed there."""
+    group, grants = plan.id.lower().split("/providers/")[0], []
+    for item in assignments:
+        properties = item.get("properties") or {}
+        scope = str(properties.get("scope", ""))
+        if scope.lower() in (plan.id.lower(), group):
+            role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
+            grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
+    return tuple(grants)
+
+
+def each(items: Iterable[Any], understand: Callable[[Any], Environment | None]) -> tuple[list[Environment], list[str]]:
+    """The environments among listed items, and why others could not be read: one that cannot be costs no other one."""
+    found: list[Environment] = []
+    faults: list[str] = []
+    for item in items:
+        try:
+            with read():
+                one = understand(item)
+        except CloudError as error:
+            faults.append(error.what)
+            continue
+        found += [one] if one else []
+    return found, faults
+
+
+def unlisted(plan: str, source: str, now: str, faults: Sequence[str]) -> tuple[Capture, ...]:
+    """That some of a plan's environments could not be read, if so; those that are not among the others are not gone then."""
+    if not faults:
+        return ()
+    told = f"{len(faults)} could not be read: {'; '.join(dict.fromkeys(faults))}"
+    return (Capture(f"{plan}{LISTING}", source, "partial", now, told[:1000]),)
 
 
 class ByTable:

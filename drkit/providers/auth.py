@@ -26,12 +26,11 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
-from drkit.cloud import Cloud
+from drkit.cloud import Cloud, named_authority
 from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, NoAuthorityError
 from drkit.operation import bare
 from drkit.providers.errors_map import chain, from_exception
 from drkit.providers.redact import Redactor
-from drkit.providers.transport import Transport
 
 PROCESS_TIMEOUT = 30
 TOKEN_TIMEOUT = 180.0
@@ -66,13 +65,13 @@ def remedy_of(cloud: Cloud) -> str:
 
 
 def credential_name(cloud: Cloud) -> str:
-    """The credential that will be used: the configured one, or ``simulator`` where the cloud brings its own secret."""
-    return "simulator" if cloud.client_secret else cloud.credential
+    """The credential that will be used: the configured one, or ``simulator``: a simulated cloud gets its own or none."""
+    return "simulator" if cloud.simulated or cloud.client_secret else cloud.credential
 
 
 def credential(
     cloud: Cloud,
-    transport: Transport | None = None,
+    transport: Any = None,
     environ: Mapping[str, str] | None = None,
     library: Any = None,
 ) -> Any:
@@ -98,27 +97,32 @@ def blocking(cloud: Cloud, environ: Mapping[str, str] | None = None) -> Any:
     """The same credential for a client that blocks (the store's). CredentialError as of ``credential``."""
     from azure import identity
 
-    return credential(cloud, None, environ, identity)
+    from drkit.providers.blocking import BlockingTransport
+
+    return credential(cloud, BlockingTransport(cloud.ca_bundle), environ, identity)
 
 
-def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str, str], library: Any = None) -> Any:
+def _make(name: str, cloud: Cloud, transport: Any, env: Mapping[str, str], library: Any = None) -> Any:
     from azure.identity import aio
 
     identity = library or aio
-    http: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4}
-    if transport is not None:
-        http["transport"] = transport
-    elif cloud.ca_bundle:
-        http["connection_verify"] = cloud.ca_bundle
+    carried: dict[str, Any] = {} if transport is None else {"transport": transport}
+    http: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4, **carried}
     entra: dict[str, Any] = {
         "authority": cloud.authority,
         # A private authority is not in Entra's public list of clouds, so asking that list would fail.
-        "disable_instance_discovery": cloud.simulated or bool(cloud.ca_bundle),
+        "disable_instance_discovery": not named_authority(cloud.authority),
         **http,
     }
     tenant = cloud.tenant or env.get("AZURE_TENANT_ID", "")
     client_id = cloud.client_id or env.get("AZURE_CLIENT_ID", "")
     if name == "simulator":
+        if not cloud.client_secret:
+            raise CredentialError(
+                "a simulated cloud gets its own identity, and it brings none",
+                where=cloud.arm,
+                remedy=_DEFAULT_REMEDIES[name],
+            )
         return identity.ClientSecretCredential(cloud.tenant, cloud.client_id, cloud.client_secret, **entra)
     if name == "azure-cli":
         return identity.AzureCliCredential(tenant_id=cloud.tenant, process_timeout=PROCESS_TIMEOUT)
@@ -132,7 +136,7 @@ def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str
         )
     if name == "managed-identity":
         # Its endpoint is the machine's own; it takes no authority. A client id chooses a user-assigned identity.
-        return identity.ManagedIdentityCredential(client_id=cloud.client_id or None)
+        return identity.ManagedIdentityCredential(client_id=cloud.client_id or None, **carried)
     if name == "workload-identity":
         return identity.WorkloadIdentityCredential(tenant_id=tenant or None, client_id=client_id or None, **entra)
     if name == "environment":
@@ -140,7 +144,7 @@ def _make(name: str, cloud: Cloud, transport: Transport | None, env: Mapping[str
     return _chain(cloud, transport, env, library)
 
 
-def _chain(cloud: Cloud, transport: Transport | None, env: Mapping[str, str], library: Any) -> Any:
+def _chain(cloud: Cloud, transport: Any, env: Mapping[str, str], library: Any) -> Any:
     from azure.identity import aio
 
     secret = env.get("AZURE_CLIENT_SECRET") or env.get("AZURE_CLIENT_CERTIFICATE_PATH")

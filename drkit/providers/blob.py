@@ -25,7 +25,6 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobServiceClient
 
 from drkit.clock import Clock
@@ -43,6 +42,7 @@ from drkit.journal import LocalJournal
 from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, who
 from drkit.providers.blob_journal import BlobJournal, segment
 from drkit.providers.blob_lease import SECONDS, Lease
+from drkit.providers.blocking import BlockingTransport
 from drkit.store import Store
 
 CONTAINERS = ("state", "journal", "approvals")
@@ -53,14 +53,15 @@ INBOX_SECONDS = 2.0
 INBOX_AT_ONCE = 50
 """Messages that are fetched before the run goes on."""
 KEY = "AZURE_STORAGE_KEY"
+STORAGE_SCOPE = "https://storage.azure.com/.default"  # of every cloud
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's own is untyped
+class GuardedTransport(BlockingTransport):
     """Sends reads anywhere in the account, and writes to the store's containers only."""
 
     def __init__(self, account: str) -> None:
-        super().__init__(connection_timeout=20, read_timeout=60)
+        super().__init__()
         self._account = urlsplit(account)
 
     def send(self, request: Any, **options: Any) -> Any:
@@ -94,15 +95,33 @@ def credential(address: str, cloud: Cloud) -> Any:
 
 
 class Signing:
-    """A credential whose refusal is final: the storage client would repeat it for more than a minute, as if it were a network's."""
+    """A credential that gives tokens for storage and for nothing else, whatever an answer asks for.
+
+    The storage client would take audience and tenant from a challenge, which whoever answers can write. Its refusal is final:
+    the client would repeat it for more than a minute, as if it were a network's.
+    """
 
     def __init__(self, inner: Any, address: str, cloud: Cloud) -> None:
         self._inner, self._address, self._cloud = inner, address, cloud
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
-        """A token; CredentialError at once where there is none."""
+        """A token for storage, of the cloud's tenant; CredentialError at once where there is none, or another is asked for."""
+        tenant = str(options.get("tenant_id") or "")
+        audiences = {scope.removesuffix("/.default").rstrip("/") for scope in scopes}
+        if others := sorted(audiences - {STORAGE_SCOPE.removesuffix("/.default")}):
+            raise self._refused(
+                f"it asked for one for {', '.join(others)[:200]}",
+                "check the address of --store: this is no storage account",
+            )
+        if tenant and tenant.lower() != self._cloud.tenant.lower():
+            raise self._refused(
+                f"it asked for one of tenant {tenant[:80]}",
+                f'if the account is of that tenant: [cloud] tenant = "{tenant[:80]}"',
+            )
         try:
-            return self._inner.get_token(*scopes, **options)
+            return self._inner.get_token(
+                STORAGE_SCOPE, **{key: options[key] for key in ("claims",) if options.get(key)}
+            )
         except ClientAuthenticationError as error:
             from drkit.providers.auth import credential_name, remedy_of
 
@@ -112,6 +131,11 @@ class Signing:
                 where=self._address,
                 remedy=remedy_of(self._cloud),
             ) from error
+
+    def _refused(self, what: str, remedy: str) -> CredentialError:
+        return CredentialError(
+            f"the store accepts no token for storage: {what}, which it does not get", where=self._address, remedy=remedy
+        )
 
     def close(self) -> None:
         """Let go of its connections."""

@@ -13,7 +13,7 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 from azure.mgmt.compute.models import RunCommandInput
 
-from drkit.errors import UnreachableError
+from drkit.errors import UnreachableError, UnreadableError
 from drkit.hostscripts import HostScript
 from drkit.operation import Operation
 from drkit.providers.pages import Pages
@@ -106,7 +106,7 @@ class Compute:
         url = self._session.absolute(f"{vm_id}/runCommand?api-version={COMPUTE_API}")
         operation = self._session.rest.begun("POST", url, answer.status_code, lowered(answer.headers), body)
         if operation is None:
-            raise UnreachableError(
+            raise UnreadableError(
                 f"the run command was accepted ({answer.status_code}) without an operation to follow",
                 where=vm_id,
                 remedy="look at the VM before repeating",

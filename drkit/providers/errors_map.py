@@ -29,14 +29,16 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.operation import bare
+from drkit.providers.bodies import PackedError, TooLongError
 
 GONE_CODES = frozenset({"resourcenotfound", "resourcegroupnotfound"})
 NO_ACCESS_CODES = frozenset({"subscriptionnotfound", "authorizationfailed", "linkedauthorizationfailed"})
 _LONGEST_MESSAGE = 600
 _NAMESPACE = re.compile(r"namespace '([^']+)'")
 NETWORK_ERRORS: tuple[type[Exception], ...] = (AzureError, aiohttp.ClientError, TimeoutError, OSError)
-# What the SDK raises when an answer is not shaped as it expects is a ValueError.
-SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, ValueError)
+# What the SDK raises when an answer is not shaped as it expects: most often a ValueError.
+ODD_SHAPE: tuple[type[Exception], ...] = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, *ODD_SHAPE)
 Fate = Literal["not-sent", "unknown"]
 Redact = Callable[[str], str]
 
@@ -179,8 +181,8 @@ def fate_of(error: BaseException) -> Fate:
 
 
 def hopeless(error: BaseException) -> bool:
-    """Whether trying again cannot help: a certificate does not become good by asking twice."""
-    bad = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)
+    """Whether trying again cannot help: a certificate does not become good by asking twice, nor an answer shorter."""
+    bad = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError, TooLongError, PackedError)
     return any(isinstance(part, bad) for part in chain(error))
 
 
@@ -204,6 +206,8 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
         cause = has(ssl.SSLCertVerificationError) or found
         reason = getattr(cause, "verify_message", "") or str(cause)
         return f"its certificate is not trusted ({redact(reason)})", "name the CA with ca_bundle, or check the address"
+    if found := has(TooLongError, PackedError):
+        return str(found), "check the endpoint's address and proxies: this is none of Azure's answers"
     if has(aiohttp.ClientConnectorSSLError, ssl.SSLError):
         return "the TLS handshake failed", network
     if has(aiohttp.ClientHttpProxyError):
@@ -222,7 +226,7 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
         return "the answer was cut off", network
     if has(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, OSError):
         return "the connection was cut before an answer came", network
-    if found := has(HttpResponseError, ValueError):
+    if found := has(HttpResponseError, *ODD_SHAPE):
         return f"the answer could not be read ({redact(str(found).splitlines()[0] if str(found) else '')})", network
     first = parts[0]
     return redact(" ".join(f"{type(first).__name__}: {first}".split()))[:_LONGEST_MESSAGE], network

@@ -14,6 +14,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from drkit import hostscripts
+from drkit.answers import cleaned
 from drkit.clock import Clock
 from drkit.errors import GuardError
 from drkit.limits import Operation
@@ -31,6 +32,7 @@ log = logging.getLogger("drkit.providers")
 
 ALLOWED = "drkit_allowed"
 PLAIN = "drkit_plain"
+ODD = "drkit_odd"
 REQUEST_ID = "x-ms-client-request-id"
 _THROTTLE_CODES = frozenset({"subscriptionrequeststhrottled", "tenantrequeststhrottled", "toomanyrequests"})
 _SECRET_VALUES = re.compile(rb'"(?:accessToken|access_token|sessionToken|relaySasToken)"\s*:\s*"([^"\\]{8,})"')
@@ -104,12 +106,9 @@ class GatePolicy(AsyncHTTPPolicy[Any, Any]):
             if status not in (request.context[ALLOWED] or ()):
                 own = bool(request.context[OWN_TOKEN])
                 raise from_answer(http.method, http.url, status, headers, body, redact, own_token=own)
-        elif body and not request.context[PLAIN] and not self._plain_text(request, headers):
-            try:
-                answer.json()
-            except (ValueError, RecursionError):
-                done = repeatable(http.method, request.context[KIND])
-                raise not_json(http.method, http.url, status, headers, body, fate_known=done) from None
+        elif body and request.context[ODD] and not request.context[PLAIN] and not self._plain_text(request, headers):
+            done = repeatable(http.method, request.context[KIND])
+            raise not_json(http.method, http.url, status, headers, body, fate_known=done)
 
     def _plain_text(self, request: PipelineRequest[Any], headers: Mapping[str, str]) -> bool:
         """A health page of a product's service is a word of plain text; ARM never answers so."""
@@ -177,9 +176,25 @@ class LastPolicy(AsyncHTTPPolicy[Any, Any]):
             log.info("request", extra={FIELDS: told})
             raise
         answer = response.http_response
+        request.context[ODD] = not _clean(answer)
         told |= {"status": answer.status_code, "seconds": round(time.monotonic() - began, 3)}
         log.info("request", extra={FIELDS: told | {"request": answer.headers.get("x-ms-request-id")}})
         return response
+
+
+def _clean(answer: Any) -> bool:
+    """Whether the body is JSON (or empty). What a file could not hold is taken out of it, for whoever reads it afterwards."""
+    body = answer.content
+    if not body:
+        return True
+    try:
+        fit = cleaned(body)
+    except (ValueError, RecursionError):
+        return False
+    if fit is not body:
+        # azure-core has no way to say so: a body is what was received.
+        answer._content, answer._text, answer._json = fit, None, None  # noqa: SLF001
+    return True
 
 
 async def _nothing() -> bytes:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import msgspec
 from azure.core.rest import HttpRequest
 
-from drkit.errors import NotFoundError, UnreachableError
+from drkit.errors import NotFoundError, UnreachableError, UnreadableError
 from drkit.operation import Operation, Progress, bare
 from drkit.providers import lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
@@ -60,8 +60,8 @@ class Rest:
         """One request, and the answers to its redirects.
 
         ``url`` is public, or begins with ``/`` and is ARM's. ``token`` is a product's own bearer token, used instead of
-        ARM's; ``anonymous`` sends none. 307 and 308 repeat method and body, others are followed by reads only. A token
-        goes along only over HTTPS to the host first asked or one of ``trusted_hosts`` (host names); a redirect
+        ARM's; ``anonymous`` sends none. 307 and 308 repeat method and body, others are followed by reads only. With a
+        token or without, only over HTTPS to the host first asked or one of ``trusted_hosts`` (host names); a redirect
         elsewhere raises UnreachableError. ``allow`` lists statuses of 400 and above that are returned, not raised.
         A plain-text body of a product's service is text; ``plain`` takes any other that is not JSON as text too.
 
@@ -82,11 +82,9 @@ class Rest:
             if answer.status not in _REDIRECTS:
                 return answer
             redirects += 1
-            target = self._redirected(method, target, answer, hosts, redirects, bare_ok=anonymous)
+            target = self._redirected(method, target, answer, hosts, redirects)
 
-    def _redirected(
-        self, method: str, url: str, answer: Response, hosts: Collection[str], count: int, *, bare_ok: bool
-    ) -> str:
+    def _redirected(self, method: str, url: str, answer: Response, hosts: Collection[str], count: int) -> str:
         """Where a redirect leads, if it may be followed."""
         to = self._session.routes.publish(joined(url, answer.headers.get("location", "")))
         parts = urlsplit(to)
@@ -99,8 +97,8 @@ class Rest:
             why = "to an address that is not plain https"
         elif answer.status not in (307, 308) and method not in ("GET", "HEAD"):
             why = f"with {answer.status}, which does not keep a {method}"
-        elif not bare_ok and parts.netloc.lower() not in hosts:
-            why = f"to {parts.hostname}, which is not a host the token may go to"
+        elif parts.netloc.lower() not in hosts:
+            why = f"to {parts.hostname}, which is not a host of that service"
         if why:
             raise UnreachableError(
                 f"{method} was redirected {why}; not followed",
@@ -203,7 +201,7 @@ def joined(base: str, address: str) -> str:
         # What cannot be told apart into host and port is found out here, and not by what uses it.
         _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UnreachableError(
+        raise UnreadableError(
             f"the answer leads to {address[:200]!r}, which is no address: {error}",
             where=bare(base),
             remedy="repeat the command; something else than Azure may have answered",

@@ -28,6 +28,7 @@ from azure.core.pipeline.policies import AsyncRetryPolicy
 from tenacity import AsyncRetrying, RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
+from drkit.answers import text_of
 from drkit.clock import Clock
 from drkit.errors import CloudError, DrkitError, GuardError, ThrottledError, UnknownFateError
 from drkit.operation import bare
@@ -278,8 +279,8 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
 
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers with names in lower case."""
-    return {name.lower(): value for name, value in headers.items()}
+    """Headers with names in lower case, and with values that a file can hold."""
+    return {name.lower(): text_of(value) for name, value in headers.items()}
 
 
 def current_budget(default: Budget) -> Budget:

@@ -18,7 +18,9 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from drkit.errors import CredentialError, GuardError
 from drkit.operation import bare
+from drkit.providers.bodies import BoundedResponse
 from drkit.providers.count import Counters
+from drkit.providers.proxies import check_proxies, proxy_of
 
 
 class Routes:
@@ -85,7 +87,9 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 
 
 def open_client(context: ssl.SSLContext, *, direct: bool) -> aiohttp.ClientSession:
-    """One pool of connections. ``direct``: proxies of the environment are not used."""
+    """One pool of connections. ``direct``: nothing will be sent over a proxy; otherwise UsageError for one that cannot be used."""
+    if not direct:
+        check_proxies()
     client = aiohttp.ClientSession(
         # Per host only: calls that hang in a dead region must not use up the places of the others.
         connector=aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=32),
@@ -93,7 +97,8 @@ def open_client(context: ssl.SSLContext, *, direct: bool) -> aiohttp.ClientSessi
         headers={"Accept-Encoding": "gzip, deflate"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        trust_env=not direct,
+        response_class=BoundedResponse,
+        trust_env=False,  # it would read ~/.netrc too; the transport names the proxy
     )
     if hasattr(client, "_retry_connection"):
         # aiohttp sends an idempotent request a second time, unseen, when a kept connection was closed meanwhile.
@@ -135,6 +140,8 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads it 
         request.url = target
         try:
             config.pop("proxies", None)  # proxies come from the environment only, and not for a simulator
+            if not self._loopback_only and (proxy := proxy_of(target)):
+                config["proxy"] = proxy
             return await super().send(request, stream=stream, **config)
         except zlib.error as error:
             raise IncompleteReadError("the compressed answer is broken", error=error) from error

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read
 from drkit.clock import Clock
 from drkit.errors import CloudError
 from drkit.estate import Reading
@@ -33,10 +34,11 @@ async def of_machine(
 ) -> tuple[list[Reading], str]:
     """What the log says of one machine since then, oldest first, and why it could not be read (empty: it was)."""
     try:
-        events = await azure.monitor.activity(subscription, since, clock.now(), resource=machine)
+        with read(machine):
+            events = await azure.monitor.activity(subscription, since, clock.now(), resource=machine)
+            found = [one for event in events if (one := reading(event)) is not None]
     except CloudError as error:
         return [], f"activity log of {machine}: {error.what}"
-    found = [one for event in events if (one := reading(event)) is not None]
     return sorted(found, key=lambda one: one.time), ""
 
 

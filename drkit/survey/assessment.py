@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drkit import advice, estate, history
+from drkit.answers import read
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.cloud import CloudMark
 from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundError, UnreachableError
@@ -22,7 +23,7 @@ from drkit.estate import (
     TargetFacts,
     region_name,
 )
-from drkit.products.base import Captured, Endpoint, Product
+from drkit.products.base import Endpoint, Product
 from drkit.settings import Settings
 from drkit.survey import by_hand, emerging, health, hosts, probe, snapshot, witnesses, zombies
 from drkit.survey.night import Night
@@ -65,7 +66,7 @@ async def take(
     if not settings.subscriptions and newest.subscriptions:
         settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
     subscriptions, down = await _subscriptions(azure, settings, newest)
-    captured = await _capture(azure, products, subscriptions, settings, clock)
+    captured = await snapshot.capture(azure, products, subscriptions, settings, clock)
     now = rfc3339(clock.now())
     night = Night(now, newest, captured, down)
     if down:
@@ -116,7 +117,13 @@ async def _witnesses(
     azure: Session, products: Mapping[str, Product], settings: Settings, clock: Clock
 ) -> list[Reading]:
     """What the services say of themselves, and the status page beside them: shown, never a claim."""
-    said = [reading for product in products.values() for reading in await product.witnesses(azure, settings, clock)]
+    said: list[Reading] = []
+    for name, product in products.items():
+        try:
+            with read(name):
+                said += await product.witnesses(azure, settings, clock)
+        except CloudError as error:
+            said.append(Reading(name, "status", "unknown", "its service", rfc3339(clock.now()), error.what))
     return [*said, *await witnesses.read(azure, settings, clock)]
 
 
@@ -134,17 +141,6 @@ async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot) -
         return sorted({plan.subscription for plan in newest.plans}), ""
 
 
-async def _capture(
-    azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str], settings: Settings, clock: Clock
-) -> Captured:
-    parts = [await product.capture(azure, subscriptions, settings, clock) for product in products.values()]
-    return Captured(
-        tuple(plan for part in parts for plan in part.plans),
-        tuple(one for part in parts for one in part.environments),
-        tuple(capture for part in parts for capture in part.captures),
-    )
-
-
 async def _claims(
     azure: Session,
     subscriptions: Sequence[str],
@@ -157,7 +153,15 @@ async def _claims(
     night.unread.extend(unread)
     regions = {region_name(one.display_name): one.name for one in night.base.locations}
     services = (*COMPUTE_SERVICES, *(name for product in products.values() for name in product.health_services))
-    night.claims, night.statements = advice.read_claims(events, regions, services)
+    for event in events:
+        try:
+            with read("Service Health"):
+                claims, statements = advice.read_claims([event], regions, services)
+        except CloudError as error:
+            night.unread.append(f"Service Health: an event could not be read: {error.what}")
+            continue
+        night.claims.extend(claims)
+        night.statements.extend(statements)
     issues, more, missing = await emerging.read(azure, regions, services) if subscriptions else ([], [], [])
     night.claims.extend(issues)
     night.statements.extend(more)
@@ -224,7 +228,11 @@ async def _plans(
 async def _service(azure: Session, product: Product, endpoint: Endpoint, clock: Clock, night: Night) -> Reading:
     key = f"{product.name} {endpoint.url}/{endpoint.region}"
     if key not in night.regions:
-        night.regions[key] = await product.answers(azure, endpoint, clock)
+        try:
+            with read(endpoint.url):
+                night.regions[key] = await product.answers(azure, endpoint, clock)
+        except CloudError as error:
+            night.regions[key] = Reading(endpoint.region, "service", "unknown", endpoint.url, night.now, error.what)
     return night.regions[key]
 
 
@@ -247,7 +255,7 @@ async def _arm(azure: Session, plan: Plan, product: Product, night: Night) -> tu
     if night.down:
         return "unreachable", Reading(plan.id, "arm", "unreachable", "ARM: plan", night.now, night.down)
     try:
-        with azure.budget(attempts=2, seconds=20):
+        with azure.budget(attempts=2, seconds=20), read(plan.id):
             await azure.resources.resource(plan.id, product.api_version(plan.id))
     except NotFoundError as error:
         return "gone", Reading(plan.id, "arm", "gone", "ARM: plan", night.now, error.code)
@@ -306,6 +314,12 @@ async def _targets(
             # Where its product is not offered at all there is nothing to ask, and the planner says so.
             if region in lost or (product.regions and region not in product.regions):
                 continue
-            one = await product.target(azure, subscription, region, night.base, settings, clock)
+            try:
+                with read(region):
+                    one = await product.target(azure, subscription, region, night.base, settings, clock)
+            except CloudError as error:
+                # A region of which nothing could be read is no candidate; the planner says so, and here is why.
+                night.unread.append(f"{name} in {region}: {error.what}")
+                continue
             facts.append(msgspec.structs.replace(one, refusals=refusals.get((subscription.lower(), region), ())))
     return tuple(facts)

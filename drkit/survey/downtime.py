@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.clock import Clock
 from drkit.errors import CloudError
 from drkit.estate import Reading
@@ -37,10 +38,10 @@ class Downtime:
 async def read(azure: Session, machine: str, since: datetime, clock: Clock) -> tuple[Reading | None, str]:
     """The downtime of a machine since then as a reading of seconds, and why it could not be read (empty: it was)."""
     try:
-        body = await azure.monitor.availability(machine, since, clock.now())
+        with reading(machine):
+            found = counted(await azure.monitor.availability(machine, since, clock.now()))
     except CloudError as error:
         return None, f"availability metric of {machine}: {error.what}"
-    found = counted(body)
     if found is None:
         return None, f"availability metric of {machine}: the answer holds no points"
     if not found.down:

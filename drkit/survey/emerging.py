@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError
 from drkit.estate import Claim, Statement, region_name
 from drkit.survey.platform_notes import moment
@@ -21,10 +22,10 @@ async def read(
 ) -> tuple[list[Claim], list[Statement], list[str]]:
     """Claims, statements that claim nothing, and what could not be read. Arguments as of ``advice.read_claims``."""
     try:
-        body = await azure.health.emerging_issues()
+        with reading():
+            claims, statements = issues(await azure.health.emerging_issues(), regions, services)
     except CloudError as error:
         return [], [], [f"emerging issues: {error.what}"]
-    claims, statements = issues(body, regions, services)
     return claims, statements, []
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from drkit.answers import read as reading
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import ArmIdentity, Baseline, Capture, Host, Reading, Snapshot, region_name
@@ -56,7 +57,8 @@ async def read(
     """Every machine, the availability of those that have one, and what could not be read; None: Resource Graph fails."""
     now = rfc3339(clock.now())
     try:
-        rows = await azure.graph.query(QUERY, subscriptions)
+        with reading(SOURCE):
+            rows = await azure.graph.query(QUERY, subscriptions)
     except CloudError:
         return None
     found = Machines()
@@ -65,7 +67,11 @@ async def read(
     groups = {host.id.lower(): host.group_region for host in base.hosts}
     bad = 0
     for row in rows:
-        machine = of_row(row, known, groups, settings, now)
+        try:
+            with reading(SOURCE):
+                machine = of_row(row, known, groups, settings, now)
+        except CloudError:
+            machine = None
         if machine is None:
             bad += 1
             continue
@@ -141,9 +147,11 @@ async def _confirm(azure: Session, found: Machines, base: Snapshot, settings: Se
     async def one(key: str, before: Host | None) -> None:
         async with limit:
             try:
-                with azure.budget(attempts=2, seconds=20):
+                with azure.budget(attempts=2, seconds=20), reading(key):
                     body = await azure.compute.vm(key)
                     disk = await machines.disk_of(azure, body)
+                    host = machines.vm_host(body, {}, settings, now)
+                    power = machines.power_of(body)
             except NotFoundError:
                 del found.found[key]
                 return
@@ -154,11 +162,10 @@ async def _confirm(azure: Session, found: Machines, base: Snapshot, settings: Se
                     # Not confirmed: neither the old identity nor the new one.
                     found.found[key] = Machine(msgspec.structs.replace(before, baseline=Baseline()), "unknown")
                 return
-        host = machines.vm_host(body, {}, settings, now)
         arm = host.baseline.arm or ArmIdentity()
         baseline = Baseline(arm=msgspec.structs.replace(arm, os_disk_unique_id=disk), arm_time=now)
         host = msgspec.structs.replace(host, baseline=baseline, group_region=groups.get(key, ""))
-        found.found[key] = Machine(host, machines.power_of(body))
+        found.found[key] = Machine(host, power)
 
     jobs = [
         one(host.id.lower(), host)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from drkit.answers import read
 from drkit.clock import Clock
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Host, Reading
@@ -124,7 +125,7 @@ async def _missing(azure: Session, hosts: Sequence[Host], found: machines.Machin
         if key in found.found or host.kind == "physical":
             continue
         try:
-            with azure.budget(attempts=2, seconds=20):
+            with azure.budget(attempts=2, seconds=20), read(host.id):
                 if host.kind == "azure-vm":
                     await azure.compute.vm(host.id)
                 else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Reading
@@ -26,7 +27,8 @@ async def availability(
     unread: list[str] = []
     for subscription in subscriptions:
         try:
-            rows = await azure.health.availability_by_subscription(subscription)
+            with reading():
+                rows = await azure.health.availability_by_subscription(subscription)
         except CloudError as error:
             unread.append(f"Resource Health of subscription {subscription}: {error.what}")
             continue
@@ -53,7 +55,8 @@ async def history(azure: Session, machine: str, clock: Clock) -> tuple[list[Read
     Earlier states are of signal ``availability-history`` and have their own times.
     """
     try:
-        rows = await azure.health.availability(machine)
+        with reading(machine):
+            rows = await azure.health.availability(machine)
     except CloudError as error:
         return [], f"Resource Health of {machine}: {error.what}"
     return readings_of(rows, machine, rfc3339(clock.now())), ""
@@ -110,8 +113,9 @@ async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> 
     unread: list[str] = []
     for subscription in subscriptions:
         try:
-            for event in await azure.health.events(subscription, clock.now() - WINDOW):
-                found.setdefault(str(event.get("name") or len(found)), event)
+            with reading():
+                for event in await azure.health.events(subscription, clock.now() - WINDOW):
+                    found.setdefault(str(event.get("name") or len(found)), event)
         except CloudError as error:
             unread.append(f"Service Health of subscription {subscription}: {error.what}")
             for event in await _logged(azure, subscription, clock):
@@ -122,6 +126,8 @@ async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> 
 async def _logged(azure: Session, subscription: str, clock: Clock) -> list[dict[str, Any]]:
     """What the activity log has of Service Health, when Service Health itself does not answer."""
     try:
-        return activity.service_events(await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now()))
+        with reading():
+            logged = await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now())
+            return activity.service_events(logged)
     except CloudError:
         return []

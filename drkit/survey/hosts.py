@@ -200,7 +200,7 @@ def _zones(night: Night, healths: Mapping[str, str]) -> set[str]:
 def _registrations(night: Night) -> tuple[frozenset[str], frozenset[str]]:
     """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
     answering = frozenset(one.id.lower() for one in night.captured.environments if one.state.lower() == "available")
-    listed = snapshot.complete_plans(night.captured.captures)
+    listed = snapshot.whole_plans(night.captured.captures)
     there = {one.id.lower() for one in night.captured.environments}
     disowned = frozenset(
         one.id.lower()

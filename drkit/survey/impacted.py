@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ QUERY = """servicehealthresources
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Lower-cased id of each machine that an event names -> the event's tracking id; and what could not be read."""
     try:
-        rows = await azure.graph.query(QUERY, subscriptions)
+        with reading():
+            rows = await azure.graph.query(QUERY, subscriptions)
+            return {found[0]: found[1] for row in rows if (found := of_row(row)) is not None}, []
     except CloudError as error:
         return {}, [f"Resource Graph, impacted resources: {error.what}"]
-    return {found[0]: found[1] for row in rows if (found := of_row(row)) is not None}, []
 
 
 def of_row(row: Any) -> tuple[str, str] | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from drkit.answers import read as reading
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, region_name
+from drkit.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, is_region, region_name
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ ARC_TYPE = "Microsoft.HybridCompute/machines"
 ARC_API = "2024-07-10"
 DISK_API = "2024-03-02"
 TOGETHER = 8
+VM_ID = re.compile(rf"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/{re.escape(VM_TYPE)}/[^/]+", re.IGNORECASE)
 STOPPED = frozenset({"powerstate/stopped", "powerstate/deallocated", "powerstate/stopping", "powerstate/deallocating"})
 
 
@@ -72,10 +75,11 @@ async def read(
         now = rfc3339(clock.now())
         groups: dict[str, str] = {}
         try:
-            groups = {
-                str(group["name"]).lower(): region_name(str(group.get("location", "")))
-                for group in await azure.resources.groups(subscription)
-            }
+            with reading():
+                groups = {
+                    str(group["name"]).lower(): region_name(str(group.get("location", "")))
+                    for group in await azure.resources.groups(subscription)
+                }
         except CloudError as error:
             machines.captures.append(
                 Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error))
@@ -107,20 +111,38 @@ async def _vms(
     power: dict[str, str] = {}
     detail = ""
     try:
-        for status in await azure.compute.statuses(subscription):
-            power[str(status.get("id", "")).lower()] = _power(status)
+        with reading():
+            for status in await azure.compute.statuses(subscription):
+                power[str(status.get("id", "")).lower()] = _power(status)
     except CloudError as error:
         detail = f"power states could not be read: {error.what}"
-    machines.captures.append(
-        Capture(subject, "ARM: virtual machines", "partial" if detail else "complete", now, detail)
-    )
-    machines.seen.add(subscription)
+    odd = 0
     for item in listed:
-        host = vm_host(item, groups, settings, now)
+        try:
+            with reading(subject):
+                host = vm_host(item, groups, settings, now)
+        except CloudError as error:
+            odd += 1
+            machines.captures.append(
+                Capture(_subject(item, subject), "ARM: virtual machine", "failed", now, str(error))
+            )
+            continue
         state = power.get(host.id.lower(), "unknown")
         machines.found[host.id.lower()] = Machine(
             host, "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
         )
+    if odd:
+        detail = "; ".join(filter(None, [detail, f"{odd} of {len(listed)} machines could not be read"]))
+    else:
+        machines.seen.add(subscription)
+    machines.captures.append(
+        Capture(subject, "ARM: virtual machines", "partial" if detail else "complete", now, detail)
+    )
+
+
+def _subject(item: Any, otherwise: str) -> str:
+    found = item.get("id") if isinstance(item, Mapping) else None
+    return found if isinstance(found, str) and found else otherwise
 
 
 def power_of(body: Mapping[str, Any]) -> Literal["running", "stopped", "unknown"]:
@@ -139,8 +161,10 @@ def _power(status: Mapping[str, Any]) -> str:
 
 
 def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, now: str) -> Host:
-    """A VM's wire form as a host, its identity as baseline."""
+    """A VM's wire form as a host, its identity as baseline. ValueError where that is no VM's."""
     arm_id = str(item.get("id", ""))
+    if not VM_ID.fullmatch(arm_id):
+        raise ValueError(f"{arm_id[:200]!r} is not the id of a virtual machine")
     properties = item.get("properties") or {}
     os_disk = (properties.get("storageProfile") or {}).get("osDisk") or {}
     interfaces = (properties.get("networkProfile") or {}).get("networkInterfaces") or []
@@ -165,11 +189,19 @@ def _host(
         arm_id,
         kind,
         str(item.get("name", "")),
-        region_name(str(item.get("location", ""))),
+        _region(item),
         groups.get(id_part(arm_id, "resourceGroups").lower(), ""),
         settings,
         system,
     )
+
+
+def _region(item: Mapping[str, Any]) -> str:
+    """Where a machine stands, empty where that is not said; ValueError for what is no region."""
+    region = region_name(str(item.get("location", "")))
+    if region and not is_region(region):
+        raise ValueError(f"its location {region[:100]!r} is no region")
+    return region
 
 
 def as_host(
@@ -203,42 +235,47 @@ async def _arc(
         return
     for item in listed:
         try:
-            whole = await azure.resources.resource(str(item["id"]), ARC_API)
+            with reading(subject):
+                whole = await azure.resources.resource(str(item["id"]), ARC_API)
+                machine = _arc_machine(whole, str(item["id"]), groups, settings, now)
         except NotFoundError:
             continue
         except CloudError as error:
-            machines.captures.append(Capture(str(item["id"]), "ARM: Arc machine", "failed", now, str(error)))
+            machines.captures.append(Capture(_subject(item, subject), "ARM: Arc machine", "failed", now, str(error)))
             continue
-        properties = whole.get("properties") or {}
-        system = (
-            "windows"
-            if str(properties.get("osType", properties.get("osName", ""))).lower().startswith("win")
-            else "linux"
-        )
-        host = _host(str(whole.get("id", item["id"])), "arc", whole, groups, settings, system)
-        identity = ArmIdentity(instance_id=str(properties.get("vmUuid", "")).lower())
-        host = msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now))
-        machines.found[host.id.lower()] = Machine(
-            host,
-            arc_status=str(properties.get("status", "")),
-            arc_cloned=str(properties.get("statusReason", "")).lower() == "cloned",
-            changed=str(properties.get("lastStatusChange", "")),
-        )
+        machines.found[machine.host.id.lower()] = machine
+
+
+def _arc_machine(
+    whole: Mapping[str, Any], arm_id: str, groups: Mapping[str, str], settings: Settings, now: str
+) -> Machine:
+    properties = whole.get("properties") or {}
+    windows = str(properties.get("osType", properties.get("osName", ""))).lower().startswith("win")
+    host = _host(arm_id, "arc", whole, groups, settings, "windows" if windows else "linux")
+    identity = ArmIdentity(instance_id=str(properties.get("vmUuid", "")).lower())
+    return Machine(
+        msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now)),
+        arc_status=str(properties.get("status", "")),
+        arc_cloned=str(properties.get("statusReason", "")).lower() == "cloned",
+        changed=str(properties.get("lastStatusChange", "")),
+    )
 
 
 async def disk_of(azure: Session, vm: Mapping[str, Any]) -> str:
     """The ``uniqueId`` of a VM's OS disk; empty where it cannot be read."""
-    os_disk = ((vm.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
-    disk_id = str((os_disk.get("managedDisk") or {}).get("id", ""))
+    with reading():
+        os_disk = ((vm.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
+        disk_id = str((os_disk.get("managedDisk") or {}).get("id", ""))
     return await _unique_id(azure, disk_id) if disk_id else ""
 
 
 async def _unique_id(azure: Session, disk_id: str) -> str:
     try:
-        disk = await azure.resources.resource(disk_id, DISK_API)
+        with reading(disk_id):
+            disk = await azure.resources.resource(disk_id, DISK_API)
+            return str((disk.get("properties") or {}).get("uniqueId", ""))
     except CloudError:
         return ""
-    return str((disk.get("properties") or {}).get("uniqueId", ""))
 
 
 async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIdentity]) -> None:

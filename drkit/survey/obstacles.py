@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError
 from drkit.estate import Reading
 
@@ -36,18 +37,24 @@ async def locks(azure: Session, subscriptions: Sequence[str], now: str) -> list[
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/locks"
         source = "ARM: locks"
         try:
-            async for item in azure.rest.pages(url, {"api-version": LOCKS_API}):
-                if not isinstance(item, dict):
-                    continue
-                scope = _scope(str(item.get("id", "")))
-                properties = _map(item.get("properties"))
-                level = str(properties.get("level", ""))
-                if scope and level in ("ReadOnly", "CanNotDelete"):
-                    text = str(properties.get("notes") or item.get("name") or "")
-                    found.append(Reading(scope, "lock", level, source, now, text))
+            with reading(url):
+                async for item in azure.rest.pages(url, {"api-version": LOCKS_API}):
+                    found += _lock(item, source, now)
         except CloudError as error:
             found.append(Reading(f"/subscriptions/{subscription}", "locks-unread", "unknown", source, now, str(error)))
     return found
+
+
+def _lock(item: Any, source: str, now: str) -> list[Reading]:
+    """One lock; ValueError for what does not say what it locks: a lock that is not seen stops a run in its middle."""
+    scope = _scope(str(item.get("id", "")))
+    properties = item.get("properties") or {}
+    level = properties.get("level")
+    if not scope or not isinstance(level, str):
+        raise ValueError("a lock does not say what it locks, or how")
+    if level not in ("ReadOnly", "CanNotDelete"):
+        return []
+    return [Reading(scope, "lock", level, source, now, str(properties.get("notes") or item.get("name") or ""))]
 
 
 def _scope(arm_id: str) -> str:
@@ -68,13 +75,12 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/policyAssignments"
         source = "ARM: policy assignments"
         try:
-            async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
-                if not isinstance(item, dict):
-                    continue
-                key = str(item.get("id", ""))
-                if key.lower() not in found:
-                    told = await rules.assignment(item)
-                    found[key.lower()] = [Reading(key, "policy", value, source, now, why) for value, why in told]
+            with reading(url):
+                async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
+                    key = str(item.get("id", ""))
+                    if key.lower() not in found:
+                        told = await rules.assignment(item)
+                        found[key.lower()] = [Reading(key, "policy", value, source, now, why) for value, why in told]
         except CloudError as error:
             subject = f"/subscriptions/{subscription}"
             found[subject] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
@@ -150,7 +156,10 @@ class Rules:
             return {}, "too many definitions to read them all"
         if key not in self._known:
             try:
-                answer = await self._azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
+                with reading(wanted):
+                    if not wanted.startswith("/"):
+                        raise ValueError("the policy's definition has no id")
+                    answer = await self._azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
                 body = answer.body if isinstance(answer.body, dict) else {}
                 self._known[key] = (dict(_map(body.get("properties"))), "")
             except CloudError as error:
@@ -181,6 +190,13 @@ def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else []
 
 
+def _texts(value: Any) -> list[str]:
+    """A list of texts, or none; TypeError for anything else: what is not allowed must not be overlooked."""
+    if not isinstance(value, list | None) or not all(isinstance(one, str) for one in value or ()):
+        raise TypeError("actions are no list of texts")
+    return list(value or ())
+
+
 def _named(given: Mapping[str, Any], name: str) -> Any:
     return next((value for key, value in given.items() if key.lower() == name.lower()), None)
 
@@ -191,12 +207,12 @@ async def permissions(azure: Session, scopes: Iterable[str], now: str) -> list[R
     for scope in scopes:
         url = f"{scope}/{_AUTHORIZATION}/permissions"
         try:
-            pages = azure.rest.pages(url, {"api-version": PERMISSIONS_API})
-            entries = [
-                {"actions": list(_list(item.get("actions"))), "notActions": list(_list(item.get("notActions")))}
-                async for item in pages
-                if isinstance(item, dict)
-            ]
+            with reading(url):
+                pages = azure.rest.pages(url, {"api-version": PERMISSIONS_API})
+                entries = [
+                    {"actions": _texts(item.get("actions")), "notActions": _texts(item.get("notActions"))}
+                    async for item in pages
+                ]
         except CloudError as error:
             found.append(Reading(scope, "permissions", "unknown", "ARM: permissions", now, str(error)))
             continue

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError
 from drkit.estate import Reading, id_part, region_name
 from drkit.proposal import TAG_TARGET
@@ -71,19 +73,20 @@ class Places:
         for subscription in subscriptions:
             try:
                 listed = await self._of_type(subscription, STORE_TYPE)
+                with reading(address):
+                    mine = next((one for one in listed if str(one.get("name", "")).lower() == name.lower()), None)
+                    if mine is not None:
+                        await self._told(mine, "state store")
+                        return
             except CloudError as error:
                 why = str(error)
-                continue
-            for item in listed:
-                if str(item.get("name", "")).lower() == name.lower():
-                    await self._told(item, "state store")
-                    return
         self._say(address, "unknown", "state store", "ARM: storage accounts", why)
 
     async def identity(self) -> None:
         """The managed identity that signs in, by its token's own word; a service principal stands in no region."""
         try:
-            resource = await self._azure.identity()
+            with reading("identity"):
+                resource = await self._azure.identity()
         except CloudError as error:
             self._say("identity", "unknown", "identity", "token", str(error))
             return
@@ -105,15 +108,18 @@ class Places:
         subscription = id_part(arm_id, "subscriptions")
         kind = "/".join(arm_id.strip("/").split("/")[5:7])
         try:
-            listed = await self._of_type(subscription, kind)
+            with reading(arm_id):
+                listed = await self._of_type(subscription, kind)
+                mine = next(
+                    (one for one in listed if str(one.get("id", "")).lower() == arm_id.rstrip("/").lower()), None
+                )
+                if mine is not None:
+                    await self._told(mine, what)
+                    return
         except CloudError as error:
             self._say(arm_id, "unknown", what, f"ARM: {kind}", str(error))
             return
-        item = next((one for one in listed if str(one.get("id", "")).lower() == arm_id.rstrip("/").lower()), None)
-        if item is None:
-            self._say(arm_id, "unknown", what, f"ARM: {kind}", "it is not there, or this identity may not see it")
-            return
-        await self._told(item, what)
+        self._say(arm_id, "unknown", what, f"ARM: {kind}", "it is not there, or this identity may not see it")
 
     async def _told(self, item: Mapping[str, Any], what: str) -> None:
         arm_id = str(item.get("id", ""))
@@ -122,7 +128,8 @@ class Places:
         if str(item.get("type", "")).lower() == IDENTITY_TYPE:
             await self._isolation(arm_id)
         try:
-            places = await self._groups_of(id_part(arm_id, "subscriptions"))
+            with reading(arm_id):
+                places = await self._groups_of(id_part(arm_id, "subscriptions"))
         except CloudError:
             return
         if place := places.get(id_part(arm_id, "resourceGroups").lower()):
@@ -131,10 +138,11 @@ class Places:
     async def _isolation(self, arm_id: str) -> None:
         """Whether an identity may be assigned to resources of its own region only."""
         try:
-            body = await self._azure.resources.resource(arm_id, IDENTITY_API)
+            with reading(arm_id):
+                body = await self._azure.resources.resource(arm_id, IDENTITY_API)
+                scope = str((body.get("properties") or {}).get("isolationScope") or "None")
         except CloudError:
             return
-        scope = str((body.get("properties") or {}).get("isolationScope") or "None")
         self.found.append(Reading(arm_id, "isolation", scope, "ARM: userAssignedIdentities", self._now))
 
     async def _of_type(self, subscription: str, kind: str) -> list[dict[str, Any]]:
@@ -156,14 +164,11 @@ async def target_groups(azure: Session, subscriptions: Sequence[str], now: str) 
     """Every group tagged for drkit's targets, with its location; a subscription whose groups cannot be read has none."""
     found = []
     for subscription in subscriptions:
-        try:
-            groups = await azure.resources.groups(subscription)
-        except CloudError:
-            continue
-        for group in groups:
-            if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true":
-                place = region_name(str(group.get("location", "")))
-                found.append(Reading(str(group["id"]), "target-group", place, "ARM: resource groups", now))
+        with suppress(CloudError), reading(subscription):
+            for group in await azure.resources.groups(subscription):
+                if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true":
+                    place = region_name(str(group.get("location", "")))
+                    found.append(Reading(str(group["id"]), "target-group", place, "ARM: resource groups", now))
     return found
 
 

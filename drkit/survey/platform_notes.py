@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading_
 from drkit.clock import rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Reading
@@ -98,7 +99,8 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
         return found, unread
     for what, query in (("changes of annotations", CHANGES), ("current annotations", CURRENT)):
         try:
-            rows = await azure.graph.query(query, subscriptions)
+            with reading_():
+                rows = await azure.graph.query(query, subscriptions)
         except CloudError as error:
             unread.append(f"Resource Graph, {what}: {error.what}")
             continue
@@ -179,16 +181,16 @@ def subject_of(target: Any) -> str:
 
 def moment(text: Any) -> str:
     """A time of Azure's, in any of its forms, as RFC 3339 in whole seconds; empty when it is none."""
-    if isinstance(text, str) and text.isdigit() and len(text) >= 17:
-        # Ticks of 100 ns since the year 1, as some tables have them.
-        text = int(text)
     try:
+        if isinstance(text, str) and text.isdigit() and len(text) >= 17:
+            # Ticks of 100 ns since the year 1, as some tables have them.
+            text = int(text)
         if isinstance(text, int) and not isinstance(text, bool):
             return rfc3339(datetime.fromtimestamp(text / 10_000_000 - 62_135_596_800, UTC))
         found = datetime.fromisoformat(text)
+        return rfc3339(found if found.tzinfo else found.replace(tzinfo=UTC))
     except (TypeError, ValueError, OverflowError, OSError):
         return ""
-    return rfc3339(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 def since(readings: Sequence[Reading], start: str) -> list[Reading]:

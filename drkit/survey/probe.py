@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from drkit import hostscripts
+from drkit.answers import read, text_of
 from drkit.clock import Clock, rfc3339
-from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError
+from drkit.errors import CloudError, ConflictError, ForbiddenError, UnreadableError
 from drkit.estate import GuestIdentity, Host, Registration
 from drkit.settings import Settings
 
@@ -71,17 +72,19 @@ async def _one(
     lines = asked(registrations)
     began = clock.monotonic()
     try:
-        with azure.budget(attempts=2, seconds=30):
+        with azure.budget(attempts=2, seconds=30), read(host.id):
             operation = await azure.compute.run_command(host.id, script, {"drkit_registrations": lines})
         while True:
-            progress = await azure.rest.poll(operation)
+            with read(host.id):
+                progress = await azure.rest.poll(operation)
             if progress.state != "running":
                 break
             left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
             if left <= 0:
                 return Probed("down", rfc3339(clock.now()), None, "no answer in time")
             await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), left))
-    except (ForbiddenError, ConflictError, GuardError) as error:
+    except (ForbiddenError, ConflictError, UnreadableError) as error:
+        # An answer that cannot be understood says nothing of the host.
         busy = isinstance(error, ConflictError)
         return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
@@ -122,10 +125,7 @@ def printed(stdout: str) -> Mapping[str, Any] | None:
 
 
 def _text(found: object) -> str | None:
-    """A text as a file can hold it: a surrogate without its other half becomes U+FFFD."""
-    if not isinstance(found, str) or not found:
-        return None
-    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text_of(found) if isinstance(found, str) and found else None
 
 
 def _identity(value: Mapping[str, Any]) -> GuestIdentity:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Host, Reading, id_part
 from drkit.survey.fleet import FLEET
@@ -43,11 +44,11 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
     unread: dict[str, str] = {}
     for subscription in sorted({id_part(host.id, "subscriptions").lower() for host in vms}):
         try:
-            listed = await azure.compute.statuses(subscription)
+            with reading():
+                listed = await azure.compute.statuses(subscription)
+                power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
         except CloudError as error:
             unread[subscription] = str(error)
-            continue
-        power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
     found = [Reading("hosts", "agents-unread", len(vms), source, now)]
     for host in vms:
         why = unread.get(id_part(host.id, "subscriptions").lower(), "")
@@ -59,14 +60,16 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
 async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
     source = "ARM: instance view"
     try:
-        body = await azure.compute.vm(host.id)
+        with reading(host.id):
+            body = await azure.compute.vm(host.id)
+            value, detail = _agent(body)
+            power = power_of(body)
     except NotFoundError as error:
         return [Reading(host.id, "power", "gone", source, now, error.code)]
     except CloudError as error:
         return [Reading(host.id, "power", "unknown", source, now, str(error))]
-    value, detail = _agent(body)
     return [
-        Reading(host.id, "power", power_of(body), source, now),
+        Reading(host.id, "power", power, source, now),
         Reading(host.id, "agent", value, source, now, detail),
     ]
 
@@ -83,11 +86,13 @@ def _agent(body: Mapping[str, Any]) -> tuple[str, str]:
 async def _arc(azure: Session, host: Host, now: str) -> list[Reading]:
     source = "ARM: Arc machine"
     try:
-        body = await azure.resources.resource(host.id, ARC_API)
+        with reading(host.id):
+            body = await azure.resources.resource(host.id, ARC_API)
+            properties = body.get("properties") or {}
+            status = str(properties.get("status") or "unknown")
+            changed = str(properties.get("lastStatusChange") or "")
     except NotFoundError as error:
         return [Reading(host.id, "arc-status", "gone", source, now, error.code)]
     except CloudError as error:
         return [Reading(host.id, "arc-status", "unknown", source, now, str(error))]
-    properties = body.get("properties") or {}
-    status = str(properties.get("status") or "unknown")
-    return [Reading(host.id, "arc-status", status, source, now, str(properties.get("lastStatusChange") or ""))]
+    return [Reading(host.id, "arc-status", status, source, now, changed)]

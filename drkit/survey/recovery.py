@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
     if not subscriptions:
         return {}, []
     try:
-        rows = await azure.graph.query(ITEMS, subscriptions)
+        with reading():
+            rows = await azure.graph.query(ITEMS, subscriptions)
+            return {link.source: link for row in rows if (link := of_row(row)) is not None}, []
     except CloudError as error:
         return {}, [f"Resource Graph, Site Recovery: {error.what}"]
-    return {link.source: link for row in rows if (link := of_row(row)) is not None}, []
 
 
 def of_row(row: Any) -> Link | None:

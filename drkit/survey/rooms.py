@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, region_name
 from drkit.products.base import KeepsDeleted, Product
@@ -27,7 +29,11 @@ async def machines(
             listed = await azure.compute.vms(subscription)
         except CloudError:
             continue
-        sizes = [_size(item, now) for item in listed if region_name(str(item.get("location", ""))) in protected]
+        sizes: list[Reading] = []
+        for item in listed:
+            # A machine that cannot be read has no size to ask for; the capture says that it could not be read.
+            with suppress(CloudError), reading(subscription):
+                sizes += [_size(item, now)] if region_name(str(item.get("location", ""))) in protected else []
         found += [one for one in sizes if one.value]
         for target in targets if any(one.value for one in sizes) else ():
             found.append(await _offered(azure, subscription, target, {str(one.value).lower() for one in sizes}, now))
@@ -47,12 +53,13 @@ async def _offered(azure: Session, subscription: str, region: str, sizes: set[st
     params = {"api-version": SKUS_API, "$filter": f"location eq '{region}'"}
     offered: dict[str, int] = {}
     try:
-        async for item in azure.rest.pages(f"/subscriptions/{subscription}/{_COMPUTE}/skus", params):
-            name = str(item.get("name", "")).lower()
-            if str(item.get("resourceType", "")).lower() != "virtualmachines" or name not in sizes:
-                continue
-            if not _restricted(item, region):
-                offered[name] = _cores_of(item)
+        with reading(subject):
+            async for item in azure.rest.pages(f"/subscriptions/{subscription}/{_COMPUTE}/skus", params):
+                name = str(item.get("name", "")).lower()
+                if str(item.get("resourceType", "")).lower() != "virtualmachines" or name not in sizes:
+                    continue
+                if not _restricted(item, region):
+                    offered[name] = _cores_of(item)
     except CloudError as error:
         return Reading(subject, "vm-skus", "unknown", source, now, str(error))
     return Reading(subject, "vm-skus", offered, source, now)
@@ -79,11 +86,12 @@ async def _cores(azure: Session, subscription: str, region: str, now: str) -> Re
     subject, source = f"/subscriptions/{subscription.lower()}/{region}", "ARM: Microsoft.Compute usages"
     url = f"/subscriptions/{subscription}/{_COMPUTE}/locations/{region}/usages"
     try:
-        async for item in azure.rest.pages(url, {"api-version": USAGES_API}):
-            if str((item.get("name") or {}).get("value", "")).lower() == "cores":
-                value = {"used": int(item.get("currentValue", 0)), "limit": int(item.get("limit", 0))}
-                return Reading(subject, "vm-cores", value, source, now)
-    except (CloudError, TypeError, ValueError) as error:
+        with reading(subject):
+            async for item in azure.rest.pages(url, {"api-version": USAGES_API}):
+                if str((item.get("name") or {}).get("value", "")).lower() == "cores":
+                    value = {"used": int(item.get("currentValue", 0)), "limit": int(item.get("limit", 0))}
+                    return Reading(subject, "vm-cores", value, source, now)
+    except CloudError as error:
         return Reading(subject, "vm-cores", "unknown", source, now, str(error))
     return Reading(subject, "vm-cores", "unknown", source, now, "the list has no regional cores")
 
@@ -99,7 +107,8 @@ async def names(
         asked.setdefault(kind, product)
         source = f"ARM: {kind}"
         try:
-            await azure.resources.resource(arm_id, product.api_version(arm_id))
+            with reading(arm_id):
+                await azure.resources.resource(arm_id, product.api_version(arm_id))
             found.append(Reading(arm_id, "exists", "yes", source, now))
         except NotFoundError as error:
             found.append(Reading(arm_id, "exists", "no", source, now, error.code))
@@ -110,8 +119,9 @@ async def names(
             found.append(Reading(kind, "deleted-asked", "no-api", "drkit", now))
             continue
         try:
-            for subscription in subscriptions:
-                found += await product.deleted(azure, subscription, now)
+            with reading(kind):
+                for subscription in subscriptions:
+                    found += await product.deleted(azure, subscription, now)
         except CloudError as error:
             found.append(Reading(kind, "deleted-asked", "unknown", f"ARM: {kind}", now, str(error)))
             continue

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
+from drkit.answers import read
 from drkit.clock import Clock, rfc3339
 from drkit.cloud import CloudMark
-from drkit.errors import CloudError, ForbiddenError, NotFoundError
+from drkit.errors import CloudError, ForbiddenError, NotFoundError, UnreadableError
 from drkit.estate import (
+    LISTING,
     Baseline,
     Capture,
     Environment,
@@ -20,6 +23,7 @@ from drkit.estate import (
     Location,
     Plan,
     Snapshot,
+    is_region,
     region_name,
 )
 from drkit.products.base import Captured, Product
@@ -39,17 +43,32 @@ async def subscriptions_of(azure: Session, settings: Settings) -> list[str]:
         with suppress(ForbiddenError, NotFoundError):
             await azure.resources.subscriptions()
         return list(settings.subscriptions)
-    return sorted(str(item["subscriptionId"]) for item in await azure.resources.subscriptions())
+    listed = await azure.resources.subscriptions()
+    found = sorted(filter(None, map(_id_of, listed)))
+    if listed and not found:
+        raise UnreadableError("names no subscription by its id", where="/subscriptions", remedy="repeat the command")
+    return found
+
+
+def _id_of(subscription: Mapping[str, Any]) -> str:
+    """Its id, which becomes part of every path; empty for what is no GUID."""
+    found = subscription.get("subscriptionId")
+    with suppress(ValueError):
+        return str(found) if isinstance(found, str) and UUID(found) else ""
+    return ""
 
 
 async def locations_of(azure: Session, subscriptions: Sequence[str]) -> tuple[Location, ...]:
     """The regions with their display names and pairs, from the first subscription that answers."""
     for subscription in subscriptions:
         try:
-            return tuple(
-                Location(region_name(one.name), one.display_name, region_name(one.paired or ""))
-                for one in await azure.resources.locations(subscription)
-            )
+            with read(f"/subscriptions/{subscription}"):
+                listed = await azure.resources.locations(subscription)
+                return tuple(
+                    Location(region_name(one.name), one.display_name, region_name(one.paired))
+                    for one in listed
+                    if is_region(region_name(one.name))
+                )
         except CloudError:
             continue
     return ()
@@ -68,12 +87,7 @@ async def take(
     subscriptions = await subscriptions_of(azure, settings)
     taken = rfc3339(clock.now())
     locations = await locations_of(azure, subscriptions)
-    parts = [await product.capture(azure, subscriptions, settings, clock) for product in products.values()]
-    captured = Captured(
-        tuple(plan for part in parts for plan in part.plans),
-        tuple(environment for part in parts for environment in part.environments),
-        tuple(capture for part in parts for capture in part.captures),
-    )
+    captured = await capture(azure, products, subscriptions, settings, clock)
     found = await machines.read(azure, subscriptions, settings, clock)
     captures = [*captured.captures, *found.captures]
     plans, environments = _carry_over(captured, previous)
@@ -95,6 +109,24 @@ async def take(
         flags=tuple(_flags(len(plans), len(environments), previous)),
         subscriptions=tuple(settings.subscriptions),
         unseen=tuple(unseen(hosts.values())),
+    )
+
+
+async def capture(
+    azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str], settings: Settings, clock: Clock
+) -> Captured:
+    """What every product finds. One that fails as a whole is one failed capture, whose subject is its name."""
+    parts: list[Captured] = []
+    for name, product in products.items():
+        try:
+            with read(name):
+                parts.append(await product.capture(azure, subscriptions, settings, clock))
+        except CloudError as error:
+            parts.append(Captured(captures=(Capture(name, "all of it", "failed", rfc3339(clock.now()), str(error)),)))
+    return Captured(
+        tuple(plan for part in parts for plan in part.plans),
+        tuple(one for part in parts for one in part.environments),
+        tuple(one for part in parts for one in part.captures),
     )
 
 
@@ -121,12 +153,19 @@ def complete_plans(captures: Sequence[Capture]) -> set[str]:
     return {capture.subject.lower() for capture in captures if capture.state != "failed"}
 
 
+def whole_plans(captures: Sequence[Capture]) -> set[str]:
+    """Lower-cased ids of the plans of which every environment was read: what such a plan does not list is not there."""
+    odd = {one.subject.lower() for one in captures if one.subject.lower().endswith(LISTING)}
+    return {one for one in complete_plans(captures) if f"{one}{LISTING}" not in odd}
+
+
 def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Plan], list[Environment]]:
     """This capture where it is complete, the previous one's word where it is not."""
     if previous is None:
         return list(captured.plans), list(captured.environments)
     complete = complete_plans(captured.captures)
-    partial = {capture.subject.lower() for capture in captured.captures if capture.state == "partial"}
+    partial = {one.subject.lower() for one in captured.captures if one.state == "partial"}
+    failed = {one.subject.lower() for one in captured.captures if one.state == "failed"}
     old_plans = {plan.id.lower(): plan for plan in previous.plans}
     plans: dict[str, Plan] = {}
     environments = [one for one in captured.environments if one.plan.lower() in complete]
@@ -135,15 +174,22 @@ def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Pla
         plans[key] = plan if key in complete or key not in old_plans else old_plans[key]
         if key in partial and key in old_plans and not plan.grants:
             plans[key] = msgspec.structs.replace(plans[key], grants=old_plans[key].grants)
-    listed = {subject for subject in complete if "/providers/" in subject and subject.count("/") <= 5}
+    # A list of which something could not be read does not say that the rest is gone.
+    listed = {one for one in complete - partial if "/providers/" in one and one.count("/") <= 5}
     for key, plan in old_plans.items():
         kind = (
             f"/subscriptions/{plan.subscription}/providers/{plan.id.split('/providers/')[1].rsplit('/', 1)[0]}".lower()
         )
-        if key not in plans and kind not in listed:
+        if key not in plans and (kind not in listed or key in failed):
             plans[key] = plan
     kept = {key for key in plans if key not in complete}
-    environments.extend(one for one in previous.environments if one.plan.lower() in kept)
+    there = {(one.plan.lower(), one.id.lower()) for one in environments}
+    environments.extend(
+        one
+        for one in previous.environments
+        if one.plan.lower() in kept
+        or (f"{one.plan.lower()}{LISTING}" in partial and (one.plan.lower(), one.id.lower()) not in there)
+    )
     return list(plans.values()), environments
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import read as reading
 from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Reading
@@ -29,13 +30,13 @@ async def read(azure: Session, settings: Settings, clock: Clock) -> list[Reading
         return []
     now = rfc3339(clock.now())
     try:
-        with azure.budget(attempts=1, seconds=10):
+        with azure.budget(attempts=1, seconds=10), reading(base):
             answer = await azure.rest.request(
                 "GET", f"{base.rstrip('/')}{PATH}", params={"api-version": API}, anonymous=True
             )
+            return readings(answer.body, now)
     except CloudError as error:
         return [Reading("Azure DevOps", "status", "unknown", SOURCE, now, error.what)]
-    return readings(answer.body, now)
 
 
 def readings(body: Any, now: str) -> list[Reading]:

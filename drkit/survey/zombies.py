@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from drkit.clock import parse_time
 from drkit.estate import Deferred, Environment, Zombie, last, region_name
 from drkit.products.base import Captured
+from drkit.survey.snapshot import whole_plans
 
 OVERTAKEN_SECONDS = 120.0
 # A managed environment that is not in use shuts itself down, and is there all the same.
@@ -15,7 +16,7 @@ STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdo
 
 def find(captured: Captured, deferred: Sequence[Deferred]) -> list[Zombie]:
     """What has become of each deferred record whose plan can be read, and which hosts else answer to two plans."""
-    read = {one.subject.lower() for one in captured.captures if one.state != "failed"}
+    read = whole_plans(captured.captures)
     listed = {(one.plan.lower(), one.id.lower()): one for one in captured.environments}
     found = [
         _zombie(one, listed) for one in deferred if one.behind.kind == "record" and one.behind.plan.lower() in read

@@ -114,9 +114,9 @@ async def test_a_redirect_keeps_method_body_and_token_for_a_trusted_host(
 @pytest.mark.parametrize(
     ("to", "why"),
     [
-        ("https://westus2.online.visualstudio.com/api", "not a host the token may go to"),
-        (f"https://{REGION_HOST}:8443/api", "not a host the token may go to"),
-        (f"https://{REGION_HOST}.evil.example/api", "not a host the token may go to"),
+        ("https://westus2.online.visualstudio.com/api", "not a host of that service"),
+        (f"https://{REGION_HOST}:8443/api", "not a host of that service"),
+        (f"https://{REGION_HOST}.evil.example/api", "not a host of that service"),
         (f"http://{REGION_HOST}/api", "not plain https"),
         (f"https://user@{REGION_HOST}/api", "not plain https"),
         ("ftp://x/api", "not plain https"),
@@ -136,15 +136,37 @@ async def test_a_token_goes_nowhere_else(server: Server, session: Session, to: s
 
 async def test_arms_token_follows_no_redirect_elsewhere(server: Server, session: Session) -> None:
     server.on("GET", "/thing", redirect())
-    with pytest.raises(UnreachableError, match="not a host the token may go to"):
+    with pytest.raises(UnreachableError, match="not a host of that service"):
         await session.rest.request("GET", URL)
 
 
 async def test_without_a_token_a_read_may_be_led_on(server: Server, session: Session) -> None:
     server.on("GET", "^/global/", redirect(302))
     server.on("GET", "^/weu/", Answer(json=[]))
-    answer = await session.rest.request("GET", f"https://{GLOBAL_HOST}/api", anonymous=True)
+    answer = await session.rest.request(
+        "GET", f"https://{GLOBAL_HOST}/api", anonymous=True, trusted_hosts=[REGION_HOST]
+    )
     assert answer.body == []
+
+
+async def test_without_a_token_too_no_other_host_is_asked(server: Server, session: Session) -> None:
+    server.on("GET", "^/global/", redirect(302))
+    with pytest.raises(UnreachableError, match="not a host of that service"):
+        await session.rest.request("GET", f"https://{GLOBAL_HOST}/api", anonymous=True)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("link", ["https://[", "https://x:99999/a", "https://x:port/a", "https://[::1", "//[/"])
+async def test_an_address_that_is_none_is_a_fault_of_the_answer(server: Server, session: Session, link: str) -> None:
+    server.on("GET", "/thing$", Answer(json={"value": [], "nextLink": link}))
+    with pytest.raises(UnreachableError, match="no address"):
+        _ = [one async for one in session.rest.pages(URL)]
+    server.on("GET", "/thing$", redirect(307, link))
+    with pytest.raises(UnreachableError, match="no address"):
+        await session.rest.request("GET", URL)
+    server.on("PUT", "/thing$", Answer(202, headers={"Location": link}))
+    with pytest.raises(UnreachableError, match="no address"):
+        await session.rest.start("PUT", URL, json={})
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])

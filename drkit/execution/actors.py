@@ -1,0 +1,52 @@
+"""What carries out steps, kept from ending a run by an answer that is not of the documented shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drkit.answers import sent, understood
+from drkit.errors import DrkitError
+from drkit.operation import Operation, Request
+from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
+from drkit.runbook import Step
+
+
+@dataclass(frozen=True)
+class Contained:
+    """An actor that raises errors of drkit's only: of a look UnreadableError, of a deed UnknownFateError, since it was sent."""
+
+    actor: Actor
+
+    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+        """The writes this step may make; StepFailedError where its target or its inputs are none that it could have."""
+        try:
+            return self.actor.requests(step, context)
+        except DrkitError:
+            raise
+        except Exception as error:
+            raise StepFailedError(
+                f"cannot be carried out as it is written ({type(error).__name__}: {error})",
+                where=step.id,
+                code="NotUnderstood",
+                remedy="plan again: `drkit plan`",
+            ) from error
+
+    async def observe(self, step: Step, context: Context) -> Observation:
+        with understood(step.id):
+            return await self.actor.observe(step, context)
+
+    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+        with understood(step.id):
+            return await self.actor.settle(step, context)
+
+    async def act(self, step: Step, context: Context) -> Operation | Result:
+        with sent(step.id):
+            return await self.actor.act(step, context)
+
+    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+        with understood(step.id):
+            return await self.actor.poll(step, operation, context)
+
+    async def verify(self, step: Step, context: Context) -> Operation | Result:
+        with understood(step.id):
+            return await self.actor.verify(step, context)

@@ -1,0 +1,56 @@
+"""The transport of clients that block: the store's, and that of the credential it signs in with."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import requests
+from azure.core.pipeline.transport import RequestsTransport
+from requests.adapters import HTTPAdapter
+
+from drkit.providers import bodies
+from drkit.providers.proxies import check_proxies, proxy_of
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Asks for plain answers, and reads no more of one than ``bodies.MOST`` bytes."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """The answer, its body not read yet. PackedError for one that is packed."""
+        request.headers["Accept-Encoding"] = "identity"
+        response = super().send(request, *args, **options)
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            response.close()
+            raise bodies.PackedError(encoding)
+        response.raw = bodies.BoundedRaw(response.raw)
+        return response
+
+
+class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's own is untyped
+    """azure-core's transport without what requests would read by itself: no netrc, no cookies kept; proxies handed to it.
+
+    ``ca_bundle``: a file of certificates to trust (default: that of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the usual ones).
+    """
+
+    def __init__(self, ca_bundle: str = "", *, connection_timeout: float = 20, read_timeout: float = 60) -> None:
+        check_proxies()
+        given = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        session = requests.Session()
+        session.trust_env = False
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, BoundedAdapter(max_retries=0))
+        super().__init__(
+            session=session,
+            use_env_settings=False,
+            connection_timeout=connection_timeout,
+            read_timeout=read_timeout,
+            connection_verify=given or True,
+        )
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """Send, over the proxy that the environment names for that host."""
+        proxy = proxy_of(request.url)
+        options["proxies"] = {"http": proxy, "https": proxy} if proxy else {}
+        return super().send(request, **options)

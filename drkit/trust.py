@@ -1,0 +1,98 @@
+"""Which hosts may get a credential, or steer where one goes, besides those of the named clouds; and who said so.
+
+A file that happens to lie in the current folder is anybody's: it may name hosts of the named clouds only. Any other host counts
+when the person named the file or the address (an option, an environment variable), or wrote it in a file of their own:
+``~/.config/drkit/trusted.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from drkit import files, tomlcheck
+from drkit.errors import RefusedError
+from drkit.tomlcheck import Fault
+
+TrustedHost = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
+        extra={"allowed": "a host name, or host:port, without https:// and path"},
+    ),
+]
+TrustedFolder = Annotated[
+    str, Meta(pattern=r"^(/|~/|[A-Za-z]:[/\\])", extra={"allowed": 'a whole path: it begins with "/" or "~/"'})
+]
+
+
+class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What trusted.toml may hold."""
+
+    hosts: list[TrustedHost] = []
+    folders: list[TrustedFolder] = []
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """``hosts`` (in lower case, with a port other than 443) may get credentials; settings found in ``folders`` count as named.
+
+    ``path``: where the person writes both.
+    """
+
+    path: Path
+    hosts: frozenset[str] = frozenset()
+    folders: frozenset[Path] = frozenset()
+
+    def holds(self, folder: Path) -> bool:
+        """Whether the settings in a folder count as if the person had named them."""
+        return folder.absolute() in self.folders or folder.resolve() in self.folders
+
+
+def place(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the person's own list is: ``$XDG_CONFIG_HOME/drkit/trusted.toml``, by default below ``~/.config``."""
+    env = os.environ if environ is None else environ
+    base = Path(env.get("XDG_CONFIG_HOME") or "")
+    return (base if base.is_absolute() else Path("~/.config").expanduser()) / "drkit" / "trusted.toml"
+
+
+def load(path: Path) -> Trust:
+    """The person's own list; an empty one where there is none.
+
+    FileError for one that cannot be used, that belongs to another user, or that others may write.
+    """
+    if not os.path.lexists(path):
+        return Trust(path)
+    text = tomlcheck.decode(files.read(path, own=True), str(path))
+    table = tomlcheck.parse(text, str(path))
+    faults: list[Fault] = tomlcheck.check(table, TrustFile)
+    if faults:
+        tomlcheck.refuse(faults, text, str(path), 'docs/configuration.md, "What a found file may say"')
+    found = msgspec.convert(table, TrustFile)
+    return Trust(
+        path,
+        frozenset(host.lower().removesuffix(":443") for host in found.hosts),
+        frozenset(Path(folder).expanduser() for folder in found.folders),
+    )
+
+
+def refuse(where: str, strange: Iterable[tuple[str, str]], trust: Trust) -> None:
+    """RefusedError when a found file names what it may not: ``strange`` has each key with the host, or the file, that it names."""
+    named = list(strange)
+    if not named:
+        return
+    folder = Path(where).absolute().parent
+    hosts = sorted({value for _, value in named if "/" not in value and "\\" not in value})
+    said = ", ".join(f"{key} names {value}" for key, value in named)
+    by_host = f"hosts = {msgspec.json.encode(hosts).decode()}" if len(hosts) == len(named) else ""
+    by_folder = f"folders = {msgspec.json.encode([str(folder)]).decode()}"
+    raise RefusedError(
+        f"lies in the current folder and steers where credentials go: {said}; nothing was sent",
+        where=where,
+        remedy=f"if you trust this file, name it: --config {where}; or write {by_host + ' or ' if by_host else ''}{by_folder} "
+        f"in {trust.path}",
+    )
