@@ -17,10 +17,10 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 from drkit import api
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
-from drkit.errors import CredentialError, GuardError, LockedError, PartialError, UsageError
+from drkit.errors import CredentialError, FileError, GuardError, LockedError, PartialError, UsageError
 from drkit.kept import Approval, Message
 from drkit.providers import blob
-from drkit.providers.blob_journal import BlobJournal
+from drkit.providers.blob_journal import BlobJournal, whole
 from drkit.readiness import Readiness
 from drkit.runbook import encode
 from drkit.verification import verify
@@ -91,6 +91,22 @@ def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address:
     other.obeyed(found_there.path)
     assert store.inbox(run) == []
     assert not store.approved_by_another(path.stem), "this identity may write approvals"
+
+
+def test_a_blob_that_is_too_long_is_not_read(store: blob.BlobStore) -> None:
+    path = store.keep_runbook(encode(a_runbook(a_step("a"))))
+    client = store.service.get_blob_client("state", f"runbooks/{path.name}")
+    assert whole(client.download_blob()) == path.read_bytes()
+    with pytest.raises(FileError, match="is too long") as refused:
+        whole(client.download_blob(), 100)
+    assert refused.value.where == f"state/runbooks/{path.name}"
+
+
+def test_an_empty_message_is_in_no_others_way(store: blob.BlobStore) -> None:
+    run = store.new_run()
+    store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
+    store.service.get_blob_client("state", f"inbox/{run}/000.json").upload_blob(b"")
+    assert "pause" in [one.message.what for one in store.inbox(run) if one.message]
 
 
 def test_a_generation_is_never_written_over(store: blob.BlobStore) -> None:

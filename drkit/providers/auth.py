@@ -29,6 +29,7 @@ from azure.core.pipeline.policies import AsyncHTTPPolicy
 from drkit.cloud import Cloud, named_authority
 from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, NoAuthorityError
 from drkit.operation import bare
+from drkit.providers.bodies import PackedError, TooLongError
 from drkit.providers.errors_map import chain, from_exception
 from drkit.providers.redact import Redactor
 
@@ -36,6 +37,7 @@ PROCESS_TIMEOUT = 30
 TOKEN_TIMEOUT = 180.0
 """Real seconds for one token, whatever the authority asks to wait for; several credentials may be tried for it."""
 _EARLY = 300.0
+_UNANSWERED = (ServiceRequestError, ServiceResponseError, TooLongError, PackedError)
 _CLAIMS = re.compile(r'claims="([^"]+)"')
 _ENTRA = re.compile(r"AADSTS\d+")
 _REMEDIES: Mapping[str, str] = {
@@ -232,14 +234,14 @@ class Tokens:
         for part in chain(error):
             if isinstance(part, GuardError):
                 return part
-        text = self._redact(" ".join(str(getattr(error, "message", "") or error).split()))[:500]
+        text = self._redact(str(getattr(error, "message", "") or error), 500, words=True)
         found = _ENTRA.search(text)
         remedy = _REMEDIES.get(found.group(0), "") if found else ""
         if isinstance(error, TimeoutError):
             text = f"it gave none within {TOKEN_TIMEOUT:g} s"
         if not text:
             text = type(error).__name__
-        unanswered = any(isinstance(part, ServiceRequestError | ServiceResponseError) for part in chain(error))
+        unanswered = any(isinstance(part, _UNANSWERED) for part in chain(error))
         if unanswered:
             text = from_exception(error, "the token request", self._authority, self._redact).what
             remedy = "check [cloud] authority, ca_bundle and the network"

@@ -38,9 +38,10 @@ from drkit.errors import (
     UnreachableError,
     UsageError,
 )
+from drkit.files import SMALL
 from drkit.journal import LocalJournal
 from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, who
-from drkit.providers.blob_journal import BlobJournal, segment
+from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
 from drkit.store import Store
@@ -212,10 +213,10 @@ class BlobStore(Store):
                     path = self.folder / container / one.name
                     there.add(path)
                     if self._tags.get(str(path)) != one.etag or not path.exists():
-                        super()._write(
-                            path,
-                            client.download_blob(one.name, offset=0 if longest else None, length=longest).readall(),
-                        )
+                        # An empty blob has no first byte to ask for.
+                        part = longest if one.size else None
+                        stream = client.download_blob(one.name, offset=0 if part else None, length=part)
+                        super()._write(path, whole(stream))
                         stamp = one.last_modified.timestamp()
                         os.utime(path, (stamp, stamp))
                         self._tags[str(path)] = one.etag
@@ -331,7 +332,7 @@ class BlobStore(Store):
         with self._asked(f"journal/{path.stem}"):
             client = self.service.get_container_client("journal")
             names = sorted(client.list_blob_names(name_starts_with=f"{path.stem}/"))
-            content = b"".join(client.download_blob(name).readall() for name in names)
+            content = b"".join(whole(client.download_blob(name)) for name in names)
         super()._write(path, content)
         return content
 
@@ -413,7 +414,9 @@ class BlobStore(Store):
                 with self._asked(f"lock of {name}"):
                     lease = Lease(blob, self.seconds)
                     if not lease.acquire():
-                        text = blob.download_blob().readall().decode("utf-8", "replace").strip() or "another process"
+                        text = (
+                            whole(blob.download_blob(), SMALL).decode("utf-8", "replace").strip() or "another process"
+                        )
                         raise LockedError(
                             f"{name} is held by {text}",
                             where=subject,

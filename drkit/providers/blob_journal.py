@@ -9,7 +9,8 @@ from typing import Any, Self
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 
 from drkit.clock import Clock
-from drkit.errors import LockedError
+from drkit.errors import FileError, LockedError
+from drkit.files import LARGE
 from drkit.journal import LocalJournal, fold, parse
 from drkit.providers.blob_lease import SECONDS, Lease
 
@@ -21,6 +22,17 @@ MOST_BYTES = 4 * 1024 * 1024 - 1024
 def segment(run: str, number: int) -> str:
     """The name of a segment in the journal's container."""
     return f"{run}/{number:06d}.jsonl"
+
+
+def whole(stream: Any, most: int = LARGE) -> bytes:
+    """The bytes that a download gives. FileError for more than ``most``, before they are read."""
+    if stream.size > most:
+        raise FileError(
+            f"is too long: {stream.size} bytes, and at most {most} are read",
+            where=f"{stream.container}/{stream.name}",
+            remedy="look who wrote it; drkit wrote none of that length",
+        )
+    return bytes(stream.readall())
 
 
 class BlobJournal(LocalJournal):
@@ -59,7 +71,7 @@ class BlobJournal(LocalJournal):
         self._first = self._last = first
         try:
             names = sorted(self.container.list_blob_names(name_starts_with=f"{self.run}/"))
-            content = b"".join(self.container.download_blob(name).readall() for name in names)
+            content = b"".join(whole(self.container.download_blob(name)) for name in names)
             records, torn = parse(content, str(self.path))
             if torn:
                 raise LockedError(
@@ -132,7 +144,7 @@ class BlobJournal(LocalJournal):
         """Whether a block that was refused for its position is there already: sent, acted on, unanswered, sent again."""
         if error.status_code != 412 or "append" not in _word(error).lower():
             return False
-        found: bytes = blob.download_blob(offset=self._size).readall()
+        found: bytes = blob.download_blob(offset=self._size, length=len(block) + 1).readall()
         return found == block
 
     def _next_segment(self) -> None:

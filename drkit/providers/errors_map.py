@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,17 +30,18 @@ from drkit.errors import (
 )
 from drkit.operation import bare
 from drkit.providers.bodies import PackedError, TooLongError
+from drkit.providers.redact import Redactor
 
 GONE_CODES = frozenset({"resourcenotfound", "resourcegroupnotfound"})
 NO_ACCESS_CODES = frozenset({"subscriptionnotfound", "authorizationfailed", "linkedauthorizationfailed"})
 _LONGEST_MESSAGE = 600
+_LONGEST_CODE = 120
 _NAMESPACE = re.compile(r"namespace '([^']+)'")
 NETWORK_ERRORS: tuple[type[Exception], ...] = (AzureError, aiohttp.ClientError, TimeoutError, OSError)
 # What the SDK raises when an answer is not shaped as it expects: most often a ValueError.
 ODD_SHAPE: tuple[type[Exception], ...] = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, *ODD_SHAPE)
 Fate = Literal["not-sent", "unknown"]
-Redact = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ def from_answer(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    redact: Redact,
+    redact: Redactor,
     *,
     own_token: bool = False,
 ) -> CloudError:
     """The error an answer of 300 or above stands for. ``own_token``: a product's token was sent, not ARM's."""
     fault = read_fault(body)
-    message = redact(" ".join(fault.message.split()))[:_LONGEST_MESSAGE]
-    code = redact(fault.code)[:120]
+    message = redact(fault.message, _LONGEST_MESSAGE, words=True)
+    code = redact(fault.code, _LONGEST_CODE)
     said = ": ".join(part for part in (code, message) if part) or "no reason given"
     kind, verb, remedy = _kind(status, fault.code.lower(), own_token)
     if fault.code.lower() == "missingsubscriptionregistration":
@@ -186,7 +187,7 @@ def hopeless(error: BaseException) -> bool:
     return any(isinstance(part, bad) for part in chain(error))
 
 
-def from_exception(error: BaseException, method: str, url: str, redact: Redact) -> DrkitError:
+def from_exception(error: BaseException, method: str, url: str, redact: Redactor) -> DrkitError:
     """The error that stands for an exception of the SDK, of aiohttp, or of a body that could not be read."""
     parts = chain(error)
     for part in parts:
@@ -196,7 +197,7 @@ def from_exception(error: BaseException, method: str, url: str, redact: Redact) 
     return UnreachableError(f"{method} got no usable answer: {what}", where=bare(url), remedy=remedy)
 
 
-def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
+def _describe(parts: list[BaseException], redact: Redactor) -> tuple[str, str]:
     network = "check the address and the network, then repeat"
 
     def has(*kinds: type[BaseException]) -> BaseException | None:
@@ -205,7 +206,10 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
     if found := has(aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
         cause = has(ssl.SSLCertVerificationError) or found
         reason = getattr(cause, "verify_message", "") or str(cause)
-        return f"its certificate is not trusted ({redact(reason)})", "name the CA with ca_bundle, or check the address"
+        return (
+            f"its certificate is not trusted ({redact(reason, _LONGEST_MESSAGE)})",
+            "name the CA with ca_bundle, or check the address",
+        )
     if found := has(TooLongError, PackedError):
         return str(found), "check the endpoint's address and proxies: this is none of Azure's answers"
     if has(aiohttp.ClientConnectorSSLError, ssl.SSLError):
@@ -219,7 +223,7 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
     if has(ConnectionRefusedError):
         return "connection refused", network
     if found := has(aiohttp.ClientConnectorError):
-        return f"no connection ({redact(str(getattr(found, 'os_error', found)))})", network
+        return f"no connection ({redact(str(getattr(found, 'os_error', found)), _LONGEST_MESSAGE)})", network
     if has(asyncio.TimeoutError, aiohttp.ServerTimeoutError):
         return "it accepted the request and did not answer within the time allowed", network
     if has(IncompleteReadError, aiohttp.ClientPayloadError):
@@ -227,6 +231,7 @@ def _describe(parts: list[BaseException], redact: Redact) -> tuple[str, str]:
     if has(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, OSError):
         return "the connection was cut before an answer came", network
     if found := has(HttpResponseError, *ODD_SHAPE):
-        return f"the answer could not be read ({redact(str(found).splitlines()[0] if str(found) else '')})", network
+        said = redact(str(found).strip().partition("\n")[0], _LONGEST_MESSAGE)
+        return f"the answer could not be read ({said})", network
     first = parts[0]
-    return redact(" ".join(f"{type(first).__name__}: {first}".split()))[:_LONGEST_MESSAGE], network
+    return redact(f"{type(first).__name__}: {first}", _LONGEST_MESSAGE, words=True), network

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 MARK = "[redacted]"
+LONGEST = 4096
+"""Characters of a redacted text, where nobody asks for fewer."""
+_WINDOW = 65_536
+_LONGEST_PATTERN = 256  # a password in an address and a code are shorter
 _SHORTEST_SECRET = 4
 _MOST_LEARNT = 500
 _KEYS = (
@@ -23,10 +27,22 @@ _VARIABLES = (
     "IDENTITY_HEADER",
     "MSI_SECRET",
 )
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+# Dotted words, each taken once: a token may begin anywhere in one, and to look for its end from each place would be quadratic.
+_DOTTED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++\.[A-Za-z0-9_-][A-Za-z0-9_.-]*+")
+_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{4}")
+
+
+def _without_token(found: re.Match[str]) -> str:
+    text = found[0]
+    token = _TOKEN.search(text, 0, text.rindex(".", 0, len(text.rstrip("."))))
+    return text[: token.start()] + MARK if token else text
+
+
+# No rule may look again and again at the same characters: what comes in is other people's text, of any length.
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?i)\b(bearer|basic|sharedkey)(\s+)[A-Za-z0-9._~+/=:-]{6,}"), rf"\1\2{MARK}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"), MARK),
-    (re.compile(rf"(?i)(\\*[\"']?\b(?:{_KEYS})\\*[\"']?\s*[:=]\s*\\*[\"'])((?:\\.|[^\"'\\])*)"), rf"\1{MARK}"),
+    (_DOTTED, _without_token),
+    (re.compile(rf"(?i)(\b(?:{_KEYS})\\*[\"']?\s*[:=]\s*\\*[\"'])((?:\\.|[^\"'\\])*)"), rf"\1{MARK}"),
     (re.compile(rf"(?i)\b({_KEYS})(\s*[=:]\s*)(?![\"'\\\s\[])[^&;\s\"',}}]+"), rf"\1\2{MARK}"),
     # A shared access signature, and ARM's signed polling URLs (c certificate, s signature, h hash).
     (re.compile(r"(?i)([?&](?:sig|c|s|h|code|token|skoid)=)[^&\s\"'<>]+"), rf"\1{MARK}"),
@@ -73,5 +89,18 @@ class Redactor:
             while len(self._learnt) > _MOST_LEARNT:
                 del self._learnt[next(iter(self._learnt))]
 
-    def __call__(self, text: str) -> str:
-        return redact(text, self._fixed.union(*self._learnt.values()))
+    def __call__(self, text: str, most: int = LONGEST, *, words: bool = False) -> str:
+        """``text`` redacted, its first ``most`` characters; ``words``: on one line, a space between words.
+
+        A long text is cut before it is looked at, so that it takes no longer than a short one. What a cut may have left of a
+        secret goes with the end of what was looked at.
+        """
+        known = self._fixed.union(*self._learnt.values())
+        beyond = max(_LONGEST_PATTERN, *(len(secret) for secret in known), 0)
+        window = max(_WINDOW, 4 * (most + beyond))
+        looked_at = text[:window]
+        if words:
+            looked_at = " ".join(looked_at.split())
+        whole = len(text) <= window and len(looked_at) <= most + beyond
+        clean = redact(looked_at[: most + beyond], known)
+        return (clean if whole else clean[:-beyond])[:most]

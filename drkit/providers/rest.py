@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import msgspec
 from azure.core.rest import HttpRequest
 
-from drkit.errors import NotFoundError, UnreachableError, UnreadableError
+from drkit.errors import GuardError, NotFoundError, UnreachableError, UnreadableError
 from drkit.operation import Operation, Progress, bare
 from drkit.providers import lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
@@ -120,12 +120,20 @@ class Rest:
     ) -> AsyncIterator[Any]:
         """Each item of a paged list, following ``nextLink`` (or ``@odata.nextLink``).
 
-        Raises UnreachableError when a page is not a list, leads to one already seen, or the list does not end.
+        Raises UnreachableError when a page is not a list, leads to one already seen, or the list does not end; with a product's
+        token (or none) also when it leads to a host that is neither the first page's nor one of ``trusted_hosts``.
         ``options`` as of ``request``.
         """
         target: str = with_query(self._session.absolute(url), params)
         pages = Pages(bare(target), target)
+        hosts = _pinned(target, options)
         while target:
+            if hosts is not None and not _within(target, hosts):
+                raise UnreachableError(
+                    f"the list leads to {urlsplit(target).hostname}, which is not a host of that service; not followed",
+                    where=bare(url),
+                    remedy="check the service's address and its list of hosts",
+                )
             body = (await self.request("GET", target, **options)).body
             items = body.get(key) if isinstance(body, dict) else None
             if not isinstance(body, dict) or not isinstance(items, list):
@@ -155,8 +163,16 @@ class Rest:
         """One look at an operation, begun here or by another process. ``options`` as of ``request``.
 
         Errors are about the look (UnreachableError, 401, 403, a 404 of the operation itself), never the operation's own
-        failure: that is a Progress of state ``failed`` with Azure's code.
+        failure: that is a Progress of state ``failed`` with Azure's code. With a product's ``token`` GuardError unless the
+        operation is polled at one of ``trusted_hosts``: its address came from an answer, or from a file.
         """
+        hosts = _pinned("", options)
+        if hosts is not None and not _within(operation.url, hosts):
+            raise GuardError(
+                f"GET was not sent: the service's token does not go to {urlsplit(operation.url).hostname}",
+                where=bare(operation.url),
+                remedy="an address in an answer led elsewhere; check the service's address and its list of hosts",
+            )
         # Every 4xx of a Location may be the operation's own failure; those about the look are raised below.
         allowed = range(400, 500) if operation.style == "location" else (404,) if operation.style == "none" else ()
         answer = await self.request("GET", operation.url, allow=allowed, **options)
@@ -181,6 +197,19 @@ class Rest:
         raw = json_codec.dumps(answer.body).encode() if answer.body is not None else b""
         redact = self._session.redact
         return from_answer("GET", operation.url, answer.status, answer.headers, raw, redact, own_token=own)
+
+
+def _pinned(first: str, options: Mapping[str, Any]) -> frozenset[str] | None:
+    """The hosts that a product's token, or a request without any, may go to; None for ARM's, which has a rule of its own."""
+    if not options.get("token") and not options.get("anonymous"):
+        return None
+    own = {urlsplit(first).netloc.lower()} if first else set()
+    return frozenset(own | {host.lower() for host in options.get("trusted_hosts", ())})
+
+
+def _within(url: str, hosts: Collection[str]) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" and parts.netloc.lower() in hosts
 
 
 def decoded(content: bytes) -> Any:

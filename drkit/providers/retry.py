@@ -212,12 +212,11 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
         if error is not None:
             if isinstance(error, DrkitError) or not isinstance(error, NETWORK_ERRORS):
                 return False
+            unsent = not sending.left or fate_of(error) == "not-sent"
+            sending.cut = sending.cut or not unsent
             if hopeless(error):
                 return False
-            if not sending.left or fate_of(error) == "not-sent":
-                return True
-            sending.cut = True
-            return repeatable(sending.method, sending.kind)
+            return unsent or repeatable(sending.method, sending.kind)
         answer = outcome.result().http_response
         headers = lowered(answer.headers)
         if not may_repeat(sending.method, sending.kind, answer.status_code):

@@ -23,6 +23,7 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.providers.errors_map import fate_of, from_exception
+from drkit.providers.redact import Redactor
 from drkit.providers.session import Session
 
 from .support import (
@@ -100,7 +101,7 @@ async def test_a_connection_that_is_never_accepted_is_named(server: Server, cloc
 
 
 def described(error: BaseException) -> str:
-    mapped = from_exception(error, "GET", "https://a.example/x?sig=1", str)
+    mapped = from_exception(error, "GET", "https://a.example/x?sig=1", Redactor())
     assert isinstance(mapped, UnreachableError)
     assert mapped.where == "https://a.example/x"
     return mapped.what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,10 @@ JWT = "eyJhbGciOiJub25lIn0.eyJvaWQiOiJvIn0.c2lnbmF0dXJl"
         ("https://user:pa55word@example.org/x", "pa55word"),
         ("DefaultEndpointsProtocol=https;AccountKey=abc123==;EndpointSuffix=x", "abc123"),
         ("sessionToken: 'sess-0001'", "sess-0001"),
+        (f"x-{JWT}", JWT),
+        (f"a.b.{JWT}.", JWT),
+        (f"-eyJ-eyJabcd-{JWT}", JWT),
+        ('{\\\\\\"password\\\\\\": \\\\\\"hunter2222', "hunter2222"),
     ],
 )
 def test_a_secret_is_taken_out(text: str, secret: str) -> None:
@@ -97,3 +102,60 @@ def test_the_environment_says_which_secrets_a_process_was_given() -> None:
         "PATH": "/bin",
     }
     assert set(of_environment(given)) == {"one-secret", "two-secret"}
+
+
+# linear, and bounded
+
+PUMPED = [
+    "\\", "-eyJ", "eyJaaaa", "eyJaaaa-", "eyJaaaa.", ".eyJ", "a.", "bearer ", "bearer\t", "password", "password\\", "password =",
+    'password="\\', "password ", "'password'", "https://a:", "https://a", "http://", "enter the code ", "use code: ", "?sig=", "sig=",
+    "&c=", "id_token", '"', "'", "=", " ", "token=", "Bearer-",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pump", PUMPED)
+def test_no_text_takes_more_than_its_length(pump: str) -> None:
+    """By the CPU time of this thread, which no other process adds to. A rule that is quadratic would take minutes."""
+    for before in ("", "password", "eyJaaaa", "https://a:b", "password: '"):
+        text = before + pump * (100_000 // len(pump))
+        began = time.thread_time()
+        redact(text)
+        assert time.thread_time() - began < 10
+        began = time.thread_time()
+        Redactor(["a-secret" * 40])(text * 10)
+        assert time.thread_time() - began < 2
+
+
+def test_a_long_text_is_cut_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def looking(text: str, _known: object) -> str:
+        seen.append(len(text))
+        return text
+
+    monkeypatch.setattr("drkit.providers.redact.redact", looking)
+    known = Redactor(["s" * 1000])
+    for most, words in ((600, True), (4096, False)):
+        assert len(known("x y " * 500_000, most, words=words)) == most
+    assert seen == [1600, 5096]
+
+
+@given(
+    st.sampled_from(
+        ["known-secret-" + "k" * 60, f"Bearer {JWT}", "https://me:" + "p" * 40 + "@host/", "client_secret=" + "c" * 50]
+    ),
+    st.integers(0, 400),
+    st.integers(300, 900),
+    st.sampled_from(["word ", " ", "\n", "x", "Bearer aaaaaaaaaaaaaaaaaaaaaaaaaaaa "]),
+)
+def test_no_cut_leaves_half_a_secret(secret: str, back: int, most: int, filling: str) -> None:
+    """Wherever the end of what is shown, or of what is looked at, falls within a secret."""
+    known = Redactor(["known-secret-" + "k" * 60])
+    value = secret.rpartition(" ")[2].rpartition("=")[2].removeprefix("https://me:").removesuffix("@host/")
+    for end in (most, most + 256, 65_536):
+        room = max(0, end - back)
+        text = (filling * (room // len(filling) + 1))[:room] + " " + secret + " and more " * 2000
+        for words in (True, False):
+            shown = known(text, most, words=words)
+            assert len(shown) <= most
+            assert value[:12] not in shown, (end, back)

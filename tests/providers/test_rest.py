@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
-from drkit.errors import CloudError, ConflictError, ForbiddenError, NotFoundError, UnreachableError
+from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError, NotFoundError, UnreachableError
 from drkit.operation import Operation, Progress
 from drkit.providers import lro
 from drkit.providers.rest import with_query
@@ -349,7 +350,7 @@ async def test_a_created_resource_without_headers_is_looked_at(
 async def test_a_services_operation_is_polled_with_its_own_token(server: Server, session: Session) -> None:
     server.on("GET", "^/weu/op", Answer(200, json={"status": "Succeeded"}))
     begun = Operation(method="POST", url=f"https://{REGION_HOST}/op", style="azure-async-operation")
-    assert (await session.rest.poll(begun, token=TOKEN)).state == "succeeded"
+    assert (await session.rest.poll(begun, token=TOKEN, trusted_hosts=[REGION_HOST])).state == "succeeded"
     assert server.seen[-1].token == TOKEN
 
 
@@ -390,3 +391,75 @@ def test_a_location_that_leads_to_an_unfinished_resource_is_still_running() -> N
     assert lro.location(200, {"properties": {"provisioningState": "Creating"}}, 3) == Progress("running", retry_after=3)
     assert lro.location(200, {"properties": {"provisioningState": "Succeeded"}}, 3).state == "succeeded"
     assert lro.location(400, None, None).code == "HTTP 400"
+
+
+# A product's token stays with the hosts it was issued for
+
+FOREIGN = "foreign.example"
+
+
+@pytest.fixture
+async def wide(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
+    """A session that reaches a foreign host, too."""
+    services = {
+        GLOBAL_HOST: f"{server.url}/global", REGION_HOST: f"{server.url}/weu", FOREIGN: f"{server.url}/foreign",
+    }  # fmt: skip
+    async with Session(cloud_of(server, services=services), clock=clock, guard=reading()) as session:
+        yield session
+
+
+NEXT = [
+    f"https://{FOREIGN}/more",
+    f"http://{REGION_HOST}/more",
+    f"https://{REGION_HOST}:8443/more",
+    f"https://x@{REGION_HOST}/more",
+]
+
+
+@pytest.mark.parametrize("link", ["nextLink", "@odata.nextLink"])
+@pytest.mark.parametrize("to", NEXT)
+@pytest.mark.parametrize("anonymous", [False, True], ids=["its token", "none"])
+async def test_a_page_elsewhere_is_not_followed(
+    server: Server, wide: Session, link: str, to: str, anonymous: bool
+) -> None:
+    server.on("GET", "/weu/list", Answer(json={"value": [1], link: to}))
+    options: dict[str, Any] = {"anonymous": True} if anonymous else {"token": TOKEN}
+    got = []
+    pages = wide.rest.pages(f"https://{REGION_HOST}/list", trusted_hosts=[GLOBAL_HOST], **options)
+    got.append(await anext(pages))
+    with pytest.raises(UnreachableError, match="not a host of that service"):
+        await anext(pages)
+    assert got == [1]
+    assert [one.path for one in server.calls()] == ["/weu/list"]
+
+
+async def test_a_page_of_a_named_host_is_followed(server: Server, wide: Session) -> None:
+    server.on("GET", "/weu/list", Answer(json={"value": [1], "nextLink": f"https://{GLOBAL_HOST}/more"}))
+    server.on("GET", "/global/more", Answer(json={"value": [2]}))
+    pages = wide.rest.pages(f"https://{REGION_HOST}/list", token=TOKEN, trusted_hosts=[GLOBAL_HOST])
+    assert [item async for item in pages] == [1, 2]
+    assert {one.token for one in server.calls()} == {TOKEN}
+
+
+@pytest.mark.parametrize("style", ["azure-async-operation", "location", "none"])
+@pytest.mark.parametrize("to", [*NEXT, f"https://{REGION_HOST}/operation"])
+async def test_an_operation_is_polled_with_a_products_token_at_hosts_that_the_caller_names(
+    server: Server, wide: Session, style: Any, to: str
+) -> None:
+    """Its address came from an answer, or from a journal: it names no host by itself."""
+    with pytest.raises(GuardError, match="token does not go to"):
+        await wide.rest.poll(Operation(method="PUT", url=to, style=style), token=TOKEN, trusted_hosts=[GLOBAL_HOST])
+    assert server.seen == []
+
+
+async def test_an_operation_of_a_named_host_is_polled(server: Server, wide: Session) -> None:
+    server.on("GET", "/weu/operation", Answer(json={"status": "Succeeded"}))
+    operation = Operation(method="PUT", url=f"https://{REGION_HOST}/operation", style="azure-async-operation")
+    assert (await wide.rest.poll(operation, token=TOKEN, trusted_hosts=[REGION_HOST])).state == "succeeded"
+    assert [one.token for one in server.calls()] == [TOKEN]
+
+
+async def test_a_token_goes_over_https_only(server: Server, wide: Session) -> None:
+    with pytest.raises(GuardError, match="plain https"):
+        await wide.rest.request("GET", f"http://{REGION_HOST}/x", token=TOKEN)
+    assert server.seen == []
