@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -22,6 +21,7 @@ from drkit.products.base import (
     approved_script,
 )
 from drkit.products.codespaces_settings import settings_of
+from drkit.products.host_answers import answer, silent
 from drkit.providers.compute import run_command_output
 from drkit.runbook import Step
 
@@ -101,11 +101,11 @@ class HostSteps:
             except (ConflictError, UnknownFateError):
                 await context.clock.sleep(AGAIN_SECONDS)
                 continue
-            answer = self._answer(step, run_command_output(progress.body)) if progress.state == "succeeded" else {}
-            state = str(answer.get("state"))
-            if answer.get("again") and state in RELEASED:
-                return Observation(RELEASED[state], (), self._outcome(step, answer, context))
-            if answer and state != "running":
+            found = answer(step, _stdout(progress.body), "release") if progress.state == "succeeded" else {}
+            state = str(found.get("state"))
+            if found.get("again") and state in RELEASED:
+                return Observation(RELEASED[state], (), self._outcome(step, found, context))
+            if found and state != "running":
                 return Observation()
             await context.clock.sleep(AGAIN_SECONDS)
         raise StepFailedError(
@@ -196,16 +196,16 @@ class HostSteps:
             raise StepFailedError(
                 f"the run command failed: {progress.message}", where=step.id, code=progress.code, again=True
             )
-        answer = self._answer(step, run_command_output(progress.body))
+        stdout = _stdout(progress.body)
         if word == "reach":
-            return self._reached(step, answer)
+            return self._reached(step, answer(step, stdout, "reach"))
         if word == "release":
-            return self._released(step, answer, context)
+            return self._released(step, answer(step, stdout, "release"), context)
         if word == "register":
-            return await self._started(step, answer, context, number)
+            return await self._started(step, answer(step, stdout, "register"), context, number)
         if word == "watch":
-            return await self._seen(step, answer, context, operation, number)
-        return await self._restored(step, answer, context, why)
+            return await self._seen(step, answer(step, stdout, "watch"), context, operation, number)
+        return await self._restored(step, answer(step, stdout, "restore"), context, why)
 
     async def _again(
         self, step: Step, context: Context, word: str, number: int, why: str, since: str
@@ -217,24 +217,10 @@ class HostSteps:
             return await self._restore(step, context, number, why, since)
         return await self.act(step, context, since)
 
-    def _answer(self, step: Step, output: tuple[str, str]) -> dict[str, Any]:
-        for line in reversed(output[0].strip().splitlines()):
-            if line.startswith("{"):
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    break
-                if isinstance(value, dict):
-                    return value
-        raise StepFailedError(
-            "the host answered, but not in the script's words", where=step.id, code="NoAnswer", again=True
-        )
-
-    def _reached(self, step: Step, answer: dict[str, Any]) -> Result:
-        results = answer.get("results")
-        if results is None:
+    def _reached(self, step: Step, found: dict[str, Any]) -> Result:
+        if found["results"] is None:
             return Result("not tried from the host: it has neither curl nor wget", {"tried": False})
-        dead = [str(one.get("url")) for one in results if not one.get("http")]
+        dead = silent(found["results"], [str(url) for url in step.inputs["urls"]])
         if dead:
             raise StepFailedError(
                 f"{', '.join(dead)} does not answer from the host",
@@ -245,27 +231,27 @@ class HostSteps:
             )
         return Result("the target region answers from the host", {"tried": True})
 
-    def _outcome(self, step: Step, answer: dict[str, Any], context: Context) -> dict[str, Any]:
-        return {"state": answer.get("state"), "nonce": context.nonce(step.id), "id": answer.get("id")}
+    def _outcome(self, step: Step, found: dict[str, Any], context: Context) -> dict[str, Any]:
+        return {"state": found.get("state"), "nonce": context.nonce(step.id), "id": found.get("id")}
 
-    def _released(self, step: Step, answer: dict[str, Any], context: Context) -> Operation | Result:
-        state = str(answer.get("state"))
+    def _released(self, step: Step, found: dict[str, Any], context: Context) -> Operation | Result:
+        state = str(found.get("state"))
         if state in RELEASED:
-            return Result(RELEASED[state], self._outcome(step, answer, context))
+            return Result(RELEASED[state], self._outcome(step, found, context))
         if state == "running":
             now = rfc3339(context.clock.now())
             return Operation(stage=f"{AGAIN}release", retry_after=AGAIN_SECONDS, since=now)
         faults = {
             "interrupted": "an earlier delivery was cut off on the host before it could say: look at its registration",
             "kept": "`stop` did not end, and moving the registration aside is not allowed by the settings",
-            "other": f"another environment is registered there ({answer.get('id')}): nothing was touched",
+            "other": f"another environment is registered there ({found.get('id')}): nothing was touched",
             "no-cli": "the host has no codespaces command line",
             "no-user": f"the host has no user {step.inputs['user']!r}",
         }
         raise StepFailedError(faults.get(state, f"answered {state!r}"), where=step.target, code=f"Release-{state}")
 
-    async def _started(self, step: Step, answer: dict[str, Any], context: Context, number: int) -> Operation | Result:
-        state = str(answer.get("state"))
+    async def _started(self, step: Step, found: dict[str, Any], context: Context, number: int) -> Operation | Result:
+        state = str(found.get("state"))
         if state == "started":
             return _watching(number, rfc3339(context.clock.now()))
         faults = {
@@ -293,35 +279,35 @@ class HostSteps:
         return msgspec.structs.replace(sent, since=operation.since)
 
     async def _seen(
-        self, step: Step, answer: dict[str, Any], context: Context, operation: Operation, number: int
+        self, step: Step, found: dict[str, Any], context: Context, operation: Operation, number: int
     ) -> Operation | Result:
-        held = str(answer.get("id") or "")
-        if held and not answer.get("already") and held.lower() != str(step.inputs["environment"]).lower():
+        held = str(found.get("id") or "")
+        if held and not found.get("already") and held.lower() != str(step.inputs["environment"]).lower():
             return Result("the host says it is registered", {"id": held, "name": step.inputs["names"][number]})
         minutes = float(step.inputs["sign_in_minutes"])
         waited = (context.clock.now() - parse_time(operation.since)).total_seconds() > minutes * 60
-        exited = answer.get("state") == "exited"
+        exited = found.get("state") == "exited"
         if exited or waited:
             # Nothing is put back, and nothing tried again, beside a registration that the service has.
             ours = await self._ours(step, context)
             if ours is not None:
                 data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
                 return Result("its new plan's service lists it, for its owner", data)
-        if answer.get("already"):
+        if found.get("already"):
             raise RegisteredElsewhereError(
-                f"the host says it is registered already, as {answer['already']}",
-                another=str(answer["already"]),
+                f"the host says it is registered already, as {found['already']}",
+                another=str(found["already"]),
                 where=step.target,
                 remedy="look at the host: `codespaces stop` there ends that registration; then `drkit resume`",
             )
-        if exited and (answer.get("error") or answer.get("rc") != 0):
-            error = context.azure.redact(str(answer.get("error") or f"ended with status {answer.get('rc')}"))
+        if exited and (found.get("error") or found.get("rc") != 0):
+            error = context.azure.redact(str(found.get("error") or f"ended with status {found.get('rc')}"))
             if _name_held(error) and number + 1 < len(step.inputs["names"]):
                 return await self._register(step, context, number + 1)
             return await self._restore(step, context, number, f"the host's `start` failed: {error}")
-        code = answer.get("code")
+        code = found.get("code")
         if isinstance(code, str) and code and not exited:
-            context.show_code(step.id, code, str(answer.get("url") or ""))
+            context.show_code(step.id, code, str(found.get("url") or ""))
         if waited:
             return await self._restore(step, context, number, f"nobody signed in within {minutes:.0f} min")
         return _watching(number, operation.since)
@@ -345,8 +331,8 @@ class HostSteps:
         }
         return await self._send(step, context, "codespaces_restore", values, f"restore#{number}|{why}", since)
 
-    async def _restored(self, step: Step, answer: dict[str, Any], context: Context, why: str) -> Result:
-        state = str(answer.get("state"))
+    async def _restored(self, step: Step, found: dict[str, Any], context: Context, why: str) -> Result:
+        state = str(found.get("state"))
         if state == "occupied":
             # Somebody may have signed in at the last moment.
             ours = await self._ours(step, context)
@@ -356,7 +342,7 @@ class HostSteps:
         words = {
             "restored": "its old registration is back on the host; whether the old plan takes it shows when that region returns",
             "no-backup": "there was no old registration to put back",
-            "occupied": f"another registration is on the host ({answer.get('id')}), so the old one was not put back",
+            "occupied": f"another registration is on the host ({found.get('id')}), so the old one was not put back",
         }
         release = str(step.inputs["released_by"])
         # Its owner is asked anew. Only what is registered again can be released again; the copy of what was not put back
@@ -380,6 +366,10 @@ def _untold(step: Step, error: CloudError) -> StepFailedError:
         again=True,
         remedy="look at the machine and its agent, then `drkit resume`",
     )
+
+
+def _stdout(body: Any) -> str:
+    return run_command_output(body)[0]
 
 
 def _watching(number: int, since: str) -> Operation:

@@ -27,6 +27,7 @@ from drkit.products.base import (
     StepFailedError,
     approved_script,
 )
+from drkit.products.host_answers import answer, silent
 from drkit.products.hybrid_worker_actions import ACTIONS, extension_path, worker_path
 from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
@@ -307,7 +308,7 @@ class Acts(ByTable):
                 settled=True,
             )
         if step.action == "reach":
-            return _reached(step, run_command_output(progress.body))
+            return _reached(step, self._url(step, context), run_command_output(progress.body))
         if step.action == "release":
             return Result("the extension is off the machine")
         return Result(
@@ -449,15 +450,12 @@ def _not_added(step: Step, error: ConflictError) -> StepFailedError:
     )
 
 
-def _reached(step: Step, output: tuple[str, str]) -> Result:
-    for line in reversed(output[0].strip().splitlines()):
-        if line.startswith("{"):
-            results = json.loads(line).get("results")
-            if results is None:
-                return Result("not tried from the host: it has neither curl nor wget", {"tried": False})
-            if all(one.get("http") for one in results):
-                return Result("the account's service answers from the host", {"tried": True})
-            break
+def _reached(step: Step, url: str, output: tuple[str, str]) -> Result:
+    results = answer(step, output[0], "reach")["results"]
+    if results is None:
+        return Result("not tried from the host: it has neither curl nor wget", {"tried": False})
+    if not silent(results, [url]):
+        return Result("the account's service answers from the host", {"tried": True})
     raise StepFailedError(
         "the account's service does not answer from the host",
         where=step.target,
