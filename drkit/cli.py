@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
 from typing import Any, NoReturn
 
 import click
@@ -14,8 +17,22 @@ import click
 from drkit import core_dumps
 from drkit.commands import after, before, during, night, running
 from drkit.commands.base import Json, Pipelines, main_group, note, say
-from drkit.errors import DrkitError, UsageError
+from drkit.errors import DrkitError, FileError, UsageError
 
+OF_PATHS = frozenset(
+    {
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.EEXIST,
+    }
+)
+SHELLS = ("bash", "zsh", "fish")
 COMMANDS = (before, night, during, running, after)
 
 
@@ -23,6 +40,11 @@ def main() -> NoReturn:
     """Entry point: exit codes, errors without traceback, signals."""
     signal.signal(signal.SIGTERM, _terminated)
     core_dumps.switch_off()
+    _open_streams()
+    # What libraries log goes to --log-file or nowhere: theirs are tracebacks, and drkit says in its own words what happened.
+    logging.lastResort = logging.NullHandler()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     Json.wanted = Json.told = False
     Pipelines.look()
     for stream in (sys.stdout, sys.stderr):
@@ -37,9 +59,38 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def _open_streams() -> None:
+    """A stream that was closed before drkit began leads nowhere, and no file that drkit opens takes its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        with contextlib.suppress(OSError):
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        # It lasts as long as the process.
+        setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _check_completion() -> None:
+    """UsageError for a completion that no shell asked for: click would end with a KeyError, or without a word."""
+    asked = os.environ.get("_DRKIT_COMPLETE", "")
+    shell, _, what = asked.partition("_")
+    if not asked or (shell in SHELLS and what == "source"):
+        return
+    missing = [name for name in ("COMP_WORDS", "COMP_CWORD") if not os.environ.get(name)]
+    if shell not in SHELLS or what != "complete" or missing:
+        raise UsageError(
+            f"_DRKIT_COMPLETE is {asked!r}{f', without {missing[0]}' if missing else ''}: no shell asks so",
+            remedy="unset it; `drkit completion bash`, `zsh` or `fish` says how to complete",
+        )
+
+
 def _run() -> int:
     """The command's exit code, its errors told."""
     try:
+        _check_completion()
         answered = main_group.main(prog_name="drkit", standalone_mode=False)
         return answered if isinstance(answered, int) else 0
     except DrkitError as error:
@@ -51,12 +102,29 @@ def _run() -> int:
         raise
     except UnicodeEncodeError as error:
         return _failed(UsageError(f"a text is not UTF-8: {error.object!r}", remedy="give it in UTF-8"))
+    except OSError as error:
+        return _failed(_of_the_machine(error))
+    except MemoryError:
+        return _failed(DrkitError("there is not enough memory for it", remedy="a run can be resumed"))
     except Exception as error:
         if os.environ.get("DRKIT_TRACEBACK"):
             if not Pipelines.wanted:
                 raise
             note("".join(traceback.format_exception(error)))
         return _failed(_unexpected(error))
+
+
+def _of_the_machine(error: OSError) -> DrkitError:
+    """What this machine, or a path that a person gave, does not allow."""
+    named = [one for one in (error.filename, error.filename2) if isinstance(one, str | bytes | os.PathLike)]
+    where, said = (os.fsdecode(named[0]) if named else ""), error.strerror or str(error) or type(error).__name__
+    if named and error.errno in OF_PATHS:
+        return FileError(f"cannot be used: {said}", where=where, remedy="name another one")
+    return DrkitError(
+        f"this machine does not allow it: {said}",
+        where=where,
+        remedy="what was done is done and kept; a run can be resumed",
+    )
 
 
 def _unexpected(error: Exception) -> DrkitError:

@@ -308,6 +308,22 @@ def _put(path: Path, content: bytes, *, exclusive: bool, mode: int, sync: bool, 
             temporary.unlink(missing_ok=True)
 
 
+def check_out(path: str, *, remedy: str) -> None:
+    """FileError where a file that a person named cannot be written, as far as that shows beforehand. Writes nothing."""
+    place = Path(path)
+    try:
+        if place.is_dir():
+            why = "it is a folder"
+        elif not place.parent.is_dir():
+            why = "its folder is not there"
+        else:
+            why = "" if os.access(place if os.path.lexists(place) else place.parent, os.W_OK) else "permission denied"
+    except (OSError, ValueError) as error:
+        raise unwritable(error, place, remedy) from error
+    if why:
+        raise FileError(f"cannot be written: {why}", where=str(path), remedy=remedy)
+
+
 def write_out(path: str | Path, content: bytes, *, remedy: str = "choose another --out") -> None:
     """Write a file that a person named, whole or not at all; a device or a pipe of one's own as it comes (/dev/stdout).
 

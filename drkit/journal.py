@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from drkit.clock import Clock, rfc3339
+from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
 from drkit.estate import Behind, Deferred
 from drkit.operation import Operation
@@ -123,7 +123,14 @@ def fold(records: Iterable[Record]) -> RunState:
     """The state of the run these records tell of."""
     state = RunState()
     for record in records:
-        apply(state, record)
+        try:
+            apply(state, record)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise FileError(
+                f"its data is not that of {record.kind!r}: {type(error).__name__}: {error}",
+                where=f"journal of {record.run}: line {record.seq + 1}",
+                remedy="restore the file from a copy",
+            ) from error
     return state
 
 
@@ -295,6 +302,10 @@ def _records(lines: Iterable[bytes], where: str) -> Iterator[Record]:
         sealed, again = seal(record)
         if record.seq != number or record.prev != prev or sealed.hash != record.hash or again != line + b"\n":
             raise IntegrityError("the hash chain breaks here", where=place, remedy="restore the file from a copy")
+        try:
+            parse_time(record.time)
+        except ValueError as error:
+            raise FileError(f"its time is none: {error}", where=place, remedy="restore the file from a copy") from error
         prev = record.hash
         yield record
 

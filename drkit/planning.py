@@ -89,9 +89,9 @@ def plan(
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
     content = runbook.encode(book)
-    kept = desk.store.keep_runbook(content)
     if out:
         write_out(out, content)
+    kept = desk.store.keep_runbook(content)
     return Planned(
         book,
         content,

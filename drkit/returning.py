@@ -177,7 +177,7 @@ def _ground(desk: Desk, told: Told) -> Ground:
 
 def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
     content = runbook.encode(book)
-    kept = desk.store.keep_runbook(content)
     if out:
         api.write_out(out, content)
+    kept = desk.store.keep_runbook(content)
     return Planned(book, content, runbook.digest(content), kept)

@@ -20,6 +20,8 @@ import msgspec
 from drkit.errors import FileError
 
 Path = tuple[str | int, ...]
+DEEPEST = 32
+"""Keys within keys: settings have four."""
 SECRETS = (
     "no secret belongs in this file: use a managed identity, a federated identity or `az login`, "
     'or credential = "environment" with AZURE_CLIENT_SECRET set outside'
@@ -54,7 +56,7 @@ def decode(raw: bytes, where: str) -> str:
 def parse(text: str, where: str) -> dict[str, Any]:
     """The parsed table. FileError with the line for text that is not TOML."""
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except RecursionError as error:
         raise FileError("is nested too deeply", where=where) from error
     except ValueError as error:
@@ -69,6 +71,16 @@ def parse(text: str, where: str) -> dict[str, Any]:
             where=f"{where}:{line}" if line else where,
             remedy="text stands in quotes, one `key = value` a line",
         ) from error
+    level: list[Any] = [table]
+    for _ in range(DEEPEST):
+        level = [one for found in level for one in _inside(found) if isinstance(one, dict | list)]
+    if level:
+        raise FileError("is nested too deeply", where=where, remedy="look for a key with many dots, or many brackets")
+    return table
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def locate(text: str) -> dict[Path, int]:
@@ -265,9 +277,9 @@ class _Locator:
         self._at += 2 if is_array else 1
         parts = self._key()
         path: Path = ()
-        for index, part in enumerate(parts):
+        for index, part in enumerate(parts[:DEEPEST]):
             path = (*path, part)
-            last = index == len(parts) - 1
+            last = index == len(parts[:DEEPEST]) - 1
             if is_array and last:
                 self._counts[path] = self._counts.get(path, 0) + 1
             self.lines.setdefault(path, line)
@@ -282,7 +294,7 @@ class _Locator:
     def _assignment(self, table: Path) -> None:
         line = self._line()
         path = table
-        for part in self._key():
+        for part in self._key()[: max(0, DEEPEST - len(path))]:
             path = (*path, part)
             self.lines.setdefault(path, line)
         if self._text() == "=":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drkit import logfile
+from drkit import files, logfile
 from drkit.commands import examples
 from drkit.commands.values import offer
 from drkit.errors import DrkitError
@@ -123,6 +123,10 @@ def say(text: str, *, newline: bool = True) -> None:
     """A result, to stdout. A reader that has gone (``| head``) changes nothing of what the command does or ends with."""
     if Pipelines.wanted:
         text = _defused(text)
+    elif not (Json.wanted and text[:1] in "{["):
+        from drkit.views.text import shown
+
+        text = shown(text)
     try:
         click.echo(text, nl=newline)
     except BrokenPipeError:
@@ -176,10 +180,19 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
 
     def wrap(function: Callable[..., Any]) -> click.Command:
         called = name or function.__name__.rstrip("_")
+        written = [
+            one.name
+            for one in getattr(function, "__click_params__", [])
+            if isinstance(one, click.Option) and one.name in ("out", "summary") and one.metavar == "FILE"
+        ]
 
         def run(**options: Any) -> Any:
             common = Common(options)
             Json.wanted = common.json
+            # What a person wants written is looked at before anything is read, asked or kept for it.
+            for name in written:
+                if options.get(name):
+                    files.check_out(options[name], remedy=f"choose another --{name}")
             with logfile.writing(options.pop("log_file")):
                 return _logged(called, function, common, options)
 

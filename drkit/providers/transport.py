@@ -80,7 +80,7 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
         return ssl.create_default_context()
     try:
         return ssl.create_default_context(cafile=ca_bundle)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
         raise CredentialError(
             f"the CA file cannot be used: {error}", where=ca_bundle, remedy="name a PEM file as ca_bundle"
         ) from error

@@ -81,6 +81,10 @@ def load_seed(path: Path) -> Json:
     return dict(seed)
 
 
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What an entry of another shape raises where it is taken apart."""
+
+
 def check(seed: Any, where: str) -> None:
     """FileError naming the first thing that makes this no seed."""
     if not isinstance(seed, dict):
@@ -107,9 +111,10 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
     check(seed, where)
     try:
         origin = datetime.fromisoformat(seed["origin"]) if seed.get("origin") else None
-    except (TypeError, ValueError) as error:
-        raise FileError(f"origin: {error}", where=where) from error
-    world = World(Clock.start(origin, clock_speed), seed["tenant"]["id"], int(seed.get("seed", 1)), host_scripts)
+        number = int(seed.get("seed", 1))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FileError(f"origin or seed: {error}", where=where) from error
+    world = World(Clock.start(origin, clock_speed), seed["tenant"]["id"], number, host_scripts)
     world.registration_path = seed.get("registration_path", world.registration_path)
     world.locations = {name: Location(name, display, pair) for name, display, pair in catalog.LOCATIONS}
     world.roles = dict(ROLES)
@@ -118,9 +123,8 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         for number, entry in enumerate(seed.get(key, [])):
             try:
                 take(entry)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-                raise FileError(what, where=f"{where}: {key}[{number}]") from error
+            except ODD as error:
+                raise FileError(_said(error), where=f"{where}: {key}[{number}]") from error
 
     def subscription(entry: Json) -> None:
         named = {name.lower() for name in entry.get("providers", catalog.NAMES)}
@@ -191,16 +195,33 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
     for key in governance.LISTS:
         each(key, partial(governance.add, world, key))
     each("protected", lambda entry: recovery.protect(world, entry))
-    for vm in [r for r in world.resources.values() if r.is_a("Microsoft.Compute/virtualMachines")]:
-        compute.equip(world, vm)
-    make_principals(world, seed.get("principals", []))
+    for number, entry in enumerate(seed.get("principals", [])):
+        if (
+            not isinstance(entry, dict)
+            or not all(isinstance(value, str) for value in entry.values())
+            or "role" not in entry
+        ):
+            raise FileError("an object of texts with a role is needed", where=f"{where}: principals[{number}]")
+    try:
+        for vm in [r for r in world.resources.values() if r.is_a("Microsoft.Compute/virtualMachines")]:
+            compute.equip(world, vm)
+        make_principals(world, seed.get("principals", []))
+    except ODD as error:
+        raise FileError(f"does not fit together: {_said(error)}", where=where) from error
     try:
         set_signals(world, seed.get("signals", {}))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise FileError(f"signals: {error}", where=where) from error
+    except ODD as error:
+        raise FileError(f"signals: {_said(error)}", where=where) from error
     world.before.clear()
-    automation.beat(world)
+    try:
+        automation.beat(world)
+    except ODD as error:
+        raise FileError(f"extensions: {_said(error)}", where=where) from error
     return world
+
+
+def _said(error: Exception) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def set_signals(world: World, given: Json) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,19 @@ def safe(text: object, most: int = LONGEST) -> str:
         kept.append(letter if letter == " " or kind[0] not in "CZ" or kind == "Co" else " ")
     line = " ".join("".join(kept).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+# General categories Cc (but for tabs and line ends), Cf, Cs, Zl and Zp of Unicode 15; the colours of a terminal stay.
+_HIDDEN = re.compile(
+    "(\x1b\\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\ud800-\udfff]"
+)
+
+
+def shown(text: str) -> str:
+    """What is about to be printed, without what nobody sees: control and direction characters become a replacement sign."""
+    return text if text.isascii() and text.isprintable() else _HIDDEN.sub(lambda found: found[1] or "\ufffd", text)
 
 
 def exact(text: object) -> str:
