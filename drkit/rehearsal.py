@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit import api, hostscripts, settings
+from drkit import api, files, hostscripts, settings
 from drkit import cloud as clouds
 from drkit.cloud import Cloud
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
@@ -125,16 +125,8 @@ def _control_session(ca_bundle: str) -> aiohttp.ClientSession:
 
 
 def _write_ready(path: Path, facts: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise FileError(
-            f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --ready"
-        ) from error
+    """It holds secrets: for its user alone, under no name that another user of a shared folder could know beforehand."""
+    files.write(path, json.dumps(facts, indent=1).encode() + b"\n", sync=False, remedy="choose another --ready")
 
 
 def _remove_ready(path: Path, facts: dict[str, Any]) -> None:
