@@ -16,7 +16,7 @@ from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
 from drkit.runbook import Step
 from drkit.simulator import hosts
 from drkit.simulator.hosts import Answer
-from tests import every_command
+from tests import every_command, workers
 from tests.cli_support import Done, Here
 from tests.estates import PLAN, REGION, SETTINGS, World, guid, host_id, seed
 from tests.test_hostile import CONTROL
@@ -202,3 +202,31 @@ def test_a_hostile_host_is_believed_of_nothing_and_steers_nothing(
     asked = {line["host"] for line in world.view("record")["requests"]}
     assert not [host for host in asked if "attacker" in host]
     assert CODE not in journal
+
+
+def test_what_an_extension_says_when_it_fails_is_only_ever_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine of a worker: words of megabytes with everything in them, in every view of the run."""
+    told = WORDS + '\\"' * 500_000
+    monkeypatch.setattr("drkit.simulator.extensions.automation.onboard", lambda *_: told)
+    monkeypatch.setenv("DRKIT_TEST_PROTECTED", '{"key": "planted-in-the-environment"}')
+    with workers.site(tmp_path, leaping=True) as found:
+        workers.lost(found)
+        applied = workers.apply(found)
+        here = Here(found.folder, monkeypatch, capsys, found.world.ready)
+        where = ("--config", str(found.folder / "drkit.toml"), "--store", found.store_name)
+        report = [("report", applied.run, "--format", form) for form in ("markdown", "html", "junit")]
+        views = [("status", applied.run), ("report", applied.run), ("report", applied.run, "--owners")]
+        shown = [here(*words, *where, *more) for words in views for more in ((), ("--json",), ("--pipelines",))]
+        shown += [here(*words, *where) for words in report]
+        assert any("VM has reported a failure when processing extension" in " ".join(one.out.split()) for one in shown)
+    for one in shown:
+        for text in (one.out, one.err):
+            assert len(text) < 200_000
+            assert "planted-in-the-environment" not in text
+            assert not CONTROL.search(text)
+            # A long text is folded and indented; a line of drkit begins at the left edge.
+            assert FORGED not in text.splitlines()
+    piped = [one.out + one.err for one in shown[2:9:3]]
+    assert not [text for text in piped if re.search(r"##vso\[task\.setvariable variable=pwned", text, re.IGNORECASE)]
