@@ -188,7 +188,7 @@ def resolve(
     env = os.environ if environ is None else environ
     for given, why in ((option, "from --cloud"), (env.get("DRKIT_CLOUD"), "from DRKIT_CLOUD")):
         if given:
-            own = None if Path(given).exists() else named(given)
+            own = named(given)  # a file that happens to be called so is none: ./NAME
             return _named(own, configured or {}, why) if own else from_ready_file(Path(given), why)
     if configured:
         return from_table(configured)

@@ -49,6 +49,7 @@ from drkit.runbook import Runbook
 MOST_AT_ONCE = 1000
 """Files of an inbox that are read before the run goes on."""
 FULL = re.compile(r"[0-9a-f]{64}")
+BEGINNING = re.compile(r"[0-9a-f]{4,64}")
 
 
 class Store:
@@ -155,11 +156,19 @@ class Store:
             self._write(path, content)
         return path
 
+    def _names_kept(self, folder: Path, name: str) -> bool:
+        if name == "latest":
+            return True
+        return BEGINNING.fullmatch(name.lower()) is not None and any(folder.glob(f"{name.lower()}*.json"))
+
     def runbook(self, name: str) -> tuple[Runbook, bytes, Path]:
-        """A runbook by path, by digest or the beginning of one, or the newest for ``latest``."""
+        """A runbook by path, by digest or the beginning of one, or the newest for ``latest``.
+
+        A word that names one in the store is never taken for a file that happens to be called so in the current folder.
+        """
         folder = self.folder / "state" / "runbooks"
         path = Path(name)
-        if not _readable(name):
+        if self._names_kept(folder, name) or not _readable(name):
             paths = [one for one in folder.glob("*.json") if one.is_file()] if folder.is_dir() else []
             paths.sort(key=lambda one: (one.stat().st_mtime_ns, one.name))
             wanted = name.lower()

@@ -375,3 +375,52 @@ def test_certificates_of_ones_own_do_not_switch_discovery_off(authority: str, mo
     auth.credential(cloud)
     auth.credential(msgspec.structs.replace(cloud, authority="https://login.example"))
     assert [one["disable_instance_discovery"] for one in seen] == [False, True]
+
+
+# what is called like a word
+
+
+def test_a_file_that_is_called_like_a_cloud_is_none(here: Here, caught: Catcher) -> None:
+    from tests.every_command import prepared
+
+    here._patch.chdir(here.folder)
+    for called in ("AzureCloud", "public", "usgov"):
+        here.put(called, {**prepared().facts, "pid": os.getpid()})
+        assert not clouds.resolve(called, None, {}).simulated
+        assert not clouds.resolve(None, None, {"DRKIT_CLOUD": called}).simulated
+        assert clouds.resolve(f"./{called}", None, {}).simulated
+
+
+def test_a_file_that_is_called_like_a_runbook_of_the_store_is_not_taken_for_it(here: Here) -> None:
+    from drkit.store import Store
+    from tests.every_command import prepare, prepared
+
+    prepare(here.folder)
+    here._patch.chdir(here.folder)
+    store = Store(here.folder / ".drkit")
+    digest = store.runbook("latest")[2].stem
+    for called in ("latest", digest, digest[:12], digest[:4]):
+        here.put(called, "no runbook at all")
+        assert store.runbook(called)[2].stem == digest
+    here.put("cafe", store.runbook(digest)[1])
+    assert store.runbook("cafe")[2] == Path("cafe")
+    assert prepared().folder.is_dir()
+
+
+@pytest.mark.parametrize("how", ["another's", "written by all"])
+def test_whom_to_believe_is_not_for_others_to_write(caught: Catcher, tmp_path: Path, how: str) -> None:
+    from drkit.providers.blocking import BlockingTransport
+    from drkit.providers.transport import tls_context
+
+    if os.geteuid() != 0 and how == "another's":
+        pytest.skip("only root can give a file away")
+    path = tmp_path / "ca.pem"
+    path.write_bytes(caught.ca.read_bytes())
+    tls_context(str(path))
+    if how == "another's":
+        os.chown(path, 4001, 4001)
+    else:
+        path.chmod(0o666)
+    for use in (tls_context, BlockingTransport):
+        with pytest.raises(CredentialError, match="the CA file cannot be used"):
+            use(str(path))

@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from drkit.providers import bodies
 from drkit.providers.proxies import check_proxies, proxy_of
+from drkit.providers.transport import check_certificates
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -36,6 +37,8 @@ class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core'
 
     def __init__(self, ca_bundle: str = "", *, connection_timeout: float = 20, read_timeout: float = 60) -> None:
         check_proxies()
+        if ca_bundle:
+            check_certificates(ca_bundle)
         given = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session = requests.Session()
         session.trust_env = False

@@ -16,7 +16,8 @@ import aiohttp
 from azure.core.exceptions import IncompleteReadError
 from azure.core.pipeline.transport import AioHttpTransport
 
-from drkit.errors import CredentialError, GuardError
+from drkit import files
+from drkit.errors import CredentialError, FileError, GuardError
 from drkit.operation import bare
 from drkit.providers.bodies import BoundedResponse
 from drkit.providers.count import Counters
@@ -79,10 +80,24 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
     if not ca_bundle:
         return ssl.create_default_context()
     try:
+        check_certificates(ca_bundle)
         return ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ValueError) as error:
         raise CredentialError(
             f"the CA file cannot be used: {error}", where=ca_bundle, remedy="name a PEM file as ca_bundle"
+        ) from error
+
+
+def check_certificates(path: str) -> None:
+    """CredentialError unless a file of trusted certificates is of this user or root, and no other may write it.
+
+    Who may write it chooses whom a token is sent to.
+    """
+    try:
+        files.check(path, own=True)
+    except FileError as error:
+        raise CredentialError(
+            f"the CA file cannot be used: {error.what}", where=path, remedy="name a PEM file of your own as ca_bundle"
         ) from error
 
 
