@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drkit import cloud as clouds
 from drkit import estate, handover, history, journal, linked
 from drkit.clock import Clock, parse_time, rfc3339
-from drkit.errors import DrkitError, LockedError, RefusedError, UsageError
+from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
@@ -60,6 +60,8 @@ async def apply(
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
         _not_begun(desk, shown)
         linked.not_superseded(desk, book)
+        if book.rebases:
+            linked.not_replaced(desk, book.rebases)
         desk.store.keep_runbook(shown.content)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
@@ -114,20 +116,12 @@ async def resume(
 
 def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None:
     """RefusedError for a run that was aborted and left no host in doubt, or whose rest another run has begun to carry out."""
+    linked.not_replaced(desk, name)
     if closed(book, state):
         raise RefusedError(
             f"{name} has ended: {state.stopped}",
             remedy=f"`drkit assess`, then `drkit plan --rebase {name}` for what is left",
         )
-    runs = desk.store.runs()
-    for other in runs[runs.index(name) + 1 :]:
-        try:
-            later = desk.store.state(other).runbook
-            rebases = show(desk, later).runbook.rebases if later else ""
-        except DrkitError:
-            continue
-        if rebases == name:
-            raise RefusedError(f"the rest of {name} is carried out as {other}", remedy=f"`drkit resume {other}`")
 
 
 def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]) -> Any:
@@ -226,6 +220,7 @@ def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
     known = state.of(found.id)
     if known.status in ("done", "skipped"):
         raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
+    linked.not_replaced(desk, name)
     if closed(book, state):
         raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
     if what == "skip" and (why := handover.refusal(book, state, found)):

@@ -34,13 +34,16 @@ def cleanup(
     made_against: CloudMark,
     version: str,
     discard: Mapping[str, str] | None = None,
+    runs: Collection[str] = (),
 ) -> Runbook:
-    """The cleanup after ``run``: ``deferred`` is what of its records is open still, ``made`` what it created itself.
+    """The cleanup after ``run``, and after those that it replaced, ``runs``.
+
+    ``deferred`` is what of its records is open still, ``made`` what it created itself.
 
     ``discard``: names or ids of environments whose unpushed work may go, with the reason. UsageError for one that is none of these.
     """
     plans = {plan.id.lower(): plan for plan in (*snapshot.plans, *assessment.present_plans)}
-    zombies = {one.id.lower(): one for one in assessment.zombies if one.run == run}
+    zombies = {one.id.lower(): one for one in assessment.zombies if one.run in {run, *runs}}
     states = {one.plan.lower(): one.state for one in assessment.plans}
     thrown = _discarded(discard or {}, deferred)
     left: list[LeftAlone] = []

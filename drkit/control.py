@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drkit import api
+from drkit import api, handover, linked
 from drkit.api import Desk, Planned
 from drkit.applying import send
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.kept import Message, who
+from drkit.runbook import Runbook
 from drkit.standing import closed
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
@@ -53,6 +54,7 @@ def retry(desk: Desk, run: str, step: str) -> str:
 def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
     standing = api.status(desk, run)
     state = standing.state
+    linked.not_replaced(desk, standing.run)
     if closed(standing.runbook, state):
         raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
     now = rfc3339(desk.clock.now())
@@ -86,6 +88,7 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
     """
     standing = api.status(desk, run)
     name, state, book = standing.run, standing.state, standing.runbook
+    linked.not_replaced(desk, name)
     if standing.outcome in api.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
     if book.of_run:
@@ -112,4 +115,23 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
         *(f"drifted: {step.title}: {state.of(step.id).detail}" for step in drifted),
     )
     graceful = "" if book.kind != "failover" or book.lost_regions else next(iter(book.source_plans.values()), "")
-    return api.plan(desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes)
+    doubts = handover.in_doubt(book, state)
+
+    def fits(made: Runbook) -> None:
+        if not made.steps:
+            why = "; ".join(f"{one.name}: {one.reason}" for one in made.left_alone[:6]) or "nothing is lost"
+            raise RefusedError(
+                f"a new runbook would have no steps, so {name} is not replaced: {why}",
+                remedy=f"`drkit abort {name} --reason TEXT`, then `drkit resume {name}` finishes what was begun and closes it",
+            )
+        registered = {step.host.lower() for step in made.steps if step.effect == "register"}
+        missed = [one for one in doubts if one.host.lower() not in registered]
+        if missed:
+            raise RefusedError(
+                f"{'; '.join(one.words for one in missed[: handover.NAMED])}; and the new runbook would not register it again",
+                remedy=f"`drkit resume {name}` finishes it first",
+            )
+
+    return api.plan(
+        desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes, fits=fits
+    )

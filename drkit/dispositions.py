@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from drkit.estate import Assessment, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
+from drkit.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
 from drkit.proposal import spare_names
 from drkit.runbook import Affected, Kind, LeftAlone
 
+STANDING = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
+"""Verdicts of a machine that is there, whatever is registered on it."""
+REPAIRED = frozenset({"answering", "degraded"})
 TROUBLE = ("re-register", "host-lost", "region-lost")
 NOT_STANDING = ("failed", "deleted")
 
@@ -50,6 +54,20 @@ TABLE: tuple[tuple[str, str, str, str, str], ...] = (
         "its machine was restored as another one; its plan is fine",
     ),
     ("answering", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan is fine"),
+    (
+        "answering",
+        "self-hosted",
+        "no-registration",
+        "same-plan",
+        "its machine carries no registration any more; its plan is fine",
+    ),
+    (
+        "answering",
+        "self-hosted",
+        "another-registration",
+        "leave",
+        "its machine carries another's registration: a person who knows whose it is decides",
+    ),
     ("answering", ANY, ANY, "leave", "its plan answers"),
     (
         "degraded",
@@ -59,6 +77,20 @@ TABLE: tuple[tuple[str, str, str, str, str], ...] = (
         "its machine was restored as another one; its plan answers",
     ),
     ("degraded", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan answers"),
+    (
+        "degraded",
+        "self-hosted",
+        "no-registration",
+        "same-plan",
+        "its machine carries no registration any more; its plan answers",
+    ),
+    (
+        "degraded",
+        "self-hosted",
+        "another-registration",
+        "leave",
+        "its machine carries another's registration: a person who knows whose it is decides",
+    ),
     ("degraded", ANY, ANY, "leave", "its plan's service answers"),
     ("unreachable", ANY, ANY, "leave", "its plan does not answer, and nobody claims its loss"),
     ("gone", ANY, ANY, "leave", "its plan was deleted, not lost"),
@@ -77,6 +109,8 @@ class Decided:
     reason: str
     host: Host | None
     finding: HostFinding | None
+    another: str = ""
+    """Whose registration its host carries instead."""
 
 
 def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, str]:
@@ -97,8 +131,16 @@ def verdict_word(finding: HostFinding | None) -> str:
 
 
 def decide(
-    environment: Environment, state: str, hosts: Mapping[str, Host], findings: Mapping[str, HostFinding]
+    environment: Environment,
+    state: str,
+    hosts: Mapping[str, Host],
+    findings: Mapping[str, HostFinding],
+    carried: Mapping[tuple[str, str], Carried] = MappingProxyType({}),
 ) -> Decided:
+    """What becomes of an environment of a plan in that state.
+
+    ``carried``: (plan, environment) in lower case -> what its host carries instead of its registration.
+    """
     if environment.kind == "managed":
         word, why = disposition(state, "managed", "")
         return Decided(environment, word, why, None, None)
@@ -114,7 +156,14 @@ def decide(
     if finding.successor and finding.found and finding.outcome == "re-register":
         word, why = disposition(state, "self-hosted", "proved-successor")
         return Decided(environment, word, why, finding.found, finding)
-    word, why = disposition(state, "self-hosted", finding.reason or finding.outcome)
+    other = carried.get((environment.plan.lower(), environment.id.lower())) if finding.outcome in STANDING else None
+    if other is not None and state in REPAIRED:
+        seen = "another-registration" if other.another else "no-registration"
+    else:
+        seen = finding.reason or finding.outcome
+    word, why = disposition(state, "self-hosted", seen)
+    if seen == "another-registration" and other is not None:
+        return Decided(environment, word, f"{why} ({other.another})", host, finding, other.another)
     if word in ACTING and finding.confidence == "low":
         word, why = "person", f"{why}; but that verdict has low confidence, so a person does it"
         if state != "lost":
@@ -252,11 +301,11 @@ def unacted(decided: Sequence[Decided]) -> list[LeftAlone]:
         LeftAlone(
             one.environment.id,
             one.environment.name,
-            f"its machine is {verdict_word(one.finding)}; {one.reason}",
-            "drkit assess",
+            one.reason if one.another else f"its machine is {verdict_word(one.finding)}; {one.reason}",
+            "" if one.another else "drkit assess",
         )
         for one in decided
-        if one.disposition == "leave" and one.finding is not None and one.finding.outcome in TROUBLE
+        if one.disposition == "leave" and one.finding is not None and (one.another or one.finding.outcome in TROUBLE)
     ]
 
 

@@ -320,6 +320,28 @@ class Zombie(msgspec.Struct, frozen=True, kw_only=True):
     now_plan: str = ""
 
 
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host of the baseline carries now instead of the registration it had: a finding, and no verdict about the host.
+
+    ``another``: whose registration it is instead (an address, or an environment's id); empty: it carries none.
+    """
+
+    environment: str
+    name: str
+    plan: str
+    host: str
+    reading: Reading
+    another: str = ""
+
+    @property
+    def words(self) -> str:
+        """As one sentence without its full stop."""
+        home = last(self.plan)
+        if self.another:
+            return f"{self.name} carries another registration than that of {home}: {self.another}"
+        return f"{self.name} carries no registration any more, and had that of {home}"
+
+
 class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     """Everything the planner may know of the night: plan states, verdicts, claims, and the facts of the target regions.
 
@@ -342,6 +364,7 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     witnesses: tuple[Reading, ...] = ()
     unread: tuple[str, ...] = ()
     zombies: tuple[Zombie, ...] = ()
+    carried: tuple[Carried, ...] = ()
     assumed: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +10,8 @@ import msgspec
 
 from drkit import transparency
 from drkit.advice import PlanSignals, plan_state
-from drkit.estate import Assessment, Baseline, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
+from drkit.dispositions import STANDING
+from drkit.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
 from drkit.transparency import DOMAINS, NOTES, ROWS, Signals
 
 MOST = 5
@@ -156,6 +157,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Reading, ...] = ()
     noticed: tuple[str, ...] = ()
     to_do: str = ""
+    registration: tuple[str, ...] = ()
     assessed: str = ""
     simulated: bool = False
 
@@ -180,10 +182,21 @@ class PlanExplanation(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-def host(finding: HostFinding, before: Host, assessed: Assessment, *, trust_registration: bool = False) -> Explanation:
-    """Explain a host's verdict. ``before``: the host as the snapshot has it."""
+def host(
+    finding: HostFinding,
+    before: Host,
+    assessed: Assessment,
+    *,
+    trust_registration: bool = False,
+    in_doubt: Sequence[tuple[str, str]] = (),
+) -> Explanation:
+    """Explain a host's verdict. ``before``: the host as the snapshot has it.
+
+    ``in_doubt``: what runs know of it that they released and did not prove to be registered since, and what to type.
+    """
     given = Signals(**finding.signals)
     row = next(one for one in ROWS if one.number == finding.rule)
+    carried = [one for one in assessed.carried if one.host.lower() == finding.host.lower()]
     shown = [name for name in DOMAINS if name != "host_kind" and not _silent(name, finding.signals[name], given)]
     known = tuple(
         words(name, finding.signals[name], given) for name in shown if not _ignorant(name, finding.signals[name])
@@ -207,10 +220,22 @@ def host(finding: HostFinding, before: Host, assessed: Assessment, *, trust_regi
         otherwise=otherwise(given, trust_registration=trust_registration),
         evidence=tuple(sorted(finding.readings, key=lambda one: one.time)),
         noticed=noticed(finding, before.baseline),
-        to_do=TO_DO[finding.reason or finding.outcome],
+        to_do=_to_do(finding, carried, in_doubt),
+        registration=(*(words for words, _ in in_doubt), *(one.words for one in carried)),
         assessed=assessed.taken,
         simulated=assessed.made_against.simulated,
     )
+
+
+def _to_do(finding: HostFinding, carried: Sequence[Carried], in_doubt: Sequence[tuple[str, str]]) -> str:
+    """What to do: first about a registration that is missing, then about the machine."""
+    if in_doubt:
+        return f"{in_doubt[0][1][:1].upper()}{in_doubt[0][1][1:]}."
+    if any(one.another for one in carried):
+        return "Ask whose registration it carries: drkit writes over nobody's."
+    if carried and finding.outcome in STANDING:
+        return "`drkit plan --kind repair` writes the steps that register it again, with its plan where that answers."
+    return TO_DO[finding.reason or finding.outcome]
 
 
 def words(name: str, value: Any, given: Signals) -> str:
@@ -382,7 +407,7 @@ def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -
     values: dict[str, Any] = {}
     for one in finding.readings:
         name = "control" if one.signal == "control" else one.signal
-        if name in ("listing", "control", "arm"):
+        if name in ("listing", "control", "arm", "heard"):
             values[name] = one.value
         elif name not in values and one.value in ("yes", "no", "unknown"):
             values["service"] = one.value

@@ -60,6 +60,20 @@ def in_doubt(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
     return tuple(found for steps in chains.values() for found in _of(steps, names, state))
 
 
+def proved(book: Runbook, state: RunState) -> frozenset[str]:
+    """The hosts that a run proved to be registered: the last step of their environment, or any proof after a registration, is done."""
+    finals = {one.final for one in book.environments if one.final}
+    begun: set[str] = set()
+    found: set[str] = set()
+    for step in book.steps:
+        done = state.of(step.id).status == "done"
+        if done and step.host and (step.id in finals or (step.effect == "verify" and step.environment in begun)):
+            found.add(step.host)
+        if done and step.effect == "register":
+            begun.add(step.environment)
+    return frozenset(found)
+
+
 def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterator[InDoubt]:
     place = max((number for number, step in enumerate(steps) if _may_have_left(step, steps, state)), default=-1)
     if place < 0:

@@ -209,6 +209,7 @@ def _apply_deferred(state: RunState, record: Record) -> None:
 
 def _apply_step(step: StepState, record: Record) -> None:
     data = record.data
+    begun = step.status == "open" or step.unsettled
     step.attempt = max(step.attempt, record.attempt)
     if record.kind == "intent":
         step.status, step.began, step.operation = "open", step.began or record.time, None
@@ -222,10 +223,11 @@ def _apply_step(step: StepState, record: Record) -> None:
         step.status, step.ended, step.operation = "done", record.time, None
         step.began = step.began or record.time
         step.detail, step.who = data.get("detail", ""), data.get("who", "")
-        step.data, step.code, step.unsettled = dict(data.get("data", {})), "", False
+        step.data, step.code = dict(data.get("data", {})), ""
         step.said = record.kind == "answered"
+        # Nobody's word settles what was sent.
+        step.unsettled = step.said and begun
     elif record.kind in ("failed", "drifted", "skipped"):
-        begun = step.status == "open" or step.unsettled
         step.status, step.ended, step.operation = record.kind, record.time, None
         step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
         # What was sent before is not undone by a word: only who looked says that nothing came of it.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from drkit import behind, journal
+from collections.abc import Iterable
+
+from drkit import behind, handover, journal
 from drkit.clock import parse_time
 from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.estate import Snapshot
 from drkit.journal import RunState
 from drkit.runbook import Runbook
 from drkit.workplace import Desk
+
+AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
 def told(desk: Desk) -> list[behind.Told]:
@@ -26,22 +30,63 @@ def told(desk: Desk) -> list[behind.Told]:
     return found
 
 
+def replaced(runs: Iterable[behind.Told]) -> dict[str, str]:
+    """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
+    return {one.book.rebases: one.run for one in runs if one.book.rebases}
+
+
+def not_replaced(desk: Desk, run: str) -> None:
+    """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
+    if other := replaced(told(desk)).get(run):
+        raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
+
+
+def chain(desk: Desk, run: str) -> tuple[behind.Told, ...]:
+    """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
+    every = told(desk)
+    by_name, later = {one.run: one for one in every}, replaced(every)
+    first = run
+    while first in by_name and by_name[first].book.rebases in by_name:
+        first = by_name[first].book.rebases
+    found = []
+    while first in by_name:
+        found.append(by_name[first])
+        first = later.get(first, "")
+    return tuple(found)
+
+
+def in_doubt(desk: Desk) -> list[tuple[handover.InDoubt, str]]:
+    """Hosts that some run released and none proved to be registered since: what that run knows, and what to type.
+
+    The latest run's word counts.
+    """
+    found: dict[str, tuple[handover.InDoubt, str]] = {}
+    every = told(desk)
+    gone = replaced(every)
+    for one in every:
+        for host in handover.proved(one.book, one.state):
+            found.pop(host.lower(), None)
+        for doubt in handover.in_doubt(one.book, one.state):
+            found[doubt.host.lower()] = (doubt, AFRESH if one.run in gone else handover.remedy((doubt,), one.run))
+    return list(found.values())
+
+
 def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
     """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
     if not book.of_run:
         return frozenset()
-    state = desk.store.state(book.of_run)
-    begun = desk.store.runbook(state.runbook)[0]
-    journal.disbelieve(state, begun.asking)
-    return behind.recorded(behind.Told(book.of_run, begun, state))
+    # It must be there, and readable: nothing is deleted on the word of what cannot be read.
+    desk.store.runbook(desk.store.state(book.of_run).runbook)
+    return frozenset(item for one in chain(desk, book.of_run) for item in behind.recorded(one))
 
 
 def not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
     """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
     if not book.of_run:
         return
+    names = {one.run for one in chain(desk, book.of_run)}
     for other in told(desk):
-        linked = other.book.kind == "failback" and other.book.of_run == book.of_run and other.run != name
+        linked = other.book.kind == "failback" and other.book.of_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
                 f"{book.of_run} goes back, or went, as {other.run}: what this runbook rests on has moved",

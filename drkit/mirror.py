@@ -36,16 +36,20 @@ def failback(
     of_assessment: str,
     made_against: CloudMark,
     version: str,
+    runs: Collection[str] = (),
 ) -> Runbook:
     """The mirror of ``run``: every environment that it moved goes back to the plan it came from.
 
+    ``runs``: those that it replaced, which count with it.
     ``origins``: environment id in lower case -> the environment as it was before the run. ``back``: (plan, id) in lower case of
     those that went back already. ``made``: what the run created, to be deferred once nobody is left there.
     """
     plans = {plan.id.lower(): plan for plan in (*assessment.present_plans, *snapshot.plans)}
     there = {plan.id.lower(): plan for plan in assessment.present_plans}
     present = {(one.plan.lower(), one.id.lower()): one for one in assessment.present}
-    zombies = {(one.plan.lower(), one.environment.lower()): one for one in assessment.zombies if one.run == run}
+    zombies = {
+        (one.plan.lower(), one.environment.lower()): one for one in assessment.zombies if one.run in {run, *runs}
+    }
     dead = frozenset(assessment.lost_regions)
     left: list[LeftAlone] = []
     items: dict[tuple[str, str], list[Item]] = {}

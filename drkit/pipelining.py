@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit import api, linked
+from drkit import api, handover, linked
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import region_name
@@ -75,15 +75,10 @@ async def _place(given: str) -> tuple[str, str]:
 
 def open_runs(desk: Desk) -> list[Standing]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
-    every = api.runs(desk)
-    rebased = {one.runbook.rebases for one in every}
     return [
         one
-        for one in every
-        if one.run not in rebased
-        and one.outcome not in api.DONE
-        and not linked.over(one.state)
-        and not (one.state.stopped and one.state.outcome)
+        for one in api.runs(desk)
+        if one.open and (not linked.over(one.state) or handover.in_doubt(one.runbook, one.state))
     ]
 
 

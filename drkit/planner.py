@@ -77,6 +77,7 @@ def plan(
     _check_targets(settings, dead, graceful_from)
     hosts = {host.id.lower(): host for host in snapshot.hosts}
     findings = {finding.host.lower(): finding for finding in assessment.hosts}
+    carried = {(one.plan.lower(), one.environment.lower()): one for one in assessment.carried}
     notes: list[str] = []
     left: list[LeftAlone] = []
     steps: list[Step] = []
@@ -90,7 +91,7 @@ def plan(
     for item in sorted(snapshot.plans, key=lambda one: (one.name.lower(), one.id.lower())):
         state = "lost" if item in lost else state_of(states, item)
         decided = [
-            decide(environment, state, hosts, findings)
+            decide(environment, state, hosts, findings, carried)
             for environment in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id))
             if same_id(environment.plan, item.id)
         ]

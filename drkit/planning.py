@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -44,8 +44,11 @@ def plan(
     out: str | None = None,
     rebases: str = "",
     notes: tuple[str, ...] = (),
+    fits: Callable[[Runbook], None] = lambda _book: None,
 ) -> Planned:
     """Write the runbook for what the newest assessment found. Loads no Azure SDK. ``rebases``: the run whose rest it is.
+
+    ``fits`` may refuse it before it is kept.
 
     RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
     """
@@ -88,6 +91,7 @@ def plan(
     )
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
+    fits(book)
     content = runbook.encode(book)
     if out:
         write_out(out, content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drkit import api, behind, cleaning, estate, linked, mirror, runbook
@@ -11,7 +11,7 @@ from drkit.api import Desk, Planned
 from drkit.behind import Told
 from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, Environment, Snapshot
+from drkit.estate import Assessment, Behind, Environment, Snapshot
 from drkit.products import registry
 from drkit.runbook import Runbook
 from drkit.version import __version__
@@ -26,21 +26,22 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
     for name, reason in (discard or {}).items():
         if not reason.strip():
             raise UsageError(f"discarding {name} needs a reason", remedy="--reason TEXT: the approver reads it")
-    told = _ended(desk, run)
+    told, chain = _ended(desk, run)
+    names = {one.run for one in chain}
     if told.book.kind == "cleanup":
         raise RefusedError(
             f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
         )
     for other in linked.told(desk):
-        if other.book.kind == "failback" and other.book.of_run == told.run and not linked.over(other.state):
+        if other.book.kind == "failback" and other.book.of_run in names and not linked.over(other.state):
             raise RefusedError(
                 f"{told.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
             )
-    ground = _ground(desk, told)
-    items = [one for one in behind.open_items(linked.told(desk)) if one.run == told.run]
+    ground = _ground(desk, chain)
+    items = [one for one in behind.open_items(linked.told(desk)) if one.run in names]
     # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
-    made = behind.made(told) if told.book.kind == "failover" and not items else []
+    made = _made(chain) if told.book.kind == "failover" and not items else []
     gone = {
         step.target.lower()
         for one in linked.told(desk)
@@ -53,9 +54,10 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
         desk.settings,
         registry(),
         run=told.run,
+        runs=names,
         deferred=items,
         made=[one for one in made if one.id.lower() not in gone],
-        recorded=behind.recorded(told),
+        recorded=_recorded(chain),
         of_snapshot=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
         made_against=desk.cloud.mark,
@@ -72,7 +74,8 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
     RefusedError (4) while the run or an earlier way back is unfinished, the region has not returned, the newest assessment is
     older than the run, or everything went back already; each says which.
     """
-    told = _ended(desk, run)
+    told, chain = _ended(desk, run)
+    names = {one.run for one in chain}
     if told.book.kind != "failover":
         ways = {
             "failback": f"to leave again, `drkit assess` and `drkit plan`; `drkit cleanup {told.run}` deletes what is left",
@@ -82,7 +85,7 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
     back: set[tuple[str, str]] = set()
     for other in linked.told(desk):
-        if other.book.of_run != told.run:
+        if other.book.of_run not in names:
             continue
         standing = api.status(desk, other.run)
         if standing.outcome == "partial":
@@ -97,18 +100,19 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
                     remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
                 )
             back |= {(one.plan.lower(), one.environment.lower()) for one in behind.moved(other.book, other.state)}
-    ground = _ground(desk, told)
+    ground = _ground(desk, chain)
     book = mirror.failback(
         ground.snapshot,
         ground.assessment,
         desk.settings,
         registry(),
         run=told.run,
-        moved=behind.moved(told.book, told.state),
+        runs=names,
+        moved=[moved for one in chain for moved in behind.moved(one.book, one.state)],
         back=back,
-        origins=_origins(desk, told),
-        made=behind.made(told),
-        recorded=behind.recorded(told),
+        origins=_origins(desk, chain),
+        made=_made(chain),
+        recorded=_recorded(chain),
         of_snapshot=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
         made_against=desk.cloud.mark,
@@ -118,11 +122,20 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
     return _kept(desk, book, out)
 
 
-def _origins(desk: Desk, told: Told) -> dict[str, Environment]:
-    """What the run moved, as the newest snapshot from before it knew it: id in lower case -> environment."""
-    started = parse_time(told.state.started)
+def _made(chain: Sequence[Told]) -> list[Behind]:
+    """What these runs created, each thing once."""
+    return list({one.id.lower(): one for told in reversed(chain) for one in behind.made(told)}.values())
+
+
+def _recorded(chain: Sequence[Told]) -> frozenset[str]:
+    return frozenset(item for told in chain for item in behind.recorded(told))
+
+
+def _origins(desk: Desk, chain: Sequence[Told]) -> dict[str, Environment]:
+    """What these runs moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment."""
+    started = parse_time(chain[0].state.started)
     runs = linked.told(desk)
-    before = runs[: next(number for number, one in enumerate(runs) if one.run == told.run)]
+    before = runs[: next(number for number, one in enumerate(runs) if one.run == chain[0].run)]
     found: dict[str, Environment] = {}
     for taken in desk.store.snapshots():
         if parse_time(taken.taken) <= started:
@@ -141,20 +154,27 @@ class Ground:
     snapshot: Snapshot
 
 
-def _ended(desk: Desk, run: str) -> Told:
-    """A run that has ended. RefusedError while it is unfinished: its rest is finished, or given up, first."""
-    standing = api.status(desk, run)
+def _ended(desk: Desk, run: str) -> tuple[Told, tuple[Told, ...]]:
+    """A run that has ended, or the one that carried out its rest; and all of these together, oldest first.
+
+    RefusedError while it is unfinished: its rest is finished, or given up, first; and while a host is in doubt.
+    """
+    named = api.status(desk, run).run
+    chain = linked.chain(desk, named)
+    standing = api.status(desk, chain[-1].run if chain else named)
     clouds.check_same(standing.runbook.made_against, desk.cloud, standing.run)
     if standing.outcome == "partial" or not standing.state.outcome:
         raise RefusedError(
             f"{standing.run} is unfinished: {standing.reason}",
             remedy=f"`drkit resume {standing.run}`, or `drkit abort {standing.run} --reason TEXT`, then `drkit resume {standing.run}`",
         )
-    return Told(standing.run, standing.runbook, standing.state)
+    told = Told(standing.run, standing.runbook, standing.state)
+    return told, chain or (told,)
 
 
-def _ground(desk: Desk, told: Told) -> Ground:
-    """The newest assessment, which must be from after the run, and in which the regions it left answer again."""
+def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
+    """The newest assessment, which must be from after these runs, and in which the regions they left answer again."""
+    told = chain[-1]
     found = desk.store.newest(Assessment)
     last = desk.store.records(told.run)[-1].time
     if found is None or parse_time(found[0].taken) < parse_time(last):
@@ -164,7 +184,7 @@ def _ground(desk: Desk, told: Told) -> Ground:
         )
     assessed, path = found
     clouds.check_same(assessed.made_against, desk.cloud, str(path))
-    wanted = {one.plan.lower(): one.plan for one in told.book.leaves_behind if one.plan}
+    wanted = {one.plan.lower(): one.plan for run in chain for one in run.book.leaves_behind if one.plan}
     for plan in assessed.plans:
         if plan.plan.lower() in wanted and plan.state not in cleaning.ANSWERING:
             raise RefusedError(

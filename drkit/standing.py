@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drkit import behind, handover, journal, linked
@@ -31,6 +32,13 @@ class Standing:
     since: str
     records: tuple[Record, ...] = ()
     held: str = ""
+    replaced: str = ""
+    """The run that carries out its rest."""
+
+    @property
+    def open(self) -> bool:
+        """Whether ``resume`` can go on with it: it has not ended for good, and no other run carries out its rest."""
+        return self.outcome not in DONE and not self.replaced and not closed(self.runbook, self.state)
 
 
 def status(desk: Desk, run: str = "latest") -> Standing:
@@ -39,7 +47,13 @@ def status(desk: Desk, run: str = "latest") -> Standing:
     found = _standing(desk, name)
     if found is None:
         raise _never_began(desk, name)
-    return found
+    return _or_replaced(found, linked.replaced(linked.told(desk)))
+
+
+def _or_replaced(found: Standing, gone: Mapping[str, str]) -> Standing:
+    """A run whose rest another one carries out says so."""
+    other = gone.get(found.run, "")
+    return replace(found, replaced=other, reason=f"its rest is carried out as {other}") if other else found
 
 
 def _standing(desk: Desk, name: str) -> Standing | None:
@@ -81,7 +95,9 @@ def _never_began(desk: Desk, run: str) -> RefusedError:
 
 def runs(desk: Desk) -> list[Standing]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
-    return [one for run in desk.store.runs() if (one := _standing(desk, run))]
+    found = [one for run in desk.store.runs() if (one := _standing(desk, run))]
+    gone = {one.runbook.rebases: one.run for one in found if one.runbook.rebases}
+    return [_or_replaced(one, gone) for one in found]
 
 
 def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
@@ -105,13 +121,19 @@ def overview(desk: Desk) -> list[str]:
     now = desk.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
     unfinished: list[Standing] = []
+    every: list[Standing] = []
     for run in desk.store.runs():
         try:
             one = _standing(desk, run)
         except DrkitError as error:
             lines.append(f"cannot be read: {run}: {error}")
             continue
-        if one and one.outcome == "partial":
+        if one:
+            every.append(one)
+    gone = {one.runbook.rebases: one.run for one in every if one.runbook.rebases}
+    for one in every:
+        doubt = handover.in_doubt(one.runbook, one.state)
+        if one.run not in gone and one.outcome not in DONE and (one.outcome == "partial" or (doubt and one.open)):
             unfinished.append(one)
     lines.extend(
         f"under way: {one.run}, held by {one.held}" if one.held else f"open: {one.run} ({one.reason})"

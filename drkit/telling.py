@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit import explaining, nearest
+from drkit import explaining, linked, nearest
 from drkit.api import Desk, assess, composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
@@ -60,7 +60,17 @@ def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
     finding = next((one for one in assessed.hosts if one.host.lower() == hosts[0].id.lower()), None)
     if finding is None:
         raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
-    return explaining.host(finding, hosts[0], assessed, trust_registration=desk.settings.assess.trust_registration)
+    return explaining.host(
+        finding,
+        hosts[0],
+        assessed,
+        trust_registration=desk.settings.assess.trust_registration,
+        in_doubt=[
+            (one.words, following)
+            for one, following in linked.in_doubt(desk)
+            if one.host.lower() == hosts[0].id.lower()
+        ],
+    )
 
 
 def wrong(taken: Snapshot) -> list[str]:

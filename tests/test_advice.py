@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.advice import Answer, PlanSignals, move_minutes, plan_state, read_claims, wait_or_move
+from drkit.advice import Answer, Heard, PlanSignals, heard, move_minutes, plan_state, read_claims, wait_or_move
 from drkit.clock import parse_time, rfc3339
 from drkit.estate import Advice, PlanState
 from drkit.history import cutoff
@@ -315,3 +315,51 @@ def test_the_forecast_grows_with_the_work_and_is_nothing_for_nothing() -> None:
     assert move_minutes(1, 0, 0, 30) < move_minutes(1, 1, 0, 30) < move_minutes(1, 40, 0, 30)
     assert move_minutes(1, 40, 0, 30) < move_minutes(1, 40, 8, 30) < move_minutes(1, 40, 80, 30)
     assert move_minutes(1, 0, 4, 30) < move_minutes(1, 0, 4, 60)
+
+
+# --- a service that does not answer, and hosts that were heard a moment ago ----------------------------------------------
+
+SILENT = PlanSignals(
+    service="no", listing="yes", control="yes", arm="found", live=3, heard_at="12:00", settled_at="12:05"
+)
+
+
+def at(minute: float) -> str:
+    return f"2026-11-23T08:{int(minute):02}:{int(minute % 1 * 60):02}Z"
+
+
+@pytest.mark.parametrize(
+    ("last", "silent", "claimed", "now", "word"),
+    [
+        ("", at(1), "", at(2), ""),
+        (at(10), at(10.5), "", at(11), "open"),
+        (at(10), at(10.5), at(9), at(11), "open"),
+        (at(10), at(10.5), at(10.2), at(11), "before"),
+        (at(10), at(10.5), "", at(15), "open"),
+        (at(10), at(10.5), "", at(15.5), "before"),
+        (at(11), at(10.5), "", at(15.5), "before"),
+        (at(12), at(10.5), at(9), at(12), "since"),
+    ],
+)
+def test_reports_of_hosts_count_when_they_go_on_after_the_service_fell_silent(
+    last: str, silent: str, claimed: str, now: str, word: str
+) -> None:
+    assert heard(last, silent, claimed, now) == word
+
+
+@pytest.mark.parametrize(
+    ("word", "claimed", "state", "said"),
+    [
+        ("open", True, "unreachable", "at 12:05"),
+        ("open", False, "unreachable", "at 12:05"),
+        ("before", True, "lost", "until 12:00, and not since"),
+        ("before", False, "unreachable", "nobody claims"),
+        ("since", True, "answering", "does not answer drkit, and its hosts go on reporting"),
+    ],
+)
+def test_a_dead_service_is_never_outvoted_by_hosts_that_were_alive_a_few_minutes_ago(
+    word: Heard, claimed: bool, state: str, said: str
+) -> None:
+    found = plan_state(replace(SILENT, heard=word, claimed=claimed))
+    assert found[0] == state
+    assert said in found[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,8 @@ def test_one_that_was_not_put_back_is_in_doubt_and_an_abort_asks_its_owner_once_
     assert made.state.of("e:ready").status == "asked"
     made.say("answer", "e:ready")
     ending = made.go(Scripted(), resumed=True)
-    assert (ending.outcome, ending.reason) == ("succeeded", "every step is done, though aborted by ada: because")
+    assert ending.outcome == "succeeded"
+    assert ending.reason.startswith("every step is done, though aborted by ada")
     assert doubts(made) == []
 
 
@@ -137,7 +139,8 @@ def test_an_abort_sees_a_release_through_that_failed_of_its_time(bench: Make) ->
     assert doubts(made) == ["e may have been taken off old and is registered nowhere"]
     made.say("abort", "")
     ending = made.go(Scripted(), resumed=True)
-    assert (ending.outcome, ending.reason) == ("failed", "aborted by ada: because")
+    assert ending.outcome == "failed"
+    assert re.fullmatch(r"aborted by ada.*: because", ending.reason)
     assert {made.state.of(step).status for step in CHAIN} == {"done"}
     assert made.kinds("other") == []
 
@@ -150,7 +153,7 @@ def test_an_aborted_run_that_could_not_finish_says_who_is_off_and_can_be_gone_on
     ending = made.go(again, resumed=True)
     assert ending.outcome == "failed"
     assert "e may have been taken off old and is registered nowhere: `drkit resume run-0001`" in ending.reason
-    assert made.go(Scripted(), resumed=True).reason == "aborted by ada: because"
+    assert re.fullmatch(r"aborted by ada.*: because", made.go(Scripted(), resumed=True).reason)
 
 
 @pytest.mark.parametrize("what", ["pause", "abort"])

@@ -208,6 +208,27 @@ def test_an_account_is_lost_by_its_own_service_whatever_arm_says(tmp_path: Path,
         assert (told[OLD], told[CONTROL]) == ("lost", "answering")
 
 
+async def _passed(found: Site, seconds: float) -> None:
+    """So many simulated seconds go by."""
+    assert found.world.clock is not None
+    await found.world.clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_in_the_first_minutes_a_lost_account_is_not_called_answering(tmp_path: Path, *, claimed: bool) -> None:
+    with site(tmp_path, leaping=True) as found:
+        found.world.control("lose", region="westeurope", announce=claimed, announce_after=0)
+        taken, _, _ = asyncio.run(api.assess(found.desk))
+        (plan,) = [one for one in taken.plans if one.plan == OLD]
+        assert plan.state == ("lost" if claimed else "unreachable"), plan.reason
+        assert "its hosts were heard until" in plan.reason
+        asyncio.run(_passed(found, 360))
+        if not claimed:
+            found.world.control("announce", region="westeurope", after_minutes=0)
+        taken, _, _ = asyncio.run(api.assess(found.desk))
+        assert next(one.state for one in taken.plans if one.plan == OLD) == "lost"
+
+
 def test_an_account_that_answers_is_not_lost_for_a_claim(tmp_path: Path) -> None:
     with site(tmp_path) as found:
         found.world.control("announce", region="westeurope")

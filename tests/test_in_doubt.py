@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from drkit import api, control, reporting
+from drkit import api, control, reporting, telling
 from drkit.errors import RefusedError
+from drkit.explaining import Explanation
 from drkit.simulator import automation
 from tests import returning as way
 from tests import workers
@@ -18,7 +19,7 @@ from tests.chaos.every_record import place_of
 from tests.chaos.life import KILLED, Life, Lives
 from tests.estates import Site
 from tests.simulator.workers import WORKERS
-from tests.workers import CONTROL, CUPBOARD, REPLICA, WEB
+from tests.workers import CONTROL, CUPBOARD, OLD, REPLICA, WEB
 
 SECRET = json.dumps({"Proxy_URL": "s3cret"})
 
@@ -81,6 +82,11 @@ def test_a_machine_that_goes_away_while_its_extension_is_taken_off_is_said_to_be
     assert f"`drkit resume {site.run}`" in applied.reason
     report = reporting.report(site.desk, site.run)
     assert [one["name"] for one in report["in_doubt"]] == ["cupboard"]
+    way.assess(site)
+    told = telling.explain(site.desk, "cupboard")
+    assert isinstance(told, Explanation)
+    assert told.registration[0] == said
+    assert told.to_do == f"`drkit resume {site.run}` goes on with it."
     machine.properties["status"] = "Connected"
     assert "registered nowhere" not in resumed(site).reason
     assert workers.reported(site)[CUPBOARD] == [REPLICA]
@@ -120,3 +126,42 @@ def test_what_somebody_else_installed_between_release_and_registration_is_not_wr
     api.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
     assert resumed(site).outcome == "succeeded-with-exceptions"
     assert workers.carried(site, WEB) == [CONTROL]
+
+
+def test_a_machine_that_carries_no_registration_any_more_is_noticed_explained_and_registered_again(site: Site) -> None:
+    way.restore(site)
+    world = site.world.simulator.world
+    taken = world.hosts[WEB.lower()].extensions
+    (held,) = taken.values()
+    taken.clear()
+    assessed = way.assess(site)
+    assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
+    told = telling.explain(site.desk, "web-01")
+    assert isinstance(told, Explanation)
+    assert told.registration == ("web-01 carries no registration any more, and had that of auto-we",)
+    assert "plan --kind repair" in told.to_do
+    # What installs it again is kept, although a snapshot was taken since.
+    way.snapshot(site)
+    way.assess(site)
+    planned = api.plan(site.desk)
+    assert planned.runbook.kind == "repair"
+    assert "register" in workers.actions(planned.runbook, WEB)
+    assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
+    assert workers.reported(site)[WEB] == [OLD]
+    assert next(iter(taken.values())).settings == held.settings
+    assert way.assess(site).carried == ()
+
+
+def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
+    way.restore(site)
+    world = site.world.simulator.world
+    (held,) = world.hosts[WEB.lower()].extensions.values()
+    theirs = automation.account_of(world, world.resources[CONTROL.lower()])
+    held.settings[automation.URL] = theirs.url
+    assert [(one.name, one.another) for one in way.assess(site).carried] == [("web-01", theirs.url)]
+    planned = api.plan(site.desk)
+    assert planned.runbook.steps == ()
+    assert any(theirs.url in one.reason for one in planned.runbook.left_alone)
+    told = telling.explain(site.desk, "web-01")
+    assert isinstance(told, Explanation)
+    assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."

@@ -50,7 +50,14 @@ from tests.builders import (
 STATES: tuple[str, ...] = get_args(PlanState)
 KINDS: tuple[str, ...] = get_args(EnvironmentKind)
 REASONS = sorted({row.reason for row in ROWS if row.reason})
-VERDICTS = [*(word for word in get_args(Outcome) if word != "undetermined"), *REASONS, "no-host", "proved-successor"]
+CARRIES = ("no-registration", "another-registration")
+VERDICTS = [
+    *(word for word in get_args(Outcome) if word != "undetermined"),
+    *REASONS,
+    "no-host",
+    "proved-successor",
+    *CARRIES,
+]
 WORDS = {"new-plan", "successor", "same-plan", "person", "start", "wait", "lost", "leave"}
 EVERYTHING = list(product(STATES, KINDS, VERDICTS))
 
@@ -94,7 +101,8 @@ def test_nothing_acts_for_a_plan_that_is_not_lost_but_the_repair_of_a_host() -> 
         if state != "lost":
             assert what in ("leave", "same-plan")
         if what == "same-plan":
-            assert (kind, word) in {("self-hosted", "re-register"), ("self-hosted", "proved-successor")}
+            assert kind == "self-hosted"
+            assert word in ("re-register", "proved-successor", "no-registration")
             assert state in ("answering", "degraded")
 
 

@@ -68,7 +68,9 @@ def _listener(
 
 
 def _stands(standing: Standing) -> list[Any]:
-    made: list[Any] = views().status(standing.runbook, standing.state, standing.outcome, standing.reason, standing.held)
+    made: list[Any] = views().status(
+        standing.runbook, standing.state, standing.outcome, standing.reason, standing.held, standing.replaced
+    )
     return made
 
 
@@ -253,6 +255,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "outcome": standing.outcome,
         "reason": standing.reason,
         "held": standing.held,
+        "replaced": standing.replaced,
         "runbook": standing.digest,
         "in_doubt": [one.words for one in handover.in_doubt(standing.runbook, standing.state)],
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},

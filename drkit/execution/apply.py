@@ -7,14 +7,14 @@ import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from drkit import actions, hostscripts, runbook, sign_in
 from drkit.actions import Tables
-from drkit.clock import Clock, rfc3339
+from drkit.clock import Clock, StoppedError, rfc3339
 from drkit.cloud import Cloud, Principal
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import foreign, schedule
@@ -54,8 +54,9 @@ class Job:
 async def begin(
     job: Job, run: str, clock: Clock, started: Mapping[str, Any], approved: Mapping[str, Any]
 ) -> schedule.Ending:
-    """Carry a runbook out as a new run."""
-    with job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
+    """Carry a runbook out as a new run. A signal is heard from before its first record on."""
+    nap = Nap(clock)
+    with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
         async with job.store.open_journal(run, clock) as journal:
             journal.take_over()
             # Both in one write: a run that began is never without its approval.
@@ -66,12 +67,13 @@ async def begin(
                 ),
                 journal.append("approved", data=approved),
             )
-            return await _carry_out(job, journal, clock, resumed=False)
+            return await _hold(job, journal, nap, resumed=False)
 
 
 async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
     """Go on with a run that was left, however it was left."""
-    with job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
+    nap = Nap(clock)
+    with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
         async with job.store.open_journal(run, clock) as journal:
             if journal.state.runbook and journal.state.runbook != job.digest:
                 raise IntegrityError(f"the journal of {run} belongs to another runbook", where=str(journal.path))
@@ -79,13 +81,7 @@ async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
             if journal.repaired:
                 await journal.append("repaired", data={"torn_bytes": len(journal.repaired)})
             await journal.append("taken-over", data={"holder": journal.holder, "who": who()})
-            return await _carry_out(job, journal, clock, resumed=True)
-
-
-async def _carry_out(job: Job, journal: HeldJournal, clock: Clock, *, resumed: bool) -> schedule.Ending:
-    nap = Nap(clock)
-    with _signals(nap.stop):
-        return await _hold(job, journal, nap, resumed=resumed)
+            return await _hold(job, journal, nap, resumed=True)
 
 
 async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:
@@ -131,7 +127,8 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
                 show=show, wait_minutes=job.wait_minutes, stop=clock.stopped,
             )  # fmt: skip
             if not resumed:
-                await foreign.refuse(context, _began(job.store), lambda text: job.show(Event("note", None, text)))
+                with suppress(StoppedError):
+                    await foreign.refuse(context, _began(job.store), lambda text: job.show(Event("note", None, text)))
             ending = await runner.run(resumed=resumed)
             data = {
                 "outcome": ending.outcome,

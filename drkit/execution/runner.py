@@ -414,7 +414,8 @@ class Runner:
         if drift:
             detail = "; ".join(await self._with_names(step, context, seen))
             # A look at what it rests on says nothing of a registration that may have been begun.
-            await self._drifted(step, attempt, detail, settled=not left or step.effect != "register")
+            signals = sorted({one.signal for one in schedule.differing(step.preconditions, seen)})
+            await self._drifted(step, attempt, detail, settled=not left or step.effect != "register", drift=signals)
             return
         if known.status != "open" and self._held(step):
             return

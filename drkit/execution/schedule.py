@@ -167,10 +167,27 @@ def _ending(runbook: Runbook, state: RunState) -> Ending:
         return Ending(
             "partial", f"{first.title}: failed, and the rest waits behind it; resume tries again, skip lets the rest go"
         )
+    if back := _back(runbook, state):
+        return Ending("partial", back)
     waiting = sum(status == "asked" for status in statuses.values())
     if waiting:
         return Ending("partial", f"{waiting} steps wait for a person")
     return Ending("partial", "some steps are unfinished")
+
+
+def _back(runbook: Runbook, state: RunState) -> str:
+    """That a plan which is left answers again, and the ways on; empty when none does."""
+    for step in runbook.steps:
+        lost = any(one.signal == "answers" and one.expected == "no" for one in step.preconditions)
+        if lost and state.of(step.id).status == "drifted" and "answers" in state.of(step.id).data.get("drift", ()):
+            run = state.run
+            moved = any(one.final and state.of(one.final).status == "done" for one in runbook.environments)
+            back = f"; `drkit assess`, then `drkit failback {run}` brings back what it moved" if moved else ""
+            return (
+                f"{_short(step.plan)} answers again, so what was not begun is left: `drkit abort {run} --reason TEXT`, "
+                f"then `drkit resume {run}` closes it{back}; when it is lost again, `drkit resume {run}` goes on"
+            )
+    return ""
 
 
 def _short_of(runbook: Runbook, state: RunState, excused: Collection[str]) -> str:

@@ -244,6 +244,22 @@ class Product(Proposer, Actor, Protocol):
 
 
 @runtime_checkable
+class SeesWhatHostsCarry(Protocol):
+    """A product whose capture reads what is registered on the hosts themselves; the others need not have this."""
+
+    def carried(self, environment: Environment) -> str:
+        """What a captured environment's host carries: empty where that is its own registration, or was not read; ``none``; whose."""
+        ...
+
+
+def carried(product: object, environment: Environment | None) -> str | None:
+    """What that product saw on a captured environment's host, as ``SeesWhatHostsCarry`` says it; None where it sees no such thing."""
+    if not isinstance(product, SeesWhatHostsCarry):
+        return None
+    return product.carried(environment) if environment is not None else ""
+
+
+@runtime_checkable
 class KeepsDeleted(Protocol):
     """A product whose service keeps deleted plans for a while, and tells of them; the others need not have this."""
 

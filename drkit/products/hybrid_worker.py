@@ -51,6 +51,10 @@ class HybridWorker(ActsApart):
     def propose(self, proposal: Proposal) -> Proposed:
         return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
 
+    def carried(self, environment: Environment) -> str:
+        """The address that its machine's extension names, ``none`` without one; empty where it is its own account's, or was not read."""
+        return str(environment.settings.get(pure.CARRIES, ""))
+
     def plan_limit(self, settings: Settings) -> int:
         return 0
 

@@ -37,6 +37,8 @@ IS = {
     True: "answers again; schedules of both must not fire twice: disable those of the one left",
 }
 CHAIN = ("new-plan", "successor", "same-plan")
+CARRIES, NONE = "carries", "none"
+"""Of a captured worker: the address that its machine's extension names, where that is not its own account's; none without one."""
 
 
 def settings_of(settings: Settings) -> HybridWorkerSettings:

@@ -174,8 +174,11 @@ class Survey:
         except CloudError as error:
             trouble.append(f"the extensions of {one.name} could not be read: {error}")
             return one
-        state = "Unavailable" if one.state == "Available" and url and not here else one.state
-        return msgspec.structs.replace(one, state=state, settings={**one.settings, **kept})
+        carries: dict[str, str] = {}
+        if url and not here:
+            carries = {pure.CARRIES: next((name for item in held if (name := wire.url_of(item))), pure.NONE)}
+        state = "Unavailable" if one.state == "Available" and carries else one.state
+        return msgspec.structs.replace(one, state=state, settings={**one.settings, **kept, **carries})
 
     async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from drkit.estate import (
     Assessment,
     Claim,
     Deferred,
+    Environment,
     Plan,
     PlanFinding,
     Reading,
@@ -25,7 +27,7 @@ from drkit.estate import (
 )
 from drkit.products.base import Endpoint, Product
 from drkit.settings import Settings
-from drkit.survey import by_hand, emerging, health, hosts, probe, snapshot, witnesses, zombies
+from drkit.survey import by_hand, emerging, health, hosts, probe, registrations, snapshot, witnesses, zombies
 from drkit.survey.night import Night
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ COMPUTE_SERVICES = (
     "Network Infrastructure",
     "Compute",
 )
+LAST_SEEN, SILENT = "last_seen", "silent-since"
 ASLEEP = frozenset({"shutdown", "shuttingdown", "archived", "none", "created", "queued", "provisioning", "starting"})
 
 
@@ -100,6 +103,7 @@ async def take(
         witnesses=(*night.regions.values(), *(await _witnesses(azure, products, settings, clock))),
         unread=tuple(night.unread),
         zombies=tuple(zombies.find(captured, deferred)),
+        carried=tuple(registrations.find(night.base, captured, products, findings, deferred, now)),
     )
 
 
@@ -195,6 +199,8 @@ async def _plans(
         arm, arm_reading = await _arm(azure, plan, product, night)
         mine = [one for one in night.captured.environments if one.plan.lower() == plan.id.lower()]
         awake = [one for one in mine if one.state.lower() not in ASLEEP]
+        known = before.get(plan.id.lower())
+        reports = _reports(plan, mine, service, known, night)
         seen = advice.PlanSignals(
             service=service.value,
             listing=listing,  # type: ignore[arg-type]
@@ -203,11 +209,14 @@ async def _plans(
             claimed=any(claim.region == plan.region for claim in night.claims),
             live=sum(one.state.lower() == "available" for one in awake),
             dead=sum(one.state.lower() != "available" for one in awake),
+            heard=reports.heard,
+            heard_at=reports.last,
+            settled_at=reports.settled,
         )
         state, reason = advice.plan_state(seen)
         failing = ""
-        if state in ("lost", "unreachable", "unknown", "degraded") and listing != "yes":
-            known = before.get(plan.id.lower())
+        silent = reports.heard in ("before", "open")
+        if state in ("lost", "unreachable", "unknown", "degraded") and (listing != "yes" or silent):
             failing = history.failing_since(plan.id, generations, known.failing_since if known else "") or night.now
         readings = (
             service,
@@ -221,8 +230,53 @@ async def _plans(
                 capture.detail if capture else "not listed by ARM",
             ),
             arm_reading,
+            *reports.readings,
         )
         night.states[plan.id.lower()] = PlanFinding(plan.id, state, reason, failing, None, readings)
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """What the hosts' own reports to a plan say while its service does not answer drkit."""
+
+    heard: advice.Heard = ""
+    last: str = ""
+    settled: str = ""
+    readings: tuple[Reading, ...] = ()
+
+
+def _reports(
+    plan: Plan, mine: Sequence[Environment], service: Reading, known: PlanFinding | None, night: Night
+) -> _Reports:
+    """Nothing while the service answers or could not be asked, and where hosts do not report."""
+    times = [text for one in mine if (text := str(one.settings.get(LAST_SEEN) or "")) and _moment(text)]
+    if service.value != "no" or not times:
+        return _Reports()
+    last = max(times, key=parse_time)
+    was = {one.signal: one for one in known.readings} if known else {}
+    since = night.now
+    if "service" in was and was["service"].value == "no":
+        since = str(was[SILENT].value) if SILENT in was else was["service"].time
+    claims = [one.since for one in night.claims if one.region == plan.region and _moment(one.since)]
+    heard = advice.heard(last, since, min(claims, key=parse_time) if claims else "", night.now)
+    settled = rfc3339(parse_time(since) + advice.SETTLES)
+    return _Reports(
+        heard,
+        last,
+        settled,
+        (
+            Reading(plan.id, SILENT, since, service.source, night.now, "since when its service does not answer drkit"),
+            Reading(plan.id, "heard", heard, "last-seen times of its hosts", last, f"settled at {settled}"),
+        ),
+    )
+
+
+def _moment(text: str) -> bool:
+    try:
+        parse_time(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _service(azure: Session, product: Product, endpoint: Endpoint, clock: Clock, night: Night) -> Reading:

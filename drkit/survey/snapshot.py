@@ -26,7 +26,7 @@ from drkit.estate import (
     is_region,
     region_name,
 )
-from drkit.products.base import Captured, Product
+from drkit.products.base import Captured, Product, carried
 from drkit.settings import HostSettings, Settings
 from drkit.survey import machines, probe
 
@@ -90,7 +90,7 @@ async def take(
     captured = await capture(azure, products, subscriptions, settings, clock)
     found = await machines.read(azure, subscriptions, settings, clock)
     captures = [*captured.captures, *found.captures]
-    plans, environments = _carry_over(captured, previous)
+    plans, environments = _carry_over(captured, previous, products)
     hosts = {machine.host.id.lower(): machine.host for machine in found.found.values()}
     running = {key for key, machine in found.found.items() if machine.power == "running"}
     hosts, probe_captures = await _identify(azure, hosts, running, products, settings, clock)
@@ -159,7 +159,9 @@ def whole_plans(captures: Sequence[Capture]) -> set[str]:
     return {one for one in complete_plans(captures) if f"{one}{LISTING}" not in odd}
 
 
-def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Plan], list[Environment]]:
+def _carry_over(
+    captured: Captured, previous: Snapshot | None, products: Mapping[str, Product]
+) -> tuple[list[Plan], list[Environment]]:
     """This capture where it is complete, the previous one's word where it is not."""
     if previous is None:
         return list(captured.plans), list(captured.environments)
@@ -182,6 +184,14 @@ def _carry_over(captured: Captured, previous: Snapshot | None) -> tuple[list[Pla
         )
         if key not in plans and (kind not in listed or key in failed):
             plans[key] = plan
+    known = {(one.plan.lower(), one.id.lower()): one.settings for one in previous.environments}
+    environments = [
+        # What installs a registration again outlives the registration.
+        msgspec.structs.replace(one, settings={**known.get((one.plan.lower(), one.id.lower()), {}), **one.settings})
+        if carried(products.get(one.product), one)
+        else one
+        for one in environments
+    ]
     kept = {key for key in plans if key not in complete}
     there = {(one.plan.lower(), one.id.lower()) for one in environments}
     environments.extend(

@@ -26,6 +26,7 @@ def _host(found: Explanation, columns: int) -> list[str]:
         *_item(f"{found.meaning[0].upper()}{found.meaning[1:]}.", columns, 2),
         *_item(f"Do now: {found.to_do}", columns, 2),
     ]
+    out += _section("Its registration", tuple(safe(one) for one in found.registration), columns)
     out += _section("Also true", found.notes, columns)
     out += _section("What people will notice", found.noticed, columns)
     out += _section("What is known", found.signals, columns)

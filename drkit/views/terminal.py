@@ -148,6 +148,9 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     if alive:
         left = [(one.name, last(one.plan), one.reason, one.run) for one in alive]
         parts.append(table("left behind", "plan", "is", "by", rows=left, ratios={2: 1}))
+    parts.extend(f"registration: {safe(one.words)}" for one in taken.carried[:20])
+    if len(taken.carried) > 20:
+        parts.append(f"registration: {len(taken.carried) - 20} more; `--json` lists them")
     parts.extend(_beside(taken))
     parts.extend(f"not read: {safe(text, 160)}" for text in taken.unread[:6])
     parts.append(f"kept as {path}")
@@ -157,6 +160,8 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         parts.append("next: `drkit plan` writes the runbook")
     elif alive and (way := behind.way_on(alive)):
         parts.append(f"next: {way}")
+    elif taken.carried:
+        parts.append("next: `drkit plan --kind repair` registers again what carries no registration")
     elif doubtful or (taken.unread and not taken.plans):
         parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
     else:
@@ -307,8 +312,11 @@ def event(kind: str, step_id: str, text: str) -> str:
     return f"{SIGNS.get(kind, kind):>8}  {safe(step_id, 60)}  {safe(text, 220)}"
 
 
-def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str = "") -> list[Any]:
-    """A run: its steps by state, what waits for whom, and what to type. ``held``: who carries it out at this moment."""
+def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str = "", replaced: str = "") -> list[Any]:
+    """A run: its steps by state, what waits for whom, and what to type.
+
+    ``held``: who carries it out at this moment. ``replaced``: the run that carries out its rest.
+    """
     is_now = f"under way, held by {safe(held)}" if held else outcome
     parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {is_now} ({safe(reason)})"]
     counts = Counter(state.of(step.id).word for step in book.steps)
@@ -330,16 +338,21 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     if state.ignored_number:
         parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
         parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
-    if any(known.status == "asked" for known in state.steps.values()):
+    doubt = handover.in_doubt(book, state)
+    parts.extend(f"in doubt: {safe(one.words)}" for one in doubt)
+    if replaced:
+        return [*parts, f"next: `drkit status {replaced}`"]
+    over = bool(state.outcome and state.stopped and not doubt)
+    if not over and any(known.status == "asked" for known in state.steps.values()):
         parts.append(
             f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
         )
-    doubt = handover.in_doubt(book, state)
-    parts.extend(f"in doubt: {safe(one.words)}" for one in doubt)
-    if (outcome == "partial" or doubt) and not held:
+    if (outcome == "partial" or doubt) and not held and not over:
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
         parts.append(f"next: `drkit report {state.run}`")
+    elif over:
+        parts.append(f"next: `drkit report {state.run}`; for what is left `drkit assess`, then `drkit plan`")
     return parts
 
 

@@ -26,7 +26,7 @@ from drkit.products import tables
 from drkit.store import Store
 from tests import azurite
 
-Death = Literal["after", "before", "torn"]
+Death = Literal["after", "before", "torn", "told"]
 DEATHS: tuple[Death, ...] = ("after", "before", "torn")
 WARM = [
     "tests.chaos.life",
@@ -42,6 +42,8 @@ KILLED = -signal.SIGKILL
 @dataclass(frozen=True)
 class Life:
     """How a process lives: SIGKILL at its so-many-th record (0: never), before it, torn in its middle, or once it is durable.
+
+    ``told`` is SIGTERM once that record is durable, and the process goes on.
 
     ``minutes``: how far its clock is off. Records that only say a process took over are not counted. ``at``: the kind of a record
     and the end of its step's id: SIGKILL at the first such record instead.
@@ -135,6 +137,10 @@ def dying(write: Callable[[bytes], None], life: Life) -> Callable[[bytes], None]
                 left -= record["kind"] not in FORMALITIES
                 if left > 0:
                     continue
+            if life.death == "told":
+                write(lines)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             done = lines[: lines.index(line)]
             if life.death == "after":
                 write(done + line)
