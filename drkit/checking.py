@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import api, assumption, estate, history, limits, nearest, planner, readiness, runbook
+from drkit import api, assumption, estate, files, history, limits, nearest, planner, readiness, runbook
 from drkit.clock import rfc3339
-from drkit.errors import CloudError, CredentialError, FileError, RefusedError, UsageError
+from drkit.errors import CloudError, CredentialError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
@@ -107,10 +107,7 @@ def _region(lose: str, newest: Snapshot | None) -> str:
 
 def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
     folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"is no folder: {error.strerror}", where=out, remedy="choose another --out") from error
+    files.make_folder(folder, remedy="choose another --out")
     paths = (folder / "runbook.json", folder / "assessment.json")
     for path, written in zip(paths, (content, estate.encode(assessed)), strict=True):
         api.write_out(str(path), written)

@@ -55,15 +55,23 @@ _said: set[str] = set()
 # reading
 
 
-def read(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False, links: bool = True) -> bytes:
+def read(
+    path: str | Path,
+    *,
+    limit: int = SMALL,
+    remedy: str = "",
+    own: bool = False,
+    also: Iterable[int] = (),
+    links: bool = True,
+) -> bytes:
     """The bytes of a regular file.
 
-    ``limit``: the most bytes it may have. ``own``: its owner must be this user or root. ``links``: whether the name may be a
-    link (what it leads to is judged like any file). ``remedy`` replaces the general advice of an error.
+    ``limit``: the most bytes it may have. ``own``: its owner must be this user, root or one of ``also`` (user ids). ``links``:
+    whether the name may be a link (what it leads to is judged like any file). ``remedy`` replaces the general advice of an error.
 
     FileError: not there, not readable, no regular file, too long, another's, or writable by a third user.
     """
-    content = _read(Path(path), limit + 1, own=own, links=links, remedy=remedy, most=limit)
+    content = _read(Path(path), limit + 1, own=own, also=also, links=links, remedy=remedy, most=limit)
     if len(content) > limit:
         raise _too_long(Path(path), len(content), limit, remedy)
     return content
@@ -71,7 +79,7 @@ def read(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = 
 
 def beginning(path: str | Path, size: int, *, remedy: str = "", own: bool = False, links: bool = True) -> bytes:
     """The first ``size`` bytes of a regular file of any length; FileError as ``read``."""
-    return _read(Path(path), size, own=own, links=links, remedy=remedy, most=None)
+    return _read(Path(path), size, own=own, also=(), links=links, remedy=remedy, most=None)
 
 
 def text(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False, links: bool = True) -> str:
@@ -85,11 +93,13 @@ def text(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = 
 
 def check(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False) -> None:
     """FileError where ``read`` would raise one: for files that a library opens by name (certificates)."""
-    os.close(_opened(Path(path), own=own, links=True, remedy=remedy, most=limit))
+    os.close(_opened(Path(path), own=own, also=(), links=True, remedy=remedy, most=limit))
 
 
-def _read(path: Path, size: int, *, own: bool, links: bool, remedy: str, most: int | None) -> bytes:
-    handle = _opened(path, own=own, links=links, remedy=remedy, most=most)
+def _read(
+    path: Path, size: int, *, own: bool, also: Iterable[int], links: bool, remedy: str, most: int | None
+) -> bytes:
+    handle = _opened(path, own=own, also=also, links=links, remedy=remedy, most=most)
     try:
         with os.fdopen(handle, "rb") as file:
             # No more is asked for at once than the file says it has: memory is made ready for what is asked.
@@ -101,7 +111,7 @@ def _read(path: Path, size: int, *, own: bool, links: bool, remedy: str, most: i
         raise _unreadable(error, path, remedy) from error
 
 
-def _opened(path: Path, *, own: bool, links: bool, remedy: str, most: int | None) -> int:
+def _opened(path: Path, *, own: bool, also: Iterable[int], links: bool, remedy: str, most: int | None) -> int:
     """The handle of a file that may be read. It is looked at before it is opened too: to open some devices is to use them."""
     try:
         _regular(path, path.stat(follow_symlinks=links), remedy)
@@ -114,7 +124,7 @@ def _opened(path: Path, *, own: bool, links: bool, remedy: str, most: int | None
         if most is not None and found.st_size > most:
             raise _too_long(path, found.st_size, most, remedy)
         if own:
-            check_owner(path, found, remedy=remedy)
+            check_owner(path, found, also=also, remedy=remedy)
         _check_mode(path, found, handle, remedy)
     except BaseException:
         os.close(handle)
@@ -161,10 +171,12 @@ def check_owner(path: str | Path, found: os.stat_result, *, also: Iterable[int] 
         )
 
 
-def check_folder(path: str | Path, *, own: bool = False, also: Iterable[int] = (), remedy: str = "") -> None:
-    """FileError unless this is a folder into which no third user may put files (its owner and root may).
+def check_folder(
+    path: str | Path, *, own: bool = False, also: Iterable[int] = (), group: bool = False, remedy: str = ""
+) -> os.stat_result:
+    """FileError unless this is a folder into which no third user may put files (its owner and root may); what it is else.
 
-    ``own``: its owner must be this user, root or one of ``also``.
+    ``own``: its owner must be this user, root or one of ``also``. ``group``: its group may put files into it.
     """
     place = Path(path)
     try:
@@ -175,7 +187,8 @@ def check_folder(path: str | Path, *, own: bool = False, also: Iterable[int] = (
         raise FileError("is not a folder", where=str(path), remedy=remedy or "name a folder")
     if own:
         check_owner(place, found, also=also, remedy=remedy)
-    _check_mode(place, found, place, remedy)
+    _check_mode(place, found, place, remedy, group=group)
+    return found
 
 
 def user_name(uid: int) -> str:
@@ -186,7 +199,7 @@ def user_name(uid: int) -> str:
         return f"user {uid}"
 
 
-def _check_mode(path: Path, found: os.stat_result, place: int | Path, remedy: str) -> None:
+def _check_mode(path: Path, found: os.stat_result, place: int | Path, remedy: str, *, group: bool = False) -> None:
     if not POSIX:
         _say_unchecked()
         return
@@ -194,8 +207,10 @@ def _check_mode(path: Path, found: os.stat_result, place: int | Path, remedy: st
         raise FileError(
             "may be written by every user of this machine", where=str(path), remedy=remedy or f"chmod o-w {path}"
         )
-    if found.st_mode & stat.S_IWGRP and (
-        _has_acl(place) or not any(_private(found.st_gid, uid) for uid in (found.st_uid, os.geteuid()))
+    if (
+        found.st_mode & stat.S_IWGRP
+        and not group
+        and (_has_acl(place) or not any(_private(found.st_gid, uid) for uid in (found.st_uid, os.geteuid())))
     ):
         raise FileError(
             f"may be written by {_group_name(found.st_gid)}", where=str(path), remedy=remedy or f"chmod g-w {path}"
@@ -447,6 +462,15 @@ def check_own(path: str | Path, found: os.stat_result, handle: int, *, remedy: s
             remedy=remedy or "remove it: drkit makes one of its own",
         )
     _check_mode(place, found, handle, remedy)
+
+
+def is_locked(path: str | Path) -> bool:
+    """Whether another process has the lock of a file. Takes nothing; FileError as ``read``."""
+    handle = _opened(Path(path), own=False, also=(), links=False, remedy="", most=None)
+    try:
+        return not lock(handle, shared=True)
+    finally:
+        os.close(handle)
 
 
 def lock(handle: int, *, shared: bool = False) -> bool:

@@ -7,7 +7,6 @@ shows accident and clumsiness, not somebody who rewrites all of it: keep the hea
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import time
@@ -19,6 +18,7 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
+from drkit import files
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
 from drkit.estate import Behind, Deferred
@@ -268,15 +268,7 @@ def read(path: Path) -> tuple[list[Record], bytes]:
 
     IntegrityError says where the chain breaks; FileError when the file is not a journal.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"cannot be read: {error.strerror}",
-            where=str(path),
-            remedy="correct its permissions, or restore it from a copy",
-        ) from error
-    return parse(content, str(path))
+    return parse(files.read(path, limit=files.LARGE, links=False), str(path))
 
 
 def parse(content: bytes, where: str) -> tuple[list[Record], bytes]:
@@ -325,37 +317,29 @@ class LocalJournal:
         self._size = 0
         self._broken: OSError | None = None
         self.repaired = b""
+        self.remarks: list[str] = []
+        """What was unusual when it was taken, in words, for people and for the record."""
 
-    def _lock(self) -> None:
-        """Take the lock, or OSError. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
+    def _lock(self) -> bool:
+        """Take the lock. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
         for left in reversed(range(LOCK_TRIES)):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if not left:
-                    raise
-            time.sleep(LOCK_SECONDS)
+            if files.lock(self._file):
+                return True
+            if left:
+                time.sleep(LOCK_SECONDS)
+        return False
 
     def open(self) -> Self:
         """Take the lock and read what is there. LockedError says who holds it; a torn last line is cut off."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise FileError(
-                f"cannot be opened: {error.strerror}", where=str(self.path), remedy="correct its permissions"
-            ) from error
-        try:
-            self._lock()
-        except OSError as error:
+        self._file = files.open_own(self.path, append=True)
+        if not self._lock():
             os.close(self._file)
             self._file = -1
             raise LockedError(
                 f"run {self.run} is held by {self._held_by()}",
                 where=str(self.path),
                 remedy=f"wait for it, or stop that process; then `drkit resume {self.run}`",
-            ) from error
+            )
         try:
             records, torn = read(self.path)
             if torn:

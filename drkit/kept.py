@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import getpass
 import os
 import re
 import socket
-import stat
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +15,7 @@ import msgspec
 
 from drkit import files
 from drkit.clock import parse_time
-from drkit.errors import DrkitError, FileError
+from drkit.errors import FileError
 from drkit.estate import Assessment, Plan, Snapshot, is_region
 from drkit.readiness import Readiness
 
@@ -26,7 +23,6 @@ File = TypeVar("File", Snapshot, Assessment, Readiness)
 KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}
 _WRITERS = {"snapshot": "snapshot", "assessment": "assess", "readiness": "check"}
 PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 MOST_FAULTS = 10
 Any_ = TypeVar("Any_", bound=msgspec.Struct)
 
@@ -137,52 +133,14 @@ def who() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def unwritable(error: OSError, path: Path) -> DrkitError:
-    """What an OSError while writing means: no room (exit code 1), or a place that cannot be written to (64)."""
-    what = f"cannot be written: {error.strerror}"
-    if error.errno in NO_ROOM:
-        return DrkitError(what, where=str(path), remedy="make room, then repeat the command; what was kept is whole")
-    return FileError(what, where=str(path), remedy="choose another --store, or correct its permissions")
+def load(path: Path, type_: type[File], *, of: Collection[int] | None = None) -> File:
+    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere.
 
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file a person asked for, whole or not at all (a pipe or a device as it comes). FileError, or 1 without room."""
-    temporary: Path | None = None
-    try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(content)
-            return
-        target = path.resolve()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise unwritable(error, path) from error
-        raise FileError(
-            f"cannot be written: {error.strerror}", where=str(path), remedy="choose another --out"
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def load(path: Path, type_: type[File]) -> File:
-    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere."""
+    ``of``: the users whose file it may be, beside this one and root; by default it may be anybody's, and behind a link.
+    """
     kind = KINDS[type_]
     remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot be read: {error.strerror}", where=str(path), remedy=remedy) from error
+    content = files.read(path, limit=files.LARGE, own=of is not None, also=of or (), links=of is None)
     if not content.strip():
         raise FileError("is empty", where=str(path), remedy=remedy)
     try:
@@ -290,11 +248,23 @@ def _time_faults(place: str, text: str) -> list[str]:
     return []
 
 
-def decode(path: Path, type_: type[Any_], kind: str, *, times: Sequence[str] = (), limit: int = files.SMALL) -> Any_:
-    """A small file of the store; FileError for anything that is not one of this kind and version, or longer than ``limit`` bytes."""
+def decode(
+    path: Path,
+    type_: type[Any_],
+    kind: str,
+    *,
+    times: Sequence[str] = (),
+    limit: int = files.SMALL,
+    of: Collection[int] | None = None,
+) -> Any_:
+    """A small file of the store; FileError for anything that is not one of this kind and version, longer than ``limit`` bytes, or a link.
+
+    ``of``: the users whose file it may be, beside this one and root; by default anybody's.
+    """
     remedy = "remove it, and say it again"
+    content = files.read(path, limit=limit, own=of is not None, also=of or (), links=False, remedy=remedy)
     try:
-        value = msgspec.json.decode(files.read(path, limit=limit, remedy=remedy), type=type_)
+        value = msgspec.json.decode(content, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(f"cannot be read: {error}", where=str(path), remedy=remedy) from error
     marker = getattr(value, "drkit", "")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from drkit import behind, estate, history, linked, nearest, planner, runbook
+from drkit import behind, estate, files, history, linked, nearest, planner, runbook
 from drkit import cloud as clouds
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, region_name
-from drkit.kept import Approval, who, write
+from drkit.kept import Approval, who
 from drkit.products import registry
 from drkit.reading import blind, generations_of
 from drkit.runbook import Kind, Runbook
@@ -107,7 +107,7 @@ def plan(
 
 def write_out(name: str, content: bytes) -> None:
     """Write a file a person asked for; FileError when that cannot be."""
-    write(Path(name), content)
+    files.write_out(name, content)
 
 
 def composed(desk: Desk, assessed: Assessment) -> Snapshot:

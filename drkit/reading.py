@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import behind, estate, linked, nearest
+from drkit import behind, estate, files, linked, nearest
 from drkit import cloud as clouds
 from drkit import settings as settings_
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
-from drkit.kept import Declaration, who, write
+from drkit.kept import Declaration, who
 from drkit.products import registry, tables
 from drkit.settings import Settings
 from drkit.workplace import Desk
@@ -84,7 +84,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
     text = begin.text(taken, lines, store)
     settings_.parse(text, out, tables())
-    write(path, text.encode())
+    files.write_out(path, text.encode())
     return text, path
 
 

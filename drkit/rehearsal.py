@@ -26,7 +26,7 @@ from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
 from drkit.kept import load
 from drkit.products import registry, tables
-from drkit.simulator import Simulator, load_seed, sample_seed
+from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
 from drkit.store import Store
@@ -172,18 +172,15 @@ def estate_seed(estate: str | None, seed: int) -> dict[str, Any]:
     """The simulator's seed of a file (its own format, or a snapshot), or of the sample."""
     if estate is None:
         return sample_seed(seed)
-    path = Path(estate)
+    content = files.read(estate, limit=files.LARGE, remedy="name a snapshot or a seed")
     try:
-        head = json.loads(path.read_bytes())
-    except OSError as error:
-        raise FileError(
-            f"cannot be read: {error.strerror}", where=estate, remedy="name a snapshot or a seed"
-        ) from error
+        head = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise FileError(f"is not JSON: {error}", where=estate, remedy="name a snapshot or a seed") from error
     if isinstance(head, dict) and str(head.get("drkit", "")).startswith("simulator-seed/"):
-        return load_seed(path)
-    return seed_of(load(path, Snapshot))
+        check_seed(head, estate)
+        return head
+    return seed_of(load(Path(estate), Snapshot))
 
 
 def seed_of(snapshot: Snapshot) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """Where snapshots, assessments, runbooks, approvals and runs are kept: a folder. Generations are never overwritten.
 
-state/snapshots/000001.json     state/assessments/000001.json     state/readiness/000001.json
+state/snapshots/000001.json     state/assessments/000001.json     state/readiness/000001.json     the planner's
 state/runbooks/<digest>.json
-state/inbox/<run>/*.json        state/locks/<hash>.lock           approvals/<digest>.json
-journal/<run>.jsonl             reports/
+inbox/<run>/*.json              inbox/declarations/*.json                                         the responders'
+journal/<run>.jsonl             journal/locks/<hash>.lock                                         the operator's
+approvals/<digest>.json                                                                           the approvers'
+
+Before version 0.2 ``state`` held ``inbox``, ``declarations`` and ``locks`` too. Version 0.2 still reads them there, and takes its
+locks in both places, so that no process of the version before holds a run or a plan beside it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
-import tempfile
+import stat
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from drkit import estate, journal, nearest, runbook
+from drkit import estate, files, journal, nearest, runbook
 from drkit.clock import Clock, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, last
@@ -40,7 +43,6 @@ from drkit.kept import (
     load,
     message_fault,
     owner_of,
-    unwritable,
     who,
 )
 from drkit.readiness import Readiness
@@ -50,6 +52,11 @@ MOST_AT_ONCE = 1000
 """Files of an inbox that are read before the run goes on."""
 FULL = re.compile(r"[0-9a-f]{64}")
 BEGINNING = re.compile(r"[0-9a-f]{4,64}")
+INBOXES = (("inbox",), ("state", "inbox"))
+DECLARATIONS = (("inbox", "declarations"), ("state", "declarations"))
+LOCKS = (("journal", "locks"), ("state", "locks"))
+"""Where each kind is kept, and where the version before kept it."""
+PLACE = "choose another --store, or correct its permissions"
 
 
 class Store:
@@ -61,36 +68,51 @@ class Store:
 
     outlives_machine = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, own: bool = False) -> None:
+        """``own``: the folder must be this user's or root's: nobody named it, it was found."""
         self.folder = folder
         self.address = str(folder)
         self.judge: Callable[[Runbook, str], None] = lambda _book, _where: None
+        self.own = own
 
     # files
 
+    def _place(self, *parts: str) -> Path:
+        """A folder of the store. FileError where a third user may put files into it, or into one above it.
+
+        Responders may share a group: theirs may write to the folders of ``inbox``.
+        """
+        self._owners(*parts)
+        return self.folder.joinpath(*parts)
+
+    def _owners(self, *parts: str) -> list[int]:
+        """The owner of that folder of the store (none: it is not there), beside this user and root; FileError as ``_place``."""
+        found, group = self.folder, parts[:1] == ("inbox",)
+        owners: list[int] = []
+        for part in ("", *parts):
+            found = found / part
+            if not os.path.lexists(found):
+                return []
+            owners = [files.check_folder(found, own=self.own and not part, group=group and bool(part)).st_uid]
+        return owners
+
+    def _names(self, *parts: str) -> list[Path]:
+        """The JSON files of a folder of the store, by name."""
+        folder = self._place(*parts)
+        return sorted(folder.glob("*.json")) if folder.is_dir() else []
+
+    def _inside(self, path: Path) -> tuple[str, ...]:
+        """The folders of the store, from the top, that a file of it is in."""
+        return path.parent.relative_to(self.folder).parts
+
+    def _read(self, path: Path, limit: int = files.LARGE) -> bytes:
+        """A file of the store, its owner this user, root or the owner of its folder. FileError."""
+        return files.read(path, limit=limit, own=True, also=self._owners(*self._inside(path)), links=False)
+
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         """Atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it is there."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        except OSError as error:
-            raise unwritable(error, path) from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if exclusive:
-                os.link(temporary, path)
-            else:
-                Path(temporary).replace(path)
-                return
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise unwritable(error, path) from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        self._place(*self._inside(path))
+        files.write(path, content, exclusive=exclusive, remedy=PLACE)
 
     def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
         folder = self.folder / "state" / folder_of(kind)
@@ -105,8 +127,7 @@ class Store:
             return path, content
 
     def _generations(self, kind: str) -> list[Path]:
-        folder = self.folder / "state" / folder_of(kind)
-        return sorted(path for path in folder.glob("*.json") if path.stem.isdigit()) if folder.is_dir() else []
+        return [path for path in self._names("state", folder_of(kind)) if path.stem.isdigit()]
 
     # snapshots and assessments
 
@@ -120,18 +141,20 @@ class Store:
 
     def snapshots(self) -> list[Snapshot]:
         """Every generation, oldest first."""
-        return [load(path, Snapshot) for path in self._generations("snapshot")]
+        owners = self._owners("state", folder_of("snapshot"))
+        return [load(path, Snapshot, of=owners) for path in self._generations("snapshot")]
 
     def newest(self, type_: type[File]) -> tuple[File, Path] | None:
         """The newest generation and where it is."""
         paths = self._generations(KINDS[type_])
-        return (load(paths[-1], type_), paths[-1]) if paths else None
+        owners = self._owners("state", folder_of(KINDS[type_]))
+        return (load(paths[-1], type_, of=owners), paths[-1]) if paths else None
 
     def of_digest(self, type_: type[File], digest: str) -> File | None:
         """The generation of that digest, if it is kept here."""
         for path in reversed(self._generations(KINDS[type_])):
-            if estate.digest(path.read_bytes()) == digest:
-                return load(path, type_)
+            if estate.digest(self._read(path)) == digest:
+                return load(path, type_, of=self._owners(*self._inside(path)))
         return None
 
     # declarations
@@ -139,20 +162,24 @@ class Store:
     def declare(self, declaration: Declaration) -> None:
         """Keep a declaration."""
         name = f"{declaration.region}-{_stamp(declaration.when)}.json"
-        self._write(self.folder / "state" / "declarations" / name, msgspec.json.encode(declaration) + b"\n")
+        self._write(self.folder.joinpath(*DECLARATIONS[0], name), msgspec.json.encode(declaration) + b"\n")
 
     def declarations(self) -> list[Declaration]:
         """Every declaration made and not withdrawn (its file removed)."""
-        folder = self.folder / "state" / "declarations"
-        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return [decode(path, Declaration, "declaration", times=("when",)) for path in paths]
+        paths = sorted((path for place in DECLARATIONS for path in self._names(*place)), key=lambda path: path.name)
+        return [decode(path, Declaration, "declaration", times=("when",), of=self._declarers(path)) for path in paths]
+
+    def _declarers(self, path: Path) -> list[int] | None:
+        """Whose a declaration may be: who may write there is the folder's to say, and all of its group may."""
+        inside = self._inside(path)
+        return None if inside[0] == "inbox" else self._owners(*inside)
 
     # runbooks and approvals
 
     def keep_runbook(self, content: bytes) -> Path:
         """Keep a runbook under its digest."""
         path = self.folder / "state" / "runbooks" / f"{runbook.digest(content)}.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             self._write(path, content)
         return path
 
@@ -166,11 +193,12 @@ class Store:
 
         A word that names one in the store is never taken for a file that happens to be called so in the current folder.
         """
+        path, owners = Path(name), None
         folder = self.folder / "state" / "runbooks"
-        path = Path(name)
         if self._names_kept(folder, name) or not _readable(name):
-            paths = [one for one in folder.glob("*.json") if one.is_file()] if folder.is_dir() else []
-            paths.sort(key=lambda one: (one.stat().st_mtime_ns, one.name))
+            paths = [one for one in self._names("state", "runbooks") if stat.S_ISREG(one.lstat().st_mode)]
+            owners = self._owners("state", "runbooks")
+            paths.sort(key=lambda one: (one.lstat().st_mtime_ns, one.name))
             wanted = name.lower()
             found = paths[-1:] if name == "latest" else [one for one in paths if wanted and one.stem.startswith(wanted)]
             if len(found) != 1:
@@ -181,14 +209,7 @@ class Store:
                 )
                 raise FileError(what, where=name or "''", remedy="`drkit plan` writes one and prints its path")
             path = found[0]
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise FileError(
-                f"cannot be read: {error.strerror}",
-                where=str(path),
-                remedy="`drkit plan` writes one and prints its path",
-            ) from error
+        content = files.read(path, limit=files.LARGE, own=owners is not None, also=owners or (), links=owners is None)
         decoded = runbook.decode(content, str(path))
         # By the name that was asked for, and not by where a link there leads.
         kept = path.parent.resolve() == folder.resolve() or FULL.fullmatch(name.lower()) is not None
@@ -207,10 +228,10 @@ class Store:
 
     def approval(self, digest: str) -> Approval | None:
         """The approval of these bytes, if there is one."""
-        path = self.folder / "approvals" / f"{digest}.json"
-        if not path.is_file():
+        path = self._place("approvals") / f"{digest}.json"
+        if not os.path.lexists(path):
             return None
-        found = decode(path, Approval, "approval", times=("when", "until"))
+        found = decode(path, Approval, "approval", times=("when", "until"), of=self._owners("approvals"))
         if found.digest != digest:
             raise RefusedError(
                 f"approves other bytes ({found.digest[:12]})", where=str(path), remedy=f"`drkit approve {digest[:12]}`"
@@ -232,20 +253,15 @@ class Store:
 
     def new_run(self) -> str:
         """The next run's name, taken by making its journal."""
-        folder = self.folder / "journal"
+        folder = self._place("journal")
         number = max((_number(name) for name in self.runs()), default=0)
         while True:
             number += 1
             path = folder / f"run-{number:04d}.jsonl"
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            except FileExistsError as error:
-                if not folder.is_dir():
-                    raise unwritable(error, path) from error
+                os.close(files.open_own(path, exclusive=True, remedy=PLACE))
+            except FileExistsError:
                 continue
-            except OSError as error:
-                raise unwritable(error, path) from error
             return path.stem
 
     def drop_unbegun(self, run: str) -> None:
@@ -257,7 +273,7 @@ class Store:
 
     def runs(self) -> list[str]:
         """The names of all runs, oldest first."""
-        folder = self.folder / "journal"
+        folder = self._place("journal")
         names = [path.stem for path in folder.glob("run-*.jsonl")] if folder.is_dir() else []
         return sorted((name for name in names if re.fullmatch(r"run-[0-9]+", name)), key=_number)
 
@@ -277,7 +293,8 @@ class Store:
 
     def records(self, run: str) -> list[Record]:
         """A run's records, their chain checked."""
-        return journal.read(self.journal_path(run))[0]
+        path = self.journal_path(run)
+        return journal.parse(self._read(path), str(path))[0]
 
     def state(self, run: str) -> RunState:
         """Where a run stands."""
@@ -290,23 +307,11 @@ class Store:
 
     def holder(self, run: str) -> str:
         """Who holds a run now; empty when nobody does. Takes nothing."""
-        path = self.journal_path(run)
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return self.state(run).holder or "another process"
-        return ""
+        return (self.state(run).holder or "another process") if files.is_locked(self.journal_path(run)) else ""
 
     def journal_bytes(self, run: str) -> bytes:
         """A run's journal, byte for byte."""
-        path = self.journal_path(run)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise FileError(
-                f"cannot be read: {error.strerror}", where=str(path), remedy="correct its permissions"
-            ) from error
+        return self._read(self.journal_path(run))
 
     def open_journal(self, run: str, clock: Clock) -> LocalJournal:
         """Take a run's journal for this process; LockedError names the holder."""
@@ -318,7 +323,7 @@ class Store:
     def send(self, run: str, message: Message) -> Path:
         """Leave a message for the holder of a run."""
         name = self.journal_path(run).stem
-        folder = self.folder / "state" / "inbox" / name
+        folder = self.folder.joinpath(*INBOXES[0], name)
         # Real time orders messages of one sender; the rest makes a name that no other message ever had.
         path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
         self._write(path, msgspec.json.encode(message) + b"\n", exclusive=True)
@@ -329,12 +334,25 @@ class Store:
 
         ``known``: names of files that need not be read again.
         """
-        folder = self.folder / "state" / "inbox" / run
-        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return [self._received(path) for path in [one for one in paths if one.name not in known][:MOST_AT_ONCE]]
+        left = [(path, fault) for path, fault in self._left(run) if path.name not in known]
+        return [self._received(path, fault) for path, fault in left[:MOST_AT_ONCE]]
 
-    def _received(self, path: Path) -> Received:
+    def _left(self, run: str) -> list[tuple[Path, str]]:
+        """The files in a run's inbox, where it is and where it was, oldest first, each with what is wrong with its folder."""
+        found: list[tuple[Path, str]] = []
+        for place in INBOXES:
+            folder, fault = self.folder.joinpath(*place, run), ""
+            try:
+                self._place(*place, run)
+            except FileError as error:
+                fault = f"its folder {error.where} {error.what}"
+            found += [(path, fault) for path in (folder.glob("*.json") if folder.is_dir() else ())]
+        return sorted(found, key=lambda one: one[0].name)
+
+    def _received(self, path: Path, fault: str) -> Received:
         writer = self._writer(path)
+        if fault:
+            return Received(path, None, fault, writer)
         try:
             message = decode(path, Message, "message", limit=LARGEST_MESSAGE)
         except FileError as error:
@@ -357,6 +375,10 @@ class Store:
 
     # locks
 
+    def taken_remarks(self) -> list[str]:
+        """What was unusual when locks were taken, in words, for people and for the record; each is told once."""
+        return []
+
     @contextmanager
     def lock_plans(self, plans: Sequence[str], run: str, now: str) -> Iterator[None]:
         """Hold one lock per source plan; LockedError says which run holds it, since when and what to do."""
@@ -371,30 +393,17 @@ class Store:
 
     @contextmanager
     def _locks(self, wanted: Sequence[tuple[str, str]], holder: str, now: str) -> Iterator[None]:
-        folder = self.folder / "state" / "locks"
         held: list[int] = []
         try:
             for name, subject in wanted:
-                path = folder / f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-                except OSError as error:
-                    raise unwritable(error, path) from error
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    text = _held_by(handle)
-                    os.close(handle)
-                    raise LockedError(
-                        f"{name} is held by {text}",
-                        where=subject,
-                        remedy="wait for that run, or stop its process; the lock falls with it",
-                    ) from error
-                held.append(handle)
-                with suppress(OSError):
-                    os.ftruncate(handle, 0)
-                    os.pwrite(handle, f"{holder}, {who()} process {os.getpid()}, since {now}\n".encode(), 0)
+                for place in LOCKS:
+                    handle = self._lock(place, name, subject)
+                    if handle is None:
+                        continue
+                    held.append(handle)
+                    with suppress(OSError):
+                        os.ftruncate(handle, 0)
+                        os.pwrite(handle, f"{holder}, {who()} process {os.getpid()}, since {now}\n".encode(), 0)
             yield
         finally:
             for handle in held:
@@ -402,6 +411,30 @@ class Store:
                 with suppress(OSError):
                     os.ftruncate(handle, 0)
                 os.close(handle)
+
+    def _lock(self, place: tuple[str, ...], name: str, subject: str) -> int | None:
+        """Take one lock in one place; None where the version before kept it and this user may not write any more."""
+        path = self._place(*place) / lock_name(subject)
+        try:
+            handle = files.open_own(path, remedy=PLACE)
+        except FileError as error:
+            if place != LOCKS[0] and isinstance(error.__cause__, PermissionError):
+                return None
+            raise
+        if not files.lock(handle):
+            text = _held_by(handle)
+            os.close(handle)
+            raise LockedError(
+                f"{name} is held by {text}",
+                where=subject,
+                remedy="wait for that run, or stop its process; the lock falls with it",
+            )
+        return handle
+
+
+def lock_name(subject: str) -> str:
+    """The file of the lock on a plan or a runbook."""
+    return f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
 
 
 def _held_by(handle: int) -> str:

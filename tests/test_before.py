@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import before
+from tests import azurite, before
 from tests.estates import PATIENCE, People, done_twice, found_end
 from tests.workers import CUPBOARD, REPLICA, SECRET, WEB, reported
 
@@ -39,9 +40,26 @@ def test_what_was_approved_is_carried_out(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv(azurite.KEY, azurite.SECRET)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with azurite.account(tmp_path / "azurite") as address:
+        yield address
+
+
 def test_a_run_that_was_killed_is_resumed_to_its_end(tmp_path: Path) -> None:
+    resumed(tmp_path, None)
+
+
+def test_a_run_that_was_killed_is_resumed_to_its_end_in_an_account_too(tmp_path: Path, account: str) -> None:
+    resumed(tmp_path, account)
+
+
+def resumed(folder: Path, account: str | None) -> None:
     """The owner of build answered while nobody held the run: the message waits in its old place, and is heard."""
-    with before.site(tmp_path, "codespaces", half_run=True) as site, People(site, unheard=["build"]):
+    half = before.site(folder, "codespaces", half_run=True, account=account)
+    with half as site, People(site, unheard=["build"]):
         for words in READING:
             assert site.call(*words).returncode in (0, 2, 3), (words, (site.folder / "out.log").read_text()[-3000:])
         assert site.resume("--wait", "30", "--quiet") == 0, (site.folder / "out.log").read_text()[-3000:]
@@ -57,8 +75,9 @@ def test_a_run_that_was_killed_is_resumed_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("half_run", [False, True], ids=["approved", "half-run"])
-def test_workers_too(tmp_path: Path, *, half_run: bool) -> None:
-    with before.site(tmp_path, "workers", half_run=half_run) as site:
+def test_workers_too(tmp_path: Path, account: str, *, half_run: bool) -> None:
+    """Approved in an account, half-run in a folder."""
+    with before.site(tmp_path, "workers", half_run=half_run, account=None if half_run else account) as site:
         process = site.start(*(("resume", "latest") if half_run else ("apply", before.runbook("workers"))), "--quiet")
         assert process.wait(PATIENCE) == 0, (site.folder / "out.log").read_text()[-3000:]
         told = reported(site)

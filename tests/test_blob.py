@@ -6,23 +6,26 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from drkit import api
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, PartialError, UsageError
-from drkit.kept import Approval, Message
+from drkit.kept import Approval, Declaration, Message
 from drkit.providers import blob
-from drkit.providers.blob_journal import BlobJournal, whole
+from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.readiness import Readiness
 from drkit.runbook import encode
+from drkit.store import lock_name
 from drkit.verification import verify
 from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of
@@ -244,6 +247,108 @@ def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob.BlobSt
             store._check_locks()
     with store.lock_plans(["/subscriptions/s/plan"], "run-0003", "2026-11-23T07:02:00Z"):
         pass
+
+
+def lock_blobs(store: blob.BlobStore, plan: str) -> dict[str, Any]:
+    """The lock on a plan, by its container."""
+    name = f"locks/{lock_name(plan)}"
+    return {one: store.service.get_blob_client(one, name) for one in ("journal", "state")}
+
+
+def test_a_lock_lives_beside_the_journals_and_is_only_ever_appended_to(store: blob.BlobStore) -> None:
+    """That container takes appends only. The version before looks for it in ``state``, so it is held there as well."""
+    for run in ("run-0001", "run-0002"):
+        with store.lock_plans(["/plans/One"], run, "2026-11-23T08:00:00Z"):
+            held = lock_blobs(store, "/plans/one")
+            assert {one.get_blob_properties().lease.state for one in held.values()} == {"leased"}
+            assert held["state"].download_blob().readall().decode().startswith(f"{run}, ")
+            with pytest.raises(LockedError, match=f"plan One is held by {run}, "):
+                held_by_another(store, "/plans/One")
+    made = lock_blobs(store, "/plans/one")["journal"].get_blob_properties()
+    assert (made.blob_type, made.append_blob_committed_block_count) == ("AppendBlob", 2)
+    assert store.runs() == []
+
+
+def held_by_another(store: blob.BlobStore, plan: str) -> None:
+    with store.lock_plans([plan], "run-0009", "2026-11-23T08:00:00Z"):
+        pass
+
+
+def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob.BlobStore) -> None:
+    with store.lock_plans(["/plans/one"], "run-0001", "2026-11-23T08:00:00Z"):
+        pass
+    old = lock_blobs(store, "/plans/one")["state"]
+    lease = old.acquire_lease(lease_duration=60)
+    old.upload_blob(b"run-0007, ada@desk process 12, since then\n", overwrite=True, lease=lease)
+    with pytest.raises(LockedError, match="plan one is held by run-0007, ada@desk process 12"):
+        held_by_another(store, "/plans/one")
+    assert lock_blobs(store, "/plans/one")["journal"].get_blob_properties().lease.state == "available"
+    assert store.taken_remarks() == []
+    lease.release()
+    held_by_another(store, "/plans/one")
+
+
+@pytest.mark.parametrize("container", ["journal", "state"])
+def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(store: blob.BlobStore, container: str) -> None:
+    """Who may write the planner's container could stop every run from now on."""
+    held_by_another(store, "/plans/one")
+    lock_blobs(store, "/plans/one")[container].acquire_lease(lease_duration=-1)
+    held_by_another(store, "/plans/one")
+    (said,) = store.taken_remarks()
+    assert f"the lease on the lock of plan one in {container} had no end" in said
+    assert store.taken_remarks() == []
+
+
+def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob.BlobStore) -> None:
+    run = store.new_run()
+    store.service.get_blob_client("journal", segment(run, 0)).acquire_lease(lease_duration=-1)
+
+    async def write() -> None:
+        journal = opened(store, run)
+        assert journal.remarks == [f"the lease of {run} had no end, so it was none of drkit's: it was broken"]
+        await some(journal, 1)
+        await journal.close()
+
+    asyncio.run(write())
+
+
+def test_who_may_not_write_the_planners_container_holds_the_lock_all_the_same(
+    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = blob.GuardedTransport.send
+
+    def without_rights(self: Any, request: Any, **options: Any) -> Any:
+        """azurite knows no roles: a wrong key stands for one that is missing, and is answered with 403."""
+        if request.method not in blob.READS and "/state/" in request.url:
+            request.headers["Authorization"] = f"SharedKey {azurite.ACCOUNT}:{azurite.SECRET}"
+        return send(self, request, **options)
+
+    monkeypatch.setattr(blob.GuardedTransport, "send", without_rights)
+    with store.lock_plans(["/plans/one"], "run-0001", "2026-11-23T08:00:00Z"):
+        assert not lock_blobs(store, "/plans/one")["state"].exists()
+        with pytest.raises(LockedError, match="plan one is held by run-0001"):
+            held_by_another(store, "/plans/one")
+
+
+def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob.BlobStore) -> None:
+    run = store.new_run()
+    told = Declaration(region="westeurope", reason="dark", who="ada", when="2026-11-23T08:00:00Z")
+    message = Message(what="pause", who="ada", when="2026-11-23T08:00:00Z")
+    state = store.service.get_container_client("state")
+    with suppress(ResourceExistsError):
+        state.create_container()
+    state.upload_blob("declarations/westeurope-20261123080000.json", msgspec.json.encode(told))
+    state.upload_blob(f"inbox/{run}/00000000000000000001-0123456789ab.json", msgspec.json.encode(message))
+    store.declare(msgspec.structs.replace(told, region="eastus", when="2026-11-23T09:00:00Z"))
+    sent = store.send(run, msgspec.structs.replace(message, what="unpause"))
+    assert [one.region for one in store.declarations()] == ["eastus", "westeurope"]
+    assert store.service.get_blob_client("inbox", f"{run}/{sent.name}").exists()
+    found = store.inbox(run)
+    assert [one.path.name for one in found] == ["00000000000000000001-0123456789ab.json", sent.name]
+    for path in [one.path for one in found]:
+        store.obeyed(path)
+    assert store.inbox(run) == []
+    assert list(state.list_blob_names(name_starts_with="inbox/")) == []
 
 
 def test_nothing_outside_its_containers_is_written(store: blob.BlobStore) -> None:

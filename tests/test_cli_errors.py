@@ -122,20 +122,14 @@ def test_what_cannot_be_read_is_named(here: Here, kind: str, what: str, monkeypa
     elif what == "no permission":
         path.write_bytes(whole(kind))
         path.chmod(0)
-        read, opened = Path.read_bytes, os.open
+        opening = os.open
 
-        def read_bytes(self: Path) -> bytes:  # root may read everything, so the refusal is made here
-            if self.name == path.name:
+        def refusing(name: str | Path, *more: Any, **options: Any) -> int:  # root may read everything
+            if Path(name).name == path.name:
                 raise PermissionError(13, "Permission denied")
-            return read(self)
+            return opening(name, *more, **options)
 
-        def open_(file: Any, *args: Any, **options: Any) -> int:
-            if Path(os.fsdecode(file)).name == path.name:
-                raise PermissionError(13, "Permission denied")
-            return opened(file, *args, **options)
-
-        monkeypatch.setattr(Path, "read_bytes", read_bytes)
-        monkeypatch.setattr(os, "open", open_)
+        monkeypatch.setattr(os, "open", refusing)
     before = here.files()
     done = here(*(word if word != "FILE" else "bad.file" for word in USES[kind]))
     refused(done, 64, "bad.file")

@@ -171,9 +171,9 @@ def test_a_journal_of_a_newer_drkit_says_so(tmp_path: Path) -> None:
 
 def test_a_directory_or_nothing_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
-        with pytest.raises(FileError, match="cannot be read"):
+        with pytest.raises(FileError, match=r"cannot be read|is a directory"):
             journal.read(path)
-    with pytest.raises(FileError, match="cannot be opened"):
+    with pytest.raises(FileError, match="is a directory"):
         opened(tmp_path)
 
 

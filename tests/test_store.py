@@ -14,18 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.json import encode as json_bytes
+from msgspec.structs import replace
 
 from drkit import runbook
+from drkit.clock import SystemClock
 from drkit.cloud import CloudMark
 from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Plan, Snapshot
 from drkit.execution.needs import HeldJournal, RunStore
+from drkit.files import unwritable, write_out
 from drkit.journal import LocalJournal
-from drkit.kept import Approval, Declaration, Message, load, unwritable, write
+from drkit.kept import Approval, Declaration, Message, load
 from drkit.providers.blob import BlobStore
 from drkit.providers.blob_journal import BlobJournal
 from drkit.runbook import Runbook
-from drkit.store import Store
+from drkit.store import Store, lock_name
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)
 WHEN = "2026-11-23T07:30:00Z"
@@ -79,10 +83,11 @@ import sys
 from pathlib import Path
 from tests.test_store import BOOK, TAKEN, Store
 from drkit.errors import DrkitError
-from drkit.kept import Message, write
+from drkit.files import write_out
+from drkit.kept import Message
 
 store = Store(Path(sys.argv[1]))
-for act in (lambda: store.keep(TAKEN), lambda: store.keep_runbook(BOOK), lambda: write(Path(sys.argv[1]) / "out", BOOK)):
+for act in (lambda: store.keep(TAKEN), lambda: store.keep_runbook(BOOK), lambda: write_out(Path(sys.argv[1]) / "out", BOOK)):
     try:
         act()
     except DrkitError as error:
@@ -114,12 +119,12 @@ def test_a_file_for_a_person_keeps_its_place_its_mode_and_its_link(tmp_path: Pat
     real.write_bytes(b"old")
     real.chmod(0o640)
     link.symlink_to(real)
-    write(link, b"new")
+    write_out(link, b"new")
     assert (real.read_bytes(), real.stat().st_mode & 0o777, link.is_symlink()) == (b"new", 0o640, True)
-    write(Path("/dev/null"), b"away")
+    write_out(Path("/dev/null"), b"away")
     assert Path("/dev/null").is_char_device()
     with pytest.raises(FileError, match="cannot be written"):
-        write(tmp_path, b"x")
+        write_out(tmp_path, b"x")
 
 
 # runbooks and approvals
@@ -190,11 +195,96 @@ def test_runs_are_numbered_in_order_and_strays_are_no_runs(store: Store) -> None
             store.journal_path(name)
 
 
+def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: Store) -> None:
+    run = store.new_run()
+    told = Declaration(region="westeurope", reason="dark", who="ada", when=WHEN)
+    old = store.folder / "state"
+    for path, value in (
+        (old / "declarations/westeurope-20261123073000.json", told),
+        (old / "inbox" / run / "00000000000000000001-0123456789ab.json", Message(what="pause", who="ada", when=WHEN)),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(json_bytes(value))
+    store.declare(replace(told, region="eastus"))
+    sent = store.send(run, Message(what="unpause", who="ada", when=WHEN))
+    assert [one.region for one in store.declarations()] == ["eastus", "westeurope"]
+    assert sent.parent == store.folder / "inbox" / run
+    found = store.inbox(run)
+    assert [one.path.name for one in found] == ["00000000000000000001-0123456789ab.json", sent.name]
+    for path in [one.path for one in found]:
+        store.obeyed(path)
+    assert store.inbox(run) == []
+
+
+OLD_HOLDER = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.pwrite(handle, b"run-0007, ada@desk process 12, since then", 0)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_of_the_version_before_and_one_of_this_never_hold_a_lock_both(store: Store) -> None:
+    old = store.folder / "state/locks" / lock_name("/plans/one")
+    old.parent.mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", OLD_HOLDER, str(old)], stdin=-1, stdout=-1, stderr=-1, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with (
+        pytest.raises(LockedError, match="plan one is held by run-0007, ada@desk process 12"),
+        store.lock_plans(["/plans/one"], "run-0001", WHEN),
+    ):
+        pass
+    process.communicate("")
+    with store.lock_plans(["/plans/one"], "run-0001", WHEN):
+        done = subprocess.run([sys.executable, "-c", OLD_HOLDER, str(old)], capture_output=True, text=True, check=False)
+        assert "BlockingIOError" in done.stderr
+    subprocess.run(
+        [sys.executable, "-c", OLD_HOLDER, str(old)], stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+
+
+def links(store: Store, target: Path) -> dict[str, Path]:
+    """Every file that is written or locked by name, with a link to ``target`` in its place."""
+    names = {
+        "lock": store.folder / "journal/locks" / lock_name("/plans/one"),
+        "lock of the version before": store.folder / "state/locks" / lock_name("/plans/one"),
+        "journal": store.folder / "journal/run-0001.jsonl",
+        "approval": store.folder / "approvals" / f"{'a' * 64}.json",
+    }
+    for path in names.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(target)
+    return names
+
+
+def test_no_link_makes_drkit_change_another_file(store: Store, tmp_path: Path) -> None:
+    victim = tmp_path / "authorized_keys"
+    victim.write_bytes(b"ssh-ed25519 AAAA")
+    planted = links(store, victim)
+    approval = Approval(digest="a" * 64, who="ada", when=WHEN, until=WHEN)
+    for name in ("lock", "lock of the version before"):
+        with pytest.raises(FileError, match="is a link") as caught, store.lock_plans(["/plans/one"], "run-0001", WHEN):
+            pass
+        assert caught.value.where == str(planted[name])
+        planted[name].unlink()
+    with pytest.raises(FileError, match="is a link"):
+        store.open_journal("run-0001", SystemClock())
+    with pytest.raises(FileError, match="is a link"):
+        store.approval("a" * 64)
+    assert store.new_run() == "run-0002"
+    store.approve(approval)
+    assert not planted["approval"].is_symlink()
+    assert victim.read_bytes() == b"ssh-ed25519 AAAA"
+
+
 def test_messages_come_out_in_order_and_a_bad_one_is_set_aside(store: Store) -> None:
     run = store.new_run()
     for number in range(3):
         store.send(run, Message(what="answer", step=f"s{number}", text="done", who="ada", when=WHEN))
-    bad = store.folder / "state/inbox" / run / "0-bad.json"
+    bad = store.folder / "inbox" / run / "0-bad.json"
     bad.write_bytes(b'{"what": 7}')
     newer = bad.with_name("0-newer.json")
     newer.write_bytes(b'{"drkit": "message/2", "what": "skip"}')

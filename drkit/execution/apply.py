@@ -67,6 +67,7 @@ async def begin(
                 ),
                 journal.append("approved", data=approved),
             )
+            await _note_remarks(job, journal)
             return await _hold(job, journal, nap, resumed=False)
 
 
@@ -81,7 +82,15 @@ async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
             if journal.repaired:
                 await journal.append("repaired", data={"torn_bytes": len(journal.repaired)})
             await journal.append("taken-over", data={"holder": journal.holder, "who": who()})
+            await _note_remarks(job, journal)
             return await _hold(job, journal, nap, resumed=True)
+
+
+async def _note_remarks(job: Job, journal: HeldJournal) -> None:
+    """What was unusual when locks were taken is kept with the run, and shown."""
+    for text in (*job.store.taken_remarks(), *journal.remarks):
+        await journal.append("control", data={"what": "noted", "reason": text})
+        job.show(Event("note", None, text))
 
 
 async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:

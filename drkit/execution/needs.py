@@ -20,6 +20,7 @@ class HeldJournal(Journal, Protocol):
     holder: str
     path: Path
     repaired: bytes
+    remarks: list[str]
 
     def take_over(self) -> None:
         """Become its holder, with a fencing token above every earlier one."""
@@ -55,6 +56,10 @@ class RunStore(Inbox, Protocol):
 
     def lock_plans(self, plans: Sequence[str], run: str, now: str) -> AbstractContextManager[Any]:
         """Hold one lock per source plan."""
+        ...
+
+    def taken_remarks(self) -> list[str]:
+        """What was unusual when locks were taken, in words; each is told once."""
         ...
 
     def open_journal(self, run: str, clock: Clock) -> HeldJournal:

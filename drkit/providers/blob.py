@@ -1,7 +1,7 @@
-"""The store in a storage account: containers ``state``, ``journal`` and ``approvals``; locks are leases.
+"""The store in a storage account: containers ``state``, ``inbox``, ``journal`` and ``approvals``; locks are leases.
 
 Everything is kept in the account; a folder of this user's own holds copies of what was read, so that a path can be shown. The
-account's pipeline is the store's own: it lets writes through to these three containers only.
+account's pipeline is the store's own: it lets writes through to these four containers only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
+    ResourceModifiedError,
     ResourceNotFoundError,
 )
 from azure.storage.blob import BlobServiceClient
 
+from drkit import files
 from drkit.clock import Clock
 from drkit.cloud import Cloud, public
 from drkit.errors import (
@@ -38,15 +40,14 @@ from drkit.errors import (
     UnreachableError,
     UsageError,
 )
-from drkit.files import SMALL
 from drkit.journal import LocalJournal
 from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, who
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
-from drkit.store import Store
+from drkit.store import DECLARATIONS, INBOXES, LOCKS, Store, lock_name
 
-CONTAINERS = ("state", "journal", "approvals")
+CONTAINERS = ("state", "inbox", "journal", "approvals")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")
 SEGMENT = re.compile(r"run-[0-9]+/[0-9]{6}\.jsonl")
 READS = frozenset({"GET", "HEAD"})
@@ -157,7 +158,7 @@ def open_store(address: str, cloud: Cloud | None = None, *, seconds: int = SECON
     )
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drkit" / "stores"
     folder = base / hashlib.sha256(address.encode()).hexdigest()[:16]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_folder(folder, mode=0o700, remedy="set XDG_CACHE_HOME to a folder of your own")
     return BlobStore(folder, address, service, seconds, signs)
 
 
@@ -174,6 +175,7 @@ class BlobStore(Store):
         self._tags: dict[str, str] = {}
         self._held: list[Lease] = []
         self._looked: dict[str, float] = {}
+        self.remarks: list[str] = []
 
     # blobs
 
@@ -246,7 +248,9 @@ class BlobStore(Store):
         return kind(
             f"the store refused: {getattr(error, 'error_code', '') or error.reason}",
             where=f"{self.address}/{what}",
-            remedy="the identity needs Storage Blob Data Contributor on the store's containers",
+            remedy="the identity needs the rights of its role on that container: bicep/ of this version grants them"
+            if kind is ForbiddenError
+            else "",
             status=error.status_code or 0,
         )
 
@@ -257,7 +261,8 @@ class BlobStore(Store):
         return super()._generations(kind)
 
     def declarations(self) -> list[Declaration]:
-        self._pull("state", "declarations")
+        for container, *folder in DECLARATIONS:
+            self._pull(container, "/".join(folder))
         return super().declarations()
 
     def runbook(self, name: str) -> Any:
@@ -372,11 +377,11 @@ class BlobStore(Store):
         if time.monotonic() - self._looked.get(run, -INBOX_SECONDS) < INBOX_SECONDS:
             return []
         self._looked[run] = time.monotonic()
-        try:
-            # One byte more than a message may have, so that what is longer is seen to be.
-            self._pull("state", f"inbox/{run}", most=INBOX_AT_ONCE, longest=LARGEST_MESSAGE + 1)
-        except CloudError:
-            return []  # a message waits; the journal is what must be reachable
+        for container, *folder in INBOXES:
+            with suppress(CloudError):  # a message waits; the journal is what must be reachable
+                # One byte more than a message may have, so that what is longer is seen to be.
+                prefix = "/".join((*folder, run))
+                self._pull(container, prefix, most=INBOX_AT_ONCE, longest=LARGEST_MESSAGE + 1)
         return super().inbox(run, known)
 
     def _writer(self, _path: Path) -> str:
@@ -402,35 +407,82 @@ class BlobStore(Store):
         held: list[Lease] = []
         try:
             for name, subject in wanted:
-                path = (
-                    self.folder
-                    / "state"
-                    / "locks"
-                    / f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
-                )
-                with suppress(FileExistsError):
-                    self._write(path, b"", exclusive=True)
-                blob = self.service.get_blob_client(*self._blob(path))
-                with self._asked(f"lock of {name}"):
-                    lease = Lease(blob, self.seconds)
-                    if not lease.acquire():
-                        text = (
-                            whole(blob.download_blob(), SMALL).decode("utf-8", "replace").strip() or "another process"
-                        )
-                        raise LockedError(
-                            f"{name} is held by {text}",
-                            where=subject,
-                            remedy=f"wait for that run, or stop its process: the lease falls {self.seconds} s later",
-                        )
-                    held.append(lease)
-                    self._held.append(lease)
-                    said = f"{holder}, {who()} process {os.getpid()}, since {now}\n"
-                    blob.upload_blob(said.encode(), overwrite=True, lease=lease.id)
+                for place in LOCKS:
+                    said = f"{holder}, {who()} process {os.getpid()}, since {now}"
+                    lease = self._lease(place, name, subject, said)
+                    if lease is not None:
+                        held.append(lease)
+                        self._held.append(lease)
             yield
         finally:
             for lease in held:
                 lease.release()
                 self._held.remove(lease)
+
+    def _lease(self, place: tuple[str, ...], name: str, subject: str, said: str) -> Lease | None:
+        """Take one lock in one place; None where the version before kept it and this identity may not write any more.
+
+        In ``journal`` nothing can be changed or removed, only appended: a lock there is an append blob, made once, and each
+        holder is a line of it. In ``state`` it is as the version before knows it: a blob with one line.
+        """
+        container, *folder = place
+        blob = self.service.get_blob_client(container, "/".join((*folder, lock_name(subject))))
+        lease = Lease(blob, self.seconds)
+        try:
+            with self._asked(f"lock of {name}"):
+                self._make_lock(container, blob)
+                taken = lease.acquire()
+                if not taken and lease.break_infinite():
+                    self.remarks.append(
+                        f"the lease on the lock of {name} in {container} had no end, so it was none of drkit's: it was broken"
+                    )
+                    taken = lease.acquire()
+                if not taken:
+                    raise LockedError(
+                        f"{name} is held by {_last_line(blob) or 'another process'}",
+                        where=subject,
+                        remedy=f"wait for that run, or stop its process: the lease falls {self.seconds} s later",
+                    )
+                if container == "state":
+                    blob.upload_blob(f"{said}\n".encode(), overwrite=True, lease=lease.id)
+                else:
+                    blob.append_block(f"{said}\n".encode(), lease=lease.id)
+        except BaseException as error:
+            lease.release()
+            if isinstance(error, ForbiddenError) and place != LOCKS[0]:
+                return None
+            raise
+        return lease
+
+    def _make_lock(self, container: str, blob: Any) -> None:
+        if blob.exists():
+            return
+        with suppress(ResourceExistsError, ResourceModifiedError):
+            try:
+                self._new_lock(container, blob)
+            except ResourceNotFoundError:
+                with suppress(ResourceExistsError):
+                    self.service.create_container(container)
+                self._new_lock(container, blob)
+
+    def _new_lock(self, container: str, blob: Any) -> None:
+        if container == "state":
+            blob.upload_blob(b"", overwrite=False)
+        else:
+            blob.create_append_blob(if_none_match="*")
+
+    def taken_remarks(self) -> list[str]:
+        said, self.remarks = self.remarks, []
+        return said
+
+
+def _last_line(blob: Any) -> str:
+    """Who wrote themselves into a lock last."""
+    size = blob.get_blob_properties().size
+    if not size:
+        return ""
+    part: bytes = blob.download_blob(offset=max(0, size - 1000), length=min(size, 1000)).readall()
+    return part.decode("utf-8", "replace").strip().rpartition("\n")[2].strip()
 
 
 def _if_match() -> Any:

@@ -62,7 +62,11 @@ class BlobJournal(LocalJournal):
     def open(self) -> Self:
         """Lease the first segment, then the last, and read what is there."""
         first = Lease(self.container.get_blob_client(segment(self.run, 0)), self.seconds)
-        if not first.acquire():
+        taken = first.acquire()
+        if not taken and first.break_infinite():
+            self.remarks.append(f"the lease of {self.run} had no end, so it was none of drkit's: it was broken")
+            taken = first.acquire()
+        if not taken:
             raise LockedError(
                 f"run {self.run} is held by {self._who()}",
                 where=str(self.path),

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
+from azure.storage.blob import BlobLeaseClient
 
 SECONDS = 60
 TAKEN = frozenset({"LeaseAlreadyPresent", "LeaseIdMismatchWithLeaseOperation", "LeaseIsBreakingAndCannotBeAcquired"})
@@ -50,6 +51,17 @@ class Lease:
             raise
         self._renewed, self._lost = at, False
         threading.Thread(target=self._beat, daemon=True, name="lease").start()
+        return True
+
+    def break_infinite(self) -> bool:
+        """Break the lease of somebody else where it has no end; False where it has one, or there is none.
+
+        drkit's own leases end. One that does not was taken by hand or by another tool, and would stop every run from now on.
+        """
+        found = self.blob.get_blob_properties().lease
+        if found.state != "leased" or found.duration != "infinite":
+            return False
+        BlobLeaseClient(self.blob).break_lease(lease_break_period=0)
         return True
 
     def renew(self) -> bool:

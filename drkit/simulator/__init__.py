@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drkit.simulator.sample import sample_seed
-from drkit.simulator.seed import load_seed
+from drkit.simulator.seed import check as check_seed
 from drkit.simulator.server import Simulator
 
-__all__ = ["Simulator", "load_seed", "sample_seed"]
+__all__ = ["Simulator", "check_seed", "sample_seed"]

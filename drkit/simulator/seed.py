@@ -33,11 +33,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from drkit.errors import FileError
@@ -67,18 +65,6 @@ LISTS = (
     "protected",
 )
 KEYS = frozenset(("drkit", "seed", "origin", "tenant", "registration_path", "signals", "settings", *LISTS))
-
-
-def load_seed(path: Path) -> Json:
-    """The seed in that file. FileError where it cannot be read or is not one."""
-    try:
-        seed = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise FileError(error.strerror or "cannot be read", where=str(path)) from error
-    except ValueError as error:
-        raise FileError(f"not JSON: {error}", where=str(path)) from error
-    check(seed, str(path))
-    return dict(seed)
 
 
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from drkit.errors import FileError
-from drkit.simulator import Simulator, load_seed, sample_seed
+from drkit.rehearsal import estate_seed
+from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.clock import Clock
 from drkit.simulator.routing import Route, Table, routes
 from drkit.simulator.wire import Answer, parse_id
@@ -23,14 +24,12 @@ from .support import SUB, Running, group_id, host, seed
 def test_a_seed_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "seed.json"
     path.write_text(json.dumps(sample_seed()))
-    assert load_seed(path) == sample_seed()
+    assert estate_seed(str(path), 1) == sample_seed()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "not JSON"),
-        ('{"drkit": "simul', "not JSON"),
         ("[]", "a seed is a JSON object"),
         ('{"drkit": "snapshot/1"}', "a 'snapshot/1', not a 'simulator-seed/1'"),
         ('{"drkit": "simulator-seed/2"}', "update drkit"),
@@ -39,18 +38,16 @@ def test_a_seed_is_read_from_a_file(tmp_path: Path) -> None:
         ('{"drkit": "simulator-seed/1", "tenant": {"id": "t"}, "hosts": {}}', "hosts: a list of objects"),
     ],
 )
-def test_a_file_that_is_no_seed_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "seed.json"
-    path.write_text(text)
+def test_a_file_that_is_no_seed_is_refused_by_name(text: str, said: str) -> None:
     with pytest.raises(FileError) as error:
-        load_seed(path)
-    assert str(path) in str(error.value)
+        check_seed(json.loads(text), "estate.json")
+    assert "estate.json" in str(error.value)
     assert said in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="No such file"):
-        load_seed(tmp_path / "none.json")
+        estate_seed(str(tmp_path / "none.json"), 1)
 
 
 @pytest.mark.parametrize(
