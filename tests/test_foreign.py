@@ -11,7 +11,11 @@ from drkit import api
 from drkit.errors import RefusedError
 from drkit.execution import foreign
 from drkit.store import Store
-from tests.estates import SUBSCRIPTION, People, done_twice, estate
+from tests import workers
+from tests.chaos.every_record import place_of
+from tests.chaos.life import Life, Lives
+from tests.estates import SUBSCRIPTION, People, Site, done_twice, estate
+from tests.simulator.workers import WORKERS
 
 
 def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(tmp_path: Path) -> None:
@@ -35,3 +39,45 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
 def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_path: Path) -> None:
     with estate(tmp_path) as site:
         assert foreign.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
+
+
+def elsewhere(site: Site, folder: Path) -> api.Desk:
+    """A desk of another store, which captured the estate as well."""
+    desk = site.desk
+    found = api.Desk(desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock)
+    asyncio.run(api.snapshot(found))
+    return found
+
+
+def refused(desk: api.Desk, site: Site) -> None:
+    """That store's runbook is stopped before its first write, once it is planned on what there is now."""
+    asyncio.run(api.assess(desk))
+    planned = api.plan(desk)
+    assert planned.runbook.steps
+    before = [one for one in site.record() if one["kind"] in ("write", "delete")]
+    with pytest.raises(RefusedError, match=r"another store|of another store"):
+        asyncio.run(api.apply(desk, planned.digest, yes=True, wait_minutes=0))
+    assert [one for one in site.record() if one["kind"] in ("write", "delete")] == before
+
+
+def test_another_stores_run_is_seen_by_a_run_that_makes_no_plan_itself(tmp_path: Path) -> None:
+    with estate(tmp_path, lost=False, leaping=True) as site:
+        other = elsewhere(site, tmp_path / "elsewhere")
+        site.lose()
+        planned = site.plan()
+        asyncio.run(api.apply(site.desk, planned.digest, wait_minutes=0))
+        refused(other, site)
+
+
+def test_another_stores_run_is_seen_in_a_prepared_account_by_the_ids_that_only_drkit_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRKIT_TEST_PROTECTED", '{"Proxy_URL": "s3cret"}')
+    with workers.site(tmp_path, leaping=True) as site:
+        other = elsewhere(site, tmp_path / "elsewhere")
+        book = workers.lost(site)
+        (add,) = [one.id for one in book.steps if one.environment == WORKERS[workers.WEB] and one.action == "add"]
+        Lives().one(place_of(site), Life(death="after", at=("done", add)))
+        refused(other, site)
+        # The store whose run it is goes on with it.
+        assert Lives().one(place_of(site)) == 0

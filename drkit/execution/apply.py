@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from drkit import actions, hostscripts, runbook, sign_in
@@ -137,7 +137,12 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
             )  # fmt: skip
             if not resumed:
                 with suppress(StoppedError):
-                    await foreign.refuse(context, _began(job.store), lambda text: job.show(Event("note", None, text)))
+                    await foreign.refuse(
+                        context,
+                        _began(job.store, journal.run),
+                        lambda text: job.show(Event("note", None, text)),
+                        job.products,
+                    )
             ending = await runner.run(resumed=resumed)
             data = {
                 "outcome": ending.outcome,
@@ -150,8 +155,20 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
             return ending
 
 
-def _began(store: RunStore) -> Callable[[str, str], bool]:
+def _began(store: RunStore, this: str) -> Callable[[str, str], bool]:
+    @cache
+    def intended() -> frozenset[str]:
+        """The steps that any other run of this store recorded its intent of."""
+        found: set[str] = set()
+        for run in store.runs():
+            if run != this:
+                with suppress(DrkitError):
+                    found.update(name for name, known in store.state(run).steps.items() if known.intended)
+        return frozenset(found)
+
     def began(run: str, step: str) -> bool:
+        if not run:
+            return step in intended()
         try:
             return run in store.runs() and step in store.state(run).steps
         except DrkitError:

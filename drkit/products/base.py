@@ -252,6 +252,15 @@ class SeesWhatHostsCarry(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesMarks(Protocol):
+    """A product whose steps leave in a target what only drkit leaves there, with or without tags; the others need not have this."""
+
+    async def marks(self, steps: Sequence[Step], context: Context) -> Sequence[tuple[str, str]]:
+        """What of that is there already: the id of the step that would leave it, and what was found, in words. Reads only."""
+        ...
+
+
 def carried(product: object, environment: Environment | None) -> str | None:
     """What that product saw on a captured environment's host, as ``SeesWhatHostsCarry`` says it; None where it sees no such thing."""
     if not isinstance(product, SeesWhatHostsCarry):

@@ -17,12 +17,13 @@ from drkit.clock import Clock
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
-from drkit.products.base import Captured, Endpoint, Rehearsal
+from drkit.products.base import Captured, Context, Endpoint, Rehearsal
 from drkit.products.hybrid_worker_actions import ACTIONS
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings
 from drkit.products.plain import ActsApart
 from drkit.proposal import Need, Proposal, Proposed
+from drkit.runbook import Step
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class HybridWorker(ActsApart):
 
     def propose(self, proposal: Proposal) -> Proposed:
         return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
+
+    async def marks(self, steps: Sequence[Step], context: Context) -> Sequence[tuple[str, str]]:
+        """Workers of these machines under the ids that drkit gives them, in the accounts that are to take over."""
+        from drkit.products.hybrid_worker_act import marks
+
+        return await marks(steps, context)
 
     def carried(self, environment: Environment) -> str:
         """The address that its machine's extension names, ``none`` without one; empty where it is its own account's, or was not read."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -361,6 +361,21 @@ class Acts(ByTable):
         principal = str((found.get("identity") or {}).get("principalId") or "")
         told = {"url": url, **({"principal": principal} if principal else {})}
         return Result(f"ARM has it in {step.region}, and its own service there answers ({health.detail})", told)
+
+
+async def marks(steps: Sequence[Step], context: Context) -> list[tuple[str, str]]:
+    """(step, what) of each worker to be added that its account lists already, under the id that only drkit gives it."""
+    # Back on the account of its own a worker has the id it had.
+    adds = [step for step in steps if step.action == "add"] if context.runbook.kind == "failover" else []
+    there: set[tuple[str, str]] = set()
+    for account, group in sorted({(str(step.inputs["account"]), str(step.inputs["group"])) for step in adds}):
+        listed = await wire.workers(context.azure, account, group)
+        there |= {(account.lower(), str(item.get("name", "")).lower()) for item in listed}
+    return [
+        (step.id, f"{step.inputs['account']} lists {step.inputs['machine']} under the id that drkit gives it")
+        for step in adds
+        if (str(step.inputs["account"]).lower(), str(step.inputs["worker"]).lower()) in there
+    ]
 
 
 def protected(source: str, context: Context) -> dict[str, Any] | None:
