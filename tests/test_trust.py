@@ -424,3 +424,25 @@ def test_whom_to_believe_is_not_for_others_to_write(caught: Catcher, tmp_path: P
     for use in (tls_context, BlockingTransport):
         with pytest.raises(CredentialError, match="the CA file cannot be used"):
             use(str(path))
+
+
+@pytest.mark.parametrize("name", ["environment", "workload-identity", "azure-pipelines"])
+def test_the_authority_is_the_clouds_whatever_azures_own_variable_says(
+    name: Any, caught: Catcher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from azure import identity
+
+    from drkit.providers import auth
+
+    for key, value in {
+        "AZURE_AUTHORITY_HOST": caught.url, "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111", "AZURE_CLIENT_ID": "me",
+        "AZURE_CLIENT_SECRET": "REAL-CLIENT-SECRET", "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "token"),
+        "SYSTEM_OIDCREQUESTURI": "https://localhost/", "SYSTEM_ACCESSTOKEN": "REAL-SYSTEM",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(key, value)
+    seen: list[dict[str, Any]] = []
+    for made in ("EnvironmentCredential", "WorkloadIdentityCredential", "AzurePipelinesCredential"):
+        monkeypatch.setattr(identity, made, lambda **options: seen.append(options))
+    cloud = clouds.from_table({"name": "AzureCloud", "credential": name, "service_connection": "x"})
+    auth.credential(cloud, library=identity)
+    assert [one["authority"] for one in seen] == [clouds.PUBLIC_AUTHORITY]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -42,6 +43,7 @@ class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core'
         given = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session = requests.Session()
         session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
             session.mount(scheme, BoundedAdapter(max_retries=0))
         super().__init__(
