@@ -221,14 +221,17 @@ class Tokens:
             asked = time.time()
             async with asyncio.timeout(TOKEN_TIMEOUT):
                 token = await self._credential.get_token(self._scope, **options)
+            if not isinstance(token.token, str) or not token.token or not token.token.isprintable():
+                raise ValueError("what the authority calls a token is none")
+            lifetime = max(0.0, token.expires_on - asked)
+            renew_at = float(token.expires_on - min(_EARLY, lifetime / 4))
         except (GuardError, CredentialError):
             raise
         except Exception as error:  # noqa: BLE001  (each credential has exceptions of its own; all mean: no token)
             raise self._failure(error) from None
         self._redact.add(token.token)
         self._token = token
-        lifetime = max(0.0, token.expires_on - asked)
-        self._renew_at = token.expires_on - min(_EARLY, lifetime / 4)
+        self._renew_at = renew_at
 
     def _failure(self, error: Exception) -> DrkitError:
         for part in chain(error):

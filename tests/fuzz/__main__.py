@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -181,7 +183,11 @@ def fuzz(numbers: Sequence[int], seed: int, *, as_json: bool) -> int:
     # Whatever a command may load is loaded once, before children are made.
     import rich.console  # noqa: F401
 
-    from drkit import api, checking, cli, guided, rehearsal, views  # noqa: F401
+    import drkit
+
+    for module in pkgutil.walk_packages(drkit.__path__, "drkit."):
+        if module.name != "drkit.__main__":
+            importlib.import_module(module.name)
 
     tried = [Case(seed, number) for number in numbers]
     began, fates, kinds = time.monotonic(), [], Counter[str]()
@@ -224,8 +230,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first one (0)")
     parser.add_argument("--only", type=int, help="this one alone")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--kind", choices=sorted(set(cases.KINDS)), help="those of that kind only")
     said = parser.parse_args()
     numbers = [said.only] if said.only is not None else range(said.first, said.first + said.cases)
+    if said.kind:
+        numbers = [number for number in numbers if Case(said.seed, number).kind == said.kind]
     os.umask(0o077)
     return fuzz(list(numbers), said.seed, as_json=said.json)
 

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from azure.core.credentials import AccessToken
 
 from drkit import hostscripts
 from drkit.errors import CredentialError, ThrottledError, UnreachableError
@@ -126,3 +127,16 @@ async def test_a_credential_that_never_answers_is_given_up(monkeypatch: pytest.M
     tokens = auth.Tokens("auto", "https://login.example", "scope", Silent, Redactor([]))
     with pytest.raises(CredentialError, match="within"):
         await tokens.get()
+
+
+@pytest.mark.parametrize("given", [7, None, "", "a\nb", ["x"]])
+async def test_a_token_that_is_none_is_no_token(given: Any) -> None:
+    class Odd:
+        async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+            return AccessToken(given, 10**10)
+
+        async def close(self) -> None:
+            return None
+
+    with pytest.raises(CredentialError, match="no token"):
+        await auth.Tokens("auto", "https://login.example", "scope", Odd, Redactor([])).get()
