@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -66,6 +67,13 @@ def sent(where: str) -> Iterator[None]:
 
 def _said(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN]
+
+
+def segment(name: object) -> str:
+    """A name as one part of a path, percent-encoded. ValueError for what is none: it would lead to another object."""
+    if not isinstance(name, str) or name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"{str(name)[:100]!r} is no name")
+    return quote(name, safe="!$&'()*+,;=:@-._~")
 
 
 def cleaned(content: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from drkit import journal
-from drkit.answers import cleaned, read, sent, text_of
+from drkit.answers import cleaned, read, segment, sent, text_of
 from drkit.clock import StoppedError, parse_time
 from drkit.errors import (
     CredentialError,
@@ -88,6 +88,16 @@ def test_what_reading_may_raise_stays_what_it_is() -> None:
         raise GuardError("it leads elsewhere")
     with pytest.raises(GuardError), sent("x"):
         raise GuardError("it leads elsewhere")
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", None, 7, "../x"])
+def test_what_is_no_name_is_no_part_of_a_path(name: Any) -> None:
+    with pytest.raises(ValueError, match="is no name"):
+        segment(name)
+
+
+def test_a_name_is_one_part_of_a_path() -> None:
+    assert segment("a?b#c%d é") == "a%3Fb%23c%25d%20%C3%A9"
 
 
 # files

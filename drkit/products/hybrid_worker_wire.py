@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from drkit.answers import segment
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
@@ -80,7 +81,7 @@ async def below(azure: Session, account_id: str, path: str) -> list[dict[str, An
 
 async def workers(azure: Session, account_id: str, group: str) -> list[dict[str, Any]]:
     """The workers of a group; none where there is no such group."""
-    path = f"{account_id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers"
+    path = f"{account_id}/hybridRunbookWorkerGroups/{segment(group)}/hybridRunbookWorkers"
     try:
         return await below(azure, account_id, path.removeprefix(f"{account_id}/"))
     except CloudError as error:
@@ -101,7 +102,7 @@ async def worker_of(
             return item
     if not known:
         return None
-    path = f"{account_id}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{known}"
+    path = f"{account_id}/hybridRunbookWorkerGroups/{segment(group)}/hybridRunbookWorkers/{segment(known)}"
     answer = await azure.rest.request("GET", path, params={"api-version": API}, allow=(404,))
     return (
         answer.body if answer.status == 200 and isinstance(answer.body, dict) and _is_of(answer.body, machine) else None
@@ -121,7 +122,7 @@ async def extensions(azure: Session, machine: str) -> list[dict[str, Any]]:
 async def extension(azure: Session, machine: str, name: str) -> dict[str, Any] | None:
     """One extension, None where there is none."""
     params = {"api-version": machine_api(machine)}
-    answer = await azure.rest.request("GET", f"{machine}/extensions/{name}", params=params, allow=(404,))
+    answer = await azure.rest.request("GET", f"{machine}/extensions/{segment(name)}", params=params, allow=(404,))
     return answer.body if answer.status != 404 and isinstance(answer.body, dict) else None
 
 

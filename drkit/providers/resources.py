@@ -5,13 +5,14 @@ Everything comes back as the JSON that was on the wire (camelCase names), never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
-from drkit.errors import NotFoundError, UnreachableError
+from drkit.errors import NotFoundError, UnreachableError, UnreadableError
 from drkit.operation import Operation
 from drkit.providers.retry import lowered
 from drkit.providers.transport import encoded
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 SUBSCRIPTIONS_API = "2022-12-01"
 GROUPS_API = "2025-04-01"
 ROLES_API = "2022-04-01"
+
+
+_RESOURCE_ID = re.compile(r"(?is)/subscriptions/[^/]+(/resourceGroups/[^/]+)?/providers/[^/]+(/[^/]+/[^/]+)+/?")
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -96,7 +100,15 @@ class Resources:
         return found if isinstance(found, Operation) else None
 
     async def resource(self, resource_id: str, api_version: str) -> dict[str, Any]:
-        """One resource by its id; NotFoundError only when ARM says that it, or its group, is gone."""
+        """One resource by its id; NotFoundError only when ARM says that it, or its group, is gone.
+
+        UnreadableError, and nothing is asked, for what is no id: one that an answer gave may be anything.
+        """
+        if not _RESOURCE_ID.fullmatch(resource_id):
+            raise UnreadableError(
+                f"{resource_id[:200]!r} is not the id of a resource, so it was not asked for",
+                remedy="look at it in Azure",
+            )
         client = self._client(subscription_in(resource_id))
         call = client.resources.get_by_id(_slashless(resource_id), api_version=api_version, cls=_raw)
         return _object(await self._session.sdk(call, resource_id))

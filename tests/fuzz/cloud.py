@@ -123,6 +123,10 @@ async def stray(folder: Path, request: web.BaseRequest) -> web.Response:
 def main(folder: Path) -> None:
     """Serve."""
     import asyncio
+    import logging
+
+    # What it cannot read, it says to drkit; its log of that is nobody's.
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
     for name in ("case", "secrets", "strayed"):
         (folder / name).touch()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drkit import hostscripts
-from drkit.errors import ConflictError, GuardError, NotFoundError, UnknownFateError, UnreachableError
+from drkit.errors import ConflictError, GuardError, NotFoundError, UnknownFateError, UnreachableError, UnreadableError
 from drkit.hostscripts import HostScript
 from drkit.operation import Operation, Request
 from drkit.providers.compute import run_command_output, vm_names
@@ -92,7 +92,16 @@ async def test_names_with_odd_characters_travel_encoded(server: Server, session:
         assert await writer.resources.put_resource(odd, "1", {}) == {"id": odd}
         assert (await writer.rest.request("GET", f"{odd}?api-version=1")).body == {"id": odd}
         with pytest.raises(GuardError):
-            await writer.resources.resource(f"{S}/resourceGroups/../x", "1")
+            await writer.resources.resource(f"{S}/resourceGroups/../providers/a/b/x", "1")
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "x", "https://evil.example/x", "/", "/x", f"{S}/resourceGroups/g", f"{S}/providers/a/b"]
+)
+async def test_what_is_no_id_is_not_asked_for(server: Server, session: Session, odd: str) -> None:
+    with pytest.raises(UnreadableError, match="not the id of a resource"):
+        await session.resources.resource(odd, "1")
+    assert not server.calls()
 
 
 async def test_resources_of_a_type_are_listed_over_all_pages(server: Server, reader: Session) -> None:
