@@ -26,6 +26,7 @@ from tests.conftest import NetworkBlockedError
 ROOT = Path(__file__).parent.parent
 NAMES = ("bench", "bootstrap", "chaos", "drill", "environment.sh", "failover", "lock", "snapshot-cron", "test")
 SCRIPTS = [*(ROOT / "scripts" / name for name in NAMES), ROOT / ".ci/run"]
+SOURCED = ROOT / "pipelines/drkit.sh"
 Require = Callable[[str], str]
 
 
@@ -210,9 +211,9 @@ ALLOWED = (
 
 
 def test_nothing_is_installed_by_its_name_alone() -> None:
-    """What scripts install is known by its hash, or is Debian's own."""
+    """What scripts and pipelines install is known by its hash, or is Debian's own."""
     found = []
-    for path in SCRIPTS:
+    for path in (*SCRIPTS, *sorted((ROOT / "pipelines").glob("*")), ROOT / "azure-pipelines.yml"):
         code = [line for line in path.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
         told = [match[0] for line in code for match in [INSTALLS.search(line)] if match and "drkit_fail" not in line]
         found += [f"{path.name}: {one}" for one in told if not any(re.search(word, one) for word in ALLOWED)]
@@ -258,7 +259,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 # --- the two commands
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [*SCRIPTS, SOURCED], ids=lambda path: path.name)
 def test_scripts_are_clean(script: Path, require: Require) -> None:
     shellcheck = require("shellcheck")
     done = subprocess.run([shellcheck, "-x", str(script)], cwd=ROOT, capture_output=True, text=True, check=False)

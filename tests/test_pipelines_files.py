@@ -7,17 +7,37 @@ import pytest
 from tests.pipelining import checks, schema
 from tests.pipelining.expand import MAIN, expand, files, load
 
-STAGES, DRKIT, PREPARE = "pipelines/stages.yml", "pipelines/drkit.yml", "pipelines/prepare.yml"
+TEMPLATE, STAGES, DRKIT, PREPARE = (f"pipelines/{name}.yml" for name in ("stages", "recovery", "drkit", "prepare"))
 MODES = ("check", "drill", "failover", "graceful", "failback")
 needs_schema = pytest.mark.skipif(not schema.there(), reason=f"the published schema is not at {schema.PATH}")
 
-APPLIES = "\n                    script: |\n                      set -eu\n                      drkit apply"
+APPLIES = "\n                    script: |\n                      drkit apply"
 
 # file, what stands there, what a mistake makes of it, what is said
 MEANING = [
     (STAGES, "dependsOn: Check\n", "dependsOn: Checks\n", "depends on Checks"),
-    (STAGES, "dependsOn: Wait\n", "dependsOn: Waits\n", "depends on Waits"),
-    (STAGES, "dependsOn: Wait\n", "dependsOn: []\n", "recorded before it is given"),
+    (STAGES, "dependsOn: [Show, Wait]\n", "dependsOn: [Show, Waits]\n", "depends on Waits"),
+    (STAGES, "dependsOn: [Show, Wait]\n", "dependsOn: [Show]\n", "recorded before it is given"),
+    (STAGES, "dependsOn: [Show, Wait]\n", "dependsOn: [Wait]\n", "asks Show, on which it does not depend"),
+    (STAGES, "        dependsOn: Show\n", "", "asked before the runbook was printed"),
+    (STAGES, 'drkit show "$file"\n', 'drkit show latest\n', "does not print the bytes"),
+    (STAGES, 'if [ "$digest" != "$DIGEST" ]', 'if [ -z "$digest" ]', "does not print the bytes"),
+    (STAGES, "dependencies.Show.outputs['show.digest']", "stageDependencies.Plan.Plan.outputs['plan.digest']",
+     "not that of what was printed"),
+    (STAGES, "dependencies.Show.outputs['show.digest']", "dependencies.Show.outputs['show.digets']", "no output show.digets"),
+    (STAGES, "connection: ${{ parameters.approverConnection }}", "connection: ${{ parameters.plannerConnection }}", "show signs in as"),
+    (STAGES, "name: ${{ parameters.approverPool }}", "name: ${{ parameters.plannerPool }}", "Approve: runs in"),
+    (STAGES, "name: ${{ parameters.operatorPool }}", "name: ${{ parameters.plannerPool }}", "Apply: runs in"),
+    (STAGES, "environment: ${{ parameters.environment }}", "environment: other", "Apply: is bound to other"),
+    (STAGES, "          ${{ insert }}: ${{ parameters.variables }}\n", "", "has not the template's variables"),
+    (TEMPLATE, "operatorPool: drkit-operators", "operatorPool: drkit-planners", "two roles share a pool"),
+    (TEMPLATE, "  - name: reason\n", "  - name: approvers\n    type: string\n    default: x\n  - name: reason\n", "the caller may choose"),
+    (TEMPLATE, '        BASH_ENV: ""\n', '', "before a script's first line"),
+    (TEMPLATE, "REGION: ${{ replace(parameters.region, '$(', '(') }}", "REGION: ${{ parameters.regions }}", "no regions"),
+    (DRKIT, '        . "$PIPELINE_WORKSPACE/drkit/pipelines/drkit.sh"\n', "", "takes the environment as it comes"),
+    (MAIN, "resources:\n", "variables:\n  - name: PACKAGE\n    value: evil\nresources:\n", "unexpected value PACKAGE"),
+    (MAIN, "stages.yml@drkit", "stages.yml@other", "no repository other"),
+    (MAIN, "    reason: ${{ parameters.reason }}\n", "    approvers: me\n", "unknown parameters ['approvers']"),
     (STAGES, "dependsOn: [Plan, Approve]", "dependsOn: [Plan]", "does not depend on Approve"),
     (STAGES, "outputs['plan.digest']", "outputs['plan.digets']", "no output Plan.plan.digets"),
     (STAGES, "outputs['Plan.plan.steps']", "outputs['plan.steps']", "no output plan.steps"),
@@ -29,7 +49,7 @@ MEANING = [
     (STAGES, "              allowApproversToApproveTheirOwnRuns: false\n", "", "who asks may approve"),
     (STAGES, "onTimeout: reject", "onTimeout: resume", "silence is consent"),
     (STAGES, "ManualValidation@1", "Delay@1", "nobody is asked"),
-    (STAGES, "        pool: server\n", "        pool:\n          name: ${{ parameters.pool }}\n", "agentless"),
+    (STAGES, "        pool: server\n", "        pool:\n          name: ${{ parameters.approverPool }}\n", "agentless"),
     (STAGES, "        environment: ${{ parameters.environment }}\n", "", "no environment"),
     (STAGES, "    lockBehavior: sequential\n", "", "would be cancelled"),
     (MAIN, "lockBehavior: sequential", "lockBehavior: runLatest", "would be cancelled"),
@@ -40,7 +60,7 @@ MEANING = [
     (STAGES, 'drkit apply "$PIPELINE_WORKSPACE', 'drkit apply latest "$PIPELINE_WORKSPACE', "by its digest"),
     (STAGES, "drkit apply", "drkit resume", "never calls drkit apply"),
     (STAGES, "artifact: $(ARTIFACT)\n", "artifact: $(plan.artifact)\n", "$(plan.artifact) is not defined"),
-    (STAGES, "$(STEPS)", "$(STEP)", "$(STEP) is not defined"),
+    (STAGES, "Runbook $(DIGEST)", "Runbook $(DIGETS)", "$(DIGETS) is not defined"),
     (STAGES, '--away-from "$REGION"', '--away-from "$REGIONS"', "$REGIONS is not in the environment"),
     (STAGES, 'drkit preflight --away-from "$REGION"', "drkit preflight", "without looking where it runs"),
     (STAGES, "connection: ${{ parameters.approverConnection }}", "connection: ${{ parameters.operatorConnection }}", "approve signs in as"),
@@ -48,18 +68,20 @@ MEANING = [
      f"connection: ${{{{ parameters.plannerConnection }}}}{APPLIES}", "apply signs in as"),
     (STAGES, 'drkit preflight --away-from "$REGION"', 'drkit preflight --away-from "${{ parameters.mode }}"', "has text put into it"),
     (STAGES, 'out="$BUILD_ARTIFACTSTAGINGDIRECTORY/runbook"', 'out="$(Build.ArtifactStagingDirectory)/runbook"', "has text put into it"),
-    (STAGES, "                set -eu\n                drkit preflight", "                drkit preflight", "goes on after a failure"),
     (STAGES, "- template: prepare.yml", "- template: prepared.yml", "no template"),
-    (STAGES, "${{ parameters.pool }}", "${{ parameters.pools }}", "no pools"),
+    (STAGES, "${{ parameters.plannerPool }}", "${{ parameters.pools }}", "no pools"),
     (STAGES, "displayName: drkit apply\n", "displayNames: drkit apply\n", "unknown parameters"),
     (DRKIT, "SYSTEM_ACCESSTOKEN: $(System.AccessToken)", "NOTHING: none", "cannot be renewed"),
     (DRKIT, "addSpnToEnvironment: false", "addSpnToEnvironment: true", "credentials in the environment"),
-    (PREPARE, "  - checkout: self\n    clean: true\n    fetchDepth: 1\n", "", "without the repository"),
+    (PREPARE, "  - checkout: git://Recovery/drkit@refs/heads/main\n    path: drkit\n    clean: true\n    fetchDepth: 1\n", "",
+     "without the template's repository"),
+    (PREPARE, "git://Recovery/drkit@refs/heads/main", "self", "without the template's repository"),
+    (PREPARE, "  - script: |\n", "  - checkout: self\n  - script: |\n", "checks out something else"),
     (MAIN, "always: true", "always: false", "waits for a commit"),
     (MAIN, 'cron: "30 4 * * *"', 'cron: "30 4 * *"', "no cron of five fields"),
     (MAIN, "displayName: drill", "displayName: exercise", "not scheduled"),
     (MAIN, "trigger: none", "trigger: [main]", "a commit starts it"),
-    (MAIN, "value: imds", "value: AccountKey=abc", "looks like a secret"),
+    (TEMPLATE, "AGENTREGION: imds", "AGENTREGION: AccountKey=abc", "looks like a secret"),
     (MAIN, "default: check", "default: chek", "cannot be expanded"),
 ]  # fmt: skip
 FORM = [

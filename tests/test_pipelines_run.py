@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from drkit.verification import verify
 from tests import azurite
 from tests.estates import REGION, TARGET, People, Site, done_twice, estate, guid
 from tests.estates import seed as plain_seed
-from tests.pipelining.agent import Agent, kill
-from tests.pipelining.expand import expand
+from tests.pipelining.agent import BIN, Agent, kill
+from tests.pipelining.expand import MAIN, expand, files
+from tests.pipelining.expressions import WrongError
 
 HOSTILE = "docs ##vso[task.setvariable variable=digest;isOutput=true]0 ##[error]"
 WAIT = "\n[run]\nanswer_wait_minutes = 120\n"
@@ -53,15 +55,31 @@ def agent(site: Site, folder: Path, store: str, **changes: Any) -> Agent:
         "target": TARGET,
         "reason": "$(touch injected) `touch injected`",
     }
-    variables = {"DRKIT_STORE": store, "agentRegion": changes.pop("stands", "northeurope")}
+    constants = {"AGENTREGION": changes.pop("stands", "northeurope"), "DRKIT_IN_IMAGE": str(image(site, folder, store))}
     made = Agent(
-        expand({**parameters, **changes.pop("parameters", {})}, variables),
+        expand({**parameters, **changes.pop("parameters", {})}, constants),
         folder,
         (site.folder / "drkit.toml").read_text("utf-8"),
-        {"DRKIT_CLOUD": str(site.world.ready), blob.KEY: azurite.SECRET},
+        changes.pop("environment", {}),
     )
     for name, value in changes.items():
         setattr(made, name, value)
+    return made
+
+
+def image(site: Site, folder: Path, store: str) -> Path:
+    """drkit as an agent's image has it: where the cloud and the account are those of the test, and what it was handed is written down."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / "drkit-in-image"
+    made.write_text(
+        f"""#!/bin/sh
+/usr/bin/env >>{shlex.quote(str(folder / "handed"))}
+export HOME={shlex.quote(str(folder))} DRKIT_CLOUD={shlex.quote(str(site.world.ready))}
+export DRKIT_STORE={shlex.quote(store)} {blob.KEY}={azurite.SECRET}
+exec {shlex.quote(str(BIN / "drkit"))} "$@"
+"""
+    )
+    made.chmod(0o755)
     return made
 
 
@@ -99,6 +117,12 @@ def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(address:
         assert first.go(until="Approve")["Approve"] == "Succeeded"
         assert asked[-1]["allowApproversToApproveTheirOwnRuns"] == "false"
         assert digest in asked[-1]["instructions"]
+        # What the approver reads was printed by a job of the approver's own, before anybody was asked.
+        printed = first.said("show")
+        shown = [line.strip() for line in site.call("show", digest).stdout.splitlines() if line.strip()]
+        assert len(shown) > len(site.planned.runbook.steps)
+        assert [line for line in shown if line not in printed and "##" not in line and "kept as" not in line] == []
+        assert first.jobs["Approve"]["Show"].outputs["show.digest"] == digest
         approval = site.store.approval(digest)
         assert approval is not None
         assert approval.who.startswith("client drkit-approver@")
@@ -141,7 +165,7 @@ def judge(*agents: Agent) -> None:
     for one in agents:
         for step, name, properties, _value in one.commands:
             if name == "task.setvariable":
-                assert step in ("preflight", "plan", "apply"), (step, properties)
+                assert step in ("preflight", "plan", "show", "apply"), (step, properties)
                 assert properties["variable"] in ("openRuns", "digest", "steps", "run", "artifact")
             assert name in (
                 "task.setvariable", "task.logissue", "task.setprogress", "task.uploadsummary", "task.complete",
@@ -198,3 +222,74 @@ def test_the_schedule_of_the_drill_leads_to_the_drill(address: str, tmp_path: Pa
         results = run.go()
         assert {name for name, word in results.items() if word == "Succeeded"} == {"Validate", "Drill"}
         assert run.said("drill") == "reached"
+
+
+# Each does something when it reaches the process that it is meant for; none may.
+SET = {
+    "PACKAGE": "evil", "DRKIT_STORE": "https://evil.example", "DRKIT_CLOUD": "/evil.json", "DRKIT_TARGETS": "evil",
+    "DRKIT": "/evil", "DRKIT_IN_IMAGE": "/evil", "DRKIT_TRACEBACK": "1", "AGENTREGION": "evil", "MODE": "evil", "REGION": "evil",
+    "BASH_ENV": "$(touch injected)", "ENV": "$(touch injected)", "PS4": "$(touch injected)", "SHELLOPTS": "xtrace",
+    "LD_PRELOAD": "/evil.so", "NODE_OPTIONS": "--require /evil.js", "PYTHONPATH": "/evil", "PYTHONSTARTUP": "/evil", "PYTHONHOME": "/evil",
+    "PATH": "/evil", "HOME": "/evil", "XDG_CONFIG_HOME": "/evil", "HTTPS_PROXY": "http://evil.example", "ALL_PROXY": "http://evil.example",
+    "REQUESTS_CA_BUNDLE": "/evil.pem", "SSL_CERT_FILE": "/evil.pem", "PIP_INDEX_URL": "https://evil.example", "PIP_CONFIG_FILE": "/evil",
+    "AZURE_CLIENT_SECRET": "evil", "AZURE_AUTHORITY_HOST": "https://evil.example", "approvers": "evil", "environment": "evil",
+    "pool": "evil", "plannerPool": "evil", "operatorConnection": "evil", "drkit_program": "evil", "LOGNAME": "evil",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(SET))
+def test_a_pipeline_that_sets_a_variable_is_refused(name: str) -> None:
+    texts = files()
+    texts[MAIN] = texts[MAIN].replace("resources:\n", f"variables:\n  - name: {name}\n    value: evil\nresources:\n")
+    with pytest.raises(WrongError, match=f"unexpected value {name}"):
+        expand(given=texts)
+
+
+@pytest.mark.parametrize(
+    "name", ["approvers", "environment", "pool", "plannerPool", "operatorConnection", "variables", "package", "drkit"]
+)
+def test_a_pipeline_that_gives_another_parameter_is_refused(name: str) -> None:
+    texts = files()
+    texts[MAIN] = texts[MAIN].replace("    reason: ${{", f"    {name}: evil\n    reason: ${{{{")
+    with pytest.raises(WrongError, match="unknown parameters"):
+        expand(given=texts)
+
+
+def test_what_is_chosen_changes_neither_who_approves_nor_where_it_runs_nor_what_is_installed() -> None:
+    chosen = ("MODE", "REGION", "DRKIT_TARGETS", "DECLARE_LOST", "REASON")
+
+    def fixed(pipeline: dict[str, Any]) -> Any:
+        for stage in pipeline["stages"]:
+            stage.pop("condition", None)
+            for job in stage["jobs"]:
+                job["variables"] = [one for one in job.get("variables", []) if one["name"] not in chosen]
+                for step in job.get("steps", []):
+                    step.pop("continueOnError", None)
+        return pipeline["stages"]
+
+    plain = fixed(expand())
+    words = "x'; $(System.AccessToken) ${{ variables.x }} `id` ##vso[task.prependpath]/evil\n"
+    other = expand({"mode": "failover", "region": words, "target": words, "reason": words, "declareLost": "true"})
+    jobs = [job for stage in other["stages"] for job in stage["jobs"]]
+    assert "$(" not in str([one["value"] for job in jobs for one in job.get("variables", []) if one["name"] in chosen])
+    assert fixed(other) == plain
+
+
+def test_variables_that_no_template_sees_reach_no_drkit_and_run_nothing(address: str, tmp_path: Path) -> None:
+    """Of a group, or of a run that was queued: the agent hands them to every script."""
+    with estate(tmp_path / "estate", account=address, lost=False) as site:
+        run = agent(site, tmp_path / "run", address, parameters={"mode": "check"})
+        run.predefined = {name: value for name, value in SET.items() if name != "SHELLOPTS"}
+        results = run.go()
+        assert results["Validate"] == "Succeeded", run.said("preflight")
+        assert results["Check"] == "Failed", "this estate has findings"
+        assert "would stop" in run.said("check") or "error" in run.said("check")
+        handed = dict(line.partition("=")[::2] for line in (tmp_path / "run/handed").read_text().splitlines())
+        assert "evil" not in str(handed)
+        assert set(handed) <= {
+            "HOME", "PATH", "LANG", "TF_BUILD", "DRKIT_TARGETS", "HTTPS_PROXY", "NO_PROXY", "PWD", "SHLVL", "_", "OLDPWD",
+            "SYSTEM_ACCESSTOKEN",
+            "AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+        }  # fmt: skip
+        assert handed["DRKIT_TARGETS"] == TARGET
+        assert not list(tmp_path.rglob("injected"))

@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 from tests.pipelining.expressions import evaluate, truth
 
 Json = dict[str, Any]
+TOP = Path(__file__).parents[2]
 GOOD = ("Succeeded", "SucceededWithIssues")
 COMMAND = re.compile(r"##vso\[([a-z.]+)(?: ([^\]]*))?\](.*)", re.IGNORECASE)
 MACRO = re.compile(r"\$\(([A-Za-z][\w.]*)\)")
@@ -35,7 +36,7 @@ class Job:
 
 @dataclass
 class Agent:
-    """A run of the pipeline. ``settings`` is the drkit.toml of the repository; ``watch`` hears each line and may kill the process."""
+    """A run of the pipeline. ``settings``: drkit.toml of the template's repository; ``watch`` hears each line and may kill."""
 
     pipeline: Json
     folder: Path
@@ -80,7 +81,7 @@ class Agent:
             before = [done[one].result for one in several(job.get("dependsOn", []))]
             done[name] = Job()
             if truth(evaluate(job.get("condition", "succeeded()"), context, standing(before))):
-                done[name].result = self._job(job, done[name])
+                done[name].result = self._job(job, done[name], stage["stage"])
         worst = [one for word in ("Failed", *reversed(GOOD)) for one in done.values() if one.result == word]
         return worst[0].result if worst else "Skipped"
 
@@ -94,7 +95,7 @@ class Agent:
 
     # jobs
 
-    def _job(self, job: Json, left: Job) -> str:
+    def _job(self, job: Json, left: Job, stage: str) -> str:
         self.number += 1
         root = self.folder / f"{self.number}-{job.get('job') or job['deployment']}"
         for name in ("s", "a", "t"):
@@ -110,9 +111,18 @@ class Agent:
         stages = {
             one: {name: {"outputs": self._outputs(one, name)} for name in jobs} for one, jobs in self.jobs.items()
         }
+        beside = {
+            name: {"outputs": {"": "may miss", **one.outputs}}
+            for name, one in self.jobs[stage].items()
+            if name in several(job.get("dependsOn", []))
+        }
         for one in job.get("variables", []):
             runtime = re.fullmatch(r"\$\[(.*)\]", one["value"])
-            value = evaluate(runtime.group(1), {"stageDependencies": stages}) if runtime else one["value"]
+            value = (
+                evaluate(runtime.group(1), {"stageDependencies": stages, "dependencies": beside})
+                if runtime
+                else one["value"]
+            )
             known = {key: kept for key, kept in known.items() if key.lower() != one["name"].lower()} | {
                 one["name"]: value
             }
@@ -139,7 +149,10 @@ class Agent:
         if task == "ManualValidation@1":
             return "Succeeded" if self.approve(told) else "Failed"
         if "checkout" in step:
-            (root / "s" / "drkit.toml").write_text(self.settings, "utf-8")
+            assert step["checkout"].startswith("git://"), "what the caller's repository holds is not for an agent"
+            there = root / macros(step["path"], known)
+            shutil.copytree(TOP / "pipelines", there / "pipelines")
+            (there / "drkit.toml").write_text(self.settings, "utf-8")
         elif "publish" in step:
             name = macros(step["artifact"], known)
             assert not (shared / name).exists(), f"artifact {name} is published already"
@@ -172,13 +185,14 @@ class Agent:
         }
         file = root / "t" / "script.sh"
         file.write_text(macros(script, known), "utf-8")
+        # A variable wins over what a step's own `env` says, as with the real agent.
         more = {key: macros(value, known) for key, value in step.get("env", {}).items()}
         env = {
             "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(root / "t"), "XDG_CACHE_HOME": str(root / "t" / "cache"),
-            "LANG": "C.UTF-8", "TF_BUILD": "True", **self.environment, **own, **signed, **more,
+            "LANG": "C.UTF-8", "TF_BUILD": "True", **self.environment, **signed, **more, **own,
         }  # fmt: skip
         process = subprocess.Popen(
-            ["bash", str(file)], cwd=root / "s", env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            ["/bin/bash", str(file)], cwd=root / "s", env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True, errors="replace",
         )  # fmt: skip
         issues: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.pipelining.agent import MACRO, several
-from tests.pipelining.expand import MAIN, Files, Json, expand, load
+from tests.pipelining.expand import MAIN, STAGES, Files, Json, expand, load
 from tests.pipelining.expressions import WrongError
 
 PREDEFINED = {
@@ -18,6 +18,11 @@ SETS = {"plan": ("digest", "steps", "run"), "preflight": ("openRuns",), "apply":
 OUTPUT = re.compile(r"(dependencies|stageDependencies)\.(\w+)(?:\.(\w+))?\.outputs\['([\w.]+)'\]")
 SHELL = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 SECRET = re.compile(r"(?i)password|secret|token|accountkey|sig=|clientkey|principalkey")
+EMPTIED = ["BASH_ENV", "BASHOPTS", "SHELLOPTS", "PS4", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD", "NODE_OPTIONS"]
+CHOSEN = ["mode", "region", "target", "declareLost", "reason"]
+"""All that a pipeline which extends the template may choose."""
+SOURCED = '. "$PIPELINE_WORKSPACE/drkit/pipelines/drkit.sh"\n'
+SHOWN_DIGEST = "$[ dependencies.Show.outputs['show.digest'] ]"
 PLAIN_DIGEST = "stageDependencies.Plan.Plan.outputs['plan.digest']"
 PLAIN_ARTIFACT = "stageDependencies.Plan.Plan.outputs['plan.artifact']"
 
@@ -28,6 +33,7 @@ def faults(texts: Files) -> list[str]:
     try:
         modes = next(one["values"] for one in load(texts[MAIN])["parameters"] if one["name"] == "mode")
         pipelines = [expand(given=texts), *(expand({"mode": mode}, given=texts) for mode in modes)]
+        constants = load(texts[STAGES])["stages"][0]["parameters"]
     except (WrongError, KeyError, StopIteration, AssertionError, ValueError) as error:
         return [f"cannot be expanded: {error}"]
     for pipeline in pipelines[:1] + pipelines[-1:]:
@@ -36,9 +42,10 @@ def faults(texts: Files) -> list[str]:
             *_variables(pipeline),
             *_gate(pipeline),
             *_same_bytes(pipeline),
-            *_signing_in(pipeline),
+            *_signing_in(pipeline, constants),
+            *_where(pipeline, constants),
         ]
-    found += [*_schedules(pipelines[0]), *_scripts(texts)]
+    found += [*_schedules(pipelines[0]), *_scripts(texts), *_caller(texts)]
     return list(dict.fromkeys(found))
 
 
@@ -80,6 +87,19 @@ def _names(pipeline: Json) -> Iterator[str]:
         for kind, where, job_name, path in OUTPUT.findall(str(stage)):
             inner, *rest = path.split(".")
             asked = (inner, *rest) if kind == "dependencies" else (job_name, inner, *rest)
+            if kind == "dependencies" and where in {name_of(job) for job in stage["jobs"]}:
+                asking = [
+                    job
+                    for job in stage["jobs"]
+                    if f"dependencies.{where}.outputs['{path}']" in str(job.get("variables", ""))
+                ]
+                given = next(job for job in stage["jobs"] if name_of(job) == where)
+                if len(rest) != 1 or rest[0] not in _outputs(given, inner):
+                    yield f"{name}: {where} has no output {path}"
+                for job in asking:
+                    if where not in several(job.get("dependsOn", [])):
+                        yield f"{name}.{name_of(job)}: asks {where}, on which it does not depend"
+                continue
             if where not in (needs if kind == "dependencies" else upstream[name]):
                 yield f"{name}: asks {kind}.{where}, on which it does not depend"
             elif len(asked) != 3 or asked[2] not in _outputs(jobs[where].get(asked[0]), asked[1]):
@@ -116,7 +136,8 @@ def _variables(pipeline: Json) -> Iterator[str]:
         for name in SHELL.findall(script_of(step)):
             if name not in shell:
                 yield f"{stage}: ${name} is not in the environment"
-    for name, value in pipeline["variables"].items():
+    jobs = [job for stage in pipeline["stages"] for job in stage["jobs"]]
+    for name, value in {one["name"]: one["value"] for job in jobs for one in job.get("variables", [])}.items():
         if SECRET.search(name) or SECRET.search(value):
             yield f"{name}: looks like a secret"
 
@@ -149,8 +170,11 @@ def _gate(pipeline: Json) -> Iterator[str]:
             yield "who asks may approve"
         if told.get("onTimeout") != "reject":
             yield "silence is consent"
-        if any(name_of(wait) not in several(job.get("dependsOn", [])) for job in approve["jobs"] if job is not wait):
+        before = several(wait.get("dependsOn", []))
+        after = [job for job in approve["jobs"] if job is not wait and name_of(job) not in before]
+        if not after or any(name_of(wait) not in several(job.get("dependsOn", [])) for job in after):
             yield "the approval is recorded before it is given"
+        yield from _shown(approve, wait)
     for stage, job, step in every_step(pipeline):
         if (job.get("pool") == "server") != (step.get("task") == "ManualValidation@1"):
             yield f"{stage}: an agentless job runs a step of an agent, or the other way round"
@@ -159,6 +183,25 @@ def _gate(pipeline: Json) -> Iterator[str]:
             yield "Apply is bound to no environment"
     if pipeline.get("lockBehavior") != "sequential" or apply.get("lockBehavior") != "sequential":
         yield "a waiting recovery would be cancelled"
+
+
+def _shown(approve: Json, wait: Json) -> Iterator[str]:
+    """The approver's own job prints the runbook before somebody is asked, and what it printed is what is approved."""
+    show = next((job for job in approve["jobs"] if name_of(job) == "Show"), None)
+    if show is None or "Show" not in several(wait.get("dependsOn", [])):
+        yield "somebody is asked before the runbook was printed"
+        return
+    script = next((script_of(step) for step in steps_of(show) if step.get("name") == "show"), "")
+    compared, printed, said = (
+        script.find(one)
+        for one in ('if [ "$digest" != "$DIGEST" ]', 'drkit show "$file"', "variable=digest;isOutput=true]$digest")
+    )
+    if not 0 < compared < printed < said or 'digest=$(sha256sum "$file"' not in script:
+        yield "Show does not print the bytes whose digest it gives"
+    for job in approve["jobs"]:
+        values = {one["name"]: one["value"] for one in job.get("variables", [])}
+        if job is not show and values.get("DIGEST") != SHOWN_DIGEST:
+            yield f"Approve.{name_of(job)}: the digest is not that of what was printed"
 
 
 def _same_bytes(pipeline: Json) -> Iterator[str]:
@@ -180,7 +223,8 @@ def _same_bytes(pipeline: Json) -> Iterator[str]:
             if f'drkit {verb} "$PIPELINE_WORKSPACE/$ARTIFACT/runbook.json" --digest "$DIGEST"' not in text:
                 yield f"{stage}: does not take the published runbook by its digest"
             values = {one["name"]: one["value"] for one in job.get("variables", [])}
-            if PLAIN_DIGEST not in values.get("DIGEST", "") or PLAIN_ARTIFACT not in values.get("ARTIFACT", ""):
+            digest = SHOWN_DIGEST if stage == "Approve" else PLAIN_DIGEST
+            if digest not in values.get("DIGEST", "") or PLAIN_ARTIFACT not in values.get("ARTIFACT", ""):
                 yield f"{stage}: digest or artifact are not those of Plan"
             downloads = [step.get("artifact") for step in steps_of(job) if "download" in step]
             if downloads != ["$(ARTIFACT)"]:
@@ -189,9 +233,48 @@ def _same_bytes(pipeline: Json) -> Iterator[str]:
             yield f"{stage}: never calls drkit {verb}"
 
 
-def _signing_in(pipeline: Json) -> Iterator[str]:
-    told = pipeline["variables"]
-    for stage, job, step in every_step(pipeline):
+def _where(pipeline: Json, constants: Json) -> Iterator[str]:
+    """Each kind of job in a pool of its own, and what a script finds there is of the template's repository."""
+    if len({constants["plannerPool"], constants["approverPool"], constants["operatorPool"]}) != 3:
+        yield "two roles share a pool"
+    for stage in pipeline["stages"]:
+        wanted = {"Approve": "approverPool", "Apply": "operatorPool"}.get(stage["stage"], "plannerPool")
+        for job in stage["jobs"]:
+            if job.get("pool") == "server":
+                continue
+            if job["pool"] != {"name": constants[wanted]}:
+                yield f"{stage['stage']}: runs in {job['pool']}"
+            if "deployment" in job and job.get("environment") != constants["environment"]:
+                yield f"{stage['stage']}: is bound to {job.get('environment')}"
+            first = steps_of(job)[0]
+            if not str(first.get("checkout", "")).startswith("git://") or first.get("path") != "drkit":
+                yield f"{stage['stage']}: begins without the template's repository"
+            if any("checkout" in step for step in steps_of(job)[1:]):
+                yield f"{stage['stage']}: checks out something else besides"
+            names = [one["name"] for one in job.get("variables", [])]
+            if names[: len(constants["variables"])] != list(constants["variables"]):
+                yield f"{stage['stage']}: has not the template's variables"
+            for step in steps_of(job):
+                if script_of(step) and not script_of(step).startswith(SOURCED):
+                    yield f"{stage['stage']}: a script takes the environment as it comes"
+
+
+def _caller(texts: Files) -> Iterator[str]:
+    """What a pipeline that extends the template can say."""
+    root, template = load(texts[MAIN]), load(texts[STAGES])
+    if "variables" in root:
+        yield "the pipeline sets variables"
+    declared = [one["name"] for one in template["parameters"]]
+    if declared != CHOSEN:
+        yield f"the caller may choose {declared}"
+    if list(template["stages"][0]["parameters"]["variables"])[-8:] != EMPTIED or any(
+        template["stages"][0]["parameters"]["variables"][name] for name in EMPTIED
+    ):
+        yield "a variable acts before a script's first line"
+
+
+def _signing_in(pipeline: Json, told: Json) -> Iterator[str]:
+    for stage, _, step in every_step(pipeline):
         text = script_of(step)
         if step.get("task") == "AzureCLI@2":
             if step.get("env", {}).get("SYSTEM_ACCESSTOKEN") != "$(System.AccessToken)":
@@ -199,7 +282,9 @@ def _signing_in(pipeline: Json) -> Iterator[str]:
             if step["inputs"].get("addSpnToEnvironment", "false") != "false":
                 yield f"{stage}: puts credentials in the environment"
             used = step["inputs"]["azureSubscription"]
-            wanted = {"approve": "approverConnection", "apply": "operatorConnection"}.get(step.get("name", ""))
+            wanted = {"show": "approverConnection", "approve": "approverConnection", "apply": "operatorConnection"}.get(
+                step.get("name", "")
+            )
             allowed = (
                 [told[wanted]]
                 if wanted
@@ -209,8 +294,6 @@ def _signing_in(pipeline: Json) -> Iterator[str]:
                 yield f"{stage}: {step.get('name')} signs in as {used}"
         elif re.search(r"^\s*drkit (?!drill|report run)", text, re.MULTILINE):
             yield f"{stage}: calls drkit without signing in"
-        if job.get("pool") != "server" and steps_of(job)[0].get("checkout") != "self":
-            yield f"{stage}: begins without the repository"
     for stage in ("Validate", "Plan", "Apply"):
         steps = [step for where, _, step in every_step(pipeline) if where == stage and step.get("task") == "AzureCLI@2"]
         if not steps or 'drkit preflight --away-from "$REGION" --machine "$AGENTREGION"' not in script_of(steps[0]):
@@ -241,12 +324,10 @@ def _scripts(texts: Files) -> Iterator[str]:
     """Whatever a person or Azure wrote reaches a script through its environment only."""
     for path, text in texts.items():
         for script in _texts_of(load(text), ("script", "inlineScript")):
-            if script == "${{ parameters.script }}":
+            if script == f"{SOURCED}${{{{ parameters.script }}}}\n":
                 continue
             if "${{" in script or MACRO.search(script) or "$[" in script:
                 yield f"{path}: a script has text put into it: {script[:40]!r}"
-            if "drkit" in script and not script.lstrip().startswith("set -eu"):
-                yield f"{path}: a script goes on after a failure"
 
 
 def _texts_of(node: Any, keys: tuple[str, ...]) -> Iterator[str]:

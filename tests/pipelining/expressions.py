@@ -25,6 +25,7 @@ PLAIN: dict[str, Call] = {
     "eq": same,
     "ne": lambda one, other: not same(one, other),
     "in": lambda one, *others: any(same(one, other) for other in others),
+    "startsWith": lambda text, start: str(text).lower().startswith(str(start).lower()),
     "replace": lambda text, old, new: str(text).replace(old, new),
 }
 
@@ -69,9 +70,10 @@ def evaluate(text: str, context: Mapping[str, Any], functions: Mapping[str, Call
             if tokens[place : place + 1] == [","]:
                 take(",")
         take(")")
-        if word.lower() not in calls:
+        found = next((one for name, one in calls.items() if name.lower() == word.lower()), None)
+        if found is None:
             raise WrongError(f"no function {word} in {text}")
-        return calls[word.lower()](*given)
+        return found(*given)
 
     def member(word: str) -> Any:
         here: Any = look(context, word, text)

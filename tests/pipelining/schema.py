@@ -96,7 +96,7 @@ def faults(document: Json, definition: str = "pipeline") -> list[str]:
     schema = {"definitions": _definitions(), "$ref": f"#/definitions/{definition}"}
     for error in jsonschema.Draft7Validator(schema).iter_errors(document):
         best = jsonschema.exceptions.best_match([error])
-        found.append(f"{'/'.join(map(str, best.absolute_path))}: {best.message[:300]}")
+        found.append(f"{'/'.join(map(str, best.absolute_path))}: {best.message[:3000]}")
     return found
 
 
