@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drkit import approvals, estate, handover, history, journal, linked
 from drkit import cloud as clouds
-from drkit import estate, handover, history, journal, linked
 from drkit.clock import Clock, parse_time, rfc3339
-from drkit.errors import LockedError, RefusedError, UsageError
+from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
-from drkit.planning import Planned, observed, show
+from drkit.planning import Planned, observed, show, show_of
 from drkit.products import actions, actors
 from drkit.runbook import Runbook
 from drkit.standing import DONE, begun, closed
@@ -54,7 +55,8 @@ async def apply(
     observed(shown)
     execution.check_scripts(book)
     clock = desk.clock
-    approved = approval_for(desk, shown, clock, yes=yes)
+    if not yes or desk.settings.run.separate_approver:
+        approval_for(desk, shown, clock, yes=yes)
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
@@ -63,6 +65,8 @@ async def apply(
         if book.rebases:
             linked.not_replaced(desk, book.rebases)
         desk.store.keep_runbook(shown.content)
+        # Here, where nothing else refuses any more: with --yes it writes one.
+        approved = approval_for(desk, shown, clock, yes=yes)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
         started = {"since": since, "version": __version__, "minimum_share": desk.settings.run.minimum_share}
@@ -100,7 +104,7 @@ async def resume(
 
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
-    shown = show(desk, state.runbook)
+    shown = show_of(desk, state.runbook)
     journal.disbelieve(state, shown.runbook.asking)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
@@ -108,6 +112,7 @@ async def resume(
     linked.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
+    look_again(desk, name, state, desk.clock)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
     ending = await execution.resume(job, name, desk.clock)
@@ -147,40 +152,139 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
 
 
 def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool) -> dict[str, Any]:
-    """The approval that the journal keeps with a run: ``who`` and ``how``. RefusedError when there is none that holds now."""
-    approval = desk.store.approval(shown.digest)
-    separate = _separate(desk, shown, approval, yes=yes) if desk.settings.run.separate_approver else {}
-    if approval is not None and parse_time(approval.until) > clock.now():
-        how = "authenticated" if approval.authenticated else "unauthenticated: a folder store cannot say who wrote it"
-        return {
-            "who": approval.who,
-            "how": how,
-            "when": approval.when,
-            "until": approval.until,
-            "note": approval.note,
-            **separate,
-        }
-    if yes:
-        return {"who": who(), "how": "self-approved with --yes", "when": rfc3339(clock.now())}
-    what = "is not approved" if approval is None else f"was approved until {approval.until} only"
-    raise RefusedError(
-        what, where=f"runbook {shown.digest[:12]}", remedy=f"`drkit show` it, then `drkit approve {shown.digest[:12]}`"
+    """The approval that the journal keeps with a run: ``who``, ``how`` and its file. RefusedError when none holds now.
+
+    ``yes``: where there is none, one of kind self-approved is written, if the store lets this identity do so. With ``[run]
+    separate_approver`` that is refused, whatever else is there, and so is one's own approval.
+    """
+    separate, now = desk.settings.run.separate_approver, clock.now()
+    if yes and separate:
+        raise RefusedError(f"{SEPARATE}, so --yes is refused", remedy=_by_another(shown.digest))
+    found = desk.store.approvals(shown.digest)
+    one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes)
+    if one is None and yes:
+        return _self_approved(desk, shown.digest, clock)
+    if one is None:
+        raise _unapproved(found, shown.digest, clock, separate=separate)
+    return _told(desk, one, clock)
+
+
+SEPARATE = "[run] separate_approver asks for somebody else's approval"
+SELF_APPROVED = "self-approved with --yes"
+SELF_APPROVED_HOURS = 24.0
+
+
+def _by_another(digest: str) -> str:
+    return f"let another `drkit approve {digest[:12]}`"
+
+
+def _unapproved(found: Sequence[approvals.Found], digest: str, clock: Clock, *, separate: bool) -> RefusedError:
+    """Why none of these approvals counts now."""
+    faults = [fault for one in found if not approvals.self_approved(one) and (fault := one.doubt(clock, clock.now()))]
+    own = next((one for one in found if one.own), None)
+    if separate and own and not faults:
+        what = f"{SEPARATE}, and {own.who} carries it out as well"
+        return RefusedError(what, where=f"runbook {digest[:12]}", remedy=_by_another(digest))
+    return RefusedError(
+        "; ".join(dict.fromkeys(faults)) or "is not approved",
+        where=f"runbook {digest[:12]}",
+        remedy=_by_another(digest) if separate else f"`drkit show` it, then `drkit approve {digest[:12]}`",
     )
 
 
-def _separate(desk: Desk, shown: Planned, approval: Approval | None, *, yes: bool) -> dict[str, Any]:
-    """That another approved than carries out, and whether the store's permissions prove it; RefusedError when it is not so."""
-    asked = "[run] separate_approver asks for somebody else's approval"
-    if yes and approval is None:
-        raise RefusedError(f"{asked}, so --yes is refused", remedy=f"let another `drkit approve {shown.digest[:12]}`")
-    if approval is not None and approval.who == who():
-        raise RefusedError(
-            f"{asked}, and {approval.who} carries it out as well",
-            remedy=f"let another `drkit approve {shown.digest[:12]}`",
+def _told(desk: Desk, one: approvals.Found, clock: Clock) -> dict[str, Any]:
+    """What the journal keeps of an approval: what the store knows, and what it is worth."""
+    assert one.approval is not None  # noqa: S101  # whoever chose it looked
+    made, until = one.span(clock)
+    proved = desk.store.approved_by_another(one)
+    told = {
+        "who": one.who,
+        "how": SELF_APPROVED if approvals.self_approved(one) else worth(one, proved=proved),
+        "when": rfc3339(made),
+        "until": rfc3339(until),
+        "note": one.approval.note,
+        "file": one.path.name,
+        "authenticated": proved,
+    }
+    if desk.settings.run.separate_approver:
+        others = "the store lets nobody approve who carries this out"
+        by = "by the owner of the file" if one.writer else "by name"
+        told["separate"] = others if proved else f"{by} only: who carries this out may write approvals here too"
+    return told
+
+
+def worth(one: approvals.Found, *, proved: bool) -> str:
+    """What an approval is worth, in words; ``proved``: who carries out cannot have written it."""
+    if one.writer:
+        return (
+            f"authenticated: its file is of {one.writer}, and who carries this out cannot write it"
+            if proved
+            else "unauthenticated: who carries this out may write approvals in this folder too"
         )
-    proved = desk.store.approved_by_another(shown.digest)
-    by_name = "by name only: who carries this out may write approvals here too"
-    return {"separate": "the store lets nobody approve who carries this out" if proved else by_name}
+    return (
+        "worth the permissions of the container approvals, where who carries this out may not write; the name is claimed"
+        if proved
+        else "unauthenticated: who carries this out may write the container approvals too; the name is claimed"
+    )
+
+
+def _self_approved(desk: Desk, digest: str, clock: Clock, note: str = "") -> dict[str, Any]:
+    """Write the approval of who carries out. RefusedError where the store does not let them."""
+    now = clock.now()
+    until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
+    approval = Approval(digest=digest, who=who(), when=rfc3339(now), until=until, note=note, kind="self-approved")
+    try:
+        path = desk.store.approve(approval)
+    except (FileError, ForbiddenError) as error:
+        raise RefusedError(
+            f"--yes writes an approval, and this store does not let you: {error.what}",
+            where=error.where,
+            remedy=f"let somebody who may `drkit approve {digest[:12]}`",
+        ) from error
+    return {
+        "who": who(), "how": SELF_APPROVED, "when": approval.when, "until": until, "note": note, "file": path.name,
+        "authenticated": False,
+    }  # fmt: skip
+
+
+def look_again(desk: Desk, name: str, state: RunState, clock: Clock) -> None:
+    """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
+
+    A run that drkit 0.1 began with ``--yes`` has no approval there, only the journal's word. Without ``[run] separate_approver`` an
+    approval that holds now will do for it, and else one of kind self-approved is written, where the store lets this identity do so.
+    """
+    separate, began = desk.settings.run.separate_approver, parse_time(state.started)
+    found = desk.store.approvals(state.runbook)
+    if approvals.chosen(found, clock, began, separate=separate, by_yes=not separate):
+        return
+    if not separate and _begun_by_yes(desk, name):
+        if approvals.chosen(found, clock, clock.now(), separate=False, by_yes=True) is None:
+            _self_approved(desk, state.runbook, clock, f"{name} was begun with --yes by drkit 0.1")
+        return
+    faults = [fault for one in found if (fault := one.doubt(clock, began))]
+    if separate and not faults and any(one.own or approvals.self_approved(one) for one in found):
+        faults = [f"{SEPARATE}, and who carries it out approved it"]
+    raise RefusedError(
+        f"no approval of runbook {state.runbook[:12]} from before {name} began ({state.started}) is in the store"
+        f"{': ' if faults else ''}{'; '.join(dict.fromkeys(faults))}",
+        where=f"{desk.store.address}: approvals",
+        remedy="restore the approval with the time it had (`cp -p` keeps it), or `drkit assess`, then "
+        f"`drkit plan --rebase {name}` for what is left, with an approval of its own",
+    )
+
+
+def _begun_by_yes(desk: Desk, name: str) -> bool:
+    """Whether a journal says that drkit 0.1 began the run with ``--yes``: later ones name the file of the approval."""
+    told = [one.data for one in desk.store.records(name) if one.kind == "approved"]
+    return bool(told) and told[0].get("how") == SELF_APPROVED and "file" not in told[0]
+
+
+def approved(desk: Desk, digest: str) -> bool:
+    """Whether these bytes may be carried out now: an approval holds that settings ask for."""
+    clock = desk.clock
+    found = desk.store.approvals(digest)
+    separate = desk.settings.run.separate_approver
+    return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False) is not None
 
 
 def _outage_since(desk: Desk, book: Runbook) -> str:
@@ -215,7 +319,7 @@ def skip(desk: Desk, run: str, step: str, reason: str) -> str:
 def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
-    book = show(desk, state.runbook).runbook
+    book = show_of(desk, state.runbook).runbook
     found = book.find(step)
     known = state.of(found.id)
     if known.status in ("done", "skipped"):

@@ -40,6 +40,10 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def from_wall(self, moment: datetime) -> datetime:
+        """That moment itself."""
+        return moment
+
     def monotonic(self) -> float:
         return time.monotonic()
 
@@ -60,13 +64,27 @@ class SimulatedClock:
             raise ValueError(f"speed {self.speed} is not above 0 and at most {MAX_SPEED:g}")
 
     def now(self) -> datetime:
-        return self.origin + timedelta(seconds=self.speed * (datetime.now(UTC) - self.started).total_seconds())
+        return self.from_wall(datetime.now(UTC))
+
+    def from_wall(self, moment: datetime) -> datetime:
+        """The simulated moment at that one of the machine's clock."""
+        return self.origin + timedelta(seconds=self.speed * (moment - self.started).total_seconds())
 
     def monotonic(self) -> float:
         return time.monotonic() * self.speed
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds) / self.speed)
+
+
+def from_wall(clock: Clock, moment: datetime) -> datetime:
+    """A moment of the machine's own clock (a file's time, a service's date) on that clock.
+
+    A clock that does not say how it is made of the machine's own is taken to have gone on as that one did.
+    """
+    convert = getattr(clock, "from_wall", None)
+    found: datetime = convert(moment) if convert else clock.now() - (datetime.now(UTC) - moment)
+    return found
 
 
 def rfc3339(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, checking, estate, linked, reporting
+from drkit import api, applying, checking, estate, linked, reporting
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
@@ -130,10 +130,9 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
         return look
     if book.made_against != desk.cloud.mark or book.of_assessment != estate.digest(newest[1].read_bytes()):
         return look
-    approval, now = desk.store.approval(shown.digest), desk.clock.now()
-    if approval is not None and parse_time(approval.until) > now:
+    if applying.approved(desk, shown.digest):
         return Begin("apply", digest=shown.digest, notes=notes)
-    if desk.settings.run.separate_approver and now - parse_time(newest[0].taken) < FRESH:
+    if desk.settings.run.separate_approver and desk.clock.now() - parse_time(newest[0].taken) < FRESH:
         return Begin("approval", digest=shown.digest, notes=notes)
     return look
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -28,15 +28,18 @@ Any_ = TypeVar("Any_", bound=msgspec.Struct)
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """Who approved which bytes, when, until when (RFC 3339). ``authenticated`` is False for a folder: anyone may write it."""
+    """Who approved which bytes, when, until when (RFC 3339), as the file says: see ``approvals`` for what of it counts.
 
-    drkit: str = "approval/1"
+    ``kind``: ``self-approved`` for what ``apply --yes`` writes. Version 1 had no kind, and claimed ``authenticated``.
+    """
+
+    drkit: str = "approval/2"
     digest: str
     who: str
     when: str
     until: str
     note: str = ""
-    authenticated: bool = False
+    kind: Literal["approved", "self-approved"] = "approved"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,8 +259,9 @@ def decode(
     times: Sequence[str] = (),
     limit: int = files.SMALL,
     of: Collection[int] | None = None,
+    versions: Sequence[int] = (1,),
 ) -> Any_:
-    """A small file of the store; FileError for anything that is not one of this kind and version, longer than ``limit`` bytes, or a link.
+    """A small file of the store; FileError for what is not of this kind and these versions, longer than ``limit`` bytes, or a link.
 
     ``of``: the users whose file it may be, beside this one and root; by default anybody's.
     """
@@ -268,7 +272,8 @@ def decode(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(f"cannot be read: {error}", where=str(path), remedy=remedy) from error
     marker = getattr(value, "drkit", "")
-    faults = [] if marker == f"{kind}/1" else [f"is {marker!r}, not {kind}/1"]
+    known = [f"{kind}/{version}" for version in versions]
+    faults = [] if marker in known else [f"is {marker!r}, not {' or '.join(known)}"]
     for key in times:
         faults += _time_faults(key, getattr(value, key))
     if faults:

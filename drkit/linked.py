@@ -22,7 +22,7 @@ def told(desk: Desk) -> list[behind.Told]:
         try:
             state = desk.store.state(run)
             if state.runbook:
-                book = desk.store.runbook(state.runbook)[0]
+                book = desk.store.runbook_of(state.runbook)[0]
                 journal.disbelieve(state, book.asking)
                 found.append(behind.Told(run, book, state))
         except (FileError, RefusedError, IntegrityError):
@@ -76,7 +76,7 @@ def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
     if not book.of_run:
         return frozenset()
     # It must be there, and readable: nothing is deleted on the word of what cannot be read.
-    desk.store.runbook(desk.store.state(book.of_run).runbook)
+    desk.store.runbook_of(desk.store.state(book.of_run).runbook)
     return frozenset(item for one in chain(desk, book.of_run) for item in behind.recorded(one))
 
 

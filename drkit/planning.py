@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +19,11 @@ from drkit.kept import Approval, who
 from drkit.products import registry
 from drkit.reading import blind, generations_of
 from drkit.runbook import Kind, Runbook
+from drkit.store import DIGEST
 from drkit.version import __version__
 from drkit.workplace import Desk
+
+HEX = re.compile(r"[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,42 @@ def show(desk: Desk, name: str = "latest") -> Planned:
     return Planned(book, content, runbook.digest(content), path)
 
 
-def approve(desk: Desk, name: str = "latest", *, hours: float = 24.0, note: str = "") -> Approval:
-    """Approve a runbook's exact bytes. In a folder store that is unauthenticated: anyone who may write there may do it."""
+def show_of(desk: Desk, digest: str) -> Planned:
+    """The runbook that a journal names, by its whole digest. Errors as ``Store.runbook_of``."""
+    book, content, path = desk.store.runbook_of(digest)
+    return Planned(book, content, digest, path)
+
+
+def named(desk: Desk, name: str) -> Planned:
+    """The runbook that somebody means to approve: by its digest, at least 8 digits of it, or the path of a file.
+
+    UsageError for ``latest``, for nothing and for fewer digits: what is newest is for who may write the store to choose.
+    RefusedError for one that cannot be approved: of another cloud, or of a loss that was assumed.
+    """
+    digits = name.lower()
+    if not DIGEST.fullmatch(digits) and (name in ("", "latest") or HEX.fullmatch(digits)):
+        raise UsageError(
+            f"{name!r} does not say which runbook is approved" if name else "which runbook is approved?",
+            remedy="give its digest, at least 8 digits of it, as `drkit plan` and `drkit show` print it, or the path of a file",
+        )
     shown = show(desk, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     observed(shown)
+    if DIGEST.fullmatch(digits) and not shown.digest.startswith(digits):
+        raise RefusedError(
+            f"is a file called like a digest, and its own is {shown.digest}",
+            where=str(shown.path),
+            remedy=f"`./{name}` names the file",
+        )
+    return shown
+
+
+def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "") -> Approval:
+    """Approve a runbook's exact bytes; ``name`` as in ``named``.
+
+    In a folder an approval is that of the file's owner; in a storage account it is worth the permissions of its container.
+    """
+    shown = named(desk, name)
     if not 0 < hours <= 24 * 31:
         raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
     now = desk.clock.now()

@@ -212,7 +212,7 @@ def refusals_of(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ..
     for run in desk.store.runs():
         try:
             state = desk.store.state(run)
-            book = desk.store.runbook(state.runbook)[0] if state.runbook else None
+            book = desk.store.runbook_of(state.runbook)[0] if state.runbook else None
         except (FileError, RefusedError, IntegrityError):
             continue
         for step in book.steps if book else ():

@@ -12,7 +12,7 @@ from drkit.clock import parse_time
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import Record, RunState
-from drkit.planning import show
+from drkit.planning import show_of
 from drkit.runbook import Runbook
 from drkit.workplace import Desk
 
@@ -64,7 +64,7 @@ def _standing(desk: Desk, name: str) -> Standing | None:
     state = journal.fold(records)
     if not state.runbook:
         return None
-    shown = show(desk, state.runbook)
+    shown = show_of(desk, state.runbook)
     journal.disbelieve(state, shown.runbook.asking)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))

@@ -26,6 +26,8 @@ from typing import Any
 import msgspec
 
 from drkit import estate, files, journal, nearest, runbook
+from drkit.approvals import Found, beyond_reach, mine
+from drkit.approvals import read as read_approvals
 from drkit.clock import Clock, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, last
@@ -48,9 +50,10 @@ from drkit.kept import (
 from drkit.readiness import Readiness
 from drkit.runbook import Runbook
 
+DIGEST = re.compile(r"[0-9a-f]{8,64}")
+FULL = re.compile(r"[0-9a-f]{64}")
 MOST_AT_ONCE = 1000
 """Files of an inbox that are read before the run goes on."""
-FULL = re.compile(r"[0-9a-f]{64}")
 BEGINNING = re.compile(r"[0-9a-f]{4,64}")
 INBOXES = (("inbox",), ("state", "inbox"))
 DECLARATIONS = (("inbox", "declarations"), ("state", "declarations"))
@@ -62,11 +65,13 @@ PLACE = "choose another --store, or correct its permissions"
 class Store:
     """A folder store. Nothing is made until something is written.
 
-    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people. ``judge``
-    raises FileError for a runbook that its products' tables do not allow.
+    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people.
+    ``approvals_worth``: what an approval in it is worth, for people. ``judge`` raises FileError for a runbook that its products'
+    tables do not allow.
     """
 
     outlives_machine = False
+    approvals_worth = "whose it is, the owner of its file says"
 
     def __init__(self, folder: Path, *, own: bool = False) -> None:
         """``own``: the folder must be this user's or root's: nobody named it, it was found."""
@@ -209,45 +214,65 @@ class Store:
                 )
                 raise FileError(what, where=name or "''", remedy="`drkit plan` writes one and prints its path")
             path = found[0]
+        # By the name that was asked for, and not by where a link there leads.
+        return self._runbook(path, owners, kept=owners is not None or path.parent.resolve() == folder.resolve())
+
+    def _runbook(self, path: Path, owners: Sequence[int] | None, *, kept: bool) -> tuple[Runbook, bytes, Path]:
         content = files.read(path, limit=files.LARGE, own=owners is not None, also=owners or (), links=owners is None)
         decoded = runbook.decode(content, str(path))
-        # By the name that was asked for, and not by where a link there leads.
-        kept = path.parent.resolve() == folder.resolve() or FULL.fullmatch(name.lower()) is not None
-        if kept and path.stem.lower() != runbook.digest(content):
+        if kept and path.stem != runbook.digest(content):
             raise RefusedError(
                 "was changed after it was written", where=str(path), remedy="`drkit plan` again, and approve that"
             )
         self.judge(decoded, str(path))
         return decoded, content, path
 
+    def runbook_of(self, digest: str) -> tuple[Runbook, bytes, Path]:
+        """The runbook of exactly this digest, which a journal names. RefusedError when the file has other bytes.
+
+        IntegrityError for what is no digest; FileError where there is no such file.
+        """
+        if not FULL.fullmatch(digest):
+            raise IntegrityError(
+                f"a journal names {digest[:80]!r} as its runbook, which is no digest",
+                where=str(self.folder),
+                remedy="restore the journal from a copy, and look at who could write it",
+            )
+        path = self.folder / "state" / "runbooks" / f"{digest}.json"
+        if not path.is_file():
+            what = f"is not a file, nor the digest of a runbook in {self.folder}"
+            raise FileError(
+                what, where=digest, remedy="restore it from a copy: a run needs the runbook that was approved"
+            )
+        return self._runbook(path, self._owners("state", "runbooks"), kept=True)
+
     def approve(self, approval: Approval) -> Path:
-        """Keep an approval; a later one for the same digest replaces it."""
-        path = self.folder / "approvals" / f"{approval.digest}.json"
-        self._write(path, msgspec.json.encode(approval) + b"\n")
-        return path
+        """Keep an approval, beside those of the same bytes that are there."""
+        name = approval.digest
+        while True:
+            path = self.folder / "approvals" / f"{name}.json"
+            try:
+                self._write(path, msgspec.json.encode(approval) + b"\n", exclusive=True)
+            except FileExistsError:
+                name = f"{approval.digest}-{uuid.uuid4().hex[:12]}"
+                continue
+            return path
+
+    def approvals(self, digest: str) -> list[Found]:
+        """The approvals of these bytes, the newest first. RefusedError when a third user may write them."""
+        return read_approvals(self.folder / "approvals", digest, self._writer, self._is_own)
+
+    def _is_own(self, path: Path, _approval: Approval) -> bool:
+        """Whether an approval is of this process's own identity."""
+        return mine(path.lstat().st_uid)
 
     def approval(self, digest: str) -> Approval | None:
-        """The approval of these bytes, if there is one."""
-        path = self._place("approvals") / f"{digest}.json"
-        if not os.path.lexists(path):
-            return None
-        found = decode(path, Approval, "approval", times=("when", "until"), of=self._owners("approvals"))
-        if found.digest != digest:
-            raise RefusedError(
-                f"approves other bytes ({found.digest[:12]})", where=str(path), remedy=f"`drkit approve {digest[:12]}`"
-            )
-        return found
+        """The newest approval of these bytes, whatever it is worth."""
+        return next((one.approval for one in self.approvals(digest) if one.approval), None)
 
-    def approved_by_another(self, digest: str) -> bool:
-        """Whether this process could not have written that approval: another's file, in a folder it may not write to."""
-        path = self.folder / "approvals" / f"{digest}.json"
-        try:
-            foreign = path.stat().st_uid != os.geteuid() and os.geteuid() != 0
-        except OSError:
-            return False
-        return foreign and not any(
-            os.access(one, os.W_OK, effective_ids=True) for one in (path, path.parent, self.folder)
-        )
+    def approved_by_another(self, found: Found) -> bool:
+        """Whether this process could not have written that approval: nothing up to the store's folder is its own, or writable."""
+        return beyond_reach(found.path, self.folder)
 
     # runs
 

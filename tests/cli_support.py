@@ -87,8 +87,10 @@ class Here:
         self.folder, self._patch, self._capture, self.ready = folder, patch, capture, ready
 
     def __call__(self, *words: str) -> Done:
+        """The word DIGEST stands for the digest of the newest runbook."""
         self._patch.chdir(self.folder)
-        self._patch.setattr(sys, "argv", ["drkit", *words])
+        put = {"DIGEST": newest(self.folder)}
+        self._patch.setattr(sys, "argv", ["drkit", *(put.get(word, word) for word in words)])
         if self.ready:
             self._patch.setenv("DRKIT_CLOUD", str(self.ready))
         self._patch.setenv("COLUMNS", "80")
@@ -213,6 +215,12 @@ def copy_of_recorded(folder: Path, **facts: Any) -> Path:
 def only(paths: Sequence[Path]) -> Path:
     assert len(paths) == 1
     return paths[0]
+
+
+def newest(folder: Path) -> str:
+    """The digest of the newest runbook; zeros where there is none."""
+    paths = (folder / ".drkit/state/runbooks").glob("*.json")
+    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=Path("0" * 64)).stem
 
 
 def runbook_of(folder: Path) -> Path:

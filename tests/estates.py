@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import uuid
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -170,9 +172,16 @@ class Leaping(simulated.Clock):
     """A clock of this process alone, for simulator and drkit at once: it runs, and whoever waits makes it leap ahead."""
 
     leapt: list[float] = field(default_factory=lambda: [0.0])
+    leaps: list[tuple[datetime, float]] = field(default_factory=list)
 
     def now(self) -> datetime:
         return super().now() + timedelta(seconds=self.leapt[0])
+
+    def from_wall(self, moment: datetime) -> datetime:
+        """What this clock showed at a moment of the machine's."""
+        place = bisect(self.leaps, (moment, math.inf))
+        ran = self.speed * (moment - self.started).total_seconds()
+        return self.origin + timedelta(seconds=ran + (self.leaps[place - 1][1] if place else 0.0))
 
     def monotonic(self) -> float:
         """Seconds of this clock, never going back."""
@@ -183,6 +192,7 @@ class Leaping(simulated.Clock):
         until = self.monotonic() + max(0.0, seconds)
         await asyncio.sleep(min(max(0.0, seconds) / self.speed, 0.01))
         self.leapt[0] += max(0.0, until - self.monotonic())
+        self.leaps.append((datetime.now(UTC), self.leapt[0]))
 
 
 class World:

@@ -28,7 +28,7 @@ import click
 
 from drkit import api, checking, cli, settings
 from drkit import cloud as clouds
-from drkit.clock import rfc3339
+from drkit.clock import parse_time, rfc3339
 from drkit.commands.base import main_group
 from drkit.products import tables
 from drkit.store import Store
@@ -162,7 +162,12 @@ def prepare(folder: Path, **facts: Any) -> Path:
     shutil.copytree(made.folder / ".drkit", folder / ".drkit")
     for name in ("drkit.toml", "prepared.json"):
         shutil.copy(made.folder / name, folder)
-    clock = {"origin": made.now, "started": rfc3339(datetime.now(UTC)), "speed": 1.0}
+    now = datetime.now(UTC)
+    for path in (folder / ".drkit" / "approvals").glob("*.json"):
+        # As old on the new clock as it was on the old one, which leapt.
+        age = parse_time(made.now) - parse_time(json.loads(path.read_text("utf-8"))["when"])
+        os.utime(path, (now.timestamp() - age.total_seconds(),) * 2)
+    clock = {"origin": made.now, "started": rfc3339(now), "speed": 1.0}
     ready = {**made.facts, "pid": os.getpid(), "clock": clock, **facts}
     path = folder / "ready.json"
     path.touch(0o600)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,7 +94,10 @@ def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address:
     assert (found_there.message.what, found_there.writer) == ("pause", ""), "the service tells no writer"
     other.obeyed(found_there.path)
     assert store.inbox(run) == []
-    assert not store.approved_by_another(path.stem), "this identity may write approvals"
+    (one,) = store.approvals(path.stem)
+    assert not store.approved_by_another(one), "this identity may write approvals"
+    assert (one.who, one.writer, one.own) == ("ada (claimed)", "", False), "the service tells no writer"
+    assert abs((one.changed - datetime.now(UTC)).total_seconds()) < 300, "the service says when"
 
 
 def test_a_blob_that_is_too_long_is_not_read(store: blob.BlobStore) -> None:

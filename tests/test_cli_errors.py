@@ -271,12 +271,12 @@ def test_an_endpoint_without_https_is_refused(bare: Here, where: str) -> None:
 @pytest.mark.parametrize("how", ["a byte", "a space"])
 def test_a_runbook_edited_after_approval_is_refused(here: Here, place: int, how: str) -> None:
     path = runbook_of(here.folder)
-    assert here("approve").code == 0
+    assert here("approve", "DIGEST").code == 0
     good = path.read_bytes()
     at = place % len(good)
     path.write_bytes(good[:at] + (b" " + good[at:] if how == "a space" else bytes([good[at] ^ 1]) + good[at + 1 :]))
     before = here.files()
-    for words in (("apply", str(path)), ("apply",), ("approve",), ("show",)):
+    for words in (("apply", str(path)), ("apply",), ("approve", "DIGEST"), ("show",)):
         done = here(*words)
         assert done.code in (4, 64), words
         refused(done, done.code, path.name)
@@ -285,7 +285,7 @@ def test_a_runbook_edited_after_approval_is_refused(here: Here, place: int, how:
 
 def test_a_canonical_edit_is_another_runbook_and_not_approved(here: Here) -> None:
     path = runbook_of(here.folder)
-    assert here("approve").code == 0
+    assert here("approve", "DIGEST").code == 0
     book = runbook.decode(path.read_bytes(), str(path))
     content = runbook.encode(book).replace(b"westus2", b"westus3")
     outside = here.put("edited.json", content)
@@ -330,7 +330,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("facts", OTHERS.values(), ids=list(OTHERS))
-@pytest.mark.parametrize("words", [("snapshot",), ("assess",), ("plan",), ("approve",), ("apply", "--yes")])
+@pytest.mark.parametrize("words", [("snapshot",), ("assess",), ("plan",), ("approve", "DIGEST"), ("apply", "--yes")])
 def test_what_was_made_against_another_cloud_is_refused(
     here: Here, words: tuple[str, ...], facts: dict[str, Any]
 ) -> None:
@@ -343,7 +343,7 @@ def test_what_was_made_against_another_cloud_is_refused(
 def test_public_azure_is_not_what_a_simulator_made(here: Here) -> None:
     here.ready = None
     here._patch.delenv("DRKIT_CLOUD", raising=False)
-    for words in (("plan",), ("approve",), ("apply", "--yes")):
+    for words in (("plan",), ("approve", "DIGEST"), ("apply", "--yes")):
         refused(here(*words), 4, "(SIMULATED)", "management.azure.com")
     for name in ("snapshot", "assessment"):
         bad = here.put("foreign.json", edited(name, lambda value: value["made_against"].update(simulated=False)))
@@ -394,33 +394,34 @@ def test_apply_wants_an_approval(here: Here) -> None:
 
 
 def test_an_approval_that_has_run_out_is_refused(here: Here) -> None:
-    assert here("approve", "--hours", "0.001").code == 0
+    assert here("approve", "DIGEST", "--hours", "0.001").code == 0
     time.sleep(0.2)
     refused(here("apply"), 4, "was approved until", "drkit approve")
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"drkit":"approval/2","digest":"D","who":"w","when":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z"}',
+    [b"", b"{", b"[]", b'{"drkit":"approval/3","digest":"D","who":"w","when":"2026-01-01T00:00:00Z","until":"2999-01-01T00:00:00Z"}',
      b'{"digest":"D","who":"w","when":"2026-01-01T00:00:00Z","until":"for ever"}'],
     ids=["empty", "cut", "a list", "newer", "no time"],
 )  # fmt: skip
 def test_an_approval_that_cannot_be_read_approves_nothing(here: Here, content: bytes) -> None:
     digest = runbook_of(here.folder).stem
     here.put(f".drkit/approvals/{digest}.json", content.replace(b'"D"', f'"{digest}"'.encode()))
-    refused(here("apply"), 64, digest[:12])
+    refused(here("apply"), 4, "cannot be read", digest[:12])
     assert not here.path(".drkit/journal").exists()
 
 
 def test_an_approval_of_other_bytes_approves_nothing(here: Here) -> None:
     digest = runbook_of(here.folder).stem
-    assert here("approve").code == 0
+    assert here("approve", "DIGEST").code == 0
     path = here.path(f".drkit/approvals/{digest}.json")
     path.write_bytes(path.read_bytes().replace(digest.encode(), b"0" * 64))
     refused(here("apply"), 4, "approves other bytes")
 
 
-@pytest.mark.parametrize("words", [("approve", "--hours", "nan"), ("approve", "--hours", "0"), ("approve", "--hours", "99999"),
+@pytest.mark.parametrize("words", [("approve", "DIGEST", "--hours", "nan"), ("approve", "DIGEST", "--hours", "0"),
+    ("approve", "DIGEST", "--hours", "99999"),
     ("apply", "--yes", "--wait", "nan"), ("apply", "--yes", "--wait", "-1"), ("apply", "--yes", "--wait", "inf")])  # fmt: skip
 def test_numbers_out_of_range_are_refused(here: Here, words: tuple[str, ...]) -> None:
     before = here.files()
@@ -481,7 +482,7 @@ def test_places_that_cannot_be_written_are_named(here: Here) -> None:
     refused(here("plan", "--out", str(here.folder)), 64, "cannot be written", "--out")
     refused(here("plan", "--out", "/proc/none/x"), 64, "cannot be written")
     here.put("file", "x")
-    for words in (("snapshot",), ("plan",), ("status",), ("approve",)):
+    for words in (("snapshot",), ("plan",), ("status",), ("approve", "DIGEST")):
         refused(here(*words, "--store", "file"), 64, "not a folder", "--store")
     refused(
         here("approve", str(runbook_of(here.folder)), "--store", "/proc/none/x"), 64, "cannot be written", "--store"
@@ -545,7 +546,8 @@ def test_text_that_is_not_utf_8_is_refused_or_replaced(here: Here) -> None:
 
 
 ENDS: tuple[tuple[str, ...], ...] = (
-    ("plan",), ("show",), ("approve",), ("status",), ("schema", "runbook"), ("plan", "--out", "copy.json"), ("snapshot",), ("assess",),
+    ("plan",), ("show",), ("approve", "DIGEST"), ("status",), ("schema", "runbook"), ("plan", "--out", "copy.json"),
+    ("snapshot",), ("assess",),
     ("apply",), ("resume",), ("answer", "latest", "x"), ("skip", "latest", "x", "--reason", "r"), ("report",), ("status", "latest"),
     ("drill", "--lose", "Atlantis"), ("simulate", "--speed", "0"), ("plan", "--detailed-exitcode"),
 )  # fmt: skip
@@ -569,7 +571,7 @@ def test_drkit_alone_names_the_cloud_once(here: Here) -> None:
 
 
 def test_every_other_command_names_the_cloud_first_on_stderr(here: Here) -> None:
-    for words in (("plan",), ("apply",), ("approve",)):
+    for words in (("plan",), ("apply",), ("approve", "DIGEST")):
         assert here(*words).err.splitlines()[0].startswith("cloud: SIMULATED embedded Azure (https://127.0.0.1:")
 
 

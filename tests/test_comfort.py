@@ -55,7 +55,8 @@ def test_commands_options_and_values_are_offered(here: Here) -> None:
     assert "AzureUSGovernment" in offered(here.folder, "drkit assess --cloud AzureU")
     digest = runbook_of(here.folder).stem[:12]
     assert offered(here.folder, f"drkit show {digest[:4]}") == [digest]
-    assert "latest" in offered(here.folder, "drkit approve ")
+    assert "latest" in offered(here.folder, "drkit apply ")
+    assert offered(here.folder, "drkit approve ") == [digest], "what is approved is named by its digest"
     assert offered(here.folder, "drkit explain vm-")
     assert "only-source-plans" in offered(here.folder, "drkit plan --force only")
     assert "region-lost" in offered(here.folder, "drkit assess --verdict reg")
@@ -191,7 +192,7 @@ def test_the_log_file_tells_what_happened_and_no_secret(
 
 
 def test_a_log_file_that_cannot_be_written_is_an_error_before_anything_happens(here: Here) -> None:
-    done = here("approve", "latest", "--log-file", "/nowhere/at/all/log.jsonl")
+    done = here("approve", "DIGEST", "--log-file", "/nowhere/at/all/log.jsonl")
     assert done.code == 64
     assert "--log-file" in done.err
     assert not list((here.folder / ".drkit").rglob("approvals/*.json"))
@@ -200,7 +201,7 @@ def test_a_log_file_that_cannot_be_written_is_an_error_before_anything_happens(h
 def test_a_disk_that_is_full_later_ends_the_log_and_nothing_else(here: Here) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    assert here("approve", "latest", "--log-file", "/dev/full").code == 0
+    assert here("approve", "DIGEST", "--log-file", "/dev/full").code == 0
 
 
 def test_without_a_log_file_nothing_is_formatted(tmp_path: Path) -> None:

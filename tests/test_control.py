@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
 
-from drkit import api, applying, control, runbook
+from drkit import api, control, runbook
 from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading
 from drkit.execution import schedule
-from drkit.kept import Approval, who
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.runbook import Affected, Precondition, Step
 from drkit.settings import RunSettings, Settings
@@ -279,46 +276,6 @@ def test_a_held_run_is_not_rebased_and_an_old_assessment_is_not_planned_on(bench
     made.store.keep(Assessment(made_against=made.book.made_against, taken="2026-11-23T07:00:00Z"))
     with pytest.raises(RefusedError, match="older than the last record"):
         control.rebase(desk, RUN)
-
-
-# --- another's approval -------------------------------------------------------------------------------------------------
-
-
-def shown_and(desk: api.Desk, approver: str) -> Any:
-    name = next((desk.store.folder / "state" / "runbooks").glob("*.json"))
-    shown = api.show(desk, name.stem)
-    assert runbook.digest(shown.content) == shown.digest
-    if approver:
-        desk.store.approve(
-            Approval(digest=shown.digest, who=approver, when="2026-11-23T07:00:00Z", until="2099-01-01T00:00:00Z")
-        )
-    return shown
-
-
-def test_who_carries_out_must_be_another_than_who_approved_when_settings_say_so(bench: Make) -> None:
-    made = bench(a_step("a"))
-    begun(made, Scripted())
-    desk = desk_of(made, separate_approver=True)
-    with pytest.raises(RefusedError, match="--yes is refused"):
-        applying.approval_for(desk, shown_and(desk, ""), SystemClock(), yes=True)
-    with pytest.raises(RefusedError, match="carries it out as well"):
-        applying.approval_for(desk, shown_and(desk, who()), SystemClock(), yes=False)
-    told = applying.approval_for(desk, shown_and(desk, "grace@desk"), SystemClock(), yes=False)
-    assert told["separate"].startswith("by name only"), "whoever may write the folder may write this file"
-
-
-def test_it_is_claimed_only_where_permissions_make_it_true(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = bench(a_step("a"))
-    begun(made, Scripted())
-    desk = desk_of(made, separate_approver=True)
-    shown = shown_and(desk, "grace@desk")
-    path: Path = made.store.folder / "approvals" / f"{shown.digest}.json"
-    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
-    assert not made.store.approved_by_another(shown.digest), "the folder can be written to"
-    monkeypatch.setattr(os, "access", lambda *_args, **_more: False)
-    assert made.store.approved_by_another(shown.digest)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert not made.store.approved_by_another(shown.digest), "root may write anything"
 
 
 def test_what_may_pass_is_not_tried_again_by_itself_in_a_paused_run(bench: Make) -> None:

@@ -94,9 +94,9 @@ def tried(
         run("explain", PLAN)
         run("explain", "vm-build")
         run("check", code=None)
-        run("plan")
+        digest = json.loads(run("plan", "--json").out)["digest"]
         run("show")
-        run("approve", "latest", "--note", NAMES["build"])
+        run("approve", digest, "--note", NAMES["build"])
         run("apply", "latest", "--log-file", "log.jsonl", code=3)
         run("status")
         run("status", "latest")

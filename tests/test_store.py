@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from drkit import runbook
 from drkit.clock import SystemClock
 from drkit.cloud import CloudMark
-from drkit.errors import DrkitError, FileError, LockedError, RefusedError, UsageError
+from drkit.errors import DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Plan, Snapshot
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.files import unwritable, write_out
@@ -39,6 +39,7 @@ PLAN = Plan(
 )  # fmt: skip
 TAKEN = Snapshot(made_against=MARK, taken=WHEN, plans=(PLAN,))
 BOOK = runbook.encode(Runbook(kind="repair", made_against=MARK, made_with="0", of_assessment="a", of_snapshot="s"))
+OTHER = runbook.encode(Runbook(kind="repair", made_against=MARK, made_with="0", of_assessment="b", of_snapshot="s"))
 
 
 @pytest.fixture
@@ -160,16 +161,61 @@ def test_an_approval_speaks_of_its_own_bytes_only(store: Store) -> None:
     path = store.approve(kept)
     assert store.approval("d" * 64) == kept
     path.rename(path.with_name("e" * 64 + ".json"))
-    with pytest.raises(RefusedError, match="approves other bytes"):
-        store.approval("e" * 64)
+    assert store.approval("e" * 64) is None
+    assert "approves other bytes" in store.approvals("e" * 64)[0].fault
 
 
 @pytest.mark.parametrize("key", ["when", "until"])
 def test_a_time_that_is_none_is_said_before_it_is_needed(store: Store, key: str) -> None:
     path = store.approve(Approval(digest="d" * 64, who="ada", when=WHEN, until=WHEN))
     path.write_text(json.dumps({**json.loads(path.read_text()), key: "soon"}))
-    with pytest.raises(FileError, match=f"{key}: "):
-        store.approval("d" * 64)
+    (found,) = store.approvals("d" * 64)
+    assert f"{key}: " in found.fault
+
+
+def test_an_approval_takes_no_others_place(store: Store) -> None:
+    first, second = (
+        store.approve(Approval(digest="d" * 64, who=name, when=WHEN, until=WHEN)) for name in ("ada", "bob")
+    )
+    assert first.name == "d" * 64 + ".json"
+    assert second.stem.startswith("d" * 64 + "-")
+    assert {one.approval.who for one in store.approvals("d" * 64) if one.approval} == {"ada", "bob"}
+
+
+@pytest.mark.parametrize("kept", ["replaced", "a link"])
+def test_what_is_kept_under_a_digest_must_have_it(store: Store, tmp_path: Path, kept: str) -> None:
+    path = store.keep_runbook(BOOK)
+    other = tmp_path / "other.json"
+    other.write_bytes(OTHER)
+    path.unlink()
+    if kept == "a link":
+        path.symlink_to(other)
+    else:
+        path.write_bytes(OTHER)
+    for name in ("latest", path.stem, path.stem[:9], str(path)):
+        with pytest.raises(
+            (RefusedError, FileError), match=r"was changed after it was written|is a link|is not a file"
+        ):
+            store.runbook(name)
+    with pytest.raises((RefusedError, FileError), match=r"was changed after it was written|link"):
+        store.runbook_of(path.stem)
+
+
+@pytest.mark.parametrize("name", ["", "latest", "d" * 63, "../../x", "/etc/passwd", "D" * 64])
+def test_a_journal_names_its_runbook_by_a_whole_digest_only(store: Store, name: str) -> None:
+    store.keep_runbook(BOOK)
+    with pytest.raises(IntegrityError, match="which is no digest"):
+        store.runbook_of(name)
+
+
+def test_a_file_called_like_a_digest_is_not_taken_for_what_is_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.keep_runbook(BOOK)
+    monkeypatch.chdir(tmp_path)
+    for name in (path.stem, path.stem[:8]):
+        Path(name).write_bytes(OTHER)
+        assert store.runbook(name)[1] == BOOK
 
 
 def test_declarations_are_kept_with_who_said_them(store: Store) -> None:
@@ -272,11 +318,11 @@ def test_no_link_makes_drkit_change_another_file(store: Store, tmp_path: Path) -
         planted[name].unlink()
     with pytest.raises(FileError, match="is a link"):
         store.open_journal("run-0001", SystemClock())
-    with pytest.raises(FileError, match="is a link"):
-        store.approval("a" * 64)
+    assert store.approval("a" * 64) is None
+    assert "is a link" in store.approvals("a" * 64)[0].fault
     assert store.new_run() == "run-0002"
-    store.approve(approval)
-    assert not planted["approval"].is_symlink()
+    assert store.approve(approval) != planted["approval"]
+    assert store.approval("a" * 64) == approval
     assert victim.read_bytes() == b"ssh-ed25519 AAAA"
 
 

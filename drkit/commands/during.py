@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from drkit.commands.base import Common, command, finish, note, say, views
-from drkit.errors import UsageError
+from drkit.errors import RefusedError, UsageError
 
 
 @command()
@@ -190,28 +191,37 @@ def show(common: Common, runbook: str) -> int:
 
 
 @command()
-@click.argument("runbook", default="latest")
+@click.argument("runbook", default="")
 @click.option("--hours", type=float, default=24.0, show_default=True, help="How long the approval holds.")
 @click.option("--note", default="", help="A word for the record.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
 def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None) -> int:
-    """Approve a runbook's exact bytes."""
-    from drkit import api, pipelining
+    """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
+    from drkit import api, pipelining, planning
 
     desk = common.desk()
+    shown = planning.named(desk, runbook)
     if digest is not None:
         shown = pipelining.pinned(desk, runbook, digest)
-        desk.store.keep_runbook(shown.content)
-        runbook = shown.digest
-    approval = api.approve(desk, runbook, hours=hours, note=note)
+    if not common.json:
+        if not common.quiet:
+            say(views().render(*views().show(shown.runbook, shown.digest, str(shown.path))[:-1]))
+        if sys.stdin.isatty() and not _agreed():
+            raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
+    # By digest from here on, so that the bytes that were shown are the bytes that are approved.
+    desk.store.keep_runbook(shown.content)
+    approval = api.approve(desk, shown.digest, hours=hours, note=note)
     common.tell(
         approval,
         lambda: [
-            (
-                f"approved {approval.digest[:12]} by {approval.who} until {approval.until}"
-                f"{'' if approval.authenticated else ' (unauthenticated: this store cannot say who wrote it)'}"
-            ),
+            f"approved {approval.digest[:12]} by {approval.who} until {approval.until} ({desk.store.approvals_worth})",
             f"next: `drkit apply {approval.digest[:12]}`",
         ],
     )
     return 0
+
+
+def _agreed() -> bool:
+    return (
+        str(click.prompt("Type `yes` to approve it; Enter leaves", default="", show_default=False, err=True)) == "yes"
+    )

@@ -36,7 +36,10 @@ LINES: dict[str, tuple[str, tuple[str, ...]]] = {
     "probe-script": ("", ("drkit probe-script linux > probe.sh", "drkit probe-script windows > probe.ps1")),
     "plan": ("", ("drkit plan", "drkit plan --graceful --from westeurope", "drkit plan --rebase latest")),
     "show": (RUNBOOK, ("drkit show", "drkit show 3f0c9a1b --json")),
-    "approve": (RUNBOOK, ("drkit approve latest --note 'read by two'",)),
+    "approve": (
+        "RUNBOOK is a digest, at least its first 8 digits, or a file.",
+        ("drkit approve 3f0c9a1b --note 'read by two'", "drkit approve runbook.json"),
+    ),
     "apply": (RUNBOOK, ("drkit apply latest", "drkit apply latest --wait 30")),
     "resume": (RUN, ("drkit resume", "drkit resume run-0001 --wait 30")),
     "answer": (STEP, ("drkit answer latest vm-build:move", "drkit answer latest vm-build:register ready")),

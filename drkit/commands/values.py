@@ -84,14 +84,15 @@ def steps(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The steps of the run that was named before."""
     name = desk.store.journal_path(ctx.params.get("run") or "latest").stem
     state = desk.store.state(name)
-    for step in desk.store.runbook(state.runbook)[0].steps:
+    for step in desk.store.runbook_of(state.runbook)[0].steps:
         if state.of(step.id).status not in ("done", "skipped"):
             yield step.id, f"{state.of(step.id).status}: {step.title}"
 
 
-def runbooks(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def runbooks(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The digests of the runbooks in the store, the newest first."""
-    yield "latest", "the newest"
+    if ctx.info_name != "approve":
+        yield "latest", "the newest"
     folder = desk.store.folder / "state" / "runbooks"
     for path in sorted(folder.glob("*.json"), key=lambda one: -one.stat().st_mtime_ns):
         yield path.stem[:12], ""

@@ -29,6 +29,7 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobServiceClient
 
 from drkit import files
+from drkit.approvals import Found
 from drkit.clock import Clock
 from drkit.cloud import Cloud, public
 from drkit.errors import (
@@ -41,7 +42,7 @@ from drkit.errors import (
     UsageError,
 )
 from drkit.journal import LocalJournal
-from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, who
+from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, user_of, who
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
@@ -166,6 +167,7 @@ class BlobStore(Store):
     """A store in an account; ``folder`` has copies. What a path means here: its name below the folder is that of the blob."""
 
     outlives_machine = True
+    approvals_worth = "worth the permissions of the container approvals; the name is claimed"
 
     def __init__(
         self, folder: Path, address: str, service: Any, seconds: int = SECONDS, cloud: Cloud | None = None
@@ -269,17 +271,24 @@ class BlobStore(Store):
         self._pull("state", "runbooks")
         return super().runbook(name)
 
+    def runbook_of(self, digest: str) -> Any:
+        self._pull("state", "runbooks")
+        return super().runbook_of(digest)
+
     def keep_runbook(self, content: bytes) -> Path:
         self._pull("state", "runbooks")
         return super().keep_runbook(content)
 
-    def approval(self, digest: str) -> Approval | None:
+    def approvals(self, digest: str) -> list[Found]:
         self._pull("approvals", "")
-        return super().approval(digest)
+        return super().approvals(digest)
 
-    def approved_by_another(self, digest: str) -> bool:
+    def _is_own(self, _path: Path, approval: Approval) -> bool:
+        return user_of(approval.who) == user_of(who())
+
+    def approved_by_another(self, found: Found) -> bool:
         """Whether this identity may not write approvals: asked by a write whose condition can never hold."""
-        blob = self.service.get_blob_client("approvals", f"{digest}.json")
+        blob = self.service.get_blob_client("approvals", found.path.name)
         try:
             blob.upload_blob(b"", overwrite=True, etag='"0x0"', match_condition=_if_match())
         except HttpResponseError as error:

@@ -1,0 +1,172 @@
+"""Approvals as a store keeps them: who approved which bytes, when, and for how long that counts.
+
+What a file says of itself proves nothing. When it was made is when the store last wrote it, and who made it is the owner of the
+file. In a storage account nobody tells the writer of a blob: an approval there is worth the permissions of its container, and
+the name in it is a claim.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from drkit import files
+from drkit.clock import Clock, from_wall, parse_time, rfc3339
+from drkit.errors import FileError, RefusedError
+from drkit.kept import Approval, claimed, decode
+
+LONGEST = timedelta(days=31)
+"""So long after it was made an approval counts at the most, whatever it says."""
+SKEW = timedelta(minutes=15)
+"""So far two clocks may be apart: that of the store and that of who carries out."""
+MOST = 200
+SUBORDINATE = Path("/etc/subuid")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An approval in a store. ``writer``: its author as the store knows them (empty: it does not tell).
+
+    ``changed``: when the store last wrote it, on the store's own clock. ``own``: it is of the identity that asks: by the owner
+    of the file, or where the store does not tell by the name in it, the machine's name left aside. ``fault``: why it is none.
+    """
+
+    path: Path
+    approval: Approval | None
+    changed: datetime
+    writer: str = ""
+    own: bool = False
+    fault: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who approved, for people."""
+        return claimed(self.approval.who if self.approval else "", self.writer)
+
+    def span(self, clock: Clock) -> tuple[datetime, datetime]:
+        """From when until when it counts, on that clock. ValueError for one with a fault."""
+        if self.approval is None:
+            raise ValueError(self.fault)
+        # Records have whole seconds.
+        made = from_wall(clock, self.changed).replace(microsecond=0)
+        return made, min(parse_time(self.approval.until), made + LONGEST)
+
+    def doubt(self, clock: Clock, moment: datetime) -> str:
+        """Why it did not hold at a moment of that clock, in words; empty when it did."""
+        if self.fault:
+            return self.fault
+        made, until = self.span(clock)
+        if made > clock.now() + SKEW:
+            return f"is dated {rfc3339(made)}, which is to come: the clock of the store, or of this machine, is wrong"
+        if made > moment + SKEW:
+            return f"was approved at {rfc3339(made)}, after that"
+        return f"was approved until {rfc3339(until)} only" if until <= moment else ""
+
+
+def read(
+    folder: Path, digest: str, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
+) -> list[Found]:
+    """The approvals of these bytes in a store's folder of approvals, the newest first.
+
+    RefusedError when a third user may write into the folder, or into the one above it: nothing in it is anybody's word then.
+    """
+    if not os.path.lexists(folder):
+        return []
+    for place in (folder.parent, folder):
+        _closed(place)
+    owner = folder.stat().st_uid
+    names = [path for path in folder.glob("*.json") if path.stem == digest or path.stem.startswith(f"{digest}-")]
+    found = [_found(path, digest, owner, writer, own) for path in sorted(names)[:MOST]]
+    return sorted(found, key=lambda one: one.changed, reverse=True)
+
+
+def _closed(place: Path) -> None:
+    try:
+        files.check_folder(place)
+    except FileError as error:
+        raise RefusedError(
+            f"{error.what}, so no approval in it counts", where=error.where, remedy=error.remedy
+        ) from error
+
+
+def _found(
+    path: Path, digest: str, owner: int, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
+) -> Found:
+    try:
+        changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+        approval = decode(path, Approval, "approval", times=("when", "until"), versions=(1, 2), of=(owner,))
+    except (FileError, OSError, OverflowError, ValueError) as error:
+        return Found(path, None, datetime.fromtimestamp(0, UTC), fault=f"an approval of it cannot be read: {error}")
+    if approval.digest != digest:
+        fault = f"{path} approves other bytes ({approval.digest[:12]})"
+        return Found(path, None, changed, fault=fault)
+    return Found(path, approval, changed, writer(path), own(path, approval))
+
+
+def self_approved(found: Found) -> bool:
+    """Whether somebody approved what they carried out, with ``--yes``."""
+    return found.approval is not None and found.approval.kind == "self-approved"
+
+
+def chosen(found: Sequence[Found], clock: Clock, moment: datetime, *, separate: bool, by_yes: bool) -> Found | None:
+    """The newest approval that held at that moment; None when there is none. ``by_yes``: a self-approved one counts too.
+
+    ``separate``: it must be another's than of who asks.
+    """
+    for one in found:
+        if (separate and (one.own or self_approved(one))) or (self_approved(one) and not by_yes):
+            continue
+        if not one.doubt(clock, moment):
+            return one
+    return None
+
+
+# who may write what
+
+
+def mine(uid: int) -> bool:
+    """Whether files of that user may be made by this process: its own, and those of its subordinate users."""
+    return uid == os.geteuid() or any(first <= uid < first + count for first, count in _subordinate())
+
+
+def _subordinate() -> list[tuple[int, int]]:
+    """The ranges of user ids that this user may take on in a namespace (subuid(5))."""
+    try:
+        lines = SUBORDINATE.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    me = {str(os.geteuid()), files.user_name(os.geteuid()).removeprefix("user ")}
+    ranges = []
+    for line in lines:
+        name, _, rest = line.partition(":")
+        first, _, count = rest.partition(":")
+        if name in me and first.isdigit() and count.strip().isdigit():
+            ranges.append((int(first), int(count)))
+    return ranges
+
+
+def beyond_reach(path: Path, top: Path) -> bool:
+    """Whether this process can neither write that file, nor any folder from it up to ``top``, nor give itself the right to.
+
+    The owner of a file or folder can always change its mode, and root anything: neither proves anything.
+    """
+    if os.geteuid() == 0:
+        return False
+    place = path
+    while True:
+        try:
+            found = place.lstat()
+        except OSError:
+            return False
+        kind = stat.S_ISREG if place == path else stat.S_ISDIR
+        if not kind(found.st_mode) or mine(found.st_uid) or os.access(place, os.W_OK, effective_ids=True):
+            return False
+        if place == top:
+            return True
+        if place == place.parent:
+            return False
+        place = place.parent
