@@ -54,10 +54,18 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 def place(environ: Mapping[str, str] | None = None) -> Path:
-    """Where the person's own list is: ``$XDG_CONFIG_HOME/drkit/trusted.toml``, by default below ``~/.config``."""
+    """Where the person's own list is: ``$XDG_CONFIG_HOME/drkit/trusted.toml``, by default below ``~/.config``.
+
+    Never below the current folder: where no home folder is known there is no list, and the path leads to none.
+    """
     env = os.environ if environ is None else environ
     base = Path(env.get("XDG_CONFIG_HOME") or "")
-    return (base if base.is_absolute() else Path("~/.config").expanduser()) / "drkit" / "trusted.toml"
+    if not base.is_absolute():
+        try:
+            base = Path("~/.config").expanduser()
+        except RuntimeError:
+            base = Path()
+    return (base if base.is_absolute() else Path(os.devnull)) / "drkit" / "trusted.toml"
 
 
 def load(path: Path) -> Trust:

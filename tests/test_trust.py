@@ -189,6 +189,20 @@ def test_where_the_list_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert trust.place({"XDG_CONFIG_HOME": "/etc/mine"}) == Path("/etc/mine/drkit/trusted.toml")
 
 
+def test_no_list_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".config" / "drkit").mkdir(parents=True)
+    (tmp_path / ".config" / "drkit" / "trusted.toml").write_text('hosts = ["evil.example"]')
+
+    def homeless(_self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("HOME", ".")
+    assert trust.load(trust.place({})).hosts == frozenset()
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert trust.load(trust.place({})).hosts == frozenset()
+
+
 # hosts of the named clouds
 
 
