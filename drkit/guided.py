@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, applying, checking, estate, linked, reporting
+from drkit import api, applying, checking, estate, files, linked, reporting
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
@@ -128,7 +128,9 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
     book = shown.runbook
     if newest is None or book.kind != "failover" or not book.steps or shown.digest in carried_out:
         return look
-    if book.made_against != desk.cloud.mark or book.of_assessment != estate.digest(newest[1].read_bytes()):
+    if book.made_against != desk.cloud.mark or book.of_assessment != estate.digest(
+        files.read(newest[1], limit=files.LARGE)
+    ):
         return look
     if applying.approved(desk, shown.digest):
         return Begin("apply", digest=shown.digest, notes=notes)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from drkit.errors import FileError
+from drkit import files
 
 FIELDS = "drkit"
 log = logging.getLogger("drkit")
@@ -32,8 +33,7 @@ class JsonLines(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__(logging.DEBUG)
         # Unbuffered, so that the last line before a crash is there; 0600 as all that drkit writes.
-        path.touch(mode=0o600, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
+        self._file = os.fdopen(files.open_own(path, append=True, remedy="choose another --log-file"), "ab", buffering=0)
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = getattr(record, FIELDS, None)
@@ -62,12 +62,7 @@ def writing(path: str | None) -> Iterator[None]:
     if not path:
         yield
         return
-    try:
-        handler = JsonLines(Path(path))
-    except OSError as error:
-        raise FileError(
-            f"cannot be written: {error.strerror}", where=path, remedy="choose another --log-file"
-        ) from error
+    handler = JsonLines(Path(path))
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)

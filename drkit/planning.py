@@ -86,7 +86,7 @@ def plan(
         desk.settings,
         registry(),
         of_snapshot=estate.digest(estate.encode(base)),
-        of_assessment=estate.digest(path.read_bytes()),
+        of_assessment=estate.digest(files.read(path, limit=files.LARGE)),
         made_against=desk.cloud.mark,
         version=__version__,
         kind=kind,

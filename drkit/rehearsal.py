@@ -131,8 +131,8 @@ def _write_ready(path: Path, facts: dict[str, Any]) -> None:
 
 def _remove_ready(path: Path, facts: dict[str, Any]) -> None:
     """Take the ready file away, unless it is not what this simulator wrote."""
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(path.read_bytes()) == facts:
+    with contextlib.suppress(OSError, ValueError, FileError):
+        if json.loads(files.read(path, own=True)) == facts:
             path.unlink()
 
 
@@ -289,7 +289,7 @@ async def drill(
     ready = place / "cloud.json"
     try:
         _write_settings(place / "drkit.toml", story)
-        (place / "estate.json").write_text(json.dumps(content), "utf-8")
+        files.write(place / "estate.json", json.dumps(content).encode(), mode=0o644, sync=False)
         ready.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(
@@ -372,7 +372,7 @@ async def _wait_ready(process: asyncio.subprocess.Process, ready: Path) -> dict[
             )
             raise CloudError(f"the embedded Azure did not start: {error.strip()}", remedy="`drkit simulate` shows why")
         await asyncio.sleep(0.02)
-    facts: dict[str, Any] = json.loads(ready.read_text("utf-8"))
+    facts: dict[str, Any] = json.loads(files.read(ready, own=True))
     return facts
 
 
@@ -412,4 +412,4 @@ def _write_settings(path: Path, story: Story) -> None:
             *(f"{key} = {json.dumps(host[name])}" for key, name in keys.items() if host.get(name)),
             "",
         ]
-    path.write_text("\n".join(lines), "utf-8")
+    files.write(path, "\n".join(lines).encode(), mode=0o644, sync=False)

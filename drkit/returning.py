@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit import api, behind, cleaning, estate, linked, mirror, runbook
+from drkit import api, behind, cleaning, estate, files, linked, mirror, runbook
 from drkit import cloud as clouds
 from drkit.api import Desk, Planned
 from drkit.behind import Told
@@ -192,7 +192,7 @@ def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
                 where=plan.plan,
                 remedy="`drkit assess` again when its region is back; nothing is written to it before",
             )
-    return Ground(assessed, estate.digest(path.read_bytes()), api.composed(desk, assessed))
+    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), api.composed(desk, assessed))
 
 
 def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:

@@ -98,7 +98,10 @@ class Store:
             found = found / part
             if not os.path.lexists(found):
                 return []
-            owners = [files.check_folder(found, own=self.own and not part, group=group and bool(part)).st_uid]
+            known = files.check_folder(found, group=group and bool(part))
+            if self.own and not part:
+                files.check_owner(found, known, remedy=f"if you trust what it holds, name it: --store {self.folder}")
+            owners = [known.st_uid]
         return owners
 
     def _names(self, *parts: str) -> list[Path]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit import api, behind, linked, nearest, reporting, results
+from drkit import api, behind, files, linked, nearest, reporting, results
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part, last
 from drkit.journal import RunState
@@ -208,7 +208,7 @@ class Drill:
             self.line(f"note: {note}")
         shown = terminal.render(*terminal.show(book, planned.digest, str(planned.path)), columns=self.columns)
         path = self.folder / f"runbook-{planned.digest[:12]}.txt"
-        path.write_text(shown + "\n", "utf-8")
+        self._keep(path.name, shown)
         if not options:
             self.line(f"every step with its reason: {path.name}")
         return planned
@@ -221,7 +221,7 @@ class Drill:
         shown = terminal.render(
             *terminal.show(planned.runbook, planned.digest, str(planned.path)), columns=self.columns
         )
-        (self.folder / f"runbook-{planned.digest[:12]}.txt").write_text(shown + "\n", "utf-8")
+        self._keep(f"runbook-{planned.digest[:12]}.txt", shown)
 
     async def _writes(self) -> int:
         record = await self.control.get("record")
@@ -245,7 +245,7 @@ class Drill:
             "DRKIT_CLOUD": str(self.folder / "cloud.json"),
             "PYTHONWARNINGS": "ignore",
         }
-        log = (self.folder / "runs.log").open("ab")
+        log = os.fdopen(files.open_own(self.folder / "runs.log", append=True), "ab")
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "drkit", *arguments,
@@ -280,7 +280,7 @@ class Drill:
         mark = f'"kind":"intent","step":"{wanted}"'.encode()
         while process.returncode is None:
             run = self._run_of(planned.digest)
-            if run and mark in self.desk.store.journal_path(run).read_bytes():
+            if run and mark in self.desk.store.journal_bytes(run):
                 return run, wanted
             await asyncio.sleep(0.01)
         return "", ""
@@ -320,7 +320,7 @@ class Drill:
             code = await process.wait()
             run = run or self._run_of(digest)
             if not run or code not in (0, 1, 3):
-                log = (self.folder / "runs.log").read_text("utf-8", "replace").splitlines()
+                log = files.read(self.folder / "runs.log", limit=files.LARGE).decode("utf-8", "replace").splitlines()
                 raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
             standing = api.status(self.desk, run)
             if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
@@ -456,7 +456,7 @@ class Drill:
         seconds = results.recovery_seconds(found, since)
         objective = self.desk.settings.objectives.recovery_time_minutes * 60
         record = (await self.control.get("record"))["requests"]
-        (self.folder / "requests.json").write_text(json_view.encode(record) + "\n", "utf-8")
+        self._keep("requests.json", json_view.encode(record))
         throttled = sum(one["status"] == 429 for one in record)
         kinds = Counter("read" if one["kind"] == "token" else one["kind"] for one in record)
         paths = self._reports(runs)
@@ -538,16 +538,20 @@ class Drill:
             "lost": lost,
         }
 
+    def _keep(self, name: str, text: str) -> Path:
+        """Write a file for people into the drill's folder; where it is."""
+        path = self.folder / name
+        files.write(path, f"{text.rstrip()}\n".encode(), mode=0o644, sync=False)
+        return path
+
     def _reports(self, runs: Sequence[str]) -> list[Path]:
         paths = []
         for run in runs:
             found = reporting.report(self.desk, run)
-            (self.folder / f"report-{run}.md").write_text(markdown.report(found), "utf-8")
-            (self.folder / f"report-{run}.html").write_text(html.report(found), "utf-8")
-            (self.folder / f"report-{run}.xml").write_text(junit.report(found), "utf-8")
-            path = self.folder / f"report-{run}.json"
-            path.write_text(json_view.encode(found) + "\n", "utf-8")
-            paths.append(path)
+            self._keep(f"report-{run}.md", markdown.report(found))
+            self._keep(f"report-{run}.html", html.report(found))
+            self._keep(f"report-{run}.xml", junit.report(found))
+            paths.append(self._keep(f"report-{run}.json", json_view.encode(found)))
         return paths
 
 

@@ -84,7 +84,8 @@ def desk(
         return Desk(settings, _account(address, settings), find)
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
-    return Desk(settings, Store(Path(folder)), find)
+    # A store that nobody named, but that was found here, is believed only where it is one's own.
+    return Desk(settings, Store(Path(folder), own=not (store or given or config)), find)
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")

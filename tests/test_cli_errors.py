@@ -136,6 +136,78 @@ def test_what_cannot_be_read_is_named(here: Here, kind: str, what: str, monkeypa
     assert here.files() == before
 
 
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1_200_000_000)
+
+
+def anybodys(path: Path) -> None:
+    path.write_bytes(b"{}")
+    path.chmod(0o666)
+
+
+ODD: dict[str, Callable[[Path], None]] = {
+    "a FIFO": fifo,
+    "/dev/zero": endless,
+    "a directory": directory,
+    "1.2 GB": huge,
+    "anybody's": anybodys,
+}
+PLACES: dict[str, tuple[str, ...]] = {
+    ".drkit/state/snapshots/000001.json": ("plan",),
+    ".drkit/state/assessments/000001.json": ("plan",),
+    ".drkit/state/runbooks/{}.json": ("show", "{}"),
+    ".drkit/approvals/{}.json": ("apply", "{}"),
+    ".drkit/inbox/declarations/eastus-1.json": ("assess",),
+    ".drkit/state/declarations/eastus-1.json": ("assess",),
+    ".drkit/journal/run-0001.jsonl": ("verify", "run-0001"),
+    "drkit.toml": ("show",),
+    "cloud.json": ("plan", "--cloud", "cloud.json"),
+    "estate.json": ("simulate", "--speed", "60", "--estate", "estate.json"),
+    "snapshot.json": ("plan", "--snapshot", "snapshot.json"),
+    "assessment.json": ("plan", "--assessment", "assessment.json"),
+    "runbook.json": ("show", "runbook.json"),
+    "events.log": ("show", "--log-file", "events.log"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("place", PLACES)
+def test_an_odd_file_is_refused_at_once_wherever_it_lies(here: Here, place: str, kind: str) -> None:
+    """It is opened without waiting, and read no further than a file of its kind can be long."""
+    if (place, kind) == ("events.log", "1.2 GB"):
+        return  # it is only ever appended to
+    digest = runbook_of(here.folder).stem
+    path = here.path(place.format(digest))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    ODD[kind](path)
+    done = here(*(word.format(digest) for word in PLACES[place]))
+    refused(done, 64)
+    assert "Traceback" not in done.err
+    assert path.name in done.err or digest[:12] in done.err, done.err
+
+
+def test_a_folder_that_others_may_write_is_no_store(here: Here) -> None:
+    for place in (".drkit", ".drkit/state", ".drkit/state/runbooks"):
+        here.path(place).chmod(0o777)
+        refused(here("show", "latest"), 64, place, "every user of this machine", f"chmod o-w {place}")
+        here.path(place).chmod(0o755)
+    assert here("show", "latest").code == 0
+
+
 def test_what_the_store_keeps_is_checked_as_well(here: Here) -> None:
     for name in ("snapshots/000001.json", "assessments/000001.json"):
         path = here.path(f".drkit/state/{name}")

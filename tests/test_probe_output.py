@@ -109,7 +109,7 @@ def test_an_output_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, 
 def test_a_folder_within_is_named_and_what_is_hidden_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     put(tmp_path, **{".swp": "x"})
-    assert of(tmp_path, RACK) == ({}, ["probe output more: is no file"])
+    assert of(tmp_path, RACK) == ({}, ["probe output more: is a directory, not a regular file"])
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
+from drkit import files
 from drkit.actions import Actions
 from drkit.clock import parse_time, rfc3339
-from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
+from drkit.errors import CloudError, ConflictError, FileError, NotFoundError, UnknownFateError
 from drkit.estate import Reading, region_name
 from drkit.operation import Operation
 from drkit.products import hybrid_worker_wire as wire
@@ -383,21 +384,21 @@ def protected(source: str, context: Context) -> dict[str, Any] | None:
     if source == "none" or source.startswith("vault:"):
         return None  # a key vault's secret Azure reads itself
     kind, _, name = source.partition(":")
-    text = None
+    text, why = None, ""
     if kind == "env":
         text = os.environ.get(name)
     elif kind == "file":
         try:
-            text = context.settings.beside(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            text = None
+            text = files.text(context.settings.beside(name))
+        except FileError as error:
+            why = f": it {error.what}"
     try:
         value = json.loads(text or "")
     except ValueError:
         value = None
     if not isinstance(value, dict):
         raise StepFailedError(
-            f"the protected settings are not to be had from {source}",
+            f"the protected settings are not to be had from {source}{why}",
             code="NoProtectedSettings",
             remedy=f"put a JSON object into {'the variable' if kind == 'env' else 'the file'} {name}, then `drkit resume`",
         )

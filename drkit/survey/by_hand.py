@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from drkit import files
 from drkit.clock import parse_time, rfc3339
-from drkit.errors import UsageError
+from drkit.errors import FileError, UsageError
 from drkit.estate import GuestIdentity, Host
 from drkit.survey.probe import Probed, parse, printed
 
@@ -33,18 +34,18 @@ class Printed:
 def read(folder: Path) -> tuple[list[Printed], list[str]]:
     """What every file of a folder says, and why the others cannot be used. UsageError when it is no folder."""
     try:
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise UsageError(
             f"cannot be read: {error.strerror}", where=str(folder), remedy="--probe-output names a folder of files"
         ) from error
-    if len(files) > MOST_FILES:
+    if len(paths) > MOST_FILES:
         raise UsageError(
             f"holds more than {MOST_FILES} files", where=str(folder), remedy="name the folder of the outputs"
         )
     outputs: list[Printed] = []
     faults: list[str] = []
-    for path in files:
+    for path in paths:
         found = _read(path)
         if isinstance(found, Printed):
             outputs.append(found)
@@ -55,14 +56,9 @@ def read(folder: Path) -> tuple[list[Printed], list[str]]:
 
 def _read(path: Path) -> Printed | str:
     try:
-        if not path.is_file():
-            return "is no file"
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if len(content) > MOST_BYTES:
-        return "is too long to be a probe's output"
+        content = files.read(path, limit=MOST_BYTES)
+    except FileError as error:
+        return error.what
     return understand(path.name, text_of(content))
 
 
