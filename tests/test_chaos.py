@@ -16,6 +16,9 @@ SHORT = (4, 5, 9, 18, 21, 27)
 """Stories of seed 1, in short: deaths and clocks that are off under cuts, truncation, HTML, 429, stale lists, tokens that expire, a
 region that returns or goes, and an installation that fails; both products, over and back."""
 
+WITH_OPERATOR = (3,)
+"""Stories of seed 77 with somebody beside the run who pauses, skips, retries and aborts."""
+
 
 @pytest.fixture(scope="module")
 def lives() -> Lives:
@@ -32,8 +35,21 @@ def test_a_night_of_faults_and_deaths_loses_nothing_and_does_nothing_twice(
     assert any(fate.struck.values()), "nothing of the story came about"
 
 
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("number", WITH_OPERATOR)
+def test_with_a_second_operator_drkit_says_at_every_end_who_serves_each_host(
+    tmp_path: Path, lives: Lives, number: int
+) -> None:
+    fate = one(number, 77, tmp_path / "run", lives, operator=True)
+    assert fate.good, fate
+    assert fate.operator is not None
+
+
 def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
     fine = ("429 storm",)
+    assert not Fate(0, fine, "succeeded", unsaid=["x"]).good
+    assert not Fate(0, fine, "failed", operator={"skip": 1}).good, "nobody aborted it"
+    assert Fate(0, fine, "failed", operator={"abort": 1}).good
     assert Fate(0, fine, "succeeded").good
     assert not Fate(0, fine, "succeeded", lost=["x"]).good
     assert not Fate(0, fine, "succeeded", twice=["x"]).good

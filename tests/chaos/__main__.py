@@ -38,6 +38,7 @@ def counted(fates: Sequence[Fate]) -> dict[str, int]:
         "lost": sum(bool(fate.lost) for fate in fates),
         "twice": sum(bool(fate.twice) for fate in fates),
         "stuck": ends["stuck"],
+        "unsaid": sum(bool(fate.unsaid) for fate in fates),
     }
 
 
@@ -50,7 +51,7 @@ def struck(fates: Sequence[Fate]) -> dict[str, int]:
     return dict(found)
 
 
-def storms(runs: int, seed: int, jobs: int, *, as_json: bool) -> int:
+def storms(runs: int, seed: int, jobs: int, *, as_json: bool, operator: bool = False) -> int:
     """Tell so many stories of a seed, so many at once; 1 when one of them is not good."""
     fates = []
     # Ctrl-C reaches every process, and ends who tells a story at once.
@@ -58,11 +59,15 @@ def storms(runs: int, seed: int, jobs: int, *, as_json: bool) -> int:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=signal.signal, initargs=at_ctrl_c) as pool:
         try:
-            for done in as_completed([pool.submit(alone, number, seed) for number in range(runs)]):
+            for done in as_completed([pool.submit(alone, number, seed, operator=operator) for number in range(runs)]):
                 fate = done.result()
                 fates.append(fate)
                 if not as_json or not fate.good:
-                    word = "" if fate.good else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}"
+                    word = (
+                        ""
+                        if fate.good
+                        else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}, unsaid {fate.unsaid}, said {fate.operator}"
+                    )
                     blows = ", ".join(f"{name} ({fate.struck.get(name, 0)})" for name in fate.blows)
                     line = f"{fate.number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{word}"
                     print(line, file=sys.stderr, flush=True)
@@ -130,6 +135,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which stories (default: 1)")
     jobs = 2 * (os.cpu_count() or 1)  # most of a story is waiting for a simulated clock
     parser.add_argument("--jobs", type=int, default=jobs, metavar="J", help=f"how many at once (default here: {jobs})")
+    parser.add_argument(
+        "--operator", action="store_true", help="with a second operator who pauses, skips, aborts, retries, rebases"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument(
         "--every-record",
@@ -144,7 +152,7 @@ def main() -> int:
     if options.every_record:
         return every_record(options.every, options.backend or BACKENDS, as_json=options.json)
     try:
-        return storms(options.runs, options.seed, options.jobs, as_json=options.json)
+        return storms(options.runs, options.seed, options.jobs, as_json=options.json, operator=options.operator)
     except (KeyboardInterrupt, BrokenProcessPool):
         print("stopped before every story was told", file=sys.stderr)
         return 130

@@ -17,7 +17,7 @@ from drkit import api
 from drkit import returning as back
 from tests import returning, workers
 from tests.chaos.life import Place
-from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid, plan_id
+from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid, host_id, plan_id
 
 STARTED = re.compile(r": started \d+ times$")
 
@@ -42,6 +42,7 @@ class Ground:
     needed: tuple[str, str]
     twice: Callable[[Site, bool], list[str]]
     lost: Callable[[Site, bool], list[str]]
+    serving: Callable[[Site], dict[str, list[str]]]
     never: frozenset[str] = frozenset()
     variables: tuple[tuple[str, str], ...] = ()
 
@@ -188,6 +189,21 @@ def workers_lost(site: Site, _vain: bool) -> list[str]:
     ]
 
 
+def environments_serving(site: Site) -> dict[str, list[str]]:
+    """Machine -> the plans whose registration it carries, by the simulator's own state."""
+    state: Json = site.world.view("state")
+    plans = {one["id"]: one["plan"] for one in state["environments"]}
+    carried = {one["id"].lower(): one["registrations"] for one in state["hosts"]}
+    return {
+        host_id(name): [plans.get(held["id"], held["id"]) for held in carried[host_id(name).lower()]] for name in HOSTED
+    }
+
+
+def workers_serving(site: Site) -> dict[str, list[str]]:
+    """Machine -> the accounts that its extension names, by the simulator's own state."""
+    return {machine: workers.carried(site, machine) for machine in MOVED}
+
+
 CODESPACES = Ground(
     "codespaces",
     estate,
@@ -199,6 +215,7 @@ CODESPACES = Ground(
     needed=("POST", "/api/v1/environments"),
     twice=environments_twice,
     lost=environments_lost,
+    serving=environments_serving,
     never=frozenset({"region goes"}),
 )
 WORKERS = Ground(
@@ -212,6 +229,7 @@ WORKERS = Ground(
     needed=("PUT", "/hybridRunbookWorkers/"),
     twice=workers_twice,
     lost=workers_lost,
+    serving=workers_serving,
     never=frozenset({"target fills", "region goes"}),
     variables=(PROTECTED,),
 )

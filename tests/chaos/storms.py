@@ -6,14 +6,17 @@ import random
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from drkit import linked
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import GROUNDS, Ground
 from tests.chaos.life import DEATHS, KILLED, Life, Lives
+from tests.chaos.operator import Operator, unsaid
 from tests.estates import REGION, SUBSCRIPTION, TARGET, Json, Site
 
 MOST_LIVES = 12
@@ -35,13 +38,18 @@ class Fate:
     deaths: int = 0
     struck: dict[str, int] = field(default_factory=dict)
     ground: str = "codespaces"
+    unsaid: list[str] = field(default_factory=list)
+    """Where drkit's word at the end and the world differ."""
+    operator: dict[str, int] | None = None
+    """What a second operator said, and how often; None without one."""
 
     @property
     def good(self) -> bool:
         """Nothing lost, nothing twice, an end that drkit may have; the full one unless the story stands in its way for good."""
-        hindered = any(name in FOR_GOOD for name in self.blows)
+        said = self.operator or {}
+        hindered = any(name in FOR_GOOD for name in self.blows) or bool(said.get("abort") or said.get("rebase"))
         ends = {"succeeded", "succeeded-with-exceptions"} | ({"partial", "failed"} if hindered else set())
-        return not self.lost and not self.twice and self.outcome in ends
+        return not self.lost and not self.twice and not self.unsaid and self.outcome in ends
 
 
 @dataclass
@@ -180,8 +188,8 @@ KINDS = ("codespaces", "codespaces", "hybrid workers", "codespaces back", "worke
 FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns", "target fills", "never mended"})
 
 
-def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
-    """Tell one story of a seed to its end, and judge it."""
+def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = False) -> Fate:
+    """Tell one story of a seed to its end, and judge it; with a second ``operator`` beside it, who has a seed of their own."""
     story = random.Random(f"{seed}/{number}")
     ground = GROUNDS[story.choice(KINDS)]
     known = sorted(set(BLOWS) - ground.never)
@@ -194,9 +202,10 @@ def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
             for name in blows:
                 night.blow = name
                 BLOWS[name](night)
+            second = Operator(site, random.Random(f"{seed}/{number}/operator")) if operator else None
             try:
-                with ground.people(site):
-                    _lived(fate, night, minutes, lives)
+                with ground.people(site), second or nullcontext():
+                    _lived(fate, night, minutes, lives, second)
             finally:
                 night.over()
             night.count()
@@ -204,6 +213,16 @@ def one(number: int, seed: int, folder: Path, lives: Lives) -> Fate:
             vain = bool({"target fills", "never mended"} & set(blows))
             fate.twice = ground.twice(site, vain)
             fate.lost = ground.lost(site, vain)
+            fate.unsaid = unsaid(site, ground.serving(site))
+            if second is not None:
+                fate.operator = dict(second.said)
+                # Nobody is lost of whom drkit says that they are; and who was skipped, or left by an abort, is not back.
+                named = {doubt.host.lower() for doubt, _ in linked.in_doubt(site.desk)}
+                fate.lost = [
+                    one
+                    for one in fate.lost
+                    if one.partition(": ")[0].lower() not in named and not one.endswith("is not back")
+                ]
     except AssertionError as error:
         fate.outcome = "stuck"
         fate.twice = [*fate.twice, *str(error).splitlines()[:1]]
@@ -215,10 +234,10 @@ def _lives() -> Lives:
     return Lives()
 
 
-def alone(number: int, seed: int) -> Fate:
+def alone(number: int, seed: int, *, operator: bool = False) -> Fate:
     """One story, in a folder of its own that is removed after it; for a process that tells many."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        return one(number, seed, Path(folder) / "run", _lives())
+        return one(number, seed, Path(folder) / "run", _lives(), operator=operator)
 
 
 def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
@@ -234,7 +253,7 @@ def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
     return {name: number for name, number in found.items() if name in blows}
 
 
-def _lived(fate: Fate, night: Night, minutes: float, lives: Lives) -> None:
+def _lived(fate: Fate, night: Night, minutes: float, lives: Lives, second: Operator | None = None) -> None:
     site, story = night.site, night.random
     place, deadly = night.ground.place(place_of(site)), story.randint(0, 4)
     calm = 0
@@ -256,6 +275,10 @@ def _lived(fate: Fate, night: Night, minutes: float, lives: Lives) -> None:
         # What passes has passed; a person resumes, and once more.
         calm += 1
         night.count()
+        if second is not None:
+            second.say("unpause")
+            if second.story.random() < 0.3:
+                place = second.rebase(place)
         if "never mended" not in fate.blows:
             site.world.control("unfault")
         if "region goes" in fate.blows:
