@@ -103,6 +103,16 @@ def nothing_told(step: Step) -> Sequence[str]:
     return ()
 
 
+def nothing_bound(step: Step, settings: Settings) -> Mapping[str, str]:
+    """No setting that changes what the step does."""
+    return {}
+
+
+def nothing_named(step: Step) -> Mapping[str, str]:
+    """No setting that the step's inputs name themselves."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Action:
     """One row of a product's table.
@@ -110,7 +120,9 @@ class Action:
     ``target``: a regular expression that the whole target matches, without case. ``inputs``: their shape. ``methods``: those of its
     requests; none for an action that only looks or asks. ``check``: what else must hold between the step and the rest of its
     runbook, as sentences that say what does not. ``unusual``: what a snapshot brought into the inputs that differs from the
-    product's own defaults, as sentences for who approves.
+    product's own defaults, as sentences for who approves. ``bound``: the settings that change what the step does, by their place in
+    drkit.toml; they are approved with it. ``named``: what its inputs say of those. ``channel``: the input that names the virtual
+    machine whose run command it uses.
     """
 
     effect: Effect
@@ -120,6 +132,9 @@ class Action:
     requests: Requests = no_requests
     check: Callable[[Step, Around], Iterable[str]] = nothing_more
     unusual: Callable[[Step], Sequence[str]] = nothing_told
+    bound: Callable[[Step, Settings], Mapping[str, str]] = nothing_bound
+    named: Callable[[Step], Mapping[str, str]] = nothing_named
+    channel: str = ""
 
 
 Actions = Mapping[str, Action]
@@ -308,3 +323,134 @@ def value_in_words(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.encode(value, order="sorted").decode()
+
+
+# the settings that are approved with it
+
+
+def bound(book: Runbook, tables: Tables, settings: Settings) -> dict[str, str]:
+    """The settings that change what a runbook's steps do: place in drkit.toml -> value, as they are now. No secrets."""
+    own = {one.id.lower(): one.channel for one in settings.hosts if one.id and one.channel}
+    found: dict[str, str] = {}
+    if book.kind == "failover":
+        for region in sorted(set(book.target_regions.values())):
+            among = not settings.targets or region in settings.targets
+            found[f"targets: {region}"] = "among them" if among else "not among them"
+    for step in book.steps:
+        row = action_of(step, tables)
+        if row is None:
+            continue
+        found |= row.bound(step, settings)
+        if row.channel:
+            host = str(step.inputs[row.channel])
+            found[f"channel of {host}"] = own.get(host.lower()) or settings.channels.azure_vm or "none"
+    return dict(sorted(found.items()))
+
+
+def differences(book: Runbook, tables: Tables, settings: Settings) -> list[str]:
+    """Where drkit.toml says something else than what was approved, as sentences. ``runbook/1`` names what its inputs name only."""
+    now = bound(book, tables, settings)
+    wanted = {
+        place: value
+        for step in book.steps
+        if (row := action_of(step, tables)) is not None
+        for place, value in row.named(step).items()
+    }
+    if book.drkit != "runbook/1":
+        wanted = {**dict.fromkeys(now, "nothing"), **book.settings, **wanted}
+    return [
+        f"{place} is {now.get(place, 'not set')}, and {value} was approved"
+        for place, value in sorted(wanted.items())
+        if now.get(place) != value
+    ]
+
+
+# what a person reads of a step
+
+
+TYPED = frozenset({"see_first", "commands"})
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """One step as it will be carried out: computed from its action, target and inputs, and never from its title or reason.
+
+    ``requests``: every write it may send, method and URL. ``inputs``: name -> value, each whole. ``only_if``: what must still hold
+    just before. ``unusual``: what a snapshot brought into it that is not the product's default. ``text_of_file``: title and
+    reason, which the runbook brings along and nothing rests on. ``after``: numbers of the steps before it. ``see_first`` and
+    ``commands``: what a person looks at and types.
+    """
+
+    number: int
+    id: str
+    product: str
+    action: str
+    effect: str
+    target: str
+    host: str
+    environment: str
+    plan: str
+    wave: int
+    after: tuple[int, ...]
+    requests: tuple[Request, ...]
+    inputs: dict[str, str]
+    only_if: tuple[str, ...]
+    unusual: tuple[str, ...]
+    text_of_file: str
+    see_first: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+def described(book: Runbook, tables: Tables, settings: Settings) -> tuple[Described, ...]:
+    """Every step of a runbook for a person, in its order. ``settings``: those it would be carried out with."""
+    numbers = {step.id: number for number, step in enumerate(book.steps, 1)}
+    arm = book.made_against.arm
+    found = []
+    for step in book.steps:
+        row = action_of(step, tables)
+        found.append(
+            Described(
+                number=numbers[step.id],
+                id=step.id,
+                product=step.product,
+                action=step.action,
+                effect=step.effect,
+                target=step.target,
+                host=step.host,
+                environment=step.environment,
+                plan=step.plan,
+                wave=step.wave,
+                after=tuple(numbers[need] for need in step.needs if need in numbers),
+                requests=announced(step, tables, arm, settings) if row else (),
+                inputs=dict(_leaves("", {key: value for key, value in step.inputs.items() if key not in TYPED})),
+                see_first=tuple(map(str, step.inputs.get("see_first") or ())),
+                commands=tuple(map(str, step.inputs.get("commands") or ())),
+                only_if=_only_if(step),
+                unusual=tuple(row.unusual(step)) if row else (),
+                text_of_file=f"{step.title}; {step.reason}",
+            )
+        )
+    return tuple(found)
+
+
+def _only_if(step: Step) -> tuple[str, ...]:
+    """What must still hold, a sentence for each subject; the step's own ids, which stand beside it, are not repeated."""
+    own = {step.host.lower(): "its host", step.plan.lower(): "its plan", step.target.lower(): "its target"}
+    told: dict[str, list[str]] = {}
+    for one in step.preconditions:
+        expected = value_in_words(one.expected) if one.expected != "" else "(empty)"
+        told.setdefault(own.get(one.subject.lower(), one.subject), []).append(f"{one.signal} = {expected}")
+    return tuple(f"{subject} has {', '.join(values)}" for subject, values in told.items())
+
+
+def _leaves(name: str, value: Any) -> Iterable[tuple[str, str]]:
+    """Every value among inputs with the way to it: ``body.location`` -> ``eastus``."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+    elif isinstance(value, list | tuple) and value and not all(isinstance(one, str | int | float) for one in value):
+        for number, inner in enumerate(value, 1):
+            yield from _leaves(f"{name}.{number}", inner)
+    elif isinstance(value, list | tuple) and len(value) == 1:
+        yield name, value_in_words(value[0])
+    elif name:
+        yield name, value_in_words(value) if value != "" else "(empty)"

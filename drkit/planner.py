@@ -319,4 +319,4 @@ def guarded(
             "; ".join(f"guard {result.name}: {result.detail}" for result in stopped),
             remedy="`drkit plan --force GUARD --reason TEXT` writes the exception into the runbook, for the approver to see",
         )
-    return msgspec.structs.replace(book, guards=results)
+    return msgspec.structs.replace(book, guards=results, settings=actions.bound(book, tables, settings))

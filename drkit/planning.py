@@ -12,11 +12,12 @@ import msgspec
 
 from drkit import behind, estate, files, history, linked, nearest, planner, runbook
 from drkit import cloud as clouds
+from drkit.actions import Described, described
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, region_name
 from drkit.kept import Approval, who
-from drkit.products import registry
+from drkit.products import actions, registry
 from drkit.reading import blind, generations_of
 from drkit.runbook import Kind, Runbook
 from drkit.store import DIGEST
@@ -28,13 +29,14 @@ HEX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Planned:
-    """A runbook, its exact bytes, their digest, and where they are kept."""
+    """A runbook, its exact bytes, their digest, where they are kept, and its steps as they will be carried out."""
 
     runbook: Runbook
     content: bytes
     digest: str
     path: Path
     warnings: tuple[str, ...] = ()
+    told: tuple[Described, ...] = ()
 
 
 def plan(
@@ -106,6 +108,7 @@ def plan(
         runbook.digest(content),
         Path(out) if out else kept,
         (*_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
+        described(book, actions(), desk.settings),
     )
 
 
@@ -162,7 +165,7 @@ def stale(desk: Desk, assessed: Assessment) -> list[str]:
 def show(desk: Desk, name: str = "latest") -> Planned:
     """A runbook as it is kept, by path, digest or ``latest``."""
     book, content, path = desk.store.runbook(name)
-    return Planned(book, content, runbook.digest(content), path)
+    return Planned(book, content, runbook.digest(content), path, (), described(book, actions(), desk.settings))
 
 
 def show_of(desk: Desk, digest: str) -> Planned:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from drkit import api, evidence, letters, results
+from drkit.actions import described
 from drkit.errors import DrkitError
 from drkit.estate import Assessment, Snapshot
 from drkit.kept import File
+from drkit.products import actions
 from drkit.workplace import Desk
 
 
@@ -24,6 +26,16 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
         since=standing.since,
         objective_minutes=desk.settings.objectives.recovery_time_minutes,
     )
+    told = {one.id: one for one in described(standing.runbook, actions(), desk.settings)}
+    for step in found["steps"]:
+        row = told[step["id"]]
+        step |= {
+            "product": row.product,
+            "action": row.action,
+            "host": row.host,
+            "requests": [{"method": one.method, "target": one.target} for one in row.requests],
+            "inputs": row.inputs,
+        }
     return {
         **found,
         **evidence.gather(standing.runbook, standing.records, _kept(desk, Assessment, standing.runbook.of_assessment)),

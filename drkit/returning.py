@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from drkit import api, behind, cleaning, estate, files, linked, mirror, runbook
 from drkit import cloud as clouds
+from drkit.actions import described
 from drkit.api import Desk, Planned
 from drkit.behind import Told
 from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, Behind, Environment, Snapshot
-from drkit.products import registry
+from drkit.products import actions, registry
 from drkit.runbook import Runbook
 from drkit.version import __version__
 
@@ -200,4 +201,4 @@ def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
     if out:
         api.write_out(out, content)
     kept = desk.store.keep_runbook(content)
-    return Planned(book, content, runbook.digest(content), kept)
+    return Planned(book, content, runbook.digest(content), kept, (), described(book, actions(), desk.settings))

@@ -206,7 +206,9 @@ class Drill:
         self.line(terminal.effects_line(book))
         for note in book.notes:
             self.line(f"note: {note}")
-        shown = terminal.render(*terminal.show(book, planned.digest, str(planned.path)), columns=self.columns)
+        shown = terminal.render(
+            *terminal.show(book, planned.digest, str(planned.path), planned.told), columns=self.columns
+        )
         path = self.folder / f"runbook-{planned.digest[:12]}.txt"
         self._keep(path.name, shown)
         if not options:
@@ -219,7 +221,7 @@ class Drill:
         for one in planned.runbook.left_alone[:4]:
             self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
         shown = terminal.render(
-            *terminal.show(planned.runbook, planned.digest, str(planned.path)), columns=self.columns
+            *terminal.show(planned.runbook, planned.digest, str(planned.path), planned.told), columns=self.columns
         )
         self._keep(f"runbook-{planned.digest[:12]}.txt", shown)
 

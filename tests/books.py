@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from drkit import cleaning
-from drkit.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Snapshot, Zombie
+from drkit.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
 from drkit.products import registry
 from drkit.runbook import Runbook
 from drkit.settings import ChannelSettings, Settings
@@ -163,6 +163,3 @@ def workers_cleaned() -> Runbook:
 
 def every_book() -> list[Runbook]:
     return [codespaces_moved(), codespaces_cleaned(), workers_moved(), workers_cleaned()]
-
-
-__all__ = ["ACCOUNT", "MACHINE", "Snapshot", "every_book", "worker_settings", "workers_moved"]

@@ -17,10 +17,10 @@ from drkit import actions, products, runbook
 from drkit.actions import Tables
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.runbook import Runbook, Step, Takeover
-from drkit.settings import Settings
+from drkit.settings import ChannelSettings, Settings
 from drkit.store import Store
 from drkit.workplace import Desk
-from tests.books import ACCOUNT, MACHINE, every_book
+from tests.books import ACCOUNT, MACHINE, an_account, an_extension, every_book, worker_settings, workers_moved
 from tests.builders import a_plan, a_vm, managed, one_lost
 
 ARM = "https://management.azure.com"
@@ -319,3 +319,78 @@ def test_a_runbook_of_the_first_format_is_read_and_carries_nothing_of_the_second
     mixed = msgspec.structs.replace(found, target_plans={"a": Takeover("b", "c")})
     with pytest.raises(FileError, match="keys of runbook/2"):
         runbook.decode(runbook.encode(mixed), "x")
+
+
+# the settings that are approved with it
+
+
+WORKERS = BOOKS[2]
+PROTECTED = f"products.hybrid-worker.protected of {MACHINE}"
+
+
+def test_a_runbook_names_the_settings_that_change_what_it_does() -> None:
+    assert FAILOVER.settings["products.codespaces.service"] == "online.visualstudio.com"
+    assert FAILOVER.settings["targets: eastus"] == "among them"
+    assert [key for key in FAILOVER.settings if key.startswith("channel of ")] == [f"channel of {a_vm('box').id}"]
+    assert WORKERS.settings[PROTECTED] == "none"
+    assert WORKERS.settings[f"products.hybrid-worker.replicas of {ACCOUNT}"] == "none"
+    assert actions.differences(WORKERS, TABLES, worker_settings()) == []
+
+
+SAID: list[tuple[Runbook, Settings, str]] = [
+    (FAILOVER, Settings(products={"codespaces": {"service": "attacker.example"}}), "products.codespaces.service is attacker.example"),
+    (FAILOVER, Settings(targets=["westus2"]), "targets: eastus is not among them"),
+    (FAILOVER, Settings(channels=ChannelSettings(azure_vm="manual")), "is manual, and none was approved"),
+    (WORKERS, worker_settings(protected={"worker-1": "env:SECRET"}), f"{PROTECTED} is env:SECRET, and none was approved"),
+    (WORKERS, worker_settings(replicas={"auto": f"{ACCOUNT}-other"}), f"{ACCOUNT}-other, and none was approved"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("book", "own", "said"), SAID)
+def test_a_setting_that_is_another_one_by_then_is_named_with_both_values(
+    book: Runbook, own: Settings, said: str
+) -> None:
+    assert any(said in text for text in actions.differences(book, TABLES, own)), actions.differences(book, TABLES, own)
+
+
+def test_a_source_of_protected_settings_that_drkit_toml_does_not_name_is_refused_in_every_format() -> None:
+    book, step = reached("hybrid-worker", "register")
+    forged = with_step(book, step, inputs={**step.inputs, "protected": "file:/home/op/msal_token_cache.json"})
+    forged = msgspec.structs.replace(
+        forged, settings={**forged.settings, PROTECTED: "file:/home/op/msal_token_cache.json"}
+    )
+    assert any("msal_token_cache" in text for text in actions.differences(forged, TABLES, worker_settings()))
+    older = msgspec.structs.replace(forged, drkit="runbook/1", settings={}, target_plans={})
+    assert any("msal_token_cache" in text for text in actions.differences(older, TABLES, worker_settings()))
+
+
+def test_a_setting_that_a_runbook_leaves_out_or_adds_is_a_difference() -> None:
+    bare = msgspec.structs.replace(FAILOVER, settings={})
+    assert any("nothing was approved" in text for text in actions.differences(bare, TABLES, OWN))
+    more = msgspec.structs.replace(FAILOVER, settings={**FAILOVER.settings, "x": "y"})
+    assert actions.differences(more, TABLES, OWN) == ["x is not set, and y was approved"]
+    older = msgspec.structs.replace(bare, drkit="runbook/1", target_plans={})
+    assert actions.differences(older, TABLES, Settings(products={"codespaces": {"service": "other.example"}})) == []
+
+
+def test_an_extension_that_is_not_the_hybrid_workers_own_goes_to_a_person_without_it() -> None:
+    book = workers_moved({"name": "HybridWorkerExtension", "properties": CUSTOM})
+    worker = [step.action for step in book.steps if step.environment == "id-worker-1"]
+    assert "release" not in worker
+    assert "by-hand" in worker
+    assert b"CustomScript" not in runbook.encode(book)
+
+
+def test_a_key_vaults_secret_is_used_where_drkit_toml_names_that_very_one() -> None:
+    secret = "https://vault.example/secrets/proxy/1"
+    held = an_extension(
+        an_account(), protectedSettingsFromKeyVault={"secretUrl": secret, "sourceVault": {"id": "/subscriptions/s"}}
+    )
+    for own, way in (
+        ({}, "by-hand"),
+        ({"worker-1": "vault:https://other.example/x"}, "by-hand"),
+        ({"worker-1": f"vault:{secret}"}, "release"),
+    ):
+        book = workers_moved(held, worker_settings(protected=own))
+        assert way in [step.action for step in book.steps if step.environment == "id-worker-1"]
+        assert broken(book) == []

@@ -241,8 +241,9 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed:
         api.approve(desk, planned.digest)
     assert desk.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
-    for shown in (terminal.show, terminal.planned):
-        text = terminal.render(*shown(planned.runbook, planned.digest, "a path"), columns=120)
+    whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told)
+    for parts in (whole, terminal.planned(planned.runbook, planned.digest, "a path")):
+        text = terminal.render(*parts, columns=120)
         assert "ASSUMED" in text
         assert "drkit apply" not in text
 

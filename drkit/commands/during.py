@@ -171,7 +171,7 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         from drkit import api
         from drkit.views import pipelines
 
-        text = pipelines.runbook_summary(planned.runbook, planned.digest, run, planned.warnings)
+        text = pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
         api.write_out(summary, text.encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
@@ -185,8 +185,8 @@ def show(common: Common, runbook: str) -> int:
     from drkit import api
 
     shown = api.show(common.desk(), runbook)
-    value = {"runbook": shown.runbook, "digest": shown.digest, "path": shown.path}
-    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path)))
+    value = {"runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told}
+    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told))
     return 0
 
 

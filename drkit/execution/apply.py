@@ -237,8 +237,15 @@ def _has(script: str, sha256: str) -> bool:
 
 
 def check_guards(job: Job) -> None:
-    """RefusedError when a guard did not pass and nobody forced it in the approved text, or when it would not pass now."""
+    """RefusedError when settings are not those approved, or a guard does not pass now and nobody forced it in the approved text."""
     book = job.runbook
+    changed = actions.differences(book, job.tables, job.settings)
+    if changed:
+        raise RefusedError(
+            f"drkit.toml says otherwise than what was approved: {'; '.join(changed[:5])}",
+            where=job.settings.path or "drkit.toml",
+            remedy="set it back there, or `drkit plan` again, and approve that",
+        )
     again = actions.guards(book, job.tables, job.settings, job.recorded)
     forced = {guard.name for guard in book.guards if guard.forced} - runbook.NEVER_FORCED
     bad = [guard for guard in again if not guard.passed and guard.name not in forced]

@@ -23,7 +23,6 @@ from drkit.actions import (
     Region,
     Segment,
     VmId,
-    no_requests,
     on_target,
     result_of,
     run_command,
@@ -31,6 +30,7 @@ from drkit.actions import (
 )
 from drkit.operation import Request
 from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
+from drkit.products.codespaces_settings import NAME as PRODUCT
 from drkit.runbook import Step
 from drkit.settings import Settings
 
@@ -280,17 +280,25 @@ def _plan_verified(step: Step, around: Around) -> Iterable[str]:
         yield "it tells of the identity of another plan"
 
 
+def _service(step: Step, settings: Settings) -> dict[str, str]:
+    return {f"products.{PRODUCT}.service": settings_of(settings).service}
+
+
 ACTIONS: Actions = {
-    "create-plan": Action("create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made),
-    "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified),
-    "create": Action("create", ENVIRONMENT, Create, ("POST",), _creates, _made),
-    "verify": Action("verify", ENVIRONMENT, Verify, check=_placed),
-    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand),
-    "reach": Action("verify", VM, Reach, ("POST",), run_command("host"), _on_host),
+    "create-plan": Action("create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made, bound=_service),
+    "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified, bound=_service),
+    "create": Action("create", ENVIRONMENT, Create, ("POST",), _creates, _made, bound=_service),
+    "verify": Action("verify", ENVIRONMENT, Verify, check=_placed, bound=_service),
+    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand, bound=_service),
+    "reach": Action("verify", VM, Reach, ("POST",), run_command("host"), _on_host, bound=_service, channel="host"),
     "ready": Action("ask", ENVIRONMENT, Ready),
-    "release": Action("release", ENVIRONMENT, Release, ("POST",), run_command("host"), _on_host),
-    "register": Action("register", ENVIRONMENT, Register, ("POST",), run_command("host"), _registers),
-    "delete": Action("delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted),
-    "verify-elsewhere": Action("verify", ENVIRONMENT, Delete, requests=no_requests, check=_deleted),
-    "delete-plan": Action("delete", PLAN, DeletePlan, ("DELETE",), on_target("DELETE"), _plan_deleted),
+    "release": Action(
+        "release", ENVIRONMENT, Release, ("POST",), run_command("host"), _on_host, bound=_service, channel="host"
+    ),
+    "register": Action(
+        "register", ENVIRONMENT, Register, ("POST",), run_command("host"), _registers, bound=_service, channel="host"
+    ),
+    "delete": Action("delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted, bound=_service),
+    "verify-elsewhere": Action("verify", ENVIRONMENT, Delete, check=_deleted, bound=_service),
+    "delete-plan": Action("delete", PLAN, DeletePlan, ("DELETE",), on_target("DELETE"), _plan_deleted, bound=_service),
 }

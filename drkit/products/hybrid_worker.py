@@ -20,7 +20,7 @@ from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Rehearsal
 from drkit.products.hybrid_worker_actions import ACTIONS
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
-from drkit.products.hybrid_worker_settings import HybridWorkerSettings
+from drkit.products.hybrid_worker_settings import NAME, HybridWorkerSettings
 from drkit.products.plain import ActsApart
 from drkit.proposal import Need, Proposal, Proposed
 from drkit.runbook import Step
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class HybridWorker(ActsApart):
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
-    name: str = pure.NAME
+    name: str = NAME
     plan_types: tuple[str, ...] = pure.PLAN_TYPES
     regions: tuple[str, ...] = ()
     health_services: tuple[str, ...] = ("Automation",)

@@ -30,9 +30,11 @@ from drkit.actions import (
     same_inputs,
     value_in_words,
 )
-from drkit.estate import same_id
+from drkit.estate import last, same_id
 from drkit.operation import Request
 from drkit.products.hybrid_worker_left import PUBLISHER, TYPES, URL, worker_id
+from drkit.products.hybrid_worker_settings import NAME as PRODUCT
+from drkit.products.hybrid_worker_settings import HybridWorkerSettings, settings_of
 from drkit.runbook import Step
 from drkit.settings import Settings
 
@@ -359,14 +361,47 @@ def unusual(step: Step) -> list[str]:
     return found
 
 
+def source_of(own: HybridWorkerSettings, machine: str, extension: Mapping[str, Any]) -> str:
+    """Where a machine's protected settings come from, as drkit.toml says: ``none``, ``env:NAME``, ``file:PATH``, ``vault:URL``, ``ask``.
+
+    An extension that was recorded with a key vault's secret takes them from there only where drkit.toml names that very secret.
+    """
+    named = {name.lower(): source for name, source in own.protected.items()}
+    source = named.get(machine.lower()) or named.get(last(machine).lower()) or own.protected_settings
+    vault = str(((extension.get("properties") or {}).get("protectedSettingsFromKeyVault") or {}).get("secretUrl") or "")
+    if vault or source.startswith("vault:"):
+        same = source.startswith("vault:") and same_id(source.removeprefix("vault:"), vault)
+        return source if same else "ask"
+    return source
+
+
+def _place(step: Step) -> str:
+    return f"products.{PRODUCT}.protected of {step.inputs['machine']}"
+
+
+def _protected(step: Step, settings: Settings) -> dict[str, str]:
+    own = settings_of(settings)
+    return {_place(step): source_of(own, str(step.inputs["machine"]), step.inputs["extension"])}
+
+
+def _named(step: Step) -> dict[str, str]:
+    return {_place(step): str(step.inputs["protected"])}
+
+
+def _replica(step: Step, settings: Settings) -> dict[str, str]:
+    named = {one.lower(): two for one, two in settings_of(settings).replicas.items()}
+    other = named.get(step.plan.lower()) or named.get(last(step.plan).lower()) or "none"
+    return {f"products.{PRODUCT}.replicas of {step.plan}": other}
+
+
 ACTIONS: Actions = {
     "create-plan": Action("create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), _account_made),
-    "verify-plan": Action("verify", ACCOUNT, Identified),
+    "verify-plan": Action("verify", ACCOUNT, Identified, bound=_replica),
     "create-group": Action("create", WORKER_GROUP, CreateGroup, ("PUT",), on_target("PUT"), _group_made),
     "add": Action("create", NAME, Add, ("PUT",), _adds, _is_worker),
-    "reach": Action("verify", VM, Reach, ("POST",), run_command("machine"), _reached),
-    "release": Action("release", NAME, Release, ("DELETE",), _releases, _extension_held, unusual),
-    "register": Action("register", NAME, Register, ("PUT",), _registers, _installed, unusual),
+    "reach": Action("verify", VM, Reach, ("POST",), run_command("machine"), _reached, channel="machine"),
+    "release": Action("release", NAME, Release, ("DELETE",), _releases, _extension_held, unusual, _protected, _named),
+    "register": Action("register", NAME, Register, ("PUT",), _registers, _installed, unusual, _protected, _named),
     "verify": Action("verify", NAME, Verify, check=_verified),
     "verify-again": Action("verify", NAME, Verify, check=_verified),
     "by-hand": Action("ask", NAME, ByHand, check=_by_hand),

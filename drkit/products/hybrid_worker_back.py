@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from drkit.estate import Behind, Environment, Plan, slug
-from drkit.products.hybrid_worker_propose import NAME, SERVICE, settings_of
+from drkit.products.hybrid_worker_propose import SERVICE
+from drkit.products.hybrid_worker_settings import NAME, settings_of
 from drkit.proposal import Chain, Item, Proposal, Proposed
 from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from drkit import hostscripts
 from drkit.estate import Environment, Host, Plan, same_id, slug
-from drkit.products.hybrid_worker_actions import fits
+from drkit.products.hybrid_worker_actions import fits, source_of
 from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
-from drkit.products.hybrid_worker_settings import HybridWorkerSettings
+from drkit.products.hybrid_worker_settings import NAME, settings_of
 from drkit.proposal import (
     TAG_SOURCE,
     TAG_TARGET,
@@ -29,7 +29,6 @@ from drkit.proposal import (
 from drkit.runbook import Affected, Estimate, Precondition, Step
 from drkit.settings import Settings
 
-NAME = "hybrid-worker"
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
 SERVICE = "Automation: regional service"
 IS = {
@@ -39,11 +38,6 @@ IS = {
 CHAIN = ("new-plan", "successor", "same-plan")
 CARRIES, NONE = "carries", "none"
 """Of a captured worker: the address that its machine's extension names, where that is not its own account's; none without one."""
-
-
-def settings_of(settings: Settings) -> HybridWorkerSettings:
-    """The ``[products.hybrid-worker]`` table."""
-    return settings.product(NAME, HybridWorkerSettings)
 
 
 def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> list[Plan]:
@@ -59,21 +53,6 @@ def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> lis
         if one.subscription.lower() == plan.subscription.lower() and one.tags.get(TAG_TARGET, "").lower() == "true"
     ]
     return made_for(plan, others) or [one for one in prepared if TAG_SOURCE not in one.tags]
-
-
-def source_of(own: HybridWorkerSettings, host: Host, extension: Mapping[str, Any]) -> str:
-    """Where a host's protected settings come from, as drkit.toml says: ``none``, ``env:NAME``, ``file:PATH``, ``vault:URL``, or ``ask``.
-
-    An extension that was recorded with a key vault's secret takes them from there only where drkit.toml names that very secret.
-    """
-    named = {name.lower(): source for name, source in own.protected.items()}
-    source = named.get(host.id.lower()) or named.get(host.name.lower()) or own.protected_settings
-    vault = str(((extension.get("properties") or {}).get("protectedSettingsFromKeyVault") or {}).get("secretUrl") or "")
-    if vault or source.startswith("vault:"):
-        return (
-            source if vault and same_id(source.removeprefix("vault:"), vault) and source.startswith("vault:") else "ask"
-        )
-    return source
 
 
 def propose(proposal: Proposal) -> Proposed:
@@ -274,7 +253,7 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
     )
     own_kind = fits(held)
     by_drkit = host is not None and item.disposition in CHAIN and bool(held) and own_kind
-    source = source_of(own, host, held) if host else "ask"
+    source = source_of(own, host.id, held) if host else "ask"
     if not by_drkit or source == "ask" or host is None:
         why = (
             "which protected settings it has cannot be read back, and drkit.toml names no source for them"

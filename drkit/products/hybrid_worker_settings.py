@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from drkit.settings import Minutes, Table
+from drkit.settings import Minutes, Settings, Table
+
+NAME = "hybrid-worker"
 
 SERVICES = ("azure-automation.net", "azure-automation.us", "azure-automation.cn")
 """Where the regional services of Automation are, in the clouds of Azure: an account's own is a host below one of these.
@@ -55,3 +57,8 @@ class HybridWorkerSettings(Table, frozen=True):
     protected: dict[str, Source] = msgspec.field(default_factory=dict)
     replicas: dict[str, AccountId] = msgspec.field(default_factory=dict)
     if_refused: Literal["stop", "extension-first"] = "stop"
+
+
+def settings_of(settings: Settings) -> HybridWorkerSettings:
+    """The ``[products.hybrid-worker]`` table."""
+    return settings.product(NAME, HybridWorkerSettings)

@@ -15,6 +15,7 @@ from drkit.errors import CloudError, UnreachableError
 from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
 from drkit.kept import plan_fault
 from drkit.products import hybrid_worker_propose as pure
+from drkit.products import hybrid_worker_settings as own_settings
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Captured
 from drkit.products.groups import locations_of, tagged
@@ -98,7 +99,7 @@ class Survey:
         clock: Clock,
     ) -> Captured:
         """One account. What ARM says of a lost one comes from its cache, so the account's own service and workers decide."""
-        own, now = pure.settings_of(settings), rfc3339(clock.now())
+        own, now = own_settings.settings_of(settings), rfc3339(clock.now())
         source = "Automation account"
         try:
             with azure.budget(attempts=2, seconds=20), read(account):
@@ -241,7 +242,7 @@ class Survey:
             readings.append(Reading(region, "groups", "unknown", "ARM: groups", now, str(error)))
         answering = None
         for plan in snapshot.plans:
-            if plan.product == pure.NAME and plan.region == region:
+            if plan.product == own_settings.NAME and plan.region == region:
                 health = await wire.answers(
                     azure, region, str(plan.properties.get("automationHybridServiceUrl", "")), clock
                 )
@@ -250,7 +251,7 @@ class Survey:
                 if answering:
                     break
         return TargetFacts(
-            product=pure.NAME,
+            product=own_settings.NAME,
             subscription=subscription,
             region=region,
             answering=answering,

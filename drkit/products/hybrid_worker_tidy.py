@@ -14,7 +14,7 @@ from drkit.estate import Reading
 from drkit.operation import Operation
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.hybrid_worker_propose import settings_of
+from drkit.products.hybrid_worker_settings import settings_of
 from drkit.products.plain import LOOK_SECONDS
 from drkit.proposal import TAG_SOURCE
 from drkit.runbook import Step

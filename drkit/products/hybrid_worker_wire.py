@@ -15,8 +15,7 @@ from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
 from drkit.products.hybrid_worker_left import PUBLISHER, URL
-from drkit.products.hybrid_worker_propose import NAME
-from drkit.products.hybrid_worker_settings import is_service
+from drkit.products.hybrid_worker_settings import NAME, is_service
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

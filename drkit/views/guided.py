@@ -29,8 +29,12 @@ def shown(found: Any, *, whole: bool = False) -> list[Any]:
     elif isinstance(found, Assessment):
         parts = terminal.assessment(found, "the store")
     elif isinstance(found, Planned):
-        view = terminal.show if whole else terminal.planned
-        parts = view(found.runbook, found.digest, str(found.path))
+        where = str(found.path)
+        parts = (
+            terminal.show(found.runbook, found.digest, where, found.told)
+            if whole
+            else terminal.planned(found.runbook, found.digest, where)
+        )
         parts[:0] = [] if whole else [f"look: {safe(text)}" for text in found.warnings]
     elif isinstance(found, list):
         parts = _waiting(found)

@@ -277,10 +277,27 @@ def _steps(found: Mapping[str, Any]) -> Element:
         )
         for step in found["steps"]
     ]
-    headers = ("step", "effect", "wave", "is", "began", "ended", "tries", "detail")
+    headers = ("step, in the runbook's words", "effect", "wave", "is", "began", "ended", "tries", "detail")
     return _section(
         "steps", "Steps", table("", headers, rows, (4, 5)) if rows else el("p", "None: the advice was to wait.")
     )
+
+
+def _deeds(found: Mapping[str, Any]) -> Element | None:
+    """Each step by what it does: told from its action, target and inputs, and not from its title."""
+    rows = [
+        (
+            _code(step["id"]),
+            f"{step['effect']}: {step['product']} {step['action']} of {step['target']}",
+            "; ".join(f"{one['method']} {one['target']}" for one in step["requests"]) or "no write",
+            "; ".join(f"{name} = {value}" for name, value in step["inputs"].items()),
+        )
+        for step in found["steps"]
+        if "requests" in step
+    ]
+    if not rows:
+        return None
+    return _section("deeds", "What each step may do", table("", ("step", "does", "may send", "inputs"), rows))
 
 
 def _record(found: Mapping[str, Any]) -> Element:
@@ -319,5 +336,6 @@ SECTIONS = (
     _identities,
     _cost,
     _steps,
+    _deeds,
     _record,
 )

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drkit.actions import Described
 from drkit.estate import last
 from drkit.readiness import Finding
 from drkit.runbook import Runbook
 from drkit.views import markdown
-from drkit.views.text import duration, plural, safe
+from drkit.views.text import duration, exact, plural, safe
 
 MOST_ISSUES = 30
 MOST_TEXT = 1000
@@ -140,8 +141,36 @@ def ended(outcome: str, reason: str, run: str) -> list[str]:
     return [issue("error", f"{run} is {outcome}: {reason}{again}"), variable("run", run)]
 
 
-def runbook_summary(book: Runbook, digest: str, run: str, warnings: Sequence[str] = ()) -> str:
-    """A runbook as Markdown, for whoever approves it."""
+def _code(text: str) -> str:
+    """A span of code, whole: an id that is cut is none."""
+    return f"`{exact(text).replace('`', 'ˋ')}`"
+
+
+def _step(one: Described) -> list[str]:
+    """A step in Markdown: ids, requests and inputs whole."""
+    after = f", after {' '.join(map(str, one.after))}" if one.after else ""
+    ids = {"environment": one.environment, "plan": one.plan, "host": one.host, "target": one.target}
+    escape = markdown.escape
+    return [
+        "",
+        f"### {one.number} {one.effect}: {escape(one.product)} {escape(one.action)}{after}",
+        "",
+        *(f"- {name} {_code(value)}" for name, value in ids.items() if value),
+        *(f"- sends {_code(f'{request.method} {request.target}')}" for request in one.requests),
+        *(["- sends no write"] if not one.requests else []),
+        *(f"- **look**: {_code(text)}" for text in one.unusual),
+        *(f"- {escape(name)} = {_code(value)}" for name, value in one.inputs.items()),
+        *(f"- only if {_code(text)}" for text in one.only_if),
+        *(f"- a person sees first {_code(text)}" for text in one.see_first),
+        *(f"- a person types {_code(text)}" for text in one.commands),
+        f"- the file says: {escape(one.text_of_file)}",
+    ]
+
+
+def runbook_summary(
+    book: Runbook, digest: str, told: Sequence[Described], run: str = "", warnings: Sequence[str] = ()
+) -> str:
+    """A runbook as Markdown, for whoever approves it; ``told``: its steps as they will be carried out."""
     title = "SIMULATED " if book.made_against.simulated else ""
     lost = ", ".join(book.lost_regions) or "none"
     targets = ", ".join(sorted(set(book.target_regions.values()))) or "none"
@@ -163,12 +192,18 @@ def runbook_summary(book: Runbook, digest: str, run: str, warnings: Sequence[str
         for one in book.guards
         if one.forced
     ]
+    lines += [
+        f"- {markdown.escape(last(plan))} to {_code(one.plan)}: {markdown.escape(one.why)}"
+        for plan, one in book.target_plans.items()
+    ]
+    lines += [f"- approved with it: {_code(f'{key} = {value}')}" for key, value in book.settings.items()]
     if book.environments:
         rows = [(one.name, last(one.plan), one.owner, one.disposition, one.data_at_risk) for one in book.environments]
         lines += ["", "## Environments", "", *markdown.table(("environment", "plan", "owner", "what", "at risk"), rows)]
     if book.steps:
-        steps = [(number, one.effect, one.title, one.reason) for number, one in enumerate(book.steps, 1)]
-        lines += ["", "## Steps", "", *markdown.table(("#", "effect", "what", "why"), steps)]
+        lines += ["", "## Steps", ""]
+        lines += ["Told from action, target and inputs. What the file says is its text, and nothing rests on it."]
+        lines += [line for one in told for line in _step(one)]
     if book.left_alone:
         left = [(one.name or last(one.subject), one.reason, one.remedy) for one in book.left_alone]
         lines += ["", "## Considered and left alone", "", *markdown.table(("what", "why", "remedy"), left)]

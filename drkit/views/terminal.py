@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drkit import behind, handover, results, runbook
+from drkit.actions import Described
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.estate import Assessment, Snapshot, last
@@ -261,30 +262,11 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     return [*parts, "next: nothing to apply"]
 
 
-def show(book: Runbook, digest: str, path: str) -> list[Any]:
-    """The whole runbook: every step with its reason, what was left alone, the guards."""
+def show(book: Runbook, digest: str, path: str, told: Sequence[Described]) -> list[Any]:
+    """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards. ``told``: its steps."""
     parts: list[Any] = planned(book, digest, path)[:-1]
-    number = {step.id: index + 1 for index, step in enumerate(book.steps)}
-    rows = [
-        (
-            number[step.id],
-            step.wave or "",
-            step.effect,
-            f"{step.title} — {step.reason}",
-            " ".join(str(number[need]) for need in step.needs),
-        )
-        for step in book.steps
-    ]
-    if rows:
-        parts.append(table("#", "wave", "effect", "what and why", "after", rows=rows, ratios={3: 1}))
-    for step in book.steps:
-        if step.effect == "ask" and step.inputs.get("commands"):
-            parts.append(
-                f"by hand, step {number[step.id]} on {safe(step.inputs.get('host') or 'the machine')}: see first"
-            )
-            parts.extend(f"    {exact(line)}" for line in step.inputs.get("see_first", ()))
-            parts.append("  then")
-            parts.extend(f"    {exact(line)}" for line in step.inputs["commands"])
+    parts.extend(_bound(book))
+    parts.extend(_steps(book, told))
     finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
     if finals:
         parts.append(table("environment", "is", "why", "work", rows=finals, ratios={2: 1}))
@@ -299,6 +281,87 @@ def show(book: Runbook, digest: str, path: str) -> list[Any]:
     if book.assumed:
         return [*parts, OF_WHAT_IS]
     return [*parts, f"next: `drkit approve {digest[:12]}`, then `drkit apply {digest[:12]}`"]
+
+
+def _bound(book: Runbook) -> list[Any]:
+    """Which plan takes over from which and why, and what drkit.toml said of things that change what the steps do."""
+    parts: list[Any] = []
+    for plan, one in book.target_plans.items():
+        parts.append(f"{safe(last(plan))} -> {safe(last(one.plan))}: {safe(one.why)}")
+        parts.extend(f"    {exact(known)}" for known in (plan, one.plan))
+    if book.settings:
+        parts.append("approved with it, and a run stops where drkit.toml says otherwise:")
+        parts.extend(f"    {exact(f'{key} = {value}')}" for key, value in book.settings.items())
+    elif book.steps and book.drkit == "runbook/1":
+        parts.append("It is of an older drkit and names no settings: those of drkit.toml count when it is carried out.")
+    return parts
+
+
+def _steps(book: Runbook, told: Sequence[Described]) -> list[Any]:
+    """Every step, those of one environment together: ids, requests and inputs whole, on lines of their own."""
+    if not told:
+        return []
+    names = {one.environment: one for one in book.environments}
+    groups: dict[str, list[Described]] = {}
+    for step in told:
+        groups.setdefault(step.environment or f"{step.product} {step.plan}", []).append(step)
+    parts: list[Any] = [
+        "",
+        "Steps, told from their action, target and inputs; `file says` is text of the file, and nothing rests on it.",
+    ]
+    for mine in groups.values():
+        known = names.get(mine[0].environment)
+        if mine[0].environment:
+            title = f"{safe(mine[0].product)}: {safe(known.name if known else last(mine[0].environment))}"
+        elif mine[0].plan:
+            title = f"{safe(mine[0].product)}: plan {safe(last(mine[0].plan))}"
+        else:
+            title = "resource groups"
+        parts.extend(["", Text(title, style="bold")])
+        shared = _shared(mine)
+        ids = {"environment": mine[0].environment, "plan": mine[0].plan, "host": mine[0].host}
+        words = {"environment": "environment", "plan": "of plan", "host": "on host"}
+        parts.extend(f"    {words[name]} {exact(value)}" for name, value in ids.items() if value)
+        if shared:
+            parts.append("  inputs of its steps, where a step has them:")
+            parts.extend(f"    {exact(f'{name} = {value}')}" for name, value in shared.items())
+        for step in mine:
+            parts.extend(_step(step, ids, shared))
+    return [*parts, ""]
+
+
+def _shared(mine: Sequence[Described]) -> dict[str, str]:
+    """Inputs that more than one of these steps has, and all of those alike."""
+    values: dict[str, list[str]] = {}
+    for step in mine:
+        for name, value in step.inputs.items():
+            values.setdefault(name, []).append(value)
+    return {name: found[0] for name, found in values.items() if len(found) > 1 and len(set(found)) == 1}
+
+
+def _step(step: Described, ids: Mapping[str, str], shared: Mapping[str, str]) -> list[Any]:
+    after = f", after {' '.join(map(str, step.after))}" if step.after else ""
+    wave = f", wave {step.wave}" if step.wave else ""
+    parts: list[Any] = [
+        Text(f"  {step.number}  {step.effect}: {safe(step.product)} {safe(step.action)}{wave}{after}", style="bold")
+    ]
+    if step.target not in ids.values():
+        parts.append(f"    target {exact(step.target)}")
+    others = {"host": step.host, "plan": step.plan}
+    parts.extend(f"    {name} {exact(value)}" for name, value in others.items() if value and value != ids[name])
+    parts.extend(f"    sends {one.method} {exact(one.target)}" for one in step.requests)
+    if not step.requests:
+        parts.append("    a person does it; sends nothing" if step.effect == "ask" else "    sends no write")
+    parts.extend(f"    LOOK: {exact(text)}" for text in step.unusual)
+    parts.extend(f"    {exact(f'{name} = {value}')}" for name, value in step.inputs.items() if name not in shared)
+    parts.extend(f"    only if {exact(text)}" for text in step.only_if)
+    if step.commands:
+        parts.append("  by hand: see first")
+        parts.extend(f"    {exact(line)}" for line in step.see_first)
+        parts.append("  then type")
+        parts.extend(f"    {exact(line)}" for line in step.commands)
+    words = Text(f"file says: {safe(step.text_of_file)}", overflow="fold", style="dim")
+    return [*parts, Padding(words, (0, 0, 0, 4))]
 
 
 SIGNS = {
