@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -12,7 +13,7 @@ from requests.adapters import HTTPAdapter
 
 from drkit.providers import bodies
 from drkit.providers.proxies import check_proxies, proxy_of
-from drkit.providers.transport import check_certificates
+from drkit.providers.transport import LONGEST_NAP, check_certificates
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -53,6 +54,10 @@ class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core'
             read_timeout=read_timeout,
             connection_verify=given or True,
         )
+
+    def sleep(self, duration: float) -> None:
+        """How long azure-core waits before it asks again, whatever an answer asks for."""
+        time.sleep(min(duration, LONGEST_NAP))
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send, over the proxy that the environment names for that host."""

@@ -5,6 +5,7 @@ Everything above this module speaks public URLs only.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
 import zlib
@@ -22,6 +23,9 @@ from drkit.operation import bare
 from drkit.providers.bodies import BoundedResponse
 from drkit.providers.count import Counters
 from drkit.providers.proxies import check_proxies, proxy_of
+
+LONGEST_NAP = 10.0
+"""Real seconds between a credential's attempts; there are three."""
 
 
 class Routes:
@@ -143,6 +147,10 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads it 
         self._routes = routes
         self._loopback_only = loopback_only
         self._counters = counters
+
+    async def sleep(self, duration: float) -> None:
+        """How long a credential's library waits before it asks again, whatever the authority asks for."""
+        await asyncio.sleep(min(duration, LONGEST_NAP))
 
     async def send(self, request: Any, *, stream: bool = False, **config: Any) -> Any:
         """Send to where the public URL leads; the request keeps its public URL."""

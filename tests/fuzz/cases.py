@@ -164,5 +164,7 @@ def mistyped(folder: Path, random: Random) -> tuple[str, ...]:
             words[min(at, len(words) - 1)] = str(odd(random))[:2000]
         elif len(words) > 1:
             del words[min(at, len(words) - 1)]
+    if words and words[0] == "watch":
+        words += ["--for", "0.01"]
     # A word of a command line holds no NUL, and a lone surrogate is how bytes that are no UTF-8 arrive.
     return tuple(word.replace("\x00", "?").replace("\ud800", "\udcff") for word in words)

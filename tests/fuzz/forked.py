@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 120.0
+SECONDS = 240.0
 """Real seconds a case may take at the most: whatever waits is meant to end, and simulated minutes are seconds here."""
 CPU_SECONDS = 40
 MEMORY = 3 << 30

@@ -14,7 +14,7 @@ from azure.core.credentials import AccessToken
 from drkit import hostscripts
 from drkit.errors import CredentialError, ThrottledError, UnreachableError
 from drkit.estate import Host
-from drkit.providers import auth
+from drkit.providers import auth, blocking, transport
 from drkit.providers.pages import EMPTY, MOST, Pages
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import retry_after
@@ -140,3 +140,20 @@ async def test_a_token_that_is_none_is_no_token(given: Any) -> None:
 
     with pytest.raises(CredentialError, match="no token"):
         await auth.Tokens("auto", "https://login.example", "scope", Odd, Redactor([])).get()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_authority_that_asks_to_wait_for_years_is_given_up(
+    server: Server, reader: Session, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(transport, "LONGEST_NAP", 0.01)
+    server.on("POST", "/oauth2/v2.0/token$", Answer(status, json={"error": "x"}, headers={"Retry-After": "1000000000"}))
+    with pytest.raises(CredentialError, match="no token"):
+        await asyncio.wait_for(reader.rest.request("GET", f"/subscriptions/{SUB}"), 100)
+
+
+def test_a_blocking_client_naps_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    blocking.BlockingTransport().sleep(1e9)
+    assert slept == [transport.LONGEST_NAP]
