@@ -250,14 +250,20 @@ def _self_approved(desk: Desk, digest: str, clock: Clock, note: str = "") -> dic
 def look_again(desk: Desk, name: str, state: RunState, clock: Clock) -> None:
     """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
 
-    A run that drkit 0.1 began with ``--yes`` has no approval there, only the journal's word. Without ``[run] separate_approver`` an
-    approval that holds now will do for it, and else one of kind self-approved is written, where the store lets this identity do so.
+    For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
+    since. With ``--yes`` that version left the journal's word only. Without ``[run] separate_approver`` an approval that holds now will
+    do then, and else one of kind self-approved is written, where the store lets this identity do so.
     """
     separate, began = desk.settings.run.separate_approver, parse_time(state.started)
     found = desk.store.approvals(state.runbook)
     if approvals.chosen(found, clock, began, separate=separate, by_yes=not separate):
         return
-    if not separate and _begun_by_yes(desk, name):
+    told = [one.data for one in desk.store.records(name) if one.kind == "approved"]
+    # Later versions name the file of the approval.
+    before = bool(told) and "file" not in told[0]
+    if before and any(one.claimed_to_hold(began) and not (separate and one.own) for one in found):
+        return
+    if before and not separate and told[0].get("how") == SELF_APPROVED:
         if approvals.chosen(found, clock, clock.now(), separate=False, by_yes=True) is None:
             _self_approved(desk, state.runbook, clock, f"{name} was begun with --yes by drkit 0.1")
         return
@@ -271,12 +277,6 @@ def look_again(desk: Desk, name: str, state: RunState, clock: Clock) -> None:
         remedy="restore the approval with the time it had (`cp -p` keeps it), or `drkit assess`, then "
         f"`drkit plan --rebase {name}` for what is left, with an approval of its own",
     )
-
-
-def _begun_by_yes(desk: Desk, name: str) -> bool:
-    """Whether a journal says that drkit 0.1 began the run with ``--yes``: later ones name the file of the approval."""
-    told = [one.data for one in desk.store.records(name) if one.kind == "approved"]
-    return bool(told) and told[0].get("how") == SELF_APPROVED and "file" not in told[0]
 
 
 def approved(desk: Desk, digest: str) -> bool:

@@ -66,6 +66,15 @@ class Found:
             return f"was approved at {rfc3339(made)}, after that"
         return f"was approved until {rfc3339(until)} only" if until <= moment else ""
 
+    def claimed_to_hold(self, moment: datetime) -> bool:
+        """Whether a file of drkit 0.1 says itself that it held at that moment: all that version looked at."""
+        return (
+            self.approval is not None
+            and self.approval.drkit == "approval/1"
+            and parse_time(self.approval.when) <= moment + SKEW
+            and moment < parse_time(self.approval.until)
+        )
+
 
 def read(
     folder: Path, digest: str, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]

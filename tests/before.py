@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ def put(made: Path, folder: Path, *, journal: bool = True) -> None:
     """Copy a store as drkit would have written it: files for its user only, whatever the modes of the checkout."""
     shutil.copytree(made, folder, ignore=None if journal else shutil.ignore_patterns("journal"))
     for path in folder.rglob("*"):
+        os.utime(path)  # as a copy that did not keep times
         path.chmod(0o755 if path.is_dir() else 0o600)
 
 

@@ -355,6 +355,31 @@ def test_or_under_an_approval_of_who_may_write_one(bench: Make, monkeypatch: pyt
     look(made)
 
 
+@pytest.mark.parametrize(
+    ("version", "hours", "told", "goes_on"),
+    [
+        (1, 2, {"how": "unauthenticated"}, True),
+        (1, 0.5, {"how": "unauthenticated"}, False),
+        (2, 2, {"how": "unauthenticated"}, False),
+        (1, 2, {"how": "unauthenticated", "file": "x.json"}, False),
+    ],
+)
+def test_a_store_of_the_version_before_may_have_been_copied(
+    bench: Make, version: int, hours: float, told: dict[str, Any], goes_on: bool
+) -> None:
+    made = bench(a_step("a"))
+    begun(made, hours_ago=1, approved={"who": "ada@desk", **told})
+    times = {"when": in_hours(-hours), "until": in_hours(1), "drkit": f"approval/{version}"}
+    made.store.approve(msgspec.convert({"digest": kept(made), "who": "ada@desk", **times}, Approval))
+    if goes_on:
+        look(made)
+    else:
+        with pytest.raises(RefusedError, match="after that"):
+            look(made)
+    with pytest.raises(RefusedError):
+        look(made, separate_approver=True)
+
+
 @pytest.mark.parametrize("told", [{**OLD, "file": "x.json"}, {**OLD, "how": "authenticated"}])
 def test_only_a_journal_of_the_version_before_says_so(bench: Make, told: dict[str, Any]) -> None:
     made = bench(a_step("a"))
