@@ -205,7 +205,7 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
         shown = pipelining.pinned(desk, runbook, digest)
     if not common.json:
         if not common.quiet:
-            say(views().render(*views().show(shown.runbook, shown.digest, str(shown.path))[:-1]))
+            say(views().render(*views().show(shown.runbook, shown.digest, str(shown.path), shown.told)[:-1]))
         if sys.stdin.isatty() and not _agreed():
             raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
