@@ -40,6 +40,13 @@ def place(
     acting = [one.environment for one in decided if one.disposition in ACTING]
     need = product.need(acting)
     reasons: list[str] = []
+    rivals = ambiguous(item, assessment, settings, product)
+    if rivals:
+        named = ", ".join(one.id for one in rivals)
+        why = f"{len(rivals)} may take over from {item.id} in {rivals[0].region}, by their tags: {named}"
+        return None, [
+            f"{why}; name the one in `replicas` of its product in drkit.toml, or take the tags off the others"
+        ]
     there = standing(item, assessment, settings, product)
     for region in sorted(_candidates(item, settings, avoided, assessment), key=lambda one: one not in there):
         existing = there.get(region)
@@ -63,6 +70,15 @@ def standing(item: Plan, assessment: Assessment, settings: Settings, product: Pr
     """Region -> the plan there that takes over from this one."""
     found = product.stand_ins(item, assessment.present_plans, settings)
     return {plan.region: plan for plan in sorted(found, key=lambda one: one.id.lower(), reverse=True)}
+
+
+def ambiguous(item: Plan, assessment: Assessment, settings: Settings, product: Proposer) -> list[Plan]:
+    """The plans of one region that may take over from this one, where they are more than one: none of them is taken."""
+    regions: dict[str, dict[str, Plan]] = {}
+    for one in product.stand_ins(item, assessment.present_plans, settings):
+        regions.setdefault(one.region, {})[one.id.lower()] = one
+    rivals = next((found for found in regions.values() if len(found) > 1), {})
+    return [rivals[key] for key in sorted(rivals)]
 
 
 def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Taken) -> TargetFacts | None:

@@ -36,7 +36,7 @@ from drkit.estate import (
     same_id,
 )
 from drkit.placement import Taken, group_steps, place, standing
-from drkit.proposal import Chain, Item, Proposal, Proposed, Proposer
+from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
 from drkit.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
 from drkit.settings import Settings
 
@@ -136,9 +136,7 @@ def plan(
                 affected.extend(unplaced_one(one) for one in decided)
                 continue
             targets[item.id] = target.region
-            takeovers[item.id] = Takeover(
-                target.plan_id, "it stands there already" if target.plan_exists else "this runbook makes it"
-            )
+            takeovers[item.id] = Takeover(target.plan_id, _why(item, there.get(target.region), settings))
             steps.extend(step for step in group_steps(target) if step.id not in {known.id for known in steps})
         proposal = Proposal(
             kind=chosen,
@@ -209,6 +207,20 @@ def _held(assessment: Assessment, plan: str) -> dict[str, str]:
         if one.run and one.found and one.found.kind == "self-hosted" and same_id(one.plan, plan) and not one.two_plans
         and one.found.state.lower() != "available"
     }  # fmt: skip
+
+
+def _why(item: Plan, there: Plan | None, settings: Settings) -> str:
+    """How it was decided which plan takes over: for who approves, who looks whether it is the one that is meant."""
+    if there is None:
+        return "this runbook makes it"
+    named = settings.products.get(item.product, {}).get("replicas", {})
+    if any(same_id(str(one), there.id) for one in named.values()):
+        return "drkit.toml names it"
+    tags = {key: value for key, value in sorted(there.tags.items()) if key in (TAG_SOURCE, TAG_TARGET)}
+    said = ", ".join(f"{key} = {value}" for key, value in tags.items())
+    return (
+        f"by its tags alone ({said}), which anybody has set who may write to it: look whether this is the one you mean"
+    )
 
 
 def _names(snapshot: Snapshot, item: Plan) -> frozenset[str]:

@@ -20,8 +20,20 @@ from drkit.runbook import Runbook, Step, Takeover
 from drkit.settings import ChannelSettings, Settings
 from drkit.store import Store
 from drkit.workplace import Desk
-from tests.books import ACCOUNT, MACHINE, an_account, an_extension, every_book, worker_settings, workers_moved
-from tests.builders import a_plan, a_vm, managed, one_lost
+from tests.books import ACCOUNT, MACHINE, a_worker, an_account, an_extension, every_book, worker_settings, workers_moved
+from tests.builders import (
+    TARGET,
+    a_plan,
+    a_snapshot,
+    a_vm,
+    an_assessment,
+    facts,
+    make,
+    managed,
+    one_lost,
+    state_of,
+    verdict,
+)
 
 ARM = "https://management.azure.com"
 TABLES: Tables = products.actions()
@@ -394,3 +406,34 @@ def test_a_key_vaults_secret_is_used_where_drkit_toml_names_that_very_one() -> N
         book = workers_moved(held, worker_settings(protected=own))
         assert way in [step.action for step in book.steps if step.environment == "id-worker-1"]
         assert broken(book) == []
+
+
+# what takes over
+
+
+def taken_over(*present: Any, own: Settings | None = None) -> Runbook:
+    account, host = an_account(), a_vm("worker-1")
+    return make(
+        a_snapshot([account], [a_worker("worker-1", account, host.id)], [host]),
+        an_assessment(
+            [state_of(account, "lost")], [verdict(host)], [facts(product="hybrid-worker")], present_plans=present
+        ),
+        own or worker_settings(),
+    )
+
+
+def test_a_tag_wins_over_no_other_and_two_that_may_take_over_are_refused_with_both_named() -> None:
+    source = an_account()
+    prepared = an_account("auto-dr", TARGET, id=f"{ACCOUNT}-dr", tags={"drkit-target": "true"})
+    forged = an_account("auto-evil", TARGET, id=f"{ACCOUNT}-evil", tags={"drkit-source": source.id})
+    alone = taken_over(prepared)
+    assert alone.target_plans[source.id].plan == prepared.id
+    assert "by its tags alone (drkit-target = true)" in alone.target_plans[source.id].why
+    with pytest.raises(RefusedError) as error:
+        taken_over(prepared, forged)
+    assert prepared.id in error.value.what
+    assert forged.id in error.value.what
+    assert "`replicas`" in error.value.what
+    named = taken_over(prepared, forged, own=worker_settings(replicas={"auto": prepared.id}))
+    assert named.target_plans[source.id] == Takeover(prepared.id, "drkit.toml names it")
+    assert taken_over(msgspec.structs.replace(forged, subscription="another")).target_plans[source.id].plan != forged.id

@@ -389,7 +389,9 @@ def test_the_account_named_in_settings_goes_before_one_made_and_that_before_one_
     everything = [old, named, tagged, made, _plan("plain", "eastus")]
     settings = msgspec.structs.replace(Settings(), products={"hybrid-worker": {"replicas": {"OLD": named.id}}})
     assert stand_ins(old, everything, settings) == [named]
-    assert stand_ins(old, everything, Settings()) == [made]
+    assert stand_ins(old, everything, Settings()) == [made, tagged]
+    elsewhere = [msgspec.structs.replace(one, subscription="another") for one in (made, tagged)]
+    assert stand_ins(old, [old, *elsewhere], Settings()) == []
     assert stand_ins(old, [old, tagged], Settings()) == [tagged]
     assert stand_ins(old, [old, _plan("plain", "eastus")], Settings()) == []
 

@@ -41,18 +41,18 @@ CARRIES, NONE = "carries", "none"
 
 
 def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> list[Plan]:
-    """The account named for this one in drkit.toml; else those made for it; else one of its subscription tagged as target."""
+    """The account named for this one in drkit.toml; else those of its subscription whose tags say that they may take over.
+
+    Whoever may write to one account may tag it, so a tag wins over no other: of two in one region none is taken.
+    """
     others = [one for one in candidates if not same_id(one.id, plan.id) and one.region != plan.region]
     named = {one.lower(): two for one, two in settings_of(settings).replicas.items()}
     wanted = named.get(plan.id.lower()) or named.get(plan.name.lower())
     if wanted:
         return [one for one in others if same_id(one.id, wanted)]
-    prepared = [
-        one
-        for one in others
-        if one.subscription.lower() == plan.subscription.lower() and one.tags.get(TAG_TARGET, "").lower() == "true"
-    ]
-    return made_for(plan, others) or [one for one in prepared if TAG_SOURCE not in one.tags]
+    near = [one for one in others if one.subscription.lower() == plan.subscription.lower()]
+    made = made_for(plan, near)
+    return made + [one for one in near if one.tags.get(TAG_TARGET, "").lower() == "true" and TAG_SOURCE not in one.tags]
 
 
 def propose(proposal: Proposal) -> Proposed:
