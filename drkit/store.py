@@ -120,7 +120,12 @@ class Store:
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         """Atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it is there."""
         self._place(*self._inside(path))
+        self._made()
         files.write(path, content, exclusive=exclusive, remedy=PLACE)
+
+    def _made(self) -> None:
+        """The store's folder is made for its user alone, whatever the umask; who shares one changes its mode."""
+        files.make_folder(self.folder, mode=0o700, remedy=PLACE)
 
     def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
         folder = self.folder / "state" / folder_of(kind)
@@ -282,6 +287,7 @@ class Store:
     def new_run(self) -> str:
         """The next run's name, taken by making its journal."""
         folder = self._place("journal")
+        self._made()
         number = max((_number(name) for name in self.runs()), default=0)
         while True:
             number += 1
@@ -422,6 +428,7 @@ class Store:
     @contextmanager
     def _locks(self, wanted: Sequence[tuple[str, str]], holder: str, now: str) -> Iterator[None]:
         held: list[int] = []
+        self._made()
         try:
             for name, subject in wanted:
                 for place in LOCKS:

@@ -18,6 +18,7 @@ from drkit.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.kept import Approval, who
 from drkit.planning import show_of
+from drkit.store import Store
 from tests.cli_support import Here, copy_of_recorded
 from tests.test_control import desk_of
 from tests.test_runbook import a_step
@@ -279,6 +280,25 @@ def test_where_everybody_may_write_nobody_approved_anything(bench: Make, name: s
     with pytest.raises((RefusedError, FileError), match="may be written by every user") as found:
         asked(made)
     assert found.value.remedy == f"chmod o-w {place}"
+
+
+@pytest.mark.parametrize("first", ["keep", "lock", "run"])
+def test_a_store_is_made_for_its_user_alone(tmp_path: Path, first: str) -> None:
+    store = Store(tmp_path / "above" / "store")
+    before = os.umask(0)
+    try:
+        if first == "keep":
+            store.approve(Approval(digest="d" * 64, who="ada", when=LATER, until=LATER))
+        elif first == "lock":
+            with store.lock_runbook("d" * 64, LATER):
+                pass
+        else:
+            store.new_run()
+    finally:
+        os.umask(before)
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    modes = {path.stat().st_mode & 0o777 for path in store.folder.rglob("*") if path.is_file()}
+    assert modes == {0o600}
 
 
 # --- one's own, with --yes --------------------------------------------------------------------------------------------------------
