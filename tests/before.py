@@ -7,10 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from drkit import api
+from drkit.clock import parse_time
 from tests.estates import REGION, Site, World
 
 STORES = Path(__file__).parent / "stores" / "before-0.2"
@@ -27,18 +29,25 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
     """
     made = STORES / estate
     (folder / "world").mkdir(parents=True)
+    (folder / "site").mkdir()
     content = json.loads((made / ("half-run.json" if half_run else "approved.json")).read_text("utf-8"))
+    put(made / "store", folder / "site" / "store", journal=half_run)
+    shutil.copyfile(made / "drkit.toml", folder / "site" / "drkit.toml")
+    if account is not None:
+        upload(folder / "site" / "store", account)
     world = World(folder / "world", content)
     try:
         facts = {**world.facts, "arm": ARM}
         facts["services"] = {**facts["services"], ARM.removeprefix("https://"): world.facts["arm"]}
         world.ready.write_text(json.dumps(facts), "utf-8")
         world.control("lose", region=REGION, minutes_ago=40, announce_after=10)
-        (folder / "site").mkdir()
-        put(made / "store", folder / "site" / "store", journal=half_run)
-        shutil.copyfile(made / "drkit.toml", folder / "site" / "drkit.toml")
-        if account is not None:
-            upload(folder / "site" / "store", account)
+        clock = world.simulator.world.clock
+        at = (
+            clock.started.timestamp()
+            + (approved(folder / "site" / "store") - clock.origin).total_seconds() / clock.speed
+        )
+        for path in (folder / "site" / "store" / "approvals").iterdir():
+            os.utime(path, (at, at))
         found = Site(world, folder / "site", account=account)
         found.planned = api.show(found.desk, runbook(estate))
         yield found
@@ -48,6 +57,12 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
                 process.wait()
     finally:
         world.stop()
+
+
+def approved(store: Path) -> datetime:
+    """When the runbook was approved, by the world's clock."""
+    (path,) = (store / "approvals").iterdir()
+    return parse_time(json.loads(path.read_bytes())["when"])
 
 
 def runbook(estate: Estate) -> str:
