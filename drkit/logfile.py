@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drkit import files
+from drkit.errors import FileError
 
 FIELDS = "drkit"
 log = logging.getLogger("drkit")
@@ -22,6 +23,10 @@ log.addHandler(logging.NullHandler())
 def say(event: str, level: int = logging.INFO, **fields: Any) -> None:
     """An event, in words of drkit, with plain values."""
     log.log(level, event, extra={FIELDS: fields})
+
+
+BEGINNING = b'{"time": "'
+"""How every line of a log begins."""
 
 
 class JsonLines(logging.Handler):
@@ -56,12 +61,29 @@ class JsonLines(logging.Handler):
         super().close()
 
 
+def _check_kind(path: str) -> None:
+    """FileError for a file that holds something else than a log: adding to it would spoil it."""
+    try:
+        begun = b""
+        if os.path.isfile(path) and os.path.getsize(path):  # noqa: PTH113, PTH202  (a name that no file can have is False here)
+            with open(path, "rb") as stream:  # noqa: PTH123
+                begun = stream.read(len(BEGINNING))
+    except (OSError, ValueError):
+        # Whoever opens it to write says why that cannot be.
+        return
+    if begun not in (b"", BEGINNING):
+        raise FileError(
+            "is no log file of drkit's, so nothing is added to it", where=path, remedy="choose another --log-file"
+        )
+
+
 @contextmanager
 def writing(path: str | None) -> Iterator[None]:
     """Write every event to that file while the block runs; FileError, before anything happens, where that cannot be."""
     if not path:
         yield
         return
+    _check_kind(path)
     handler = JsonLines(Path(path))
     before = log.level
     log.addHandler(handler)

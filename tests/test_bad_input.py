@@ -200,6 +200,16 @@ def test_a_path_that_no_file_can_have_is_told(here: Here, option: str) -> None:
     assert done.err
 
 
+def test_a_log_is_added_to_no_other_file(here: Here) -> None:
+    before = (here.folder / "drkit.toml").read_bytes()
+    done = here("status", "--log-file", "drkit.toml")
+    assert (done.code, "no log file" in done.err) == (64, True)
+    assert (here.folder / "drkit.toml").read_bytes() == before
+    for _ in range(2):
+        assert here("status", "--log-file", "log.jsonl").code == 0
+    assert len((here.folder / "log.jsonl").read_text().splitlines()) >= 4
+
+
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "stdin", "all"])
 def test_a_closed_stream_ends_nothing(tmp_path: Path, closed: str) -> None:
     ready = copy_of_recorded(tmp_path)
