@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from drkit import api, logfile
+from drkit import api, files, logfile
 from drkit import cloud as clouds
 from drkit.settings import Settings
 from drkit.store import Store
@@ -198,10 +198,22 @@ def test_a_log_file_that_cannot_be_written_is_an_error_before_anything_happens(h
     assert not list((here.folder / ".drkit").rglob("approvals/*.json"))
 
 
-def test_a_disk_that_is_full_later_ends_the_log_and_nothing_else(here: Here) -> None:
+def test_a_disk_that_is_full_later_ends_the_log_and_nothing_else(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    assert here("approve", "DIGEST", "--log-file", "/dev/full").code == 0
+    path = tmp_path / "full.jsonl"
+    own = files.open_own
+
+    def opened(name: str | Path, **options: Any) -> int:
+        # A device is refused by its name, so the disk that has no room is put behind the name of a file.
+        return os.open("/dev/full", os.O_WRONLY) if Path(name) == path else own(name, **options)
+
+    monkeypatch.setattr(logfile.files, "open_own", opened)
+    assert here("approve", "DIGEST", "--log-file", str(path)).code == 0
+    monkeypatch.undo()
+    assert here("approve", "DIGEST", "--log-file", "/dev/full").code == 64
 
 
 def test_without_a_log_file_nothing_is_formatted(tmp_path: Path) -> None:

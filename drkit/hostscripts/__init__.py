@@ -111,7 +111,6 @@ def hashes() -> dict[str, str]:
     return {script.sha256: script.name for script in (*_earlier(), *map(load, PARAMETERS))}
 
 
-@cache
 def reading() -> frozenset[str]:
     """The SHA-256 of every script that only reads."""
     return frozenset(sha256 for sha256, name in hashes().items() if name in READS)
