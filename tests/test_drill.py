@@ -17,14 +17,14 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from drkit import runbook
+from drkit import actions, planning, products, runbook, workplace
 from drkit.estate import Assessment, Snapshot
 from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
 from drkit.simulator.routing import routes
 from drkit.store import Store
-from tests import asked_routes, chromium, pages, permissions
+from tests import asked_routes, chromium, cli_support, pages, permissions
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -47,6 +47,8 @@ VERDICTS = {
     "vm-deploy-agent": "no-failover",
 }
 DRILL_SECONDS = 240
+WRITTEN = ("write", "delete")
+ARM = "https://management.azure.com"
 WIDTHS = (360, 768, 900, 1440)
 
 
@@ -390,6 +392,55 @@ def test_every_action_of_a_drill_is_granted_by_a_role(sample: tuple[Path, dict[s
     record = json.loads((sample[0] / "requests.json").read_text("utf-8"))
     assert len(permissions.used(record)) > 20
     assert permissions.missing(record) == []
+
+
+def test_show_announces_every_write_of_the_drill(sample: tuple[Path, dict[str, Any]]) -> None:
+    """Somebody who did not plan the runbooks reads them: what the simulator saw written is among what they were told."""
+    folder, _ = sample
+    desk = workplace.desk(config=str(folder / "drkit.toml"), store=str(folder / "store"))
+    announced: set[tuple[str, str]] = set()
+    for state in [desk.store.state(run) for run in desk.store.runs()]:
+        shown = planning.show(desk, state.runbook)
+        # By a runbook of the simulator ARM is at a port; its record has the host that is served there.
+        arm = shown.runbook.made_against.arm.rstrip("/")
+        for step in shown.told:
+            announced |= {(one.method, one.target.replace(arm, ARM).lower()) for one in step.requests}
+    record = json.loads((folder / "requests.json").read_text("utf-8"))
+    written = {
+        (one["method"], f"https://{one['host']}{one['path']}".lower()) for one in record if one["kind"] in WRITTEN
+    }
+    assert len(written) > 20
+    assert written <= announced, written - announced
+    assert {method for method, _ in written} == {"PUT", "POST", "DELETE"}
+
+
+def test_show_tells_every_id_and_an_input_that_is_another_one(sample: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = sample
+    book = max(runbooks(folder).values(), key=lambda one: len(one.steps))
+    options = ("--store", str(folder / "store"), "--config", str(folder / "drkit.toml"))
+
+    def shown(book: Runbook) -> str:
+        path = folder / "shown.json"
+        path.write_bytes(runbook.encode(book))
+        done = cli_support.drkit("show", str(path), *options, cwd=folder, COLUMNS="80")
+        assert done.code == 0, done.err
+        return done.out
+
+    text = shown(book)
+    lines = {line.strip() for line in text.splitlines()}
+    for step in book.steps:
+        for value in (step.target, step.host, step.plan, step.environment):
+            assert any(value in line for line in lines), value
+    own = workplace.desk(config=str(folder / "drkit.toml"), store=str(folder / "store")).settings
+    for one in actions.described(book, products.actions(), own):
+        assert {f"sends {sent.method} {sent.target}" for sent in one.requests} <= lines, one.id
+    step = next(one for one in book.steps if one.action == "create" and one.inputs.get("body", {}).get("seed"))
+    other = json.loads(json.dumps(step.inputs))
+    other["body"]["seed"]["moniker"] = "https://attacker.example/other"
+    changed = [msgspec.structs.replace(one, inputs=other) if one is step else one for one in book.steps]
+    found = shown(msgspec.structs.replace(book, steps=tuple(changed)))
+    assert "https://attacker.example/other" in found
+    assert "https://attacker.example/other" not in text
 
 
 def test_every_route_of_the_simulator_is_asked_for(sample: tuple[Path, dict[str, Any]]) -> None:
