@@ -18,7 +18,7 @@ from msgspec import Meta
 from drkit.errors import FileError
 from drkit.estate import same_id
 from drkit.operation import Request
-from drkit.runbook import DELETING_KINDS, Effect, GuardResult, Runbook, Step
+from drkit.runbook import DELETING_KINDS, NEVER_FORCED, Effect, GuardResult, Runbook, Step
 from drkit.runbook import check as check_steps
 from drkit.settings import Settings
 
@@ -258,6 +258,13 @@ def guards(
         outside=outside,
         deletions=deletions,
     )
+
+
+def stopped(book: Runbook, tables: Tables, settings: Settings, recorded: Collection[str]) -> tuple[GuardResult, ...]:
+    """The guards that do not pass now and that nobody forced in the runbook. ``recorded`` as in ``guards``."""
+    forced = {guard.name for guard in book.guards if guard.forced} - NEVER_FORCED
+    again = guards(book, tables, settings, recorded)
+    return tuple(guard for guard in again if not guard.passed and guard.name not in forced)
 
 
 def may_delete(step: Step, book: Runbook, url: str, arm: str, recorded: Collection[str]) -> bool:

@@ -12,9 +12,9 @@ import msgspec
 
 from drkit import behind, estate, files, history, linked, nearest, planner, runbook
 from drkit import cloud as clouds
-from drkit.actions import Described, described
+from drkit.actions import Described, described, differences, stopped
 from drkit.clock import parse_time, rfc3339
-from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
+from drkit.errors import DrkitError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Snapshot, region_name
 from drkit.kept import Approval, who
 from drkit.products import actions, registry
@@ -165,7 +165,25 @@ def stale(desk: Desk, assessed: Assessment) -> list[str]:
 def show(desk: Desk, name: str = "latest") -> Planned:
     """A runbook as it is kept, by path, digest or ``latest``."""
     book, content, path = desk.store.runbook(name)
-    return Planned(book, content, runbook.digest(content), path, (), described(book, actions(), desk.settings))
+    return Planned(
+        book,
+        content,
+        runbook.digest(content),
+        path,
+        (*_stopped(desk, book), *differences(book, actions(), desk.settings)),
+        described(book, actions(), desk.settings),
+    )
+
+
+def _stopped(desk: Desk, book: Runbook) -> list[str]:
+    """Why its guards would not let it be carried out, computed again: what a file says of its own guards proves nothing."""
+    try:
+        recorded = linked.recorded(desk, book)
+    except DrkitError as error:
+        return [f"what {book.of_run} recorded cannot be read, and nothing is deleted without: {error}"]
+    return [
+        f"guard {one.name} does not pass: {one.detail}" for one in stopped(book, actions(), desk.settings, recorded)
+    ]
 
 
 def show_of(desk: Desk, digest: str) -> Planned:
@@ -178,7 +196,7 @@ def named(desk: Desk, name: str) -> Planned:
     """The runbook that somebody means to approve: by its digest, at least 8 digits of it, or the path of a file.
 
     UsageError for ``latest``, for nothing and for fewer digits: what is newest is for who may write the store to choose.
-    RefusedError for one that cannot be approved: of another cloud, or of a loss that was assumed.
+    RefusedError for one that cannot be approved: of another cloud, of a loss that was assumed, or with a guard that does not pass.
     """
     digits = name.lower()
     if not DIGEST.fullmatch(digits) and (name in ("", "latest") or HEX.fullmatch(digits)):
@@ -189,6 +207,8 @@ def named(desk: Desk, name: str) -> Planned:
     shown = show(desk, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     observed(shown)
+    if bad := _stopped(desk, shown.runbook):
+        raise RefusedError("; ".join(bad), where=str(shown.path), remedy="`drkit plan` again, and approve that")
     if DIGEST.fullmatch(digits) and not shown.digest.startswith(digits):
         raise RefusedError(
             f"is a file called like a digest, and its own is {shown.digest}",

@@ -21,6 +21,7 @@ Criticality = Literal["critical", "optional"]
 MARKERS = frozenset({"runbook/1", "runbook/2"})
 WRITES: frozenset[str] = frozenset({"create", "register", "release", "disable", "delete"})
 DELETING_KINDS: frozenset[str] = frozenset({"failback", "cleanup"})
+GUARDS = ("only-source-plans", "no-deletion", "only-cleanup", "confident-verdicts", "no-write-to-lost-region")
 NEVER_FORCED: frozenset[str] = frozenset({"no-deletion"})
 OF_CLEANUP: frozenset[str] = frozenset({"delete", "verify", "wait", "ask"})
 
@@ -232,7 +233,7 @@ def decode(content: bytes, where: str) -> Runbook:
             where=where,
             remedy="use the file exactly as `drkit plan` wrote it",
         )
-    faults = faults_of(runbook.steps)
+    faults = [*faults_of(runbook.steps), *_guard_faults(runbook)]
     if faults:
         raise FileError("; ".join(faults), where=where, remedy="write it anew with `drkit plan`")
     return runbook
@@ -267,6 +268,21 @@ def faults_of(steps: Sequence[Step]) -> list[str]:
             if need not in seen:
                 faults.append(f"step {step.id} needs {need}, which is not before it")
         seen.add(step.id)
+    return faults
+
+
+def _guard_faults(book: Runbook) -> list[str]:
+    """What its guards say that no planner writes: who approves would read that one passed where it was forced."""
+    faults = []
+    for number, one in enumerate(book.guards):
+        if one.name not in GUARDS or one.name in {before.name for before in book.guards[:number]}:
+            faults.append(f"it has a guard {one.name!r:.80} that there is not, or twice")
+        if one.passed == bool(one.forced):
+            faults.append(
+                f"guard {one.name[:80]} is said to have {'passed and been' if one.passed else 'neither passed nor been'} forced"
+            )
+        if one.forced and one.name in NEVER_FORCED and book.drkit != "runbook/1":
+            faults.append(f"guard {one.name} is said to be forced, which cannot be")
     return faults
 
 

@@ -185,8 +185,14 @@ def show(common: Common, runbook: str) -> int:
     from drkit import api
 
     shown = api.show(common.desk(), runbook)
-    value = {"runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told}
-    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told))
+    value = {
+        "runbook": shown.runbook,
+        "digest": shown.digest,
+        "path": shown.path,
+        "steps": shown.told,
+        "warnings": shown.warnings,
+    }
+    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings))
     return 0
 
 
@@ -205,7 +211,11 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
         shown = pipelining.pinned(desk, runbook, digest)
     if not common.json:
         if not common.quiet:
-            say(views().render(*views().show(shown.runbook, shown.digest, str(shown.path), shown.told)[:-1]))
+            say(
+                views().render(
+                    *views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings)[:-1]
+                )
+            )
         if sys.stdin.isatty() and not _agreed():
             raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.

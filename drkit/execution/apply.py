@@ -246,10 +246,7 @@ def check_guards(job: Job) -> None:
             where=job.settings.path or "drkit.toml",
             remedy="set it back there, or `drkit plan` again, and approve that",
         )
-    again = actions.guards(book, job.tables, job.settings, job.recorded)
-    forced = {guard.name for guard in book.guards if guard.forced} - runbook.NEVER_FORCED
-    bad = [guard for guard in again if not guard.passed and guard.name not in forced]
-    if bad:
+    if bad := actions.stopped(book, job.tables, job.settings, job.recorded):
         raise RefusedError(
             "; ".join(f"guard {guard.name}: {guard.detail}" for guard in bad), remedy="`drkit plan` again"
         )

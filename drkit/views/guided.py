@@ -31,7 +31,7 @@ def shown(found: Any, *, whole: bool = False) -> list[Any]:
     elif isinstance(found, Planned):
         where = str(found.path)
         parts = (
-            terminal.show(found.runbook, found.digest, where, found.told)
+            terminal.show(found.runbook, found.digest, where, found.told, found.warnings)
             if whole
             else terminal.planned(found.runbook, found.digest, where)
         )

@@ -262,9 +262,12 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     return [*parts, "next: nothing to apply"]
 
 
-def show(book: Runbook, digest: str, path: str, told: Sequence[Described]) -> list[Any]:
-    """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards. ``told``: its steps."""
-    parts: list[Any] = planned(book, digest, path)[:-1]
+def show(book: Runbook, digest: str, path: str, told: Sequence[Described], warnings: Sequence[str] = ()) -> list[Any]:
+    """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards.
+
+    ``told``: its steps. ``warnings``: why it would not be carried out here, as sentences.
+    """
+    parts: list[Any] = planned(book, digest, path, warnings)[:-1]
     parts.extend(_bound(book))
     parts.extend(_steps(book, told))
     finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
