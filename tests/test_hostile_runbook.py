@@ -399,3 +399,56 @@ def test_a_link_in_place_of_a_runbook_is_not_followed(night: Night, kind: str) -
         assert night.writes() == []
         if words[0] in ("show", "approve", *CARRIES_OUT, "report"):
             assert done.code in (1, 4, 64), (words, done.out)
+
+
+OTHERWISE: dict[str, tuple[Callable[[str], str], str, str]] = {
+    "services": (
+        lambda text: text + '[products.codespaces]\nservice = "attacker.example"\n',
+        "products.codespaces.service is attacker.example, and online.visualstudio.com was approved",
+        "",
+    ),
+    "channels": (
+        lambda text: text.replace('azure_vm = "run-command"', 'azure_vm = "manual"'),
+        "is manual, and run-command was approved",
+        "channel of /subscriptions/",
+    ),
+    "protected sources": (
+        lambda text: text.replace("env:DRKIT_TEST_PROTECTED", FILE),
+        f"is {FILE}, and env:DRKIT_TEST_PROTECTED was approved",
+        "products.hybrid-worker.protected of ",
+    ),
+    "targets": (
+        lambda text: text.replace('targets = ["eastus", "westus2"]', 'targets = ["westus2"]'),
+        "targets: eastus is not among them, and among them was approved",
+        "",
+    ),
+}
+
+
+def test_a_setting_that_is_another_by_then_stops_apply_and_resume(night: Night) -> None:
+    """It names the setting, both values and what to type; set back, the same run goes on."""
+    here, own = night.here, night.here.path("drkit.toml").read_text("utf-8")
+    digest = json.loads(here("show", "--json").out)["digest"]
+    assert here("approve", digest).code == 0
+
+    def refused(*words: str) -> None:
+        before = night.writes()
+        for what, (change, said, place) in OTHERWISE.items():
+            other = change(own)
+            assert other != own, what
+            here.put("drkit.toml", other)
+            done = here(*words, "--config", "drkit.toml")
+            told = " ".join(done.err.split())
+            assert done.code == 4, (what, words, told)
+            assert said in told, (what, told)
+            assert place in told
+            assert "set it back there, or `drkit plan` again" in told
+            assert night.writes() == before, what
+        here.put("drkit.toml", own)
+
+    refused("apply", digest)
+    assert night.store.runs() == []
+    assert here("apply", digest, "--wait", "0").code == 3
+    assert night.writes()
+    refused("resume", "latest")
+    assert here("resume", "latest", "--wait", "0").code == 3
