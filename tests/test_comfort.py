@@ -210,7 +210,7 @@ def test_a_disk_that_is_full_later_ends_the_log_and_nothing_else(
         # A device is refused by its name, so the disk that has no room is put behind the name of a file.
         return os.open("/dev/full", os.O_WRONLY) if Path(name) == path else own(name, **options)
 
-    monkeypatch.setattr(logfile.files, "open_own", opened)
+    monkeypatch.setattr(files, "open_own", opened)
     assert here("approve", "DIGEST", "--log-file", str(path)).code == 0
     monkeypatch.undo()
     assert here("approve", "DIGEST", "--log-file", "/dev/full").code == 64
