@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from drkit import journal
+from drkit.clock import parse_time, rfc3339
 from drkit.kept import Message
 from drkit.store import Store
 from tests.cli_support import Here, command, environment
@@ -110,6 +111,9 @@ def test_a_hostile_inbox_is_obeyed_by_nobody(
     assert "ignored" in here("status", run).out
 
     # No genuine approval is left: whatever is called, the run is not carried on, and nothing is begun.
+    # And it is an hour later: an approval may be a few minutes younger than its run, since clocks differ.
+    ready["clock"]["origin"] = rfc3339(parse_time(ready["clock"]["origin"]) + timedelta(hours=1))
+    (folder / "ready.json").write_text(json.dumps(ready))
     digest = state.runbook
     for path in (store.folder / "approvals").iterdir():
         path.unlink()
