@@ -126,6 +126,8 @@ def _control_session(ca_bundle: str) -> aiohttp.ClientSession:
 
 def _write_ready(path: Path, facts: dict[str, Any]) -> None:
     """It holds secrets: for its user alone, under no name that another user of a shared folder could know beforehand."""
+    if not path.parent.is_dir():
+        raise FileError("cannot be written: its folder is not there", where=str(path), remedy="choose another --ready")
     files.write(path, json.dumps(facts, indent=1).encode() + b"\n", sync=False, remedy="choose another --ready")
 
 
@@ -174,7 +176,7 @@ def estate_seed(estate: str | None, seed: int) -> dict[str, Any]:
         return sample_seed(seed)
     content = files.read(estate, limit=files.LARGE, remedy="name a snapshot or a seed")
     try:
-        head = json.loads(content)
+        head = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise FileError(f"is not JSON: {error}", where=estate, remedy="name a snapshot or a seed") from error
     if isinstance(head, dict) and str(head.get("drkit", "")).startswith("simulator-seed/"):

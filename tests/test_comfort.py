@@ -192,7 +192,7 @@ def test_the_log_file_tells_what_happened_and_no_secret(
 
 
 def test_a_log_file_that_cannot_be_written_is_an_error_before_anything_happens(here: Here) -> None:
-    done = here("approve", "DIGEST", "--log-file", "/nowhere/at/all/log.jsonl")
+    done = here("approve", "DIGEST", "--log-file", str(here.folder / "nowhere" / "log.jsonl"))
     assert done.code == 64
     assert "--log-file" in done.err
     assert not list((here.folder / ".drkit").rglob("approvals/*.json"))

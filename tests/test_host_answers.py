@@ -143,9 +143,9 @@ def said(
             ("check",),
             ("plan",),
             ("show",),
-            ("approve", "latest"),
         ):
             run(*words)
+        run("approve", next((here.folder / ".drkit/state/runbooks").glob("*.json")).stem)
         run("apply", "latest", "--log-file", "log.jsonl")
         steps = json.loads(run("status", "latest", "--json").out)["steps"]
         for step in (one for one, word in steps.items() if word == "asked" and one.endswith(":ready")):

@@ -38,7 +38,8 @@ def begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RunState:
     async def nothing(*_words: Any, **_more: Any) -> schedule.Ending:
         return cast("schedule.Ending", None)
 
-    monkeypatch.setattr(execution, "_carry_out", nothing)
+    monkeypatch.setattr(execution, "_hold", nothing)
+    monkeypatch.setattr(execution, "_note_remarks", nothing)
     book = a_runbook(a_step("a"))
     job = cast("execution.Job", type("Job", (), {"store": store, "runbook": book, "digest": "0" * 64}))
     asyncio.run(execution.begin(job, RUN, SystemClock(), {}, {"who": "ada", "how": "self-approved"}))
