@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit import approvals, estate, handover, history, journal, linked
+from drkit import approvals, estate, handover, history, journal, linked, replicas
 from drkit import cloud as clouds
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
-from drkit.planning import Planned, observed, show, show_of
+from drkit.planning import Planned, agreed_targets, candidates, observed, show, show_of
 from drkit.products import actions, actors
 from drkit.runbook import Runbook
 from drkit.standing import DONE, begun, closed
@@ -43,10 +43,14 @@ async def apply(
     name: str = "latest",
     *,
     yes: bool = False,
+    targets: Sequence[str] = (),
     wait_minutes: float | None = None,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Applied:
-    """Carry out an approved runbook as a new run. RefusedError (4) when it is not approved, edited, or already carried out."""
+    """Carry out an approved runbook as a new run. RefusedError (4) when it is not approved, edited, or already carried out.
+
+    ``targets``, with ``yes``: whole ARM ids of the plans that take over though only a tag speaks for them.
+    """
     from drkit.execution import apply as execution
 
     shown = show(desk, name)
@@ -56,7 +60,9 @@ async def apply(
     execution.check_scripts(book)
     clock = desk.clock
     if not yes or desk.settings.run.separate_approver:
-        approval_for(desk, shown, clock, yes=yes)
+        approval_for(desk, shown, clock, yes=yes, targets=targets)
+    else:
+        agreed_targets(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
@@ -66,7 +72,7 @@ async def apply(
             linked.not_replaced(desk, book.rebases)
         desk.store.keep_runbook(shown.content)
         # Here, where nothing else refuses any more: with --yes it writes one.
-        approved = approval_for(desk, shown, clock, yes=yes)
+        approved = approval_for(desk, shown, clock, yes=yes, targets=targets)
         since = _outage_since(desk, book)
         run = desk.store.new_run()
         started = {"since": since, "version": __version__, "minimum_share": desk.settings.run.minimum_share}
@@ -112,7 +118,9 @@ async def resume(
     linked.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
-    look_again(desk, name, state, desk.clock)
+    # A run that was begun with an older runbook goes on by the rules of its time.
+    named = () if shown.runbook.drkit == "runbook/1" else candidates(desk, shown.runbook)
+    look_again(desk, name, state, desk.clock, named)
     job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
     ending = await execution.resume(job, name, desk.clock)
@@ -151,19 +159,24 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
     )
 
 
-def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool) -> dict[str, Any]:
+def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()) -> dict[str, Any]:
     """The approval that the journal keeps with a run: ``who``, ``how`` and its file. RefusedError when none holds now.
 
     ``yes``: where there is none, one of kind self-approved is written, if the store lets this identity do so. With ``[run]
-    separate_approver`` that is refused, whatever else is there, and so is one's own approval.
+    separate_approver`` that is refused, whatever else is there, and so is one's own approval. It must name each candidate of the runbook.
     """
     separate, now = desk.settings.run.separate_approver, clock.now()
     if yes and separate:
         raise RefusedError(f"{SEPARATE}, so --yes is refused", remedy=_by_another(shown.digest))
     found = desk.store.approvals(shown.digest)
-    one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes)
+    open_ones = candidates(desk, shown.runbook)
+    one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes, targets=open_ones)
     if one is None and yes:
-        return _self_approved(desk, shown.digest, clock)
+        agreed_targets(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
+        return _self_approved(desk, shown.digest, clock, targets=targets)
+    if one is None and approvals.chosen(found, clock, now, separate=separate, by_yes=yes) is not None:
+        command = f"drkit approve {shown.digest[:12]}"
+        raise replicas.refusal(open_ones, open_ones, command, f"the approval of runbook {shown.digest[:12]}")
     if one is None:
         raise _unapproved(found, shown.digest, clock, separate=separate)
     return _told(desk, one, clock)
@@ -203,6 +216,7 @@ def _told(desk: Desk, one: approvals.Found, clock: Clock) -> dict[str, Any]:
         "when": rfc3339(made),
         "until": rfc3339(until),
         "note": one.approval.note,
+        "targets": list(one.approval.targets),
         "file": one.path.name,
         "authenticated": proved,
     }
@@ -228,11 +242,21 @@ def worth(one: approvals.Found, *, proved: bool) -> str:
     )
 
 
-def _self_approved(desk: Desk, digest: str, clock: Clock, note: str = "") -> dict[str, Any]:
+def _self_approved(
+    desk: Desk, digest: str, clock: Clock, note: str = "", targets: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write the approval of who carries out. RefusedError where the store does not let them."""
     now = clock.now()
     until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
-    approval = Approval(digest=digest, who=who(), when=rfc3339(now), until=until, note=note, kind="self-approved")
+    approval = Approval(
+        digest=digest,
+        who=who(),
+        when=rfc3339(now),
+        until=until,
+        note=note,
+        kind="self-approved",
+        targets=tuple(targets),
+    )
     try:
         path = desk.store.approve(approval)
     except (FileError, ForbiddenError) as error:
@@ -243,19 +267,21 @@ def _self_approved(desk: Desk, digest: str, clock: Clock, note: str = "") -> dic
         ) from error
     return {
         "who": who(), "how": SELF_APPROVED, "when": approval.when, "until": until, "note": note, "file": path.name,
+        "targets": list(targets),
         "authenticated": False,
     }  # fmt: skip
 
 
-def look_again(desk: Desk, name: str, state: RunState, clock: Clock) -> None:
+def look_again(desk: Desk, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
     """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
 
     For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
     since. With ``--yes`` that version left the journal's word only. Without ``[run] separate_approver`` an approval that holds now will
-    do then, and else one of kind self-approved is written, where the store lets this identity do so.
+    do then, and else one of kind self-approved is written, where the store lets this identity do so. ``targets``: ARM ids that an
+    approval must name.
     """
     separate, began = desk.settings.run.separate_approver, parse_time(state.started)
-    found = desk.store.approvals(state.runbook)
+    found = approvals.naming(desk.store.approvals(state.runbook), targets)
     if approvals.chosen(found, clock, began, separate=separate, by_yes=not separate):
         return
     told = [one.data for one in desk.store.records(name) if one.kind == "approved"]
@@ -279,12 +305,13 @@ def look_again(desk: Desk, name: str, state: RunState, clock: Clock) -> None:
     )
 
 
-def approved(desk: Desk, digest: str) -> bool:
-    """Whether these bytes may be carried out now: an approval holds that settings ask for."""
+def approved(desk: Desk, shown: Planned) -> bool:
+    """Whether a runbook may be carried out now: an approval holds that settings ask for, and names each candidate."""
+    digest, open_ones = shown.digest, candidates(desk, shown.runbook)
     clock = desk.clock
     found = desk.store.approvals(digest)
     separate = desk.settings.run.separate_approver
-    return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False) is not None
+    return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False, targets=open_ones) is not None
 
 
 def _outage_since(desk: Desk, book: Runbook) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,12 +121,30 @@ def self_approved(found: Found) -> bool:
     return found.approval is not None and found.approval.kind == "self-approved"
 
 
-def chosen(found: Sequence[Found], clock: Clock, moment: datetime, *, separate: bool, by_yes: bool) -> Found | None:
+def naming(found: Sequence[Found], targets: Collection[str]) -> list[Found]:
+    """Those approvals that name each of these ARM ids."""
+    wanted = {one.lower() for one in targets}
+    return [
+        one
+        for one in found
+        if not wanted or (one.approval is not None and wanted <= {name.lower() for name in one.approval.targets})
+    ]
+
+
+def chosen(
+    found: Sequence[Found],
+    clock: Clock,
+    moment: datetime,
+    *,
+    separate: bool,
+    by_yes: bool,
+    targets: Collection[str] = (),
+) -> Found | None:
     """The newest approval that held at that moment; None when there is none. ``by_yes``: a self-approved one counts too.
 
-    ``separate``: it must be another's than of who asks.
+    ``separate``: it must be another's than of who asks. ``targets``: ARM ids that it must name.
     """
-    for one in found:
+    for one in naming(found, targets):
         if (separate and (one.own or self_approved(one))) or (self_approved(one) and not by_yes):
             continue
         if not one.doubt(clock, moment):

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, applying, checking, estate, files, linked, reporting
+from drkit import api, applying, checking, estate, files, linked, planning, replicas, reporting
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot
+from drkit.estate import Assessment, Snapshot, last
 from drkit.execution import schedule
 from drkit.kept import who
 from drkit.loops import run as to_its_end
@@ -132,7 +132,7 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
         files.read(newest[1], limit=files.LARGE)
     ):
         return look
-    if applying.approved(desk, shown.digest):
+    if applying.approved(desk, shown):
         return Begin("apply", digest=shown.digest, notes=notes)
     if desk.settings.run.separate_approver and desk.clock.now() - parse_time(newest[0].taken) < FRESH:
         return Begin("approval", digest=shown.digest, notes=notes)
@@ -199,6 +199,7 @@ def failover(
     *,
     again: str = "drkit failover",
     yes: bool = False,
+    targets: Sequence[str] = (),
     anew: bool = False,
     declare_lost: str | None = None,
     reason: str | None = None,
@@ -208,9 +209,10 @@ def failover(
     """Lead somebody from the alarm to the report; blocks. ``again`` is what to type to go on after a stop.
 
     ``yes`` approves without asking; without it and with nobody to ask, it stops before the approval. ``anew``: leave an unfinished run
-    alone. RefusedError (4) when nothing is lost, the advice is to wait and nobody can be asked, or nobody approves.
+    alone. ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError (4) when nothing is
+    lost, the advice is to wait and nobody can be asked, or nobody approves.
     """
-    return _Path(desk, talk, again, yes, wait_minutes, run).walk(anew, declare_lost, reason)
+    return _Path(desk, talk, again, yes, wait_minutes, run, tuple(targets)).walk(anew, declare_lost, reason)
 
 
 @dataclass
@@ -221,6 +223,7 @@ class _Path:
     yes: bool
     wait_minutes: float | None
     run: Runs
+    targets: tuple[str, ...] = ()
     ended: Ended = field(default_factory=Ended)
 
     @property
@@ -355,8 +358,13 @@ class _Path:
         for text in dict.fromkeys(f"drkit's advice: {one.advice}. {one.reason}." for one in advices):
             self.talk.say(text)
         digest = planned.digest[:12]
+        found = planning.candidates(self.desk, planned.runbook)
+        for plan, one in found.items():
+            self.talk.say(f"{plan} would take over from {one.plan}, and is a candidate only: {one.why}.")
         if self.desk.settings.run.separate_approver:
             raise self._unapproved(planned.digest)
+        if self.yes:
+            planning.agreed_targets(self.desk, planned, self.targets, f"{self.again} --yes")
         if self.yes and not wait:
             self.talk.say(f"{who()} approves it, with --yes; the journal says so.")
             return
@@ -373,7 +381,13 @@ class _Path:
             said = self.talk.ask(question).lower()
         if said != word:
             raise self._unapproved(planned.digest)
-        api.approve(self.desk, planned.digest, note="on the guided path")
+        given = list(self.targets)
+        for plan in replicas.unnamed(found, given):
+            said = self._decision(f"Type the whole id of what takes over from {last(found[plan].plan)}; Enter leaves")
+            if not estate.same_id(said, plan):
+                raise self._unapproved(planned.digest)
+            given.append(plan)
+        api.approve(self.desk, planned.digest, note="on the guided path", targets=given)
 
     def _decision(self, question: str) -> str:
         self.ended.decisions += 1
@@ -382,10 +396,12 @@ class _Path:
 
     def _unapproved(self, digest: str) -> RefusedError:
         short, other = digest[:12], self.desk.settings.run.separate_approver
+        options = replicas.options(planning.candidates(self.desk, api.show(self.desk, digest).runbook))
+        approve = f"drkit approve {short} {options}".strip()
         return RefusedError(
             f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
             "nothing was changed",
-            remedy=f"`drkit show {short}`, `drkit approve {short}`, then {self.again}",
+            remedy=f"`drkit show {short}`, `{approve}`, then {self.again}",
         )
 
     # doing
@@ -396,7 +412,14 @@ class _Path:
         wait = 0.0 if self._present else self.wait_minutes
         if planned is not None:
             applied = self.run(
-                api.apply(self.desk, planned.digest, yes=self.yes, wait_minutes=wait, on_event=self.talk.event)
+                api.apply(
+                    self.desk,
+                    planned.digest,
+                    yes=self.yes,
+                    targets=self.targets,
+                    wait_minutes=wait,
+                    on_event=self.talk.event,
+                )
             )
         else:
             applied = self.run(api.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))

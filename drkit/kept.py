@@ -30,7 +30,8 @@ Any_ = TypeVar("Any_", bound=msgspec.Struct)
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """Who approved which bytes, when, until when (RFC 3339), as the file says: see ``approvals`` for what of it counts.
 
-    ``kind``: ``self-approved`` for what ``apply --yes`` writes. Version 1 had no kind, and claimed ``authenticated``.
+    ``kind``: ``self-approved`` for what ``apply --yes`` writes. ``targets``: ARM ids of the plans that whoever approves named, of those
+    that only a tag speaks for. Version 1 had neither, and claimed ``authenticated``.
     """
 
     drkit: str = "approval/2"
@@ -40,6 +41,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     note: str = ""
     kind: Literal["approved", "self-approved"] = "approved"
+    targets: tuple[str, ...] = ()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,20 @@ def in_doubt(desk: Desk) -> list[tuple[handover.InDoubt, str]]:
     return list(found.values())
 
 
+def made(desk: Desk) -> dict[str, str]:
+    """What the runs of this store made for a lost plan and nothing deleted since: ARM id -> that plan, both in lower case."""
+    found: dict[str, str] = {}
+    for one in told(desk):
+        for step in one.book.steps:
+            if one.state.of(step.id).status != "done":
+                continue
+            if step.effect == "create" and step.plan:
+                found[step.target.lower()] = step.plan.lower()
+            elif step.effect == "delete":
+                found.pop(step.target.lower(), None)
+    return found
+
+
 def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
     """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
     if not book.of_run:

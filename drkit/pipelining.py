@@ -156,6 +156,7 @@ async def carry_out(
     digest: str | None = None,
     or_resume: bool = False,
     yes: bool = False,
+    targets: Sequence[str] = (),
     wait_minutes: float | None = None,
     patience: float = PATIENCE_SECONDS,
     on_event: Callable[[Event], None] = lambda _event: None,
@@ -178,7 +179,7 @@ async def carry_out(
             begun = _run_of(desk, api.show(desk, name).digest) if or_resume else ""
             if begun:
                 return await api.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
-            return await api.apply(desk, name, yes=yes, wait_minutes=wait_minutes, on_event=on_event)
+            return await api.apply(desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event)
         except LockedError as error:
             if time.monotonic() >= until:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -32,22 +32,23 @@ def place(
     product: Proposer,
     avoided: Collection[str],
     taken: Taken,
+    made: Mapping[str, str] | None = None,
 ) -> tuple[Target | None, list[str]]:
     """The first target region in which nothing is in the way, and what spoke against those before it.
 
-    A region where the plan was made anew already comes first: what is left of it goes to the rest.
+    A region where the plan was made anew already comes first: what is left of it goes to the rest. ``made``: as in ``stand_ins``.
     """
     acting = [one.environment for one in decided if one.disposition in ACTING]
     need = product.need(acting)
     reasons: list[str] = []
-    rivals = ambiguous(item, assessment, settings, product)
+    rivals = ambiguous(item, assessment, settings, product, made)
     if rivals:
         named = ", ".join(one.id for one in rivals)
         why = f"{len(rivals)} may take over from {item.id} in {rivals[0].region}, by their tags: {named}"
         return None, [
             f"{why}; name the one in `replicas` of its product in drkit.toml, or take the tags off the others"
         ]
-    there = standing(item, assessment, settings, product)
+    there = standing(item, assessment, settings, product, made)
     for region in sorted(_candidates(item, settings, avoided, assessment), key=lambda one: one not in there):
         existing = there.get(region)
         key = (item.product, item.subscription.lower(), region)
@@ -66,16 +67,31 @@ def place(
     return None, reasons
 
 
-def standing(item: Plan, assessment: Assessment, settings: Settings, product: Proposer) -> dict[str, Plan]:
-    """Region -> the plan there that takes over from this one."""
+def stand_ins(
+    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
+) -> list[Plan]:
+    """The plans that may take over from this one. One that a journal proves to be drkit's own leaves out those of its region that a tag
+    alone makes candidates. ``made``: what drkit made, plan -> source plan, in lower case."""
     found = product.stand_ins(item, assessment.present_plans, settings)
+    proved = {one.id.lower() for one in found if (made or {}).get(one.id.lower()) == item.id.lower()}
+    regions = {one.region for one in found if one.id.lower() in proved}
+    return [one for one in found if one.id.lower() in proved or one.region not in regions]
+
+
+def standing(
+    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
+) -> dict[str, Plan]:
+    """Region -> the plan there that takes over from this one, or may; arguments as in ``stand_ins``."""
+    found = stand_ins(item, assessment, settings, product, made)
     return {plan.region: plan for plan in sorted(found, key=lambda one: one.id.lower(), reverse=True)}
 
 
-def ambiguous(item: Plan, assessment: Assessment, settings: Settings, product: Proposer) -> list[Plan]:
+def ambiguous(
+    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
+) -> list[Plan]:
     """The plans of one region that may take over from this one, where they are more than one: none of them is taken."""
     regions: dict[str, dict[str, Plan]] = {}
-    for one in product.stand_ins(item, assessment.present_plans, settings):
+    for one in stand_ins(item, assessment, settings, product, made):
         regions.setdefault(one.region, {})[one.id.lower()] = one
     rivals = next((found for found in regions.values() if len(found) > 1), {})
     return [rivals[key] for key in sorted(rivals)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
-from drkit import actions, nearest, runbook
+from drkit import actions, nearest, replicas, runbook
 from drkit.cloud import CloudMark
 from drkit.dispositions import (
     ACTING,
@@ -54,8 +54,9 @@ def plan(
     kind: Kind | None = None,
     graceful_from: str = "",
     force: Mapping[str, str] | None = None,
+    made: Mapping[str, str] | None = None,
 ) -> Runbook:
-    """The runbook for what the assessment found.
+    """The runbook for what the assessment found. ``made``: what journals say drkit made, plan -> source plan, in lower case.
 
     RefusedError (exit 4) when a lost region is among the targets, no region is left, or a guard refuses and was not forced.
     UsageError for a guard to force that there is none of.
@@ -118,7 +119,7 @@ def plan(
         product = products[item.product]
         target, there = None, dict[str, Plan]()
         if belongs == "failover":
-            there = standing(item, assessment, settings, product)
+            there = standing(item, assessment, settings, product, made)
             decided, done = already(decided, list(there.values()), assessment, _names(snapshot, item))
             affected.extend(done)
             decided, elsewhere = offered(decided, snapshot, states, avoided)
@@ -128,7 +129,7 @@ def plan(
             left.append(LeftAlone(item.id, item.name, f"nothing of it {why}"))
             targets.update((item.id, region) for region in sorted(there)[:1])
         elif belongs == "failover":
-            target, reasons = place(item, decided, assessment, settings, product, avoided, taken)
+            target, reasons = place(item, decided, assessment, settings, product, avoided, taken, made)
             notes.extend(f"{item.name}: {reason}" for reason in reasons)
             if target is None:
                 unplaced.append(f"{item.name}: {'; '.join(reasons) or 'no target region is set'}")
@@ -136,7 +137,7 @@ def plan(
                 affected.extend(unplaced_one(one) for one in decided)
                 continue
             targets[item.id] = target.region
-            takeovers[item.id] = Takeover(target.plan_id, _why(item, there.get(target.region), settings))
+            takeovers[item.id] = Takeover(target.plan_id, _why(item, there.get(target.region), settings, made or {}))
             steps.extend(step for step in group_steps(target) if step.id not in {known.id for known in steps})
         proposal = Proposal(
             kind=chosen,
@@ -209,18 +210,17 @@ def _held(assessment: Assessment, plan: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _why(item: Plan, there: Plan | None, settings: Settings) -> str:
+def _why(item: Plan, there: Plan | None, settings: Settings, made: Mapping[str, str]) -> str:
     """How it was decided which plan takes over: for who approves, who looks whether it is the one that is meant."""
     if there is None:
         return "this runbook makes it"
-    named = settings.products.get(item.product, {}).get("replicas", {})
-    if any(same_id(str(one), there.id) for one in named.values()):
+    if replicas.named(item.id, there.id, settings):
         return "drkit.toml names it"
+    if made.get(there.id.lower()) == item.id.lower():
+        return "an earlier run made it, as its journal says"
     tags = {key: value for key, value in sorted(there.tags.items()) if key in (TAG_SOURCE, TAG_TARGET)}
     said = ", ".join(f"{key} = {value}" for key, value in tags.items())
-    return (
-        f"by its tags alone ({said}), which anybody has set who may write to it: look whether this is the one you mean"
-    )
+    return f"by its tags alone ({said}), which anybody has set who may write to it: a candidate, for whoever approves to name"
 
 
 def _names(snapshot: Snapshot, item: Plan) -> frozenset[str]:

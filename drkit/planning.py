@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
-from drkit import behind, estate, files, history, linked, nearest, planner, runbook
+from drkit import behind, estate, files, history, linked, nearest, planner, replicas, runbook
 from drkit import cloud as clouds
 from drkit.actions import Described, described, differences, stopped
 from drkit.clock import parse_time, rfc3339
-from drkit.errors import DrkitError, FileError, IntegrityError, RefusedError, UsageError
-from drkit.estate import Assessment, Snapshot, region_name
+from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
+from drkit.estate import Assessment, Snapshot, region_name, same_id
 from drkit.kept import Approval, who
 from drkit.products import actions, registry
 from drkit.reading import blind, generations_of
-from drkit.runbook import Kind, Runbook
+from drkit.runbook import Kind, Runbook, Takeover
 from drkit.store import DIGEST
 from drkit.version import __version__
 from drkit.workplace import Desk
@@ -94,6 +94,7 @@ def plan(
         kind=kind,
         graceful_from=region,
         force=force,
+        made=linked.made(desk),
     )
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
@@ -107,9 +108,32 @@ def plan(
         content,
         runbook.digest(content),
         Path(out) if out else kept,
-        (*_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
+        (*candidate_lines(desk, book), *_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
         described(book, actions(), desk.settings),
     )
+
+
+def candidates(desk: Desk, book: Runbook) -> dict[str, Takeover]:
+    """What a runbook moves to though neither drkit.toml nor a journal of this store speaks for it; as ``replicas.candidates``.
+
+    Where the journals may not be read, none speaks for anything.
+    """
+    open_ones = replicas.candidates(book, desk.settings, {})
+    if not open_ones:
+        return {}
+    try:
+        return replicas.candidates(book, desk.settings, linked.made(desk))
+    except ForbiddenError:
+        return open_ones
+
+
+def candidate_lines(desk: Desk, book: Runbook) -> list[str]:
+    """Each of ``candidates`` as a sentence, with what names it."""
+    return [
+        f"{plan} is a candidate only, to take over from {one.plan}; the runbook says of it: {one.why}. If it is the one you mean, "
+        f"name it: `drkit approve DIGEST {replicas.options([plan])}`"
+        for plan, one in candidates(desk, book).items()
+    ]
 
 
 def write_out(name: str, content: bytes) -> None:
@@ -218,21 +242,39 @@ def named(desk: Desk, name: str) -> Planned:
     return shown
 
 
-def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "") -> Approval:
+def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()) -> Approval:
     """Approve a runbook's exact bytes; ``name`` as in ``named``.
 
+    ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError for one that is not named.
     In a folder an approval is that of the file's owner; in a storage account it is worth the permissions of its container.
     """
     shown = named(desk, name)
     if not 0 < hours <= 24 * 31:
         raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
+    agreed_targets(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
     now = desk.clock.now()
     desk.store.keep_runbook(shown.content)
     approval = Approval(
-        digest=shown.digest, who=who(), when=rfc3339(now), until=rfc3339(now + timedelta(hours=hours)), note=note
-    )
+        digest=shown.digest, who=who(), when=rfc3339(now), until=rfc3339(now + timedelta(hours=hours)), note=note,
+        targets=tuple(targets),
+    )  # fmt: skip
     desk.store.approve(approval)
     return approval
+
+
+def agreed_targets(desk: Desk, shown: Planned, targets: Sequence[str], command: str) -> None:
+    """RefusedError where ``targets`` does not name each candidate of a runbook, or names what the runbook does not move to."""
+    known = replicas.targets(shown.runbook)
+    strange = [one for one in targets if not any(same_id(one, plan) for plan in known)]
+    if strange:
+        raise RefusedError(
+            f"the runbook does not move to {strange[0]}",
+            where=f"runbook {shown.digest[:12]}",
+            remedy=f"the whole id of one of: {', '.join(known) or 'none, it makes its targets itself'}",
+        )
+    found = candidates(desk, shown.runbook)
+    if missing := replicas.unnamed(found, targets):
+        raise replicas.refusal(found, missing, command, f"runbook {shown.digest[:12]}")
 
 
 def observed(shown: Planned) -> None:

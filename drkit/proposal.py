@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from drkit.actions import Actions
-from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment
+from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment, last
 from drkit.runbook import Affected, Kind, LeftAlone, Step
 from drkit.settings import Settings
 
@@ -135,8 +135,19 @@ def granted_again(proposal: Proposal) -> list[LeftAlone]:
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:
-    """The plans that drkit made for that one, as their tags say."""
-    return [one for one in candidates if one.tags.get(TAG_SOURCE, "").lower() == plan.id.lower()]
+    """The plans of its subscription that drkit made for that one, as their tags say; only a journal proves it."""
+    near = plan.subscription.lower()
+    return [
+        one
+        for one in candidates
+        if one.tags.get(TAG_SOURCE, "").lower() == plan.id.lower() and one.subscription.lower() == near
+    ]
+
+
+def replica_of(plan: str, replicas: Mapping[str, str]) -> str:
+    """The ARM id that ``replicas`` of a product gives for a plan, by the plan's ARM id or else its name; empty without one."""
+    named = {one.lower(): two for one, two in replicas.items()}
+    return named.get(plan.lower()) or named.get(last(plan).lower()) or ""
 
 
 def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:

@@ -218,6 +218,8 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
             if key == "on_hosts":
                 for host_id, more in values.items():
                     extra.setdefault(host_id.lower(), {}).update(more)
+            elif key == "settings":
+                found.setdefault("settings", {}).update(values)
             else:
                 found[key] = [*found.get(key, []), *values]
     found["resources"] = [*found.get("resources", []), *(_arc(host) for host in snapshot.hosts if host.kind == "arc")]

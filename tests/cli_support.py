@@ -173,8 +173,10 @@ def settings(*, channels: bool = True, more: str = "") -> str:
     """A drkit.toml for the sample estate: target regions, the hosts nobody can probe, the channel for the others."""
     from drkit.simulator import sample_seed
 
-    lines = [f"targets = {json.dumps(TARGETS)}"]
-    for host in sample_seed(1)["settings"]["host"]:
+    hints = sample_seed(1)["settings"]
+    lines = [f"targets = {json.dumps(TARGETS)}", "[products.hybrid-worker.replicas]"]
+    lines += [f"{json.dumps(one)} = {json.dumps(other)}" for one, other in hints["replicas"].items()]
+    for host in hints["host"]:
         lines += ["[[host]]", f'environment = "{host["environment"]}"', f'id = "{host["host"]}"']
         lines += [f'channel = "{host["channel"]}"', f'user = "{host["user"]}"', f"workspace = '{host['workspace']}'"]
     return "\n".join([*lines, *(["[channels]", 'azure_vm = "run-command"'] if channels else []), more, ""])

@@ -69,6 +69,8 @@ def settings_of(case: Case) -> str:
     own = {"codespaces": estates.SETTINGS.partition("]\n")[2], "workers": workers.NAMED, "vms": ""}[case.base]
     if "# no channels" in case.settings:
         own = own.replace('azure_vm = "run-command"', "")
+    if "# by its tag" in case.settings:
+        own = "\n".join(line for line in own.splitlines() if not line.startswith("replicas"))
     targets = "" if case.targets == "none" else f"targets = {case.targets}\n"
     return f"{targets}{own}\n{case.settings}\n"
 
@@ -351,7 +353,7 @@ CASES = (
          first=(("change", {"id": group_id("dev-we"), "patch": {"tags": {"drkit-target": "true"}}}),),
          fine={"first": (("change", {"id": EUS, "patch": {"tags": {"drkit-target": "true"}}}),)}),
     Case("the account that takes over, in a group of the region", ("group-place", "error", "auto-dr is to take over"),
-         seed={"automation": _account("auto-dr", id=f"{group_id('dev-we')}/providers/{ACCOUNT}/auto-dr")}),
+         settings="# by its tag", seed={"automation": _account("auto-dr", id=f"{group_id('dev-we')}/providers/{ACCOUNT}/auto-dr")}),
     # in time
     Case("an objective that cannot be kept", ("forecast", "error", "the objective is 20 min"), settings=TIGHT,
          fine={"settings": "[objectives]\nrecovery_time_minutes = 30\n"}),

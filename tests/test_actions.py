@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import actions, products, runbook
+from drkit import actions, products, replicas, runbook
 from drkit.actions import Tables
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.runbook import Runbook, Step, Takeover
@@ -28,6 +28,7 @@ from tests.builders import (
     a_vm,
     an_assessment,
     facts,
+    hosted,
     make,
     managed,
     one_lost,
@@ -111,6 +112,46 @@ def test_an_input_that_is_missing_unknown_or_of_another_kind_is_refused(
         assert broken(with_step(book, step, inputs={one: value for one, value in step.inputs.items() if one != named}))
     wrong = data.draw(st.sampled_from([["x", 1], {"x": {"y": 1}}, -1]))
     assert broken(with_step(book, step, inputs={**step.inputs, named: wrong}))
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(NAMES), data=st.data())
+def test_a_precondition_that_its_action_requires_cannot_be_left_out_or_changed(
+    name: tuple[str, str], data: st.DataObject
+) -> None:
+    book, step = STEPS[name]
+    assert actions.unheld(book, TABLES) == []
+    required = list(row_of(step).required(step, actions.Occasion.of(book)))
+    if not required:
+        return
+    one = data.draw(st.sampled_from(required))
+    held = [it for it in step.preconditions if it.signal == one.signal and it.subject.lower() in one.subjects]
+    forged: list[Any] = [
+        tuple(it for it in step.preconditions if it not in held),
+        tuple(msgspec.structs.replace(it, subject="/another") if it in held else it for it in step.preconditions),
+        tuple(msgspec.structs.replace(it, signal="location") if it in held else it for it in step.preconditions),
+    ]
+    if one.expected is not actions.ANY:
+        odd = data.draw(st.sampled_from([None, "", "perhaps", 0, 1]).filter(lambda value: value != one.expected))
+        forged.append(
+            tuple(msgspec.structs.replace(it, expected=odd) if it in held else it for it in step.preconditions)
+        )
+    other = with_step(book, step, preconditions=data.draw(st.sampled_from(forged)))
+    if one.signal != "location" or other != book:
+        assert any(step.id in fault and one.signal in fault for fault in actions.unheld(other, TABLES))
+        with pytest.raises(FileError, match="does not depend on"):
+            actions.check(other, TABLES, "x")
+    older = msgspec.structs.replace(other, drkit="runbook/1", settings={}, target_plans={})
+    actions.check(older, TABLES, "x")
+
+
+def test_every_release_of_an_ungraceful_failover_depends_on_the_loss_of_the_plan_it_leaves() -> None:
+    releases = [(book, step) for book in BOOKS for step in book.steps if step.effect == "release"]
+    assert {step.product for _, step in releases} == {"codespaces", "hybrid-worker"}
+    for book, step in releases:
+        bare = tuple(one for one in step.preconditions if one.signal != "answers")
+        (fault,) = actions.unheld(with_step(book, step, preconditions=bare), TABLES)
+        assert f"answers = no of {step.plan.lower()}" in fault
 
 
 def row_of(step: Step) -> actions.Action:
@@ -342,7 +383,7 @@ PROTECTED = f"products.hybrid-worker.protected of {MACHINE}"
 
 def test_a_runbook_names_the_settings_that_change_what_it_does() -> None:
     assert FAILOVER.settings["products.codespaces.service"] == "online.visualstudio.com"
-    assert FAILOVER.settings["targets: eastus"] == "among them"
+    assert FAILOVER.settings["targets names eastus"] == "yes"
     assert [key for key in FAILOVER.settings if key.startswith("channel of ")] == [f"channel of {a_vm('box').id}"]
     assert WORKERS.settings[PROTECTED] == "none"
     assert WORKERS.settings[f"products.hybrid-worker.replicas of {ACCOUNT}"] == "none"
@@ -351,7 +392,7 @@ def test_a_runbook_names_the_settings_that_change_what_it_does() -> None:
 
 SAID: list[tuple[Runbook, Settings, str]] = [
     (FAILOVER, Settings(products={"codespaces": {"service": "attacker.example"}}), "products.codespaces.service is attacker.example"),
-    (FAILOVER, Settings(targets=["westus2"]), "targets: eastus is not among them"),
+    (FAILOVER, Settings(targets=["westus2"]), "targets names eastus is no"),
     (FAILOVER, Settings(channels=ChannelSettings(azure_vm="manual")), "is manual, and none was approved"),
     (WORKERS, worker_settings(protected={"worker-1": "env:SECRET"}), f"{PROTECTED} is env:SECRET, and none was approved"),
     (WORKERS, worker_settings(replicas={"auto": f"{ACCOUNT}-other"}), f"{ACCOUNT}-other, and none was approved"),
@@ -411,7 +452,7 @@ def test_a_key_vaults_secret_is_used_where_drkit_toml_names_that_very_one() -> N
 # what takes over
 
 
-def taken_over(*present: Any, own: Settings | None = None) -> Runbook:
+def taken_over(*present: Any, own: Settings | None = None, made: dict[str, str] | None = None) -> Runbook:
     account, host = an_account(), a_vm("worker-1")
     return make(
         a_snapshot([account], [a_worker("worker-1", account, host.id)], [host]),
@@ -419,6 +460,7 @@ def taken_over(*present: Any, own: Settings | None = None) -> Runbook:
             [state_of(account, "lost")], [verdict(host)], [facts(product="hybrid-worker")], present_plans=present
         ),
         own or worker_settings(),
+        made=made,
     )
 
 
@@ -437,3 +479,50 @@ def test_a_tag_wins_over_no_other_and_two_that_may_take_over_are_refused_with_bo
     named = taken_over(prepared, forged, own=worker_settings(replicas={"auto": prepared.id}))
     assert named.target_plans[source.id] == Takeover(prepared.id, "drkit.toml names it")
     assert taken_over(msgspec.structs.replace(forged, subscription="another")).target_plans[source.id].plan != forged.id
+
+
+def test_what_a_journal_says_drkit_made_leaves_out_what_a_tag_alone_speaks_for() -> None:
+    source = an_account()
+    ours = an_account("auto-eastus", TARGET, id=f"{ACCOUNT}-eastus", tags={"drkit-source": source.id})
+    forged = an_account("auto-evil", TARGET, id=f"{ACCOUNT}-evil", tags={"drkit-source": source.id})
+    book = taken_over(ours, forged, made={ours.id.lower(): source.id.lower()})
+    assert book.target_plans[source.id] == Takeover(ours.id, "an earlier run made it, as its journal says")
+    with pytest.raises(RefusedError):
+        taken_over(ours, forged, made={ours.id.lower(): "/another/source"})
+
+
+def test_a_target_is_a_candidate_unless_drkit_toml_or_a_journal_names_it_whatever_the_file_says_of_it() -> None:
+    source = an_account()
+    prepared = an_account("auto-dr", TARGET, id=f"{ACCOUNT}-dr", tags={"drkit-target": "true"})
+    book, own = taken_over(prepared), worker_settings(replicas={"auto": prepared.id})
+    assert list(replicas.candidates(book, worker_settings(), {})) == [prepared.id]
+    assert replicas.candidates(book, own, {}) == {}
+    assert replicas.candidates(book, worker_settings(), {prepared.id.lower(): source.id.lower()}) == {}
+    other = worker_settings(replicas={"another": prepared.id})
+    assert list(replicas.candidates(book, other, {prepared.id.lower(): "/another/source"})) == [prepared.id]
+    for forged in (
+        {source.id: Takeover(prepared.id, "drkit.toml names it")},
+        {},
+        {source.id: Takeover(f"{ACCOUNT}-harmless", "this runbook makes it")},
+    ):
+        assert prepared.id in replicas.candidates(
+            msgspec.structs.replace(book, target_plans=forged), worker_settings(), {}
+        )
+    anew = taken_over()
+    assert replicas.candidates(anew, worker_settings(), {}) == {}
+
+
+def test_a_machine_that_could_not_be_known_again_is_released_by_nobody_but_a_person() -> None:
+    host = a_vm("box")
+    bare = msgspec.structs.replace(host, baseline=msgspec.structs.replace(host.baseline, arm=None))
+    moved = one_lost(hosted("web", a_plan(), bare), hosts=[bare])
+    assert "release" not in [step.action for step in moved.steps]
+    assert "by-hand" in [step.action for step in moved.steps]
+    account = an_account()
+    workers = make(
+        a_snapshot([account], [a_worker("box", account, host.id)], [bare]),
+        an_assessment([state_of(account, "lost")], [verdict(bare)], [facts(product="hybrid-worker")]),
+        worker_settings(),
+    )
+    assert "release" not in [step.action for step in workers.steps]
+    assert "by-hand" in [step.action for step in workers.steps]

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import api, applying, approvals, files, runbook
+from drkit import api, applying, approvals, files, replicas, runbook
 from drkit.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.kept import Approval, who
-from drkit.planning import show_of
+from drkit.planning import candidates, show_of
+from drkit.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, copy_of_recorded
 from tests.test_control import desk_of
@@ -70,9 +71,9 @@ def look(made: Bench, **settings: Any) -> None:
     applying.look_again(desk, RUN, made.store.state(RUN), desk.clock)
 
 
-def asked(made: Bench, *, yes: bool = False, **settings: Any) -> dict[str, Any]:
+def asked(made: Bench, *, yes: bool = False, targets: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     desk = desk_of(made, **settings)
-    return applying.approval_for(desk, show_of(desk, kept(made)), desk.clock, yes=yes)
+    return applying.approval_for(desk, show_of(desk, kept(made)), desk.clock, yes=yes, targets=targets)
 
 
 @pytest.fixture
@@ -462,3 +463,69 @@ def test_at_a_terminal_it_is_asked(here: Here, monkeypatch: pytest.MonkeyPatch, 
     assert here("approve", "DIGEST").code == code
     assert len(questions) == 1
     assert here.path(".drkit/approvals").exists() == (code == 0)
+
+
+# what takes over though only a tag speaks for it
+
+SOURCE, PREPARED = "/subscriptions/s/resourceGroups/r/p/n/t/old", "/subscriptions/s/resourceGroups/r/p/n/t/tagged"
+
+
+def of_a_candidate(made: Bench, marker: str = "runbook/2") -> Bench:
+    verify = a_step("v", "verify", plan=SOURCE, target=PREPARED)
+    made.book = msgspec.structs.replace(made.book, drkit=marker, steps=(verify,))
+    return made
+
+
+def test_an_approval_counts_only_where_it_names_what_only_a_tag_speaks_for(bench: Make) -> None:
+    made = of_a_candidate(bench(a_step("a")))
+    put(made)
+    put(made, targets=("/another",), hours_ago=1)
+    with pytest.raises(RefusedError) as error:
+        asked(made)
+    assert PREPARED in error.value.what
+    assert f"--target {PREPARED}" in error.value.remedy
+    own = Settings(products={"codespaces": {"replicas": {"old": PREPARED}}})
+    assert replicas.candidates(made.book, own, {}) == {}
+    put(made, targets=(PREPARED.upper(),), hours_ago=2, who="ada@desk")
+    assert asked(made)["targets"] == [PREPARED.upper()]
+
+
+def test_yes_asks_for_it_by_name_too(bench: Make) -> None:
+    made = of_a_candidate(bench(a_step("a")))
+    with pytest.raises(RefusedError, match="a journal speaks for"):
+        asked(made, yes=True)
+    with pytest.raises(RefusedError, match="does not move to"):
+        asked(made, yes=True, targets=("/another",))
+    assert made.store.approvals(kept(made)) == []
+    assert asked(made, yes=True, targets=(PREPARED,))["targets"] == [PREPARED]
+    assert asked(made, yes=True)["targets"] == [PREPARED]
+
+
+def test_a_run_goes_on_only_under_an_approval_that_names_it(bench: Make) -> None:
+    made = of_a_candidate(bench(a_step("a")))
+    begun(made)
+    put(made, hours_ago=2)
+    desk = desk_of(made)
+    with pytest.raises(RefusedError, match="no approval"):
+        applying.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+    put(made, hours_ago=3, targets=(PREPARED,), who="ada@desk")
+    applying.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+
+
+def test_approve_asks_for_the_whole_id_of_what_only_a_tag_speaks_for(here: Here) -> None:
+    digest = here("show", "--json").json["digest"]
+    assert here("show").out.count("LOOK") == 0
+    toml = here.folder / "drkit.toml"
+    lines = toml.read_text("utf-8").splitlines()
+    named = next(line for line in lines if "auto-ops-dr-eus" in line)
+    toml.write_text("\n".join(line for line in lines if line != named), "utf-8")
+    replica = named.split('"')[3]
+    shown = " ".join(here("show").out.split())
+    assert f"--target {replica}" in shown
+    refused = here("approve", digest)
+    assert (refused.code, f"--target {replica}" in " ".join(refused.err.split())) == (4, True)
+    assert not list((here.folder / ".drkit").rglob("approvals/*.json"))
+    assert here("approve", digest, "--target", replica.rpartition("/")[2]).code == 4
+    assert here("approve", digest, "--target", replica).code == 0
+    (kept_one,) = (here.folder / ".drkit").rglob("approvals/*.json")
+    assert replica in kept_one.read_text("utf-8")

@@ -159,7 +159,13 @@ def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
         way.assess(site)
         book = returning.cleanup(site.desk, "run-0001").runbook
         step = next(one for one in book.steps if one.effect == "delete")
-        other = msgspec.structs.replace(step, id="codespaces:more:delete", target=guid("billing"), preconditions=())
+        held = [
+            msgspec.structs.replace(one, subject=guid("billing")) if one.subject == step.target else one
+            for one in step.preconditions
+        ]
+        other = msgspec.structs.replace(
+            step, id="codespaces:more:delete", target=guid("billing"), preconditions=tuple(held)
+        )
         content = runbook.encode(msgspec.structs.replace(book, steps=(*book.steps, other)))
         site.store.keep_runbook(content)
         with pytest.raises(RefusedError, match="no-deletion"):

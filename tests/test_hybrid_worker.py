@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit import api
+from drkit import api, linked
 from drkit.estate import Plan, Snapshot
 from drkit.products.hybrid_worker_left import worker_id
 from drkit.products.hybrid_worker_propose import stand_ins
@@ -20,6 +20,7 @@ from drkit.settings import Settings
 from drkit.simulator import activity_log, automation
 from tests.estates import Site
 from tests.workers import (
+    ALONE,
     CONTROL,
     CUPBOARD,
     LOST,
@@ -127,7 +128,7 @@ def test_the_runbook_lists_what_the_other_account_lacks_and_which_records_go_sta
 
 
 def test_without_a_source_for_protected_settings_a_person_installs_the_extension(tmp_path: Path) -> None:
-    with site(tmp_path, "") as found:
+    with site(tmp_path, ALONE) as found:
         book = lost(found)
         assert actions(book, WEB) == ["add", "by-hand", "verify", "verify-again"]
         (ask,) = [step for step in book.steps if step.action == "by-hand" and step.host == WEB]
@@ -185,6 +186,7 @@ def test_without_a_prepared_account_a_new_one_is_made(tmp_path: Path) -> None:
         assert create.inputs["body"]["identity"] == {"type": "SystemAssigned"}
         assert apply(found).outcome == "succeeded"
         assert reported(found)[WEB] == [create.target]
+        assert linked.made(found.desk)[create.target.lower()] == OLD.lower()
         asyncio.run(api.assess(found.desk))
         assert api.plan(found.desk, kind="failover").runbook.steps == ()
 
@@ -290,7 +292,7 @@ def test_drift_names_who_changed_an_extension_when_the_activity_log_has_it_by_th
 
 
 def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
-    with site(tmp_path, "") as found:
+    with site(tmp_path, ALONE) as found:
         book = lost(found)
         assert apply(found).outcome == "partial"
         world = found.world.simulator.world

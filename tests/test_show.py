@@ -105,12 +105,13 @@ def test_what_a_snapshot_brought_along_is_told_where_it_is_not_the_default() -> 
     url = account.properties["automationHybridServiceUrl"]
     usual = shown(workers_moved())
     assert "LOOK" not in usual
+    assert "LOOK" not in shown(workers_moved(an_extension(account, typeHandlerVersion="1.1.13")))
     odd = an_extension(
         account, settings={"AutomationAccountURL": url, "Proxy": "http://evil"}, typeHandlerVersion="0.9"
     )
     found = shown(workers_moved(odd))
-    assert "LOOK: the recorded setting Proxy = http://evil is put back" in found
-    assert "LOOK: version 0.9, where the documentation has 1.1" in found
+    assert "LOOK, differs from the product's default: the recorded setting Proxy = http://evil is put back" in found
+    assert "LOOK, differs from the product's default: version 0.9, where the documentation has 1.1" in found
     assert "**look**" in summary(workers_moved(odd))
 
 

@@ -23,9 +23,14 @@ from tests.simulator.support import seed, vm_id
 SECRET = "s3cret-proxy-password"
 WEB, LOST, STRAY, CUPBOARD = vm_id("web-01"), vm_id("web-02", "dev-we"), vm_id("stray", "dev-we"), workers.CUPBOARD
 OLD, CONTROL, REPLICA = (workers.account_id(name) for name in ("auto-we", "auto-eus", "auto-dr"))
-NAMED = """
+ALONE = f"""
+[products.hybrid-worker]
+replicas = {{ auto-we = "{REPLICA}" }}
+"""
+NAMED = f"""
 [products.hybrid-worker]
 protected_settings = "none"
+replicas = {{ auto-we = "{REPLICA}" }}
 [products.hybrid-worker.protected]
 web-01 = "env:DRKIT_TEST_PROTECTED"
 """

@@ -182,17 +182,19 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
 @click.argument("runbook", default="latest")
 def show(common: Common, runbook: str) -> int:
     """Show a runbook whole: every step, its reason, what was left alone."""
-    from drkit import api
+    from drkit import api, planning
 
-    shown = api.show(common.desk(), runbook)
+    desk = common.desk()
+    shown = api.show(desk, runbook)
+    open_ones = planning.candidate_lines(desk, shown.runbook)
     value = {
-        "runbook": shown.runbook,
-        "digest": shown.digest,
-        "path": shown.path,
-        "steps": shown.told,
-        "warnings": shown.warnings,
-    }
-    common.tell(value, lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings))
+        "runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told,
+        "warnings": shown.warnings, "candidates": open_ones,
+    }  # fmt: skip
+    common.tell(
+        value,
+        lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones),
+    )
     return 0
 
 
@@ -201,7 +203,14 @@ def show(common: Common, runbook: str) -> int:
 @click.option("--hours", type=float, default=24.0, show_default=True, help="How long the approval holds.")
 @click.option("--note", default="", help="A word for the record.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
-def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None) -> int:
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ID",
+    help="The whole id of what takes over, where only a tag speaks for it.",
+)
+def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None, targets: tuple[str, ...]) -> int:
     """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
     from drkit import api, pipelining, planning
 
@@ -209,18 +218,16 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
     shown = planning.named(desk, runbook)
     if digest is not None:
         shown = pipelining.pinned(desk, runbook, digest)
-    if not common.json:
-        if not common.quiet:
-            say(
-                views().render(
-                    *views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings)[:-1]
-                )
-            )
-        if sys.stdin.isatty() and not _agreed():
-            raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
+    if not common.json and not common.quiet:
+        open_ones = planning.candidate_lines(desk, shown.runbook)
+        parts = views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones)
+        say(views().render(*parts[:-1]))
+    planning.agreed_targets(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
+    if not common.json and sys.stdin.isatty() and not _agreed():
+        raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
     desk.store.keep_runbook(shown.content)
-    approval = api.approve(desk, shown.digest, hours=hours, note=note)
+    approval = api.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
     common.tell(
         approval,
         lambda: [

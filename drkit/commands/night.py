@@ -78,9 +78,16 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 )
 @click.option("--report", "out", metavar="FILE", help="Write the HTML report here (default: report-RUN.html here).")
 @click.option("--called-as", default="", hidden=True)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ID",
+    help="The whole id of what takes over, where only a tag speaks for it.",
+)
 def failover(
-    common: Common, yes: bool, declare_lost: str | None, reason: str | None, anew: bool, wait_minutes: float | None,
-    out: str | None, called_as: str,
+    common: Common, yes: bool, targets: tuple[str, ...], declare_lost: str | None, reason: str | None, anew: bool,
+    wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
     from drkit import api, guided
@@ -98,7 +105,7 @@ def failover(
     talk = Terminal(common)
     try:
         ended = guided.failover(
-            common.desk(), talk, again=again, yes=yes, anew=anew, declare_lost=declare_lost, reason=reason,
+            common.desk(), talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip
     except (click.Abort, KeyboardInterrupt, SystemExit):

@@ -92,9 +92,17 @@ def _applied(common: Common, desk: Desk, applied: Any) -> int:
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
 @click.option("--or-resume", is_flag=True, help="Where a run of the same bytes is there, go on with it.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ID",
+    help="With --yes: the whole id of what takes over, where only a tag speaks for it.",
+)
 def apply(
-    common: Common, runbook: str, yes: bool, wait_minutes: float | None, digest: str | None, or_resume: bool
-) -> int:
+    common: Common, runbook: str, yes: bool, wait_minutes: float | None, digest: str | None, or_resume: bool,
+    targets: tuple[str, ...],
+) -> int:  # fmt: skip
     """Carry out an approved runbook."""
     from drkit import api, pipelining
 
@@ -106,7 +114,7 @@ def apply(
     )
     applied = finish(
         pipelining.carry_out(
-            desk, runbook, digest=digest, or_resume=or_resume, yes=yes, wait_minutes=wait_minutes, on_event=listener,
+            desk, runbook, digest=digest, or_resume=or_resume, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=listener,
             say=note,
         )
     )  # fmt: skip

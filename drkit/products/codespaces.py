@@ -13,7 +13,7 @@ import msgspec
 
 from drkit.actions import Actions
 from drkit.clock import Clock
-from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts, same_id
 from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_settings as own
@@ -22,7 +22,7 @@ from drkit.products.codespaces_actions import ACTIONS
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
 from drkit.products.codespaces_settings import CodespacesSettings
 from drkit.products.plain import ActsApart
-from drkit.proposal import Need, Proposal, Proposed, made_for
+from drkit.proposal import Need, Proposal, Proposed, made_for, replica_of
 from drkit.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ class Codespaces(ActsApart):
         return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
 
     def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
-        return made_for(plan, candidates)
+        wanted = replica_of(plan.id, own.settings_of(settings).replicas)
+        named = [one for one in candidates if same_id(one.id, wanted) and one.region != plan.region]
+        # Where the one that is named is not there, drkit makes one, and knows it again.
+        return named or made_for(plan, candidates)
 
     def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
         return Endpoint(plan.region, own.health_url(plan.region, own.settings_of(settings).service))

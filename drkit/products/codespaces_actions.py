@@ -20,17 +20,24 @@ from drkit.actions import (
     Identified,
     Inputs,
     Minutes,
+    Needed,
+    Occasion,
     Region,
     Segment,
     VmId,
+    creation_required,
+    home_required,
+    needed,
     on_target,
     result_of,
     run_command,
     same_inputs,
+    still_required,
 )
 from drkit.operation import Request
 from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
 from drkit.products.codespaces_settings import NAME as PRODUCT
+from drkit.proposal import replica_of
 from drkit.runbook import Step
 from drkit.settings import Settings
 
@@ -284,21 +291,96 @@ def _service(step: Step, settings: Settings) -> dict[str, str]:
     return {f"products.{PRODUCT}.service": settings_of(settings).service}
 
 
+def _replica(step: Step, settings: Settings) -> dict[str, str]:
+    other = replica_of(step.plan, settings_of(settings).replicas)
+    return {**_service(step, settings), f"products.{PRODUCT}.replicas of {step.plan}": other or "none"}
+
+
+def _same_host(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.host, "instance_id")
+
+
+def _release_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield from occasion.still(step)
+    yield from _same_host(step, occasion)
+
+
+def _register_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield from occasion.home(step)
+    yield from _same_host(step, occasion)
+
+
+def _delete_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.plan, "answers", "yes")
+    yield needed(step.target, "record")
+    yield needed(str(step.inputs["elsewhere"]["id"]), "stands", "yes")
+    # Work that was never pushed may go where whoever approves reads why; a machine that answers never.
+    if step.inputs["kind"] == "self-hosted":
+        yield needed(step.target, "idle", True)
+
+
+def _delete_plan_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.plan, "answers", "yes")
+    yield needed(step.target, "made-for")
+    yield needed(step.target, "empty", True)
+
+
 ACTIONS: Actions = {
-    "create-plan": Action("create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made, bound=_service),
-    "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified, bound=_service),
-    "create": Action("create", ENVIRONMENT, Create, ("POST",), _creates, _made, bound=_service),
+    "create-plan": Action(
+        "create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made, bound=_service, required=creation_required
+    ),
+    "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified, bound=_replica, required=home_required),
+    "create": Action(
+        "create", ENVIRONMENT, Create, ("POST",), _creates, _made, bound=_service, required=still_required
+    ),
     "verify": Action("verify", ENVIRONMENT, Verify, check=_placed, bound=_service),
-    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand, bound=_service),
-    "reach": Action("verify", VM, Reach, ("POST",), run_command("host"), _on_host, bound=_service, channel="host"),
+    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand, bound=_service, required=still_required),
+    "reach": Action(
+        "verify",
+        VM,
+        Reach,
+        ("POST",),
+        run_command("host"),
+        _on_host,
+        bound=_service,
+        channel="host",
+        required=_same_host,
+    ),
     "ready": Action("ask", ENVIRONMENT, Ready),
     "release": Action(
-        "release", ENVIRONMENT, Release, ("POST",), run_command("host"), _on_host, bound=_service, channel="host"
+        "release",
+        ENVIRONMENT,
+        Release,
+        ("POST",),
+        run_command("host"),
+        _on_host,
+        bound=_service,
+        channel="host",
+        required=_release_required,
     ),
     "register": Action(
-        "register", ENVIRONMENT, Register, ("POST",), run_command("host"), _registers, bound=_service, channel="host"
+        "register",
+        ENVIRONMENT,
+        Register,
+        ("POST",),
+        run_command("host"),
+        _registers,
+        bound=_service,
+        channel="host",
+        required=_register_required,
     ),
-    "delete": Action("delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted, bound=_service),
+    "delete": Action(
+        "delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted, bound=_service, required=_delete_required
+    ),
     "verify-elsewhere": Action("verify", ENVIRONMENT, Delete, check=_deleted, bound=_service),
-    "delete-plan": Action("delete", PLAN, DeletePlan, ("DELETE",), on_target("DELETE"), _plan_deleted, bound=_service),
+    "delete-plan": Action(
+        "delete",
+        PLAN,
+        DeletePlan,
+        ("DELETE",),
+        on_target("DELETE"),
+        _plan_deleted,
+        bound=_service,
+        required=_delete_plan_required,
+    ),
 }

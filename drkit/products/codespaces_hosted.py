@@ -27,7 +27,8 @@ def has_channel(item: Item) -> bool:
 def hosted(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
     """reach, ready, release, register, verify: the human comes before the irreversible."""
     environment, host, own = item.environment, item.host, settings_of(proposal.settings)
-    if host is None or environment.host is None:
+    # Nothing is released on a machine of which nobody could tell later whether it is the same.
+    if host is None or environment.host is None or not _same_host(item):
         return by_hand(proposal, item, ready)
     plan_id, plan_name, region = where(proposal)
     handle = slug(environment.name, environment.id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from drkit.errors import UnreachableError
 from drkit.estate import is_region
@@ -14,8 +17,17 @@ DELEGATE_ACTION = "writeDelegates"
 REGIONS = ("eastus", "southeastasia", "westeurope", "westus2")
 
 
+PlanId = Annotated[
+    str,
+    Meta(
+        pattern=r"^/subscriptions/[^/]+/resource[Gg]roups/[^/]+/providers/Microsoft\.(VSOnline|Codespaces)/plans/[^/]+$",
+        extra={"allowed": "the full ARM id of a plan"},
+    ),
+]
+
+
 class CodespacesSettings(Table, frozen=True):
-    """[products.codespaces]."""
+    """[products.codespaces]. ``replicas``: plan -> the one that takes over (names or ids)."""
 
     service: HostName = "online.visualstudio.com"
     registration: HostPath = "~/.vsonline/environment.json"
@@ -25,6 +37,7 @@ class CodespacesSettings(Table, frozen=True):
     stop_timeout_seconds: Seconds = 120.0
     move_registration_aside: bool = True
     install_as_service: bool = False
+    replicas: dict[str, PlanId] = msgspec.field(default_factory=dict)
 
 
 def settings_of(settings: Settings) -> CodespacesSettings:

@@ -22,12 +22,18 @@ from drkit.actions import (
     Inputs,
     MachineId,
     Minutes,
+    Needed,
+    Occasion,
     Region,
     Segment,
+    creation_required,
+    home_required,
+    needed,
     on_target,
     result_of,
     run_command,
     same_inputs,
+    still_required,
     value_in_words,
 )
 from drkit.estate import last, same_id
@@ -35,6 +41,7 @@ from drkit.operation import Request
 from drkit.products.hybrid_worker_left import PUBLISHER, TYPES, URL, worker_id
 from drkit.products.hybrid_worker_settings import NAME as PRODUCT
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings, settings_of
+from drkit.proposal import replica_of
 from drkit.runbook import Step
 from drkit.settings import Settings
 
@@ -350,8 +357,10 @@ def unusual(step: Step) -> list[str]:
             found.append(
                 f"the recorded setting {key} = {value_in_words(value)} is put back; the documentation has {URL} alone"
             )
-    if str(properties.get("typeHandlerVersion") or VERSION) != VERSION:
-        found.append(f"version {properties['typeHandlerVersion']}, where the documentation has {VERSION}")
+    version = str(properties.get("typeHandlerVersion") or VERSION)
+    # Azure may tell the third number too, which is not for an installation to choose.
+    if version.split(".")[:2] != VERSION.split("."):
+        found.append(f"version {version}, where the documentation has {VERSION}")
     usual = {"publisher", "type", "typeHandlerVersion", "settings", "autoUpgradeMinorVersion", "enableAutomaticUpgrade"}
     for key, value in sorted(properties.items()):
         if key not in usual:
@@ -389,24 +398,99 @@ def _named(step: Step) -> dict[str, str]:
 
 
 def _replica(step: Step, settings: Settings) -> dict[str, str]:
-    named = {one.lower(): two for one, two in settings_of(settings).replicas.items()}
-    other = named.get(step.plan.lower()) or named.get(last(step.plan).lower()) or "none"
-    return {f"products.{PRODUCT}.replicas of {step.plan}": other}
+    other = replica_of(step.plan, settings_of(settings).replicas)
+    return {f"products.{PRODUCT}.replicas of {step.plan}": other or "none"}
+
+
+def _ready_host(step: Step) -> Iterable[Needed]:
+    yield needed(step.host, "instance_id")
+    yield needed(step.host, "running", True)
+    yield needed(step.host, "agent", "ready")
+
+
+def _reach_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.host, "instance_id")
+
+
+def _release_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield from occasion.still(step)
+    yield from _ready_host(step)
+    yield needed(step.host, "identity", True)
+    yield needed(step.host, "may-change-extensions", True)
+    # What somebody else changed since is not taken off.
+    if named := (step.inputs["extension"]["properties"].get("settings") or {}).get(URL):
+        yield needed(step.host, "serves", named)
+
+
+def _register_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield from occasion.home(step)
+    yield from _ready_host(step)
+
+
+def _delete_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.plan, "answers", "yes")
+    yield needed(step.target, "machine")
+    yield needed(step.target, "idle", True)
+    yield needed(str(step.inputs["elsewhere"]["id"]), "stands", "yes")
+
+
+def _group_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield needed(step.plan, "answers", "yes")
+    yield needed(step.target, "empty", True)
+
+
+def _account_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
+    yield from _group_required(step, occasion)
+    yield needed(step.target, "made-for")
 
 
 ACTIONS: Actions = {
-    "create-plan": Action("create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), _account_made),
-    "verify-plan": Action("verify", ACCOUNT, Identified, bound=_replica),
-    "create-group": Action("create", WORKER_GROUP, CreateGroup, ("PUT",), on_target("PUT"), _group_made),
-    "add": Action("create", NAME, Add, ("PUT",), _adds, _is_worker),
-    "reach": Action("verify", VM, Reach, ("POST",), run_command("machine"), _reached, channel="machine"),
-    "release": Action("release", NAME, Release, ("DELETE",), _releases, _extension_held, unusual, _protected, _named),
-    "register": Action("register", NAME, Register, ("PUT",), _registers, _installed, unusual, _protected, _named),
+    "create-plan": Action(
+        "create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), _account_made, required=creation_required
+    ),
+    "verify-plan": Action("verify", ACCOUNT, Identified, bound=_replica, required=home_required),
+    "create-group": Action(
+        "create", WORKER_GROUP, CreateGroup, ("PUT",), on_target("PUT"), _group_made, required=still_required
+    ),
+    "add": Action("create", NAME, Add, ("PUT",), _adds, _is_worker, required=still_required),
+    "reach": Action(
+        "verify", VM, Reach, ("POST",), run_command("machine"), _reached, channel="machine", required=_reach_required
+    ),
+    "release": Action(
+        "release",
+        NAME,
+        Release,
+        ("DELETE",),
+        _releases,
+        _extension_held,
+        unusual,
+        _protected,
+        _named,
+        required=_release_required,
+    ),
+    "register": Action(
+        "register",
+        NAME,
+        Register,
+        ("PUT",),
+        _registers,
+        _installed,
+        unusual,
+        _protected,
+        _named,
+        required=_register_required,
+    ),
     "verify": Action("verify", NAME, Verify, check=_verified),
     "verify-again": Action("verify", NAME, Verify, check=_verified),
     "by-hand": Action("ask", NAME, ByHand, check=_by_hand),
-    "delete": Action("delete", RECORD, Delete, ("DELETE",), on_target("DELETE"), _record_deleted),
+    "delete": Action(
+        "delete", RECORD, Delete, ("DELETE",), on_target("DELETE"), _record_deleted, required=_delete_required
+    ),
     "verify-elsewhere": Action("verify", NAME, VerifyElsewhere, check=_seen_elsewhere),
-    "delete-group": Action("delete", WORKER_GROUP, DeleteGroup, ("DELETE",), on_target("DELETE"), _part_deleted),
-    "delete-plan": Action("delete", ACCOUNT, DeleteAccount, ("DELETE",), on_target("DELETE"), _part_deleted),
+    "delete-group": Action(
+        "delete", WORKER_GROUP, DeleteGroup, ("DELETE",), on_target("DELETE"), _part_deleted, required=_group_required
+    ),
+    "delete-plan": Action(
+        "delete", ACCOUNT, DeleteAccount, ("DELETE",), on_target("DELETE"), _part_deleted, required=_account_required
+    ),
 }

@@ -25,6 +25,7 @@ from drkit.proposal import (
     identity_change,
     made_for,
     record_behind,
+    replica_of,
 )
 from drkit.runbook import Affected, Estimate, Precondition, Step
 from drkit.settings import Settings
@@ -46,12 +47,11 @@ def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> lis
     Whoever may write to one account may tag it, so a tag wins over no other: of two in one region none is taken.
     """
     others = [one for one in candidates if not same_id(one.id, plan.id) and one.region != plan.region]
-    named = {one.lower(): two for one, two in settings_of(settings).replicas.items()}
-    wanted = named.get(plan.id.lower()) or named.get(plan.name.lower())
-    if wanted:
-        return [one for one in others if same_id(one.id, wanted)]
     near = [one for one in others if one.subscription.lower() == plan.subscription.lower()]
     made = made_for(plan, near)
+    if wanted := replica_of(plan.id, settings_of(settings).replicas):
+        # Where the one that is named is not there, drkit makes one, and knows it again.
+        return [one for one in others if same_id(one.id, wanted)] or made
     return made + [one for one in near if one.tags.get(TAG_TARGET, "").lower() == "true" and TAG_SOURCE not in one.tags]
 
 
@@ -252,7 +252,8 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         **shared,
     )
     own_kind = fits(held)
-    by_drkit = host is not None and item.disposition in CHAIN and bool(held) and own_kind
+    known = host is not None and host.baseline.arm is not None and bool(host.baseline.arm.instance_id)
+    by_drkit = known and item.disposition in CHAIN and bool(held) and own_kind
     source = source_of(own, host.id, held) if host else "ask"
     if not by_drkit or source == "ask" or host is None:
         why = (
@@ -450,7 +451,8 @@ def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -
     lines += [f'#{json.dumps(one.name)} = "ask"' for one in sorted(mine, key=lambda one: one.name.lower())]
     lines += [
         "",
-        "# Which account takes over from which; without it, the one of the subscription tagged drkit-target = true.",
+        "# Which account takes over from which. One that has the tag drkit-target = true, and is not named here, is used",
+        "# only where whoever approves the runbook names it too: `drkit approve DIGEST --target ARM_ID`.",
     ]
     lines.append(f"#[products.{NAME}.replicas]")
     for plan in ours:

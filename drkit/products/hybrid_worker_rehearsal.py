@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drkit.estate import Environment, Plan, Snapshot
+from drkit.products.hybrid_worker_propose import stand_ins
 from drkit.runbook import Step
+from drkit.settings import Settings
 
 NAME = "hybrid-worker"
 
@@ -22,13 +24,22 @@ class HybridWorkerRehearsal:
             held = one.settings.get("extension") if one.product == NAME else None
             if held and one.host:
                 on_hosts[one.host.host] = {"extensions": [_extension(held)], "vm": {"identity": True}}
-        return {"automation": [_account(one, snapshot) for one in accounts], "on_hosts": on_hosts}
+        found = {one.id: stand_ins(one, accounts, Settings()) for one in accounts}
+        replicas = {one: others[0].id for one, others in found.items() if len(others) == 1}
+        return {
+            "automation": [_account(one, snapshot) for one in accounts],
+            "on_hosts": on_hosts,
+            "settings": {"replicas": replicas} if replicas else {},
+        }
 
     def settings(self, hints: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, str]]:
         """A rehearsal's machines have no protected settings but those that its seed tells of."""
         told = hints.get("protected_settings") or {}
         names = {host: f"DRKIT_DRILL_PROTECTED_{number}" for number, host in enumerate(told)}
         lines = [f"[products.{NAME}]", 'protected_settings = "none"']
+        if replicas := hints.get("replicas"):
+            lines += ["", f"[products.{NAME}.replicas]"]
+            lines += [f"{json.dumps(one)} = {json.dumps(other)}" for one, other in replicas.items()]
         if names:
             lines += ["", f"[products.{NAME}.protected]"]
             lines += [f"{json.dumps(host)} = {json.dumps(f'env:{name}')}" for host, name in names.items()]

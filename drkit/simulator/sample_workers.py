@@ -100,8 +100,11 @@ def _workers(names: Names, group: str) -> list[Json]:
 
 
 def settings(names: Names) -> Json:
-    """Hints: the hosts whose extension has protected settings, which no request shows."""
-    return {"protected_settings": {names.host(PROXIED, WORKERS[PROXIED][2]): {"Proxy_URL": PROXY}}}
+    """Hints: the hosts whose extension has protected settings, which no request shows; and which account takes over."""
+    return {
+        "replicas": {names.automation(LOST): names.automation(REPLICA)},
+        "protected_settings": {names.host(PROXIED, WORKERS[PROXIED][2]): {"Proxy_URL": PROXY}},
+    }
 
 
 def outfit(names: Names, host: str, entry: Json) -> Json:

@@ -158,7 +158,7 @@ def _step(one: Described) -> list[str]:
         *(f"- {name} {_code(value)}" for name, value in ids.items() if value),
         *(f"- sends {_code(f'{request.method} {request.target}')}" for request in one.requests),
         *(["- sends no write"] if not one.requests else []),
-        *(f"- **look**: {_code(text)}" for text in one.unusual),
+        *(f"- **look**, differs from the product's default: {_code(text)}" for text in one.unusual),
         *(f"- {escape(name)} = {_code(value)}" for name, value in one.inputs.items()),
         *(f"- only if {_code(text)}" for text in one.only_if),
         *(f"- a person sees first {_code(text)}" for text in one.see_first),

@@ -262,13 +262,22 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     return [*parts, "next: nothing to apply"]
 
 
-def show(book: Runbook, digest: str, path: str, told: Sequence[Described], warnings: Sequence[str] = ()) -> list[Any]:
+def show(
+    book: Runbook,
+    digest: str,
+    path: str,
+    told: Sequence[Described],
+    warnings: Sequence[str] = (),
+    candidates: Sequence[str] = (),
+) -> list[Any]:
     """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards.
 
-    ``told``: its steps. ``warnings``: why it would not be carried out here, as sentences.
+    ``told``: its steps. ``warnings``: why it would not be carried out here, as sentences. ``candidates``: sentences on what takes over
+    though only a tag speaks for it.
     """
     parts: list[Any] = planned(book, digest, path, warnings)[:-1]
     parts.extend(_bound(book))
+    parts.extend(f"    LOOK: {exact(text.replace('DIGEST', digest[:12]))}" for text in candidates)
     parts.extend(_steps(book, told))
     finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
     if finals:
@@ -310,7 +319,7 @@ def _steps(book: Runbook, told: Sequence[Described]) -> list[Any]:
         groups.setdefault(step.environment or f"{step.product} {step.plan}", []).append(step)
     parts: list[Any] = [
         "",
-        "Steps, told from their action, target and inputs; `file says` is text of the file, and nothing rests on it.",
+        "Steps, as their action, target and inputs say; `file says` is text from the file that nothing rests on.",
     ]
     for mine in groups.values():
         known = names.get(mine[0].environment)
@@ -355,7 +364,7 @@ def _step(step: Described, ids: Mapping[str, str], shared: Mapping[str, str]) ->
     parts.extend(f"    sends {one.method} {exact(one.target)}" for one in step.requests)
     if not step.requests:
         parts.append("    a person does it; sends nothing" if step.effect == "ask" else "    sends no write")
-    parts.extend(f"    LOOK: {exact(text)}" for text in step.unusual)
+    parts.extend(f"    LOOK, differs from the product's default: {exact(text)}" for text in step.unusual)
     parts.extend(f"    {exact(f'{name} = {value}')}" for name, value in step.inputs.items() if name not in shared)
     parts.extend(f"    only if {exact(text)}" for text in step.only_if)
     if step.commands:
