@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ from tests.builders import (
 )
 
 BAD = "<img src=x onerror=alert(1)>&amp;\"'`]]>--><script>x</script>\x1b[31m\u202e " + "wide" * 40
+NAME = "p" + re.sub(r"[/?#%\\\x00-\x20\x7f]", "", BAD)[:110]
+"""As bad as the name of a resource can be: without the characters, and of the length, for which nothing would be planned."""
 START = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
 
@@ -134,7 +137,7 @@ async def badly(journal: Any, book: Runbook) -> None:
 def three(folder: Path) -> dict[str, api.Desk]:
     """One where everything happened, one of two thousand steps, and one where nothing did."""
     return {
-        "every exception": a_run(folder / "bad", f"p{BAD}".replace("/", ""), 9, 4, badly),
+        "every exception": a_run(folder / "bad", NAME, 9, 4, badly),
         "two thousand steps": a_run(folder / "many", "many", 300, 280, smoothly, seconds=2.0),
         "a smooth run": a_run(folder / "small", "orders", 5, 3, smoothly, seconds=20.0),
     }
