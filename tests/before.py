@@ -50,11 +50,10 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
             os.utime(path, (at, at))
         found = Site(world, folder / "site", account=account)
         found.planned = api.show(found.desk, runbook(estate))
-        yield found
-        for process in found.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        try:
+            yield found
+        finally:
+            found.end()
     finally:
         world.stop()
 

@@ -139,11 +139,16 @@ class Cloud:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        until = time.monotonic() + 30
-        while not self.ready.exists():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < until, "the simulator does not come up"
-            time.sleep(0.02)
+        try:
+            until = time.monotonic() + 120
+            while not self.ready.exists():
+                assert self.process.poll() is None, "the simulator has ended"
+                assert time.monotonic() < until, "the simulator does not come up"
+                time.sleep(0.02)
+        except BaseException as error:
+            self.process.kill()
+            error.add_note(repr(self.process.communicate()))
+            raise
         self.facts: dict[str, Any] = json.loads(self.ready.read_text())
         self._tls = ssl.create_default_context(cafile=self.facts["ca_bundle"])
 

@@ -328,6 +328,13 @@ class Site:
         self.processes.append(process)
         return process
 
+    def end(self) -> None:
+        """End the commands that are still at work."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
         done = subprocess.run(
@@ -662,10 +669,7 @@ def estate(
         assert not lost_writes_count or lost_writes(site.record()) == []
         assert spilt(site) == []
     finally:
-        for process in site.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        site.end()
         world.stop()
 
 

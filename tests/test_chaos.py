@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ def test_with_a_second_operator_drkit_says_at_every_end_who_serves_each_host(
     fate = one(number, 77, tmp_path / "run", lives, operator=True)
     assert fate.good, fate
     assert fate.operator is not None
+
+
+def variable(file: Path) -> None:
+    file.write_text(os.environ.get("DRKIT_TEST_LIFE", ""), "utf-8")
+
+
+def test_a_life_has_the_variables_of_who_begins_it(
+    tmp_path: Path, lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("", "one", "two"):
+        monkeypatch.setenv("DRKIT_TEST_LIFE", value)
+        process = lives.call(variable, tmp_path / "found")
+        process.join(60)
+        assert (process.exitcode, (tmp_path / "found").read_text("utf-8")) == (0, value)
 
 
 def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:

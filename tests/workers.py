@@ -58,11 +58,10 @@ def site(
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
         asyncio.run(api.snapshot(found.desk))
-        yield found
-        for process in found.processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        try:
+            yield found
+        finally:
+            found.end()
     finally:
         world.stop()
 

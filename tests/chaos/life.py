@@ -88,6 +88,13 @@ def live(place: Place, life: Life) -> None:
     sys.exit(_exit_code(place, life))
 
 
+def _within(variables: dict[str, str], function: Callable[..., None], *arguments: Any) -> None:
+    """Call the function with these environment variables, not with those that the fork server began with."""
+    os.environ.clear()
+    os.environ.update(variables)
+    function(*arguments)
+
+
 def _exit_code(place: Place, life: Life) -> int:
     cloud = clouds.from_ready_file(Path(place.ready), "of chaos")
     if life.minutes and cloud.clock_spec is not None:
@@ -170,7 +177,11 @@ class Lives:
 
     def begin(self, place: Place, life: Life = Life()) -> Any:
         """Begin one; a multiprocessing.Process."""
-        process = self._context.Process(target=live, args=(place, life))
+        return self.call(live, place, life)
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> Any:
+        """Begin a process that calls the function, with the environment variables that this one has now."""
+        process = self._context.Process(target=_within, args=(dict(os.environ), function, *arguments))
         process.start()
         return process
 
