@@ -122,6 +122,40 @@ def test_two_snapshots_never_overlap(run: Run, site: Site) -> None:
     assert done.code == 0
 
 
+def test_a_lock_that_is_no_file_of_its_own_is_refused_and_changes_nothing(run: Run, site: Site, tmp_path: Path) -> None:
+    lock, other = site.folder / ".snapshot-cron.lock", tmp_path / "other"
+    other.write_text("kept")
+
+    def foreign() -> None:
+        lock.touch()
+        os.chown(lock, 65534, 65534)
+
+    plants: dict[str, Callable[[], object]] = {
+        "a link": lambda: lock.symlink_to(other),
+        "a link to nothing": lambda: lock.symlink_to(tmp_path / "nothing"),
+        "a second name": lambda: lock.hardlink_to(other),
+        "a FIFO": lambda: os.mkfifo(lock),
+        "a folder": lock.mkdir,
+    }
+    if os.geteuid() == 0:
+        plants["of another user"] = foreign
+    for name, plant in plants.items():
+        plant()
+        done = run("snapshot-cron", str(site.folder), DRKIT_CLOUD=str(site.world.ready))
+        assert (done.code, done.out, ".snapshot-cron.lock is no file of" in done.err) == (64, "", True), name
+        assert (other.read_text(), (tmp_path / "nothing").exists()) == ("kept", False), name
+        lock.rmdir() if lock.is_dir() else lock.unlink()
+    assert run("snapshot-cron", str(site.folder), DRKIT_CLOUD=str(site.world.ready)).code == 0
+    assert lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_every_user_may_write_is_none_for_a_timer(run: Run, site: Site) -> None:
+    site.folder.chmod(0o777)
+    done = run("snapshot-cron", str(site.folder), DRKIT_CLOUD=str(site.world.ready))
+    assert (done.code, "may be written by every user" in done.err) == (64, True)
+    assert not (site.folder / ".snapshot-cron.lock").exists()
+
+
 # --- the deployment
 
 AZ = """#!/bin/sh
