@@ -14,7 +14,7 @@ from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, U
 from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
-from drkit.planning import Planned, agreed_targets, candidates, observed, show, show_of
+from drkit.planning import Planned, approvable, candidates, observed, show, show_of
 from drkit.products import actions, actors
 from drkit.runbook import Runbook
 from drkit.standing import DONE, begun, closed
@@ -62,7 +62,7 @@ async def apply(
     if not yes or desk.settings.run.separate_approver:
         approval_for(desk, shown, clock, yes=yes, targets=targets)
     else:
-        agreed_targets(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
+        approvable(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
     job = _job(desk, book, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
@@ -172,7 +172,7 @@ def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool, targets
     open_ones = candidates(desk, shown.runbook)
     one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes, targets=open_ones)
     if one is None and yes:
-        agreed_targets(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
+        approvable(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
         return _self_approved(desk, shown.digest, clock, targets=targets)
     if one is None and approvals.chosen(found, clock, now, separate=separate, by_yes=yes) is not None:
         command = f"drkit approve {shown.digest[:12]}"

@@ -364,7 +364,7 @@ class _Path:
         if self.desk.settings.run.separate_approver:
             raise self._unapproved(planned.digest)
         if self.yes:
-            planning.agreed_targets(self.desk, planned, self.targets, f"{self.again} --yes")
+            planning.approvable(self.desk, planned, self.targets, f"{self.again} --yes")
         if self.yes and not wait:
             self.talk.say(f"{who()} approves it, with --yes; the journal says so.")
             return

@@ -251,7 +251,7 @@ def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "", targe
     shown = named(desk, name)
     if not 0 < hours <= 24 * 31:
         raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
-    agreed_targets(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
+    approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
     now = desk.clock.now()
     desk.store.keep_runbook(shown.content)
     approval = Approval(
@@ -262,8 +262,18 @@ def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "", targe
     return approval
 
 
-def agreed_targets(desk: Desk, shown: Planned, targets: Sequence[str], command: str) -> None:
-    """RefusedError where ``targets`` does not name each candidate of a runbook, or names what the runbook does not move to."""
+def approvable(desk: Desk, shown: Planned, targets: Sequence[str], command: str) -> None:
+    """RefusedError for a runbook that nobody may approve as things are.
+
+    It is of the first format, which names no settings and lets a step leave out its preconditions (what was approved in that format
+    can still be carried out); or ``targets`` does not name each of its candidates, or names what it does not move to.
+    """
+    if shown.runbook.drkit == "runbook/1":
+        raise RefusedError(
+            "is a runbook/1, written by drkit 0.1: it names no settings, and its steps need not say what must still hold",
+            where=str(shown.path),
+            remedy="`drkit plan` again, and approve that",
+        )
     known = replicas.targets(shown.runbook)
     strange = [one for one in targets if not any(same_id(one, plan) for plan in known)]
     if strange:

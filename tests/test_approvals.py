@@ -529,3 +529,16 @@ def test_approve_asks_for_the_whole_id_of_what_only_a_tag_speaks_for(here: Here)
     assert here("approve", digest, "--target", replica).code == 0
     (kept_one,) = (here.folder / ".drkit").rglob("approvals/*.json")
     assert replica in kept_one.read_text("utf-8")
+
+
+def test_a_runbook_of_the_first_format_can_be_carried_out_and_no_longer_approved(bench: Make) -> None:
+    """Its steps need not carry what must still hold, so whoever may write runbooks must not go back to it."""
+    made = bench(a_step("a"))
+    made.book = msgspec.structs.replace(made.book, drkit="runbook/1", settings={}, target_plans={})
+    with pytest.raises(RefusedError, match="runbook/1"):
+        api.approve(desk_of(made), kept(made))
+    with pytest.raises(RefusedError, match="runbook/1"):
+        asked(made, yes=True)
+    assert not made.store.approvals(kept(made))
+    put(made)
+    assert asked(made)["who"]

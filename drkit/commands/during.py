@@ -222,7 +222,7 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
         open_ones = planning.candidate_lines(desk, shown.runbook)
         parts = views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones)
         say(views().render(*parts[:-1]))
-    planning.agreed_targets(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
+    planning.approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
     if not common.json and sys.stdin.isatty() and not _agreed():
         raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
