@@ -173,7 +173,7 @@ def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool, targets
     one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes, targets=open_ones)
     if one is None and yes:
         approvable(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
-        return _self_approved(desk, shown.digest, clock, targets=targets)
+        return _self_approved(desk, shown.digest, clock, targets)
     if one is None and approvals.chosen(found, clock, now, separate=separate, by_yes=yes) is not None:
         command = f"drkit approve {shown.digest[:12]}"
         raise replicas.refusal(open_ones, open_ones, command, f"the approval of runbook {shown.digest[:12]}")
@@ -242,9 +242,7 @@ def worth(one: approvals.Found, *, proved: bool) -> str:
     )
 
 
-def _self_approved(
-    desk: Desk, digest: str, clock: Clock, note: str = "", targets: Sequence[str] = ()
-) -> dict[str, Any]:
+def _self_approved(desk: Desk, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
     """Write the approval of who carries out. RefusedError where the store does not let them."""
     now = clock.now()
     until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
@@ -253,7 +251,6 @@ def _self_approved(
         who=who(),
         when=rfc3339(now),
         until=until,
-        note=note,
         kind="self-approved",
         targets=tuple(targets),
     )
@@ -266,7 +263,7 @@ def _self_approved(
             remedy=f"let somebody who may `drkit approve {digest[:12]}`",
         ) from error
     return {
-        "who": who(), "how": SELF_APPROVED, "when": approval.when, "until": until, "note": note, "file": path.name,
+        "who": who(), "how": SELF_APPROVED, "when": approval.when, "until": until, "note": "", "file": path.name,
         "targets": list(targets),
         "authenticated": False,
     }  # fmt: skip
@@ -276,9 +273,8 @@ def look_again(desk: Desk, name: str, state: RunState, clock: Clock, targets: Co
     """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
 
     For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
-    since. With ``--yes`` that version left the journal's word only. Without ``[run] separate_approver`` an approval that holds now will
-    do then, and else one of kind self-approved is written, where the store lets this identity do so. ``targets``: ARM ids that an
-    approval must name.
+    since. With ``--yes`` that version left the journal's word only, which whoever writes journals can forge. Without ``[run]
+    separate_approver`` an approval that holds now will do then. ``targets``: ARM ids that an approval must name.
     """
     separate, began = desk.settings.run.separate_approver, parse_time(state.started)
     found = approvals.naming(desk.store.approvals(state.runbook), targets)
@@ -290,9 +286,15 @@ def look_again(desk: Desk, name: str, state: RunState, clock: Clock, targets: Co
     if before and any(one.claimed_to_hold(began) and not (separate and one.own) for one in found):
         return
     if before and not separate and told[0].get("how") == SELF_APPROVED:
-        if approvals.chosen(found, clock, clock.now(), separate=False, by_yes=True) is None:
-            _self_approved(desk, state.runbook, clock, f"{name} was begun with --yes by drkit 0.1")
-        return
+        if approvals.chosen(found, clock, clock.now(), separate=False, by_yes=True):
+            return
+        raise RefusedError(
+            f"the journal of {name} says that drkit 0.1 began it with --yes, and no approval that holds now is in the store; "
+            "a journal alone is none",
+            where=f"{desk.store.address}: approvals",
+            remedy=f"`drkit show {state.runbook[:12]}`, and where {name} is yours, `drkit approve {state.runbook[:12]}`, then "
+            f"`drkit resume {name}`",
+        )
     faults = [fault for one in found if (fault := one.doubt(clock, began))]
     if separate and not faults and any(one.own or approvals.self_approved(one) for one in found):
         faults = [f"{SEPARATE}, and who carries it out approved it"]

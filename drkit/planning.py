@@ -266,9 +266,10 @@ def approvable(desk: Desk, shown: Planned, targets: Sequence[str], command: str)
     """RefusedError for a runbook that nobody may approve as things are.
 
     It is of the first format, which names no settings and lets a step leave out its preconditions (what was approved in that format
-    can still be carried out); or ``targets`` does not name each of its candidates, or names what it does not move to.
+    can still be carried out, and what was begun can be approved, to be resumed); or ``targets`` does not name each of its candidates,
+    or names what it does not move to.
     """
-    if shown.runbook.drkit == "runbook/1":
+    if shown.runbook.drkit == "runbook/1" and not _is_begun(desk, shown.digest):
         raise RefusedError(
             "is a runbook/1, written by drkit 0.1: it names no settings, and its steps need not say what must still hold",
             where=str(shown.path),
@@ -285,6 +286,11 @@ def approvable(desk: Desk, shown: Planned, targets: Sequence[str], command: str)
     found = candidates(desk, shown.runbook)
     if missing := replicas.unnamed(found, targets):
         raise replicas.refusal(found, missing, command, f"runbook {shown.digest[:12]}")
+
+
+def _is_begun(desk: Desk, digest: str) -> bool:
+    """Whether a journal says that a run carries out these bytes."""
+    return any(desk.store.state(run).runbook == digest for run in desk.store.runs())
 
 
 def observed(shown: Planned) -> None:

@@ -258,7 +258,7 @@ def approve(made: Night, digest: str) -> None:
     )
 
 
-def begun(made: Night, digest: str) -> str:
+def begun(made: Night, digest: str, how: str = "authenticated") -> str:
     """A run of it, which nobody began."""
     store, clock = made.store, made.world.clock
     assert clock is not None
@@ -268,7 +268,7 @@ def begun(made: Night, digest: str) -> str:
         async with store.open_journal(run, clock) as journal:
             started = {"runbook": digest, "holder": "x", "salt": "0" * 32, "since": "", "version": "0.1.0"}
             await journal.append("started", data=started)
-            await journal.append("approved", data={"who": "ciso", "how": "authenticated", "when": rfc3339(clock.now())})
+            await journal.append("approved", data={"who": "ciso", "how": how, "when": rfc3339(clock.now())})
         return run
 
     return asyncio.run(write())
@@ -369,6 +369,33 @@ def test_what_must_not_be_carried_out_is_refused_by_every_way(night: Night) -> N
             ):
                 wrong.append((what, words[:1] + words[2:], done.code, done.err[-300:]))
     assert wrong == []
+
+
+def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: Night) -> None:
+    """Without what its steps must depend on, without settings; and the journal of a run that drkit 0.1 is said to have begun."""
+    steps = tuple(msgspec.structs.replace(one, preconditions=()) for one in night.book.steps)
+    content = runbook.encode(of_the_first_format(msgspec.structs.replace(night.book, steps=steps)))
+    digest = runbook.digest(content)
+    path = str(night.here.put("theirs.json", content))
+    night.here.put(f".drkit/state/runbooks/{digest}.json", content).chmod(0o600)
+    before = night.writes()
+    for name in (path, digest):
+        assert night.here("show", name).code == 0
+    refused = (
+        ("approve", path),
+        ("approve", digest),
+        ("apply", path, "--yes"),
+        ("apply", digest, "--yes"),
+        ("apply", digest),
+    )
+    for words in refused:
+        done = night.here(*words)
+        assert done.code == 4, (words, done.err)
+    assert list((night.store.folder / "approvals").glob("*")) == []
+    run = begun(night, digest, how="self-approved with --yes")
+    for done in (night.here("resume", run), night.here("apply", digest, "--or-resume", "--yes")):
+        assert (done.code, night.writes()) == (4, before), done.err
+    assert list((night.store.folder / "approvals").glob("*")) == []
 
 
 def test_text_that_lies_is_shown_as_text_and_changes_nothing(night: Night) -> None:
