@@ -125,7 +125,7 @@ def _check_found(settings: Settings) -> None:
         if known is None or not known(value):
             strange.append((key, clouds.host_of(value) or value.lower()))
     if settings.cloud.ca_bundle:
-        strange.append(("cloud.ca_bundle", str(settings.beside(settings.cloud.ca_bundle))))
+        strange.append(("cloud.ca_bundle", str(Path(settings.beside(settings.cloud.ca_bundle)).absolute())))
     if strange:
         trusted = trust.load(trust.place())
         if not trusted.holds(Path(settings.path).absolute().parent):

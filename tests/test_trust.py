@@ -114,6 +114,15 @@ def test_what_to_type_is_what_helps(here: Here, caught: Catcher) -> None:
     assert len(caught.credentials) == 1
 
 
+def test_certificates_are_named_whole_and_never_as_a_host(here: Here) -> None:
+    """A relative name in the person's own list would count in every folder."""
+    here.put("drkit.toml", '[cloud]\nca_bundle = "ca.pem"\n')
+    said = refused_words(here("snapshot"))
+    assert f"cloud.ca_bundle names {here.folder / 'ca.pem'}" in said
+    assert "hosts = " not in said
+    assert f'folders = ["{here.folder}"]' in said
+
+
 def test_the_person_may_name_a_store_by_option_and_in_the_environment(
     here: Here, caught: Catcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
