@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from drkit.readiness import (
     compare,
     judge,
     reported,
+    target_rules,
     writes_of,
 )
 from drkit.readiness.azure_rules import allows, within
@@ -343,3 +345,11 @@ def test_a_runbook_made_before_there_were_assumptions_is_still_canonical() -> No
     assert runbook.decode(content, "old") == made
     assumed = runbook.encode(msgspec.structs.replace(made, only_assumed=True))
     assert runbook.decode(assumed, "new").assumed
+
+
+def test_a_machine_without_an_id_belongs_to_no_subscription() -> None:
+    nameless = Reading("", "vm-size", "Standard_D2s_v5", "ARM: virtual machines", "2026-11-30T00:00:00Z", "westeurope")
+    looked = SimpleNamespace(
+        all=lambda _signal: [nameless], protected={"westeurope"}, settings=SimpleNamespace(targets=["eastus"])
+    )
+    assert list(target_rules.machines(cast("Any", looked))) == []

@@ -239,9 +239,10 @@ def machines(seen: Seen) -> Iterator[Finding]:
     """
     sizes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for reading in seen.all("vm-size"):
-        region = reading.detail
-        if region in seen.protected:
-            key = (region, reading.subject.split("/")[2].lower())
+        region, parts = reading.detail, reading.subject.split("/")
+        # A machine whose answer has no id belongs to no subscription.
+        if region in seen.protected and len(parts) > 2:
+            key = (region, parts[2].lower())
             sizes.setdefault(key, {}).setdefault(str(reading.value), []).append(reading.subject)
     for (region, subscription), some in sorted(sizes.items()):
         for target in seen.settings.targets:
