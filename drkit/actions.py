@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -44,6 +44,12 @@ class Inputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 class NoInputs(Inputs, frozen=True):
     """An action without inputs."""
+
+
+class SystemAssigned(Inputs, frozen=True):
+    """An identity that Azure makes with a plan."""
+
+    type: Literal["SystemAssigned"]
 
 
 class Identity(Inputs, frozen=True):
@@ -301,6 +307,18 @@ def same_inputs(step: Step, **wanted: str) -> list[str]:
         for key, value in wanted.items()
         if not same_id(str(step.inputs.get(key, "")), value)
     ]
+
+
+def body_made(what: str) -> Callable[[Step, Around], Iterable[str]]:
+    """The rule for a body that makes a plan: its region is the step's, and its source the step's plan. ``what``: the plan's noun."""
+
+    def rule(step: Step, around: Around) -> Iterable[str]:
+        location = step.inputs["body"].get("location")
+        if location != step.region:
+            yield f"the {what}'s body is for {location!r}, not {step.region!r}"
+        yield from same_inputs(step, source=step.plan)
+
+    return rule
 
 
 def result_of(step: Step, around: Around, key: str, action: str, target: str) -> list[str]:

@@ -285,6 +285,12 @@ def make_folder(path: str | Path, *, mode: int = 0o755, remedy: str = "") -> Non
         raise unwritable(error, place, remedy) from error
 
 
+def check_parent(path: str | Path, *, remedy: str = "") -> None:
+    """FileError unless the folder of a file that a person named is there: a mistyped name makes no folders."""
+    if not Path(path).parent.is_dir():
+        raise FileError("cannot be written: its folder is not there", where=str(path), remedy=remedy)
+
+
 def write(
     path: str | Path, content: bytes, *, exclusive: bool = False, mode: int = 0o600, sync: bool = True, remedy: str = ""
 ) -> None:

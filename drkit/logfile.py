@@ -37,10 +37,7 @@ class JsonLines(logging.Handler):
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.DEBUG)
-        if not path.parent.is_dir():
-            raise FileError(
-                "cannot be written: its folder is not there", where=str(path), remedy="choose another --log-file"
-            )
+        files.check_parent(path, remedy="choose another --log-file")
         # Unbuffered, so that the last line before a crash is there; 0600 as all that drkit writes.
         self._file = os.fdopen(files.open_own(path, append=True, remedy="choose another --log-file"), "ab", buffering=0)
 

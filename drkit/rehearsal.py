@@ -126,8 +126,7 @@ def _control_session(ca_bundle: str) -> aiohttp.ClientSession:
 
 def _write_ready(path: Path, facts: dict[str, Any]) -> None:
     """It holds secrets: for its user alone, under no name that another user of a shared folder could know beforehand."""
-    if not path.parent.is_dir():
-        raise FileError("cannot be written: its folder is not there", where=str(path), remedy="choose another --ready")
+    files.check_parent(path, remedy="choose another --ready")
     files.write(path, json.dumps(facts, indent=1).encode() + b"\n", sync=False, remedy="choose another --ready")
 
 

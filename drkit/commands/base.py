@@ -232,6 +232,13 @@ class Pipelines:
         cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
 
 
+def target_option(
+    words: str = "The whole id of what takes over, where only a tag speaks for it.",
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--target ID``, as often as wanted, of the commands that approve."""
+    return click.option("--target", "targets", multiple=True, metavar="ID", help=words)
+
+
 def _logged(name: str, function: Callable[..., Any], common: Common, options: dict[str, Any]) -> Any:
     """The command, its beginning and its end in the log file, if there is one."""
     logfile.say("command begun", command=name, version=__version__)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drkit.commands.base import Common, command, finish, note, say, views
+from drkit.commands.base import Common, command, finish, note, say, target_option, views
 from drkit.errors import RefusedError, UsageError
 
 
@@ -203,13 +203,7 @@ def show(common: Common, runbook: str) -> int:
 @click.option("--hours", type=float, default=24.0, show_default=True, help="How long the approval holds.")
 @click.option("--note", default="", help="A word for the record.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ID",
-    help="The whole id of what takes over, where only a tag speaks for it.",
-)
+@target_option()
 def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None, targets: tuple[str, ...]) -> int:
     """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
     from drkit import api, pipelining, planning

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drkit.commands.base import Common, command, finish, note, say, views
+from drkit.commands.base import Common, command, finish, note, say, target_option, views
 from drkit.errors import DrkitError, UsageError
 
 T = TypeVar("T")
@@ -78,13 +78,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 )
 @click.option("--report", "out", metavar="FILE", help="Write the HTML report here (default: report-RUN.html here).")
 @click.option("--called-as", default="", hidden=True)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ID",
-    help="The whole id of what takes over, where only a tag speaks for it.",
-)
+@target_option()
 def failover(
     common: Common, yes: bool, targets: tuple[str, ...], declare_lost: str | None, reason: str | None, anew: bool,
     wait_minutes: float | None, out: str | None, called_as: str,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drkit import logfile
-from drkit.commands.base import Common, command, finish, note, views
+from drkit.commands.base import Common, command, finish, note, target_option, views
 from drkit.errors import DrkitError
 
 if TYPE_CHECKING:
@@ -92,13 +92,7 @@ def _applied(common: Common, desk: Desk, applied: Any) -> int:
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
 @click.option("--or-resume", is_flag=True, help="Where a run of the same bytes is there, go on with it.")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ID",
-    help="With --yes: the whole id of what takes over, where only a tag speaks for it.",
-)
+@target_option("With --yes: the whole id of what takes over, where only a tag speaks for it.")
 def apply(
     common: Common, runbook: str, yes: bool, wait_minutes: float | None, digest: str | None, or_resume: bool,
     targets: tuple[str, ...],

@@ -24,7 +24,9 @@ from drkit.actions import (
     Occasion,
     Region,
     Segment,
+    SystemAssigned,
     VmId,
+    body_made,
     creation_required,
     home_required,
     needed,
@@ -47,12 +49,6 @@ PlanId = Annotated[str, Meta(pattern=rf"(?i)^{PLAN}\Z")]
 HealthUrl = Annotated[str, Meta(pattern=r"^https://[A-Za-z0-9.-]+/health\Z", max_length=300)]
 Names = Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
 Kind = Literal["managed", "self-hosted"]
-
-
-class SystemAssigned(Inputs, frozen=True):
-    """An identity that Azure makes with the plan."""
-
-    type: Literal["SystemAssigned"]
 
 
 class PlanProperties(Inputs, frozen=True):
@@ -224,13 +220,6 @@ def _deletes(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
 # what must hold beyond a step's own inputs
 
 
-def _plan_made(step: Step, around: Around) -> Iterable[str]:
-    body = step.inputs["body"]
-    if body.get("location") != step.region:
-        yield f"the plan's body is for {body.get('location')!r}, not {step.region!r}"
-    yield from same_inputs(step, source=step.plan)
-
-
 def _made(step: Step, around: Around) -> Iterable[str]:
     if step.inputs["body"]["planId"] != step.inputs["plan"]:
         yield "its body is for another plan than its input plan"
@@ -327,7 +316,14 @@ def _delete_plan_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
 
 ACTIONS: Actions = {
     "create-plan": Action(
-        "create", PLAN, CreatePlan, ("PUT",), on_target("PUT"), _plan_made, bound=_service, required=creation_required
+        "create",
+        PLAN,
+        CreatePlan,
+        ("PUT",),
+        on_target("PUT"),
+        body_made("plan"),
+        bound=_service,
+        required=creation_required,
     ),
     "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified, bound=_replica, required=home_required),
     "create": Action(

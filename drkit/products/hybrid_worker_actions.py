@@ -26,6 +26,8 @@ from drkit.actions import (
     Occasion,
     Region,
     Segment,
+    SystemAssigned,
+    body_made,
     creation_required,
     home_required,
     needed,
@@ -86,10 +88,6 @@ class AccountProperties(Inputs, frozen=True):
     sku: Sku
     publicNetworkAccess: bool | None = None  # noqa: N815  Azure's names
     disableLocalAuth: bool | None = None  # noqa: N815
-
-
-class SystemAssigned(Inputs, frozen=True):
-    type: Literal["SystemAssigned"]
 
 
 class AccountBody(Inputs, frozen=True):
@@ -238,13 +236,6 @@ def _registers(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
 
 
 # what must hold beyond a step's own inputs
-
-
-def _account_made(step: Step, around: Around) -> Iterable[str]:
-    body = step.inputs["body"]
-    if body.get("location") != step.region:
-        yield f"the account's body is for {body.get('location')!r}, not {step.region!r}"
-    yield from same_inputs(step, source=step.plan)
 
 
 def _is_worker(step: Step, around: Around) -> Iterable[str]:
@@ -446,7 +437,7 @@ def _account_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
 
 ACTIONS: Actions = {
     "create-plan": Action(
-        "create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), _account_made, required=creation_required
+        "create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), body_made("account"), required=creation_required
     ),
     "verify-plan": Action("verify", ACCOUNT, Identified, bound=_replica, required=home_required),
     "create-group": Action(
