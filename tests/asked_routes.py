@@ -8,7 +8,7 @@ from pathlib import Path
 from drkit.simulator.routing import Route
 
 DRKIT = Path(__file__).parent.parent / "drkit"
-# What `az` 2.91 asks for in the commands that docs/embedded-azure.md lists, read off the simulator's record.
+# What `az` 2.91 asks for in the commands that docs/simulator.md lists, read off the simulator's record.
 AZ = {
     ("GET", "/metadata/endpoints"),
     ("GET", "/{tenant}/v2.0/.well-known/openid-configuration"),

@@ -54,9 +54,9 @@ drkit simulate --restore westeurope
 """
 LOST = "drkit simulate --lose westeurope --minutes-ago 25\n"
 BEGINS = {
-    "docs/comfort.md": SIMULATOR,
+    "docs/logging-and-completion.md": SIMULATOR,
     "docs/readiness.md": SIMULATOR,
-    "docs/night-of.md": SIMULATOR + LOST,
+    "docs/outage-checklist.md": SIMULATOR + LOST,
     "docs/report.md": SIMULATOR + LOST + APPLIED,
     "docs/runs.md": SIMULATOR + LOST + APPLIED,
     "docs/failback.md": SIMULATOR + LOST + APPLIED + FINISHED,
