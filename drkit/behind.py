@@ -24,7 +24,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Moved:
-    """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on."""
+    """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on.
+
+    ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``final``: the step that tells.
+    """
 
     environment: str
     name: str
@@ -34,6 +37,7 @@ class Moved:
     now_plan: str
     host: str
     final: str
+    settled: bool = True
 
 
 def open_items(told: Sequence[Told]) -> list[Deferred]:
@@ -56,26 +60,42 @@ def _environment(one: Deferred) -> tuple[str, str]:
 
 
 def moved(book: Runbook, state: RunState) -> list[Moved]:
-    """The environments that a run brought up elsewhere, as the service named them."""
+    """The environments that a run brought up elsewhere, as the service named them: one proof is enough.
+
+    A run may be given up between the proof that its environment serves and the last step for it.
+    """
+    proofs = _proofs(book, state)
     found = []
     for one in book.environments:
-        final = state.of(one.final) if one.final else None
-        if final is None or final.status != "done":
+        proof = proofs.get(one.environment)
+        if not one.final or proof is None:
             continue
-        data = final.data
-        if data.get("id") and data.get("plan"):
-            found.append(
-                Moved(
-                    environment=one.environment,
-                    name=one.name,
-                    plan=one.plan,
-                    now=str(data["id"]),
-                    now_name=str(data.get("name", "")),
-                    now_plan=str(data["plan"]),
-                    host=one.host,
-                    final=one.final,
-                )
+        data = state.of(proof).data
+        found.append(
+            Moved(
+                environment=one.environment,
+                name=one.name,
+                plan=one.plan,
+                now=str(data["id"]),
+                now_name=str(data.get("name", "")),
+                now_plan=str(data["plan"]),
+                host=one.host,
+                final=proof,
+                settled=state.of(one.final).status == "done",
             )
+        )
+    return found
+
+
+def _proofs(book: Runbook, state: RunState) -> dict[str, str]:
+    """Environment -> the last step done for it that saw it serve, and read under which plan and by which id."""
+    finals = {one.final: one.environment for one in book.environments}
+    found: dict[str, str] = {}
+    for step in book.steps:
+        environment = finals.get(step.id) or (step.environment if step.effect == "verify" else "")
+        known = state.of(step.id)
+        if environment and known.status == "done" and known.data.get("id") and known.data.get("plan"):
+            found[environment] = step.id
     return found
 
 

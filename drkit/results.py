@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit import handover
+from drkit import behind, handover
 from drkit import runbook as book
 from drkit.clock import parse_time
 from drkit.journal import RunState, StepState
@@ -49,13 +49,20 @@ def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
         if step.environment:
             chains.setdefault(step.environment, []).append(state.of(step.id))
     doubts = {one.environment: one for one in handover.in_doubt(runbook, state)}
+    moved = {one.environment: one for one in behind.moved(runbook, state)}
     return [
-        _outcome(one, state, chains.get(one.environment, []), doubts.get(one.environment))
+        _outcome(one, state, chains.get(one.environment, []), doubts.get(one.environment), moved.get(one.environment))
         for one in runbook.environments
     ]
 
 
-def _outcome(affected: Affected, state: RunState, steps: list[StepState], doubt: handover.InDoubt | None) -> Outcome:
+def _outcome(
+    affected: Affected,
+    state: RunState,
+    steps: list[StepState],
+    doubt: handover.InDoubt | None,
+    moved: behind.Moved | None,
+) -> Outcome:
     ending: Ending
     detail, at, now = affected.reason, "", ""
     if not affected.final:
@@ -69,6 +76,9 @@ def _outcome(affected: Affected, state: RunState, steps: list[StepState], doubt:
             ending, detail = _unfinished(steps)
             if doubt is not None:
                 ending, detail = "needs_person", f"{doubt.words}; {detail}"
+            elif moved is not None:
+                # It was seen to serve elsewhere, and something more was to be done for it.
+                detail, now = f"{state.of(moved.final).detail}; {detail}", moved.now_name
     return Outcome(
         affected.environment,
         affected.name,

@@ -9,7 +9,7 @@ from drkit import api, behind, cleaning, estate, files, linked, mirror, runbook
 from drkit import cloud as clouds
 from drkit.actions import described
 from drkit.api import Desk, Planned
-from drkit.behind import Told
+from drkit.behind import Moved, Told
 from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, Behind, Environment, Snapshot
@@ -100,7 +100,12 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
                     f"{told.run} went back as {other.run}",
                     remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
                 )
-            back |= {(one.plan.lower(), one.environment.lower()) for one in behind.moved(other.book, other.state)}
+            # What a failback that was given up brought home without finishing goes the same way again, which records the rest.
+            back |= {
+                (one.plan.lower(), one.environment.lower())
+                for one in behind.moved(other.book, other.state)
+                if one.settled
+            }
     ground = _ground(desk, chain)
     book = mirror.failback(
         ground.snapshot,
@@ -109,7 +114,7 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         registry(),
         run=told.run,
         runs=names,
-        moved=[moved for one in chain for moved in behind.moved(one.book, one.state)],
+        moved=_moved(chain),
         back=back,
         origins=_origins(desk, chain),
         made=_made(chain),
@@ -121,6 +126,17 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
     )
     cleaning.nothing(book, told.run)
     return _kept(desk, book, out)
+
+
+def _moved(chain: Sequence[Told]) -> list[Moved]:
+    """What these runs moved, each environment once: the later run's word counts."""
+    return list(
+        {
+            (one.plan.lower(), one.environment.lower()): one
+            for told in chain
+            for one in behind.moved(told.book, told.state)
+        }.values()
+    )
 
 
 def _made(chain: Sequence[Told]) -> list[Behind]:

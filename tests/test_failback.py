@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from drkit import api, control, reporting, returning
+from drkit import api, behind, control, reporting, results, returning
 from drkit.commands.base import GROUPS, main_group
 from drkit.errors import RefusedError
+from drkit.execution.runner import Event
 from drkit.simulator.identity import assign
 from drkit.views import terminal
 from tests import returning as way
@@ -143,6 +144,67 @@ def test_workers_whose_account_goes_again_on_the_way_back(tmp_path: Path, protec
             assert went_back(site, run) in ("", "there is nothing to do")
         for run in ("run-0002", "run-0004", "run-0005"):
             assert tidied(site, run) in ("", "there is nothing to do"), run
+        assert faults == []
+        assert way.estate_of(site) == before
+
+
+def accounts_of(site: Site) -> dict[str, list[str]]:
+    """The accounts that hear each worker that moved."""
+    return {machine: workers.reported(site).get(machine, []) for machine in (workers.WEB, workers.CUPBOARD)}
+
+
+def aborting(site: Site) -> way.Heard:
+    """The run is aborted as soon as the first worker was seen where it moved to, and before it is seen once more."""
+    said: list[bool] = []
+
+    def hear(event: Event) -> None:
+        if event.kind == "done" and event.step is not None and event.step.action == "verify" and not said:
+            said.append(True)
+            control.abort(site.desk, site.run, "enough")
+
+    return hear
+
+
+def test_a_worker_that_an_aborted_failover_brought_up_goes_back(tmp_path: Path, protected: None) -> None:
+    """One sign of life at the new account proves where it is; that it was to be seen there twice changes nothing of that."""
+    with workers.site(tmp_path, leaping=True) as site:
+        before, faults = way.estate_of(site), list[str]()
+        site.lose()
+        way.assess(site)
+        assert way.carry_out(site, api.plan(site.desk), aborting(site)).outcome == "failed"
+        assert sorted(accounts_of(site).values()) == [[], [workers.REPLICA]]
+        told = [one.detail for one in results.outcomes(site.book, site.state) if one.now]
+        assert [one.partition(" saw ")[0] for one in told] == ["auto-dr"]
+        way.restore(site)
+        way.judge(site, faults)
+        way.assess(site)
+        assert went_back(site, "run-0001") == ""
+        assert accounts_of(site) == {workers.WEB: [workers.OLD], workers.CUPBOARD: [workers.OLD]}
+        way.assess(site)
+        assert tidied(site, site.run) == ""
+        assert faults == []
+        assert way.estate_of(site) == before
+
+
+def test_a_worker_that_an_aborted_failback_brought_home_is_known_to_be_home(tmp_path: Path, protected: None) -> None:
+    """Its old record is the one that it reports under, so no cleanup names it; the next failback finishes with it."""
+    with workers.site(tmp_path, leaping=True) as site:
+        before, faults = way.estate_of(site), list[str]()
+        site.lose()
+        assert way.failover(site).outcome == "succeeded"
+        way.restore(site)
+        way.judge(site, faults)
+        way.assess(site)
+        assert way.carry_out(site, returning.failback(site.desk, "run-0001"), aborting(site)).outcome == "failed"
+        (home,) = [machine for machine, by in accounts_of(site).items() if by == [workers.OLD]]
+        (moved,) = behind.moved(site.book, site.state)
+        assert (moved.host, moved.now_plan) == (home, workers.OLD)
+        way.assess(site)
+        cleaned = returning.cleanup(site.desk, "run-0001").runbook
+        assert moved.now not in [step.environment for step in cleaned.steps]
+        assert went_back(site, "run-0001") == ""
+        way.assess(site)
+        assert tidied(site, site.run) == ""
         assert faults == []
         assert way.estate_of(site) == before
 

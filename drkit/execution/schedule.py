@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drkit import handover
+from drkit import behind, handover
 from drkit.journal import RunState, StepState
 from drkit.products.base import Observation
 from drkit.runbook import Precondition, Runbook, Step
@@ -181,8 +181,8 @@ def _back(runbook: Runbook, state: RunState) -> str:
         lost = any(one.signal == "answers" and one.expected == "no" for one in step.preconditions)
         if lost and state.of(step.id).status == "drifted" and "answers" in state.of(step.id).data.get("drift", ()):
             run = state.run
-            moved = any(one.final and state.of(one.final).status == "done" for one in runbook.environments)
-            back = f"; `drkit assess`, then `drkit failback {run}` brings back what it moved" if moved else ""
+            way = f"; `drkit assess`, then `drkit failback {run}` brings back what it moved"
+            back = way if behind.moved(runbook, state) else ""
             return (
                 f"{_short(step.plan)} answers again, so what was not begun is left: `drkit abort {run} --reason TEXT`, "
                 f"then `drkit resume {run}` closes it{back}; when it is lost again, `drkit resume {run}` goes on"
@@ -205,9 +205,9 @@ def _failed_first(runbook: Runbook, state: RunState) -> Step | None:
     """The failed step of an environment that goes before others which have not begun."""
     firsts = {need for step in runbook.steps if state.of(step.id).status == "pending" for need in step.needs}
     for final in (step for step in runbook.steps if step.id in firsts):
-        behind = [step for step in runbook.steps if final.id in step.needs and not rests_on(step, final)]
+        waiting = [step for step in runbook.steps if final.id in step.needs and not rests_on(step, final)]
         failed = [step for step in (*_all_needs(final, runbook), final) if state.of(step.id).status == "failed"]
-        if behind and failed:
+        if waiting and failed:
             return failed[0]
     return None
 
