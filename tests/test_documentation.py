@@ -103,11 +103,11 @@ def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> No
 
 
 def test_the_page_of_commands_is_what_their_help_says() -> None:
-    assert pages.COMMANDS.read_text("utf-8") == pages.commands(), "write it anew with scripts/pages"
+    assert pages.COMMANDS.read_text("utf-8") == pages.commands(), "run scripts/pages to generate it again"
 
 
 def test_the_page_of_permissions_is_what_the_roles_say() -> None:
-    assert pages.PERMISSIONS.read_text("utf-8") == pages.permissions(), "write it anew with scripts/pages"
+    assert pages.PERMISSIONS.read_text("utf-8") == pages.permissions(), "run scripts/pages to generate it again"
 
 
 def test_links_lead_to_files_that_are_there() -> None:
