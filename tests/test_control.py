@@ -15,6 +15,7 @@ from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading
 from drkit.execution import schedule
+from drkit.operation import Operation
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
 from drkit.runbook import Affected, Precondition, Step
 from drkit.settings import RunSettings, Settings
@@ -52,6 +53,31 @@ def test_a_pause_lets_what_is_under_way_end_and_begins_nothing(bench: Make) -> N
     assert made.kinds("a") == ["intent", "done"]
     assert made.kinds("b") == []
     assert made.clock.seconds >= 300
+
+
+@pytest.mark.parametrize(("patience", "over"), [(60.0, 3600), (20.0, 3000)])
+def test_a_pause_is_waited_out_from_when_it_was_said_not_from_the_end_of_what_was_under_way(
+    bench: Make, patience: float, over: int
+) -> None:
+    """A step of 50 minutes is under way, and after it nothing is left to wait for but the rest of the pause."""
+    made = bench(*CHAIN, pause_minutes=patience)
+    long = Operation(method="PUT", url="https://arm.example/operations/1", retry_after=1500)
+    sleep = made.clock.sleep
+
+    async def slept(seconds: float) -> None:
+        while seconds == long.retry_after and not made.state.paused:  # noqa: ASYNC110  (the journal has no event)
+            await asyncio.sleep(0.01)
+        await sleep(seconds)
+
+    made.clock.sleep = slept  # type: ignore[method-assign]
+
+    def act() -> Operation:
+        made.say("pause", "")
+        return long
+
+    ending = made.go(Scripted(a__act=[act], a__poll=[long, Result("made in the end")]))
+    assert (ending.outcome, made.state.of("a").status) == ("partial", "done")
+    assert over <= made.clock.seconds < over + 60
 
 
 def test_an_unpause_goes_on_in_the_same_process(bench: Make) -> None:

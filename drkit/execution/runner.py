@@ -143,6 +143,7 @@ class Runner:
         self.finishing: tuple[int, frozenset[str]] = (-1, frozenset())
         self.steps = {step.id: step for step in runbook.steps}
         self.ignored: set[str] = set()
+        self.paused_at = 0.0
 
     @property
     def state(self) -> RunState:
@@ -201,7 +202,7 @@ class Runner:
     async def _loop(self, *, patient: bool) -> None:
         """``patient``: a pause is waited out for a while; a run that was paused before it was taken up is left so."""
         clock, run = self.context.clock, self.context.settings.run
-        last = began = clock.monotonic()
+        last = began = self.paused_at = clock.monotonic()
         for step in self.runbook.steps:
             if self.state.of(step.id).status == "open":
                 self._start(step)
@@ -225,17 +226,17 @@ class Runner:
                 continue
             if self.stop():
                 return
-            minutes = self.wait_minutes
             over = self.state.stopped or self.state.overdue
             asked = any(
                 known.status == "asked" and (not over or name in self._finishing())
                 for name, known in self.state.steps.items()
             )
+            # A person is waited for since something was done last, the end of a pause since somebody said it.
+            until = last + self.wait_minutes * 60 if asked else began
             if self.state.paused and not over:
-                minutes = max(minutes, run.pause_minutes if patient else 0.0)
-            elif not asked:
-                return
-            if clock.monotonic() - last >= minutes * 60:
+                minutes = max(self.wait_minutes, run.pause_minutes if patient else 0.0)
+                until = max(until, self.paused_at + minutes * 60)
+            if clock.monotonic() >= until:
                 return
             with suppress(StoppedError):
                 await clock.sleep(TICK)
@@ -314,6 +315,8 @@ class Runner:
             await self._reopen(self.runbook.step(step_id), said)
             self._tell("note", step_id, f"tried again for {who}")
         else:
+            if what == "pause":
+                self.paused_at = self.context.clock.monotonic()
             reason = f"{CONTROLS[what]} by {who}{f': {text}' if text else ''}"
             await self.journal.append("control", data={"what": what, "reason": reason, **said})
             self.show(Event("note", None, reason))
