@@ -201,7 +201,7 @@ def wait_or_move(
         }
         text = words.get(
             state,
-            "not lost by drkit's rules: look again in 5 minutes, or declare it with `drkit assess --declare-lost`",
+            "not lost by drkit's rules: look again in 5 minutes, or declare it with `drkit assess --declare-lost REGION --reason TEXT`",
         )
         return Advice("nothing" if state == "answering" else "wait", 0.0, forecast_minutes, text)
     elapsed = 0.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, applying, checking, estate, files, linked, planning, replicas, reporting
+from drkit import api, applying, checking, estate, files, handover, linked, planning, replicas, reporting
 from drkit.api import Applied, Desk, Planned, Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
@@ -438,9 +438,8 @@ class _Path:
         self.talk.say(
             "Whoever is ready signs in with a code that appears here; elsewhere on this machine, in another terminal:"
         )
-        self.talk.say(
-            f"`drkit status {applied.run} --show-code`. To leave one out: `drkit skip {applied.run} STEP --reason TEXT`."
-        )
+        self.talk.say(f"`drkit status {applied.run} --show-code`.")
+        self.talk.say(f"From another terminal: {handover.asked(standing.runbook, standing.state)}.")
         while True:
             said = self.talk.ask(f"Who is ready, or what is done? Numbers, or `{ALL}`; Enter leaves it for later")
             try:

@@ -20,9 +20,9 @@ NAMED = 3
 class InDoubt:
     """An environment whose host is in doubt.
 
-    ``release``: the step that may have left; ``certain``: it did. ``begun``: the step that registers it was begun, and ``registered``:
-    is done. ``another``: whose registration was found on the host instead, empty when none was. ``skipped``: a step of the chain is
-    left out. ``left``: the ids of the steps that finish the chain.
+    ``release``: the step that may have left; ``certain``: it did. ``register``: the step that registers it. ``begun``: that one was
+    begun, and ``registered``: is done. ``another``: whose registration was found on the host instead, empty when none was.
+    ``skipped``: a step of the chain is left out. ``left``: the ids of the steps that finish the chain.
     """
 
     environment: str
@@ -30,6 +30,7 @@ class InDoubt:
     host: str
     plan: str
     release: str
+    register: str
     certain: bool
     begun: bool
     registered: bool
@@ -95,6 +96,7 @@ def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterat
         host=release.host,
         plan=release.plan,
         release=release.id,
+        register=registers[-1].id,
         certain=known.status == "done",
         begun=register.status == "open" or register.unsettled,
         registered=register.status == "done",
@@ -131,8 +133,23 @@ def remedy(found: Sequence[InDoubt], run: str) -> str:
     if any(one.skipped for one in found):
         return "`drkit assess`, then `drkit plan --kind repair` registers what is off"
     if all(one.another for one in found):
-        return f"ask whose it is; `drkit skip {run} STEP --reason TEXT` leaves it so"
+        commands = ", ".join(f"`drkit skip {run} {one.register} --reason TEXT`" for one in found[:NAMED])
+        return f"ask whose it is; {commands} leaves it so"
     return f"`drkit resume {run}` goes on with {'it' if len(found) == 1 else 'them'}"
+
+
+def asked(book: Runbook, state: RunState) -> str:
+    """What to type about the steps that wait for a person; empty when none does. One that finishes a release is not left out."""
+    waiting = [step for step in book.steps if state.of(step.id).status == "asked"]
+    if not waiting:
+        return ""
+    doubtful = {one.environment for one in in_doubt(book, state) if not one.another}
+    free = [step.id for step in waiting if step.environment not in doubtful]
+    answer = f"`drkit answer {state.run} STEP` when it is done"
+    if not free:
+        return answer
+    which = "STEP" if len(free) == len(waiting) else free[0]
+    return f"{answer}, or `drkit skip {state.run} {which} --reason TEXT`"
 
 
 def refusal(book: Runbook, state: RunState, step: Step) -> str:

@@ -131,7 +131,7 @@ def candidate_lines(desk: Desk, book: Runbook) -> list[str]:
     """Each of ``candidates`` as a sentence, with what names it."""
     return [
         f"{plan} is a candidate only, to take over from {one.plan}; the runbook says of it: {one.why}. If it is the one you mean, "
-        f"name it: `drkit approve DIGEST {replicas.options([plan])}`"
+        f"name it: `drkit approve DIGEST --target {plan}`"
         for plan, one in candidates(desk, book).items()
     ]
 
@@ -297,7 +297,7 @@ def observed(shown: Planned) -> None:
     """RefusedError for a runbook of a loss that was only assumed."""
     if shown.runbook.assumed:
         raise RefusedError(
-            "was planned on an assumption (`drkit check --lose`): nobody saw that region lost",
+            "was planned on an assumption (`drkit check --lose REGION`): nobody saw that region lost",
             where=str(shown.path),
             remedy="`drkit assess` and `drkit plan` make one of what is",
         )

@@ -10,15 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from drkit import api, applying, control, returning
+from drkit import api, applying, control, handover, returning
 from drkit.errors import RefusedError
+from drkit.journal import RunState, StepState
+from drkit.simulator import automation
+from drkit.store import Store
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of
 from tests.chaos.life import KILLED, Life, Lives
-from tests.estates import Site
+from tests.cli_support import Here
+from tests.estates import REGION, Site
+from tests.every_command import prepare
 from tests.simulator.workers import WORKERS
-from tests.workers import CUPBOARD, OLD, REPLICA, WEB
+from tests.test_runbook import a_runbook, a_step
+from tests.workers import CONTROL, CUPBOARD, OLD, REPLICA, WEB
 
 SECRET = json.dumps({"Proxy_URL": "s3cret"})
 COMMAND = re.compile(r"`(drkit [^`]+)`")
@@ -42,6 +48,34 @@ def called(site: Site, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def filled(site: Site, line: str) -> str:
+    """A printed command with its placeholders filled; STEP is the first step that the command is for."""
+    words = shlex.split(line)
+    put = {
+        "RUN": site.run,
+        "TEXT": "because",
+        "REGION": REGION,
+        "DIGEST": site.state.runbook,
+        "FOLDER": ".",
+    }
+    if "STEP" in words:
+        put["STEP"] = step_for(words[0], words[1], site.store)
+    return shlex.join(put.get(word, word) for word in words)
+
+
+def step_for(verb: str, run: str, store: Store) -> str:
+    """The first step of a run that a command can be said of."""
+    wanted = {"answer": {"asked"}, "skip": {"asked", "failed", "drifted"}, "retry": {"failed", "drifted"}}[verb]
+    state = store.state(run)
+    return next(one.id for one in store.runbook_of(state.runbook)[0].steps if state.of(one.id).status in wanted)
+
+
+def taken_back(store: Store, run: str) -> None:
+    """What was said to a run and it has not heard is not said: each alternative is typed in the state in which it was printed."""
+    for path in (store.folder / "inbox" / run).glob("*.json"):
+        path.unlink()
+
+
 def typed(site: Site, *first: str, most: int = 12) -> list[str]:
     """Type a command, then every command that it prints, and what those print; what was refused, with what it said."""
     refused: list[str] = []
@@ -55,8 +89,15 @@ def typed(site: Site, *first: str, most: int = 12) -> list[str]:
         code, said = called(site, *shlex.split(line))
         if code == REFUSED:
             refused.append(f"{line}: {said}")
-        named = [one.removeprefix("drkit ").strip() for one in COMMAND.findall(said)]
-        waiting += [one for one in named if not {"STEP", "RUN", "REGION"} & set(one.split())]
+        for one in (one.removeprefix("drkit ").strip() for one in COMMAND.findall(said)):
+            words = shlex.split(filled(site, one))
+            if words[0] not in ("answer", "skip", "retry"):
+                waiting.append(shlex.join(words))
+                continue
+            code, said_of_it = called(site, *words)
+            if code:
+                refused.append(f"{one}: {said_of_it}")
+            taken_back(site.store, words[1])
     return refused
 
 
@@ -134,3 +175,56 @@ def test_a_signal_at_the_first_record_leaves_a_run_that_ended_and_can_be_resumed
     assert Lives().one(place_of(site), Life(death="told", at=("started", ""))) == 3
     assert [one["kind"] for one in site.journal()][-1] == "ended"
     assert Lives().one(place_of(site)) == 0
+
+
+def test_what_a_run_that_waits_prints_with_a_placeholder_is_heard_when_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = Here(prepare(tmp_path), monkeypatch, capsys, tmp_path / "ready.json")
+    store = Store(tmp_path / ".drkit")
+    run = store.runs()[0]
+    seen: set[str] = set()
+    for words in ((), ("status", run), ("status", "--open"), ("report", run)):
+        done = here(*words)
+        for line in COMMAND.findall(done.out + done.err):
+            verb, *rest = shlex.split(line)[1:]
+            if verb not in ("answer", "skip", "retry", "abort", "pause"):
+                continue
+            step = step_for(verb, run, store) if "STEP" in rest else ""
+            put = {"RUN": run, "STEP": step, "TEXT": "because"}
+            assert here(verb, *(put.get(word, word) for word in rest)).code == 0, line
+            taken_back(store, run)
+            seen.add(verb)
+    assert {"answer", "skip"} <= seen
+
+
+def test_a_step_that_finishes_a_release_is_not_offered_to_be_left_out() -> None:
+    chain = (
+        a_step("release", "release", environment="e", host="/vm/a"),
+        a_step("ready", "ask", needs=("release",), environment="e"),
+        a_step("register", "register", needs=("ready",), environment="e", host="/vm/a"),
+        a_step("verify", "verify", needs=("register",), environment="e"),
+    )
+    book = a_runbook(*chain, a_step("other", "ask"))
+    state = RunState("run-0001", steps={"release": StepState("done"), "ready": StepState("asked")})
+    assert handover.asked(book, RunState("run-0001")) == ""
+    assert handover.asked(book, state) == "`drkit answer run-0001 STEP` when it is done"
+    state.steps["other"] = StepState("asked")
+    assert "`drkit skip run-0001 other --reason TEXT`" in handover.asked(book, state)
+    state.steps["release"] = StepState("pending")
+    assert "`drkit skip run-0001 STEP --reason TEXT`" in handover.asked(book, state)
+
+
+def test_what_is_printed_of_somebody_elses_registration_leaves_it_so_when_typed(site: Site) -> None:
+    killed_in(site, WEB, "intent", "register")
+    world = site.world.simulator.world
+    theirs = automation.account_of(world, world.resources[CONTROL.lower()])
+    held = next(iter(world.hosts[CUPBOARD.lower()].extensions.values()))
+    copied = type(held)(**{name: getattr(held, name) for name in held.__dataclass_fields__})
+    copied.settings = {**held.settings, automation.URL: theirs.url}
+    world.hosts[WEB.lower()].extensions[copied.name.lower()] = copied
+    applied = way.go_on(site, site.run)
+    (line,) = [one for one in COMMAND.findall(applied.reason) if " skip " in one]
+    code, said = called(site, *(shlex.split(line)[1:]))
+    assert code == 0, said
+    assert way.go_on(site, site.run).outcome == "succeeded-with-exceptions"

@@ -161,7 +161,7 @@ class HostSteps:
             where=step.target,
             code="UnsafeScript",
             remedy="see to this host by hand (a copy of what was released lies in "
-            f"/var/lib/drkit/{values['drkit_nonce']}), then `drkit skip`; or `drkit plan --rebase` with this drkit",
+            f"/var/lib/drkit/{values['drkit_nonce']}), then `drkit assess`, and `drkit plan --rebase {context.run}` with this drkit",
         )
 
     async def _deliver(

@@ -418,10 +418,8 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
     over = bool(state.outcome and state.stopped and not doubt)
-    if not over and any(known.status == "asked" for known in state.steps.values()):
-        parts.append(
-            f"next: `drkit answer {state.run} STEP` when it is done, or `drkit skip {state.run} STEP --reason TEXT`"
-        )
+    if not over and (ways := handover.asked(book, state)):
+        parts.append(f"next: {ways}")
     if (outcome == "partial" or doubt) and not held and not over:
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
