@@ -64,6 +64,13 @@ TABLE: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "answering",
         "self-hosted",
+        "unlisted",
+        "same-plan",
+        "its plan does not list it any more; its plan is fine",
+    ),
+    (
+        "answering",
+        "self-hosted",
         "another-registration",
         "leave",
         "its machine carries another's registration: a person who knows whose it is decides",
@@ -83,6 +90,13 @@ TABLE: tuple[tuple[str, str, str, str, str], ...] = (
         "no-registration",
         "same-plan",
         "its machine carries no registration any more; its plan answers",
+    ),
+    (
+        "degraded",
+        "self-hosted",
+        "unlisted",
+        "same-plan",
+        "its plan does not list it any more; its plan answers",
     ),
     (
         "degraded",
@@ -158,7 +172,7 @@ def decide(
         return Decided(environment, word, why, finding.found, finding)
     other = carried.get((environment.plan.lower(), environment.id.lower())) if finding.outcome in STANDING else None
     if other is not None and state in REPAIRED:
-        seen = "another-registration" if other.another else "no-registration"
+        seen = "another-registration" if other.another else "unlisted" if other.unlisted else "no-registration"
     else:
         seen = finding.reason or finding.outcome
     word, why = disposition(state, "self-hosted", seen)

@@ -320,10 +320,15 @@ class Zombie(msgspec.Struct, frozen=True, kw_only=True):
     now_plan: str = ""
 
 
+UNLISTED = "unlisted"
+"""The value of a reading of what a host carries, where its plan does not list it any more."""
+
+
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
     """What a host of the baseline carries now instead of the registration it had: a finding, and no verdict about the host.
 
-    ``another``: whose registration it is instead (an address, or an environment's id); empty: it carries none.
+    ``another``: whose registration it is instead (an address, or an environment's id); empty: it carries none, or its plan does not
+    list it any more, whatever it carries.
     """
 
     environment: str
@@ -339,7 +344,14 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
         home = last(self.plan)
         if self.another:
             return f"{self.name} carries another registration than that of {home}: {self.another}"
+        if self.unlisted:
+            return f"{home} does not list {self.name} any more"
         return f"{self.name} carries no registration any more, and had that of {home}"
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether it is missing from its plan's list; what its host carries was not read then."""
+        return bool(self.reading.value == UNLISTED)
 
 
 class Assessment(msgspec.Struct, kw_only=True, frozen=True):

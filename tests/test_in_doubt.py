@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drkit import api, control, reporting, telling
+from drkit import api, control, reporting, returning, telling
 from drkit.errors import RefusedError
 from drkit.explaining import Explanation
 from drkit.simulator import automation
@@ -165,3 +165,38 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     told = telling.explain(site.desk, "web-01")
     assert isinstance(told, Explanation)
     assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."
+
+
+def unlisted(site: Site, machine: str) -> None:
+    """Somebody deletes a machine's worker from its account; its extension stays."""
+    world = site.world.simulator.world
+    account = automation.account_of(world, world.resources[OLD.lower()])
+    for group in account.groups.values():
+        for key in [key for key, one in group.workers.items() if one.machine.lower() == machine.lower()]:
+            del group.workers[key]
+
+
+def test_a_worker_that_its_account_does_not_list_any_more_is_noticed_explained_and_registered_again(site: Site) -> None:
+    way.restore(site)
+    unlisted(site, WEB)
+    assessed = way.assess(site)
+    assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
+    told = telling.explain(site.desk, "web-01")
+    assert isinstance(told, Explanation)
+    assert told.registration == ("auto-we does not list web-01 any more",)
+    assert "plan --kind repair" in told.to_do
+    planned = api.plan(site.desk, kind="repair")
+    assert "register" in workers.actions(planned.runbook, WEB)
+    assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
+    assert workers.reported(site)[WEB] == [OLD]
+    way.snapshot(site)
+    assert way.assess(site).carried == ()
+
+
+def test_a_worker_whose_old_record_was_cleaned_up_is_not_missed_where_it_was(site: Site) -> None:
+    assert way.failover(site).outcome == "succeeded", way.unfinished(site)
+    way.restore(site)
+    way.assess(site)
+    assert way.carry_out(site, returning.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.assess(site).carried == ()
+    assert api.plan(site.desk, kind="repair").runbook.steps == ()

@@ -50,7 +50,7 @@ from tests.builders import (
 STATES: tuple[str, ...] = get_args(PlanState)
 KINDS: tuple[str, ...] = get_args(EnvironmentKind)
 REASONS = sorted({row.reason for row in ROWS if row.reason})
-CARRIES = ("no-registration", "another-registration")
+CARRIES = ("no-registration", "unlisted", "another-registration")
 VERDICTS = [
     *(word for word in get_args(Outcome) if word != "undetermined"),
     *REASONS,
@@ -102,7 +102,7 @@ def test_nothing_acts_for_a_plan_that_is_not_lost_but_the_repair_of_a_host() -> 
             assert what in ("leave", "same-plan")
         if what == "same-plan":
             assert kind == "self-hosted"
-            assert word in ("re-register", "proved-successor", "no-registration")
+            assert word in ("re-register", "proved-successor", "no-registration", "unlisted")
             assert state in ("answering", "degraded")
 
 

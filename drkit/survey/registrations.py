@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from drkit.estate import Carried, Deferred, Environment, HostFinding, Reading, Snapshot
+from drkit.estate import LISTING, UNLISTED, Carried, Deferred, Environment, HostFinding, Reading, Snapshot
 from drkit.products.base import Captured, Product, carried
 
 NONE = "none"
@@ -25,6 +25,13 @@ def find(
     moved = {(one.behind.plan.lower(), one.behind.environment.lower()) for one in deferred}
     read = {one.subject.lower() for one in captured.captures if one.state != "failed"}
     listed = {(one.plan.lower(), one.id.lower()): one for one in captured.environments}
+    # A list of which something could not be read does not say that a worker is gone.
+    unread = {one.subject.lower() for one in captured.captures if one.state != "complete"}
+    serving = {
+        (one.product, one.host.host.lower())
+        for one in captured.environments
+        if one.host is not None and (one.plan.lower(), one.id.lower()) not in moved
+    }
     findings = {one.host.lower(): one for one in hosts}
     for known in base.environments:
         key = (known.plan.lower(), known.id.lower())
@@ -32,11 +39,15 @@ def find(
             continue
         current, source = listed.get(key), "the host's own resource"
         found = carried(products.get(known.product), current)
-        if found is None:
+        if found == "" and current is None and f"{known.plan}{LISTING}".lower() not in unread:
+            # A host that another plan of that product lists was moved there by somebody, and is not off.
+            elsewhere = (known.product, known.host.host.lower()) in serving
+            found, source = "" if elsewhere else UNLISTED, "its plan's own list"
+        elif found is None:
             found, source = _probed(known, current, findings.get(known.host.host.lower()), listed), "probe"
         if found:
             reading = Reading(known.host.host, "carries", found, source, now)
-            another = "" if found == NONE else found
+            another = "" if found in (NONE, UNLISTED) else found
             yield Carried(
                 environment=known.id,
                 name=known.name,
