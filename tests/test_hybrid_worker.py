@@ -7,17 +7,18 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from drkit import api, linked
-from drkit.estate import Plan, Snapshot
+from drkit.estate import LISTING, Plan, Snapshot
 from drkit.products.hybrid_worker_left import worker_id
 from drkit.products.hybrid_worker_propose import stand_ins
 from drkit.products.hybrid_worker_wire import _matches, recorded
 from drkit.settings import Settings
-from drkit.simulator import activity_log, automation
+from drkit.simulator import activity_log, automation, automation_arm
 from tests.estates import Site
 from tests.workers import (
     ALONE,
@@ -73,6 +74,26 @@ def test_the_snapshot_has_accounts_workers_their_machines_and_what_their_extensi
         assert "modules" not in old.properties["holds"]
         assert SECRET not in (tmp_path / "store").joinpath("state/snapshots/000001.json").read_text()
         assert writes(found) == []
+
+
+def test_a_worker_that_names_no_machine_is_named_as_what_could_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = automation_arm.worker_body
+
+    def without_machine(*some: Any) -> Any:
+        body = genuine(*some)
+        return {**body, "properties": {**body["properties"], "vmResourceId": ""}}
+
+    with site(tmp_path) as found:
+        before = newest(found)
+        monkeypatch.setattr(automation_arm, "worker_body", without_machine)
+        asyncio.run(api.snapshot(found.desk))
+        after = newest(found)
+    # A worker that cannot be read is not gone.
+    assert {one.id for one in after.environments} == {one.id for one in before.environments}
+    told = [one.detail for one in after.captures if one.state == "partial" and one.subject.endswith(LISTING)]
+    assert any("web-01 of group" in one and "names no machine" in one for one in told), told
 
 
 def test_workers_answer_to_the_prepared_account_and_to_it_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from drkit.answers import segment
 from drkit.clock import Clock, parse_time, rfc3339
-from drkit.errors import CloudError
+from drkit.errors import CloudError, UnreachableError
 from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
 from drkit.products.hybrid_worker_left import PUBLISHER, URL
 from drkit.products.hybrid_worker_settings import NAME, is_service
@@ -200,14 +200,15 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
 
 def environment_of(
     item: Mapping[str, Any], plan: Plan, group: str, held: Mapping[str, Any] | None, now: datetime, fresh_minutes: float
-) -> Environment | None:
-    """A worker from its wire form, with its machine and what its extension was told; None when it names no machine."""
+) -> Environment:
+    """A worker from its wire form, with its machine and what its extension was told. UnreachableError when it names no machine."""
     properties = item.get("properties") or {}
     machine, seen = properties.get("vmResourceId") or "", str(properties.get("lastSeenDateTime") or "")
     if not isinstance(machine, str):
         raise TypeError("vmResourceId is no text")
     if not machine:
-        return None
+        name = str(properties.get("workerName") or item.get("name") or "a worker without a name")
+        raise UnreachableError(f"{name} of group {group} names no machine (vmResourceId)", where=plan.id)
     settings: dict[str, Any] = {"group": group, "last_seen": seen}
     if held is not None:
         settings["extension"] = dict(held)
