@@ -228,6 +228,7 @@ def plain() -> dict[str, Any]:
         ],
         "identities": [results.IdentityChange("/p", "was", "/q", "now", ("az one", "az two"), True)],
         "left_alone": [runbook.LeftAlone("/s", "name", "reason", "remedy")],
+        "in_doubt": [dict.fromkeys(("environment", "name", "host", "plan", "detail", "next"), "/x")],
         "notes": ["note"],
         "scripts": {"name": "digest"},
     }
@@ -381,6 +382,28 @@ def test_markdown_says_what_the_page_says(desks: dict[str, api.Desk]) -> None:
         assert f"\n## {title}\n" in shown
     assert "claim: westeurope, by Microsoft" in shown
     assert "drkit verify run-0001 --head" in shown
+
+
+def test_a_host_in_doubt_stands_near_the_top_with_what_to_type() -> None:
+    doubt = {
+        "environment": "e",
+        "name": "web-01",
+        "host": "/subscriptions/s/vm-web",
+        "plan": "/plans/auto-we",
+        "detail": "web-01 was taken off auto-we and is registered nowhere",
+        "next": "`drkit resume run-0001` goes on with it",
+    }
+    assert 'id="doubt"' not in html.report({**plain(), "in_doubt": []})
+    assert "Hosts in doubt" not in markdown.report({**plain(), "in_doubt": []})
+    found = {**plain(), "in_doubt": [doubt]}
+    page = html.report(found)
+    assert 'href="#doubt"' in page
+    section = page[page.index('id="doubt"') : page.index('id="decision"')]
+    told = markdown.report(found)
+    top = told[told.index("## Hosts in doubt") : told.index("## Decision")]
+    for words in ("web-01 was taken off auto-we and is registered nowhere", "vm-web", "drkit resume run-0001"):
+        assert words in section
+        assert words in top
 
 
 def test_nothing_was_aimed_at_what_is_lost_and_what_would_be_is_named(tmp_path: Path) -> None:

@@ -51,6 +51,17 @@ def _short(time: str, after: str) -> str:
     return said[11:] if said[:10] == before[:10] else said
 
 
+def _in_doubt(found: Mapping[str, Any]) -> Element | None:
+    """The hosts that nothing proves to be registered, and what to type: the first thing to be seen to."""
+    rows = [
+        (el("span", one["name"], el("small", f" {last(one['host'])}")), one["detail"], one["next"])
+        for one in found.get("in_doubt", ())
+    ]
+    if not rows:
+        return None
+    return _section("doubt", "Hosts in doubt", table("", ("host", "what is known", "next"), rows))
+
+
 def _decision(found: Mapping[str, Any]) -> Element:
     told = found["decision"]
     if not told["known"]:
@@ -326,6 +337,7 @@ def _record(found: Mapping[str, Any]) -> Element:
 
 
 SECTIONS = (
+    _in_doubt,
     _decision,
     _approvals,
     _environments,

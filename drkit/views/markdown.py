@@ -35,6 +35,7 @@ def report(found: dict[str, Any]) -> str:
     title = "SIMULATED " if found["simulated"] else ""
     lines = [f"# {title}Report of {escape(found['run'])}: {escape(found['outcome'])}", ""]
     lines += [f"{escape(found['reason'])}. Runbook {code(found['runbook'])}, kind {found['kind']}.", ""]
+    lines += _in_doubt(found)
     took, objective = measured(found)
     risk = found["work_at_risk"]
     facts: list[tuple[str, object]] = [
@@ -79,6 +80,15 @@ def report(found: dict[str, Any]) -> str:
         )
     lines += _deferred(found) + _identities(found) + _evidence(found)
     return "\n".join(lines) + "\n"
+
+
+def _in_doubt(found: dict[str, Any]) -> list[str]:
+    """The hosts that nothing proves to be registered, and what to type: the first thing to be seen to."""
+    doubts = found.get("in_doubt", ())
+    if not doubts:
+        return []
+    said = [f"- {escape(one['detail'])} (host {code(one['host'])}): {escape(one['next'])}" for one in doubts]
+    return ["## Hosts in doubt", "", *said, ""]
 
 
 def _decision(found: dict[str, Any]) -> list[str]:
