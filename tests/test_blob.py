@@ -14,13 +14,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from drkit import api
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
-from drkit.errors import CredentialError, FileError, GuardError, LockedError, PartialError, UsageError
+from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
 from drkit.kept import Approval, Declaration, Message
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal, segment, whole
@@ -133,6 +133,28 @@ def test_a_check_is_compared_with_the_one_that_another_machine_kept(
     assert found is not None
     assert found[0] == msgspec.structs.replace(made, generation=1)
     assert other.keep(made).name == "000002.json"
+
+
+@pytest.mark.timeout(20)
+def test_an_account_that_has_no_container_whatever_is_made_is_one_clear_error(
+    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that is being deleted is refused as being there, and what is put into it as not being there."""
+    made: list[str] = []
+
+    def create_container(name: str) -> None:
+        made.append(name)
+        raise ResourceExistsError("The specified container is being deleted.")
+
+    def get_blob_client(*_name: str) -> Any:
+        raise ResourceNotFoundError("The specified container does not exist.")
+
+    monkeypatch.setattr(store.service, "create_container", create_container)
+    monkeypatch.setattr(store.service, "get_blob_client", get_blob_client)
+    with pytest.raises(NotFoundError, match="no container journal") as caught:
+        store.new_run()
+    assert "journal" in caught.value.where
+    assert 1 < len(made) < 20
 
 
 def test_names_of_runs_are_taken_once(store: blob.BlobStore) -> None:

@@ -38,6 +38,7 @@ from drkit.errors import (
     ForbiddenError,
     GuardError,
     LockedError,
+    NotFoundError,
     UnreachableError,
     UsageError,
 )
@@ -55,6 +56,8 @@ READS = frozenset({"GET", "HEAD"})
 INBOX_SECONDS = 2.0
 INBOX_AT_ONCE = 50
 """Messages that are fetched before the run goes on."""
+MOST_MISSING = 5
+"""So often a run may find no container for its journal, although it makes one each time."""
 KEY = "AZURE_STORAGE_KEY"
 STORAGE_SCOPE = "https://storage.azure.com/.default"  # of every cloud
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -317,8 +320,9 @@ class BlobStore(Store):
 
     def new_run(self) -> str:
         number = max((int(name[4:]) for name in self.runs()), default=0)
+        missing = 0
         with self._asked("journal"):
-            while True:
+            while missing < MOST_MISSING:
                 number += 1
                 name = f"run-{number:04d}"
                 try:
@@ -326,12 +330,19 @@ class BlobStore(Store):
                 except ResourceExistsError:
                     continue
                 except ResourceNotFoundError:
-                    # An account without containers; where they stand, nobody need be allowed to make one.
+                    # An account without containers; where there are some, nobody need be allowed to make one.
                     with suppress(ResourceExistsError):
                         self.service.create_container("journal")
                     number -= 1
+                    missing += 1
                     continue
                 return name
+        raise NotFoundError(
+            f"the account says {missing} times that it has no container journal, though one was to be made each time",
+            where=f"{self.address}/journal",
+            remedy="a container that is being deleted can be made again after some minutes; else check the account, and try again",
+            status=404,
+        )
 
     def drop_unbegun(self, run: str) -> None:
         with suppress(AzureError):
