@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from shutil import copy
 
 import pytest
 
@@ -12,7 +14,7 @@ from drkit.errors import RefusedError
 from drkit.execution import foreign
 from drkit.planning import candidates
 from drkit.store import Store
-from tests import workers
+from tests import returning, workers
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Life, Lives
 from tests.estates import SUBSCRIPTION, People, Site, done_twice, estate
@@ -84,3 +86,20 @@ def test_another_stores_run_is_seen_in_a_prepared_account_by_the_ids_that_only_d
         refused(other, site)
         # The store whose run it is goes on with it.
         assert Lives().one(place_of(site)) == 0
+
+
+def test_a_run_goes_on_to_its_end_once_another_stores_run_has_moved_every_host(tmp_path: Path) -> None:
+    with estate(tmp_path) as site:
+        other = replace(site, folder=tmp_path / "elsewhere")
+        other.folder.mkdir()
+        copy(site.folder / "drkit.toml", other.folder)
+        for kept in site.store.snapshots():
+            other.store.keep(kept)
+        other.plan()
+        with People(other):
+            assert Lives().one(place_of(other)) == 0
+        assert Lives().one(place_of(site)) == 4
+        with People(site):
+            assert Lives().one(place_of(site)) == 0, returning.unfinished(site)
+        assert "serves already" in site.detail("build", "release")
+        assert done_twice(site) == []

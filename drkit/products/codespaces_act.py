@@ -60,7 +60,22 @@ class Acts(ByTable):
                 data = {"id": ours.get("id"), "name": ours.get("friendlyName")}
             elif other is not None and len(step.inputs["names"]) < 2:
                 readings.append(Reading(step.target, "owner", str(other.get("ownerId")), "environment service", now))
+        elif step.action == "by-hand":
+            done = await self._by_hand_already(step, context)
         return Observation(done, tuple(readings), data, changed)
+
+    async def _by_hand_already(self, step: Step, context: Context) -> str:
+        """That nobody need be sent to a machine, as what would prove it is there; empty when it is not, or cannot be read."""
+        proof = next((one for one in context.runbook.steps if one.action == "verify" and step.id in one.needs), None)
+        if proof is None:
+            return ""
+        try:
+            ours = await self._ours(proof, context)
+        except CloudError:
+            return ""
+        if ours is None or str(ours.get("state", "")).lower() != "available":
+            return ""
+        return f"{ours.get('friendlyName')} is there already, for its owner"
 
     async def _answers(self, plan_id: str, context: Context, now: str) -> Reading:
         """Does the source plan answer again? Its region's service is asked, and then the plan itself through it."""

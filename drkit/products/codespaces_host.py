@@ -200,7 +200,7 @@ class HostSteps:
         if word == "reach":
             return self._reached(step, answer(step, stdout, "reach"))
         if word == "release":
-            return self._released(step, answer(step, stdout, "release"), context)
+            return await self._released(step, answer(step, stdout, "release"), context)
         if word == "register":
             return await self._started(step, answer(step, stdout, "register"), context, number)
         if word == "watch":
@@ -234,13 +234,15 @@ class HostSteps:
     def _outcome(self, step: Step, found: dict[str, Any], context: Context) -> dict[str, Any]:
         return {"state": found.get("state"), "nonce": context.nonce(step.id), "id": found.get("id")}
 
-    def _released(self, step: Step, found: dict[str, Any], context: Context) -> Operation | Result:
+    async def _released(self, step: Step, found: dict[str, Any], context: Context) -> Operation | Result:
         state = str(found.get("state"))
         if state in RELEASED:
             return Result(RELEASED[state], self._outcome(step, found, context))
         if state == "running":
             now = rfc3339(context.clock.now())
             return Operation(stage=f"{AGAIN}release", retry_after=AGAIN_SECONDS, since=now)
+        if state == "other" and (moved := await self._moved(step, str(found.get("id")), context)):
+            return Result(moved, self._outcome(step, found, context))
         faults = {
             "interrupted": "an earlier delivery was cut off on the host before it could say: look at its registration",
             "kept": "`stop` did not end, and moving the registration aside is not allowed by the settings",
@@ -249,6 +251,14 @@ class HostSteps:
             "no-user": f"the host has no user {step.inputs['user']!r}",
         }
         raise StepFailedError(faults.get(state, f"answered {state!r}"), where=step.target, code=f"Release-{state}")
+
+    async def _moved(self, step: Step, held: str, context: Context) -> str:
+        """That the registration on a host is the one that this runbook is to bring about, whoever did it; empty when it is not."""
+        register = next((one for one in context.runbook.steps if one.inputs.get("released_by") == step.id), None)
+        ours = await self._ours(register, context) if register is not None else None
+        if ours is None or str(ours.get("id", "")).lower() != held.lower():
+            return ""
+        return f"the host serves already as {ours.get('friendlyName')} under the target plan; nothing was taken off"
 
     async def _started(self, step: Step, found: dict[str, Any], context: Context, number: int) -> Operation | Result:
         state = str(found.get("state"))

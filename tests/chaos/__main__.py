@@ -51,6 +51,12 @@ def struck(fates: Sequence[Fate]) -> dict[str, int]:
     return dict(found)
 
 
+def _faults(fate: Fate) -> str:
+    """What the judge found, and who was beside the run."""
+    found = f"lost {fate.lost}, twice {fate.twice}, unsaid {fate.unsaid}"
+    return f"{found}, said {fate.operator}, elsewhere {fate.elsewhere}"
+
+
 def storms(runs: int, seed: int, jobs: int, *, as_json: bool, operator: bool = False) -> int:
     """Tell so many stories of a seed, so many at once; 1 when one of them is not good."""
     fates = []
@@ -63,13 +69,12 @@ def storms(runs: int, seed: int, jobs: int, *, as_json: bool, operator: bool = F
                 fate = done.result()
                 fates.append(fate)
                 if not as_json or not fate.good:
-                    word = (
-                        ""
-                        if fate.good
-                        else f"  NOT GOOD: lost {fate.lost}, twice {fate.twice}, unsaid {fate.unsaid}, said {fate.operator}"
-                    )
+                    word = "" if fate.good else f"  NOT GOOD: {_faults(fate)}"
                     blows = ", ".join(f"{name} ({fate.struck.get(name, 0)})" for name in fate.blows)
-                    line = f"{fate.number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{word}"
+                    store = f"  another store {fate.elsewhere}" if fate.elsewhere else ""
+                    line = (
+                        f"{fate.number:4} {fate.ground:14} {fate.outcome:26} {fate.deaths} deaths  {blows}{store}{word}"
+                    )
                     print(line, file=sys.stderr, flush=True)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -136,7 +141,9 @@ def main() -> int:
     jobs = 2 * (os.cpu_count() or 1)  # most of a story is waiting for a simulated clock
     parser.add_argument("--jobs", type=int, default=jobs, metavar="J", help=f"how many at once (default here: {jobs})")
     parser.add_argument(
-        "--operator", action="store_true", help="with a second operator who pauses, skips, aborts, retries, rebases"
+        "--operator",
+        action="store_true",
+        help="with a second operator who pauses, skips, aborts, retries, rebases, and with another store",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument(

@@ -83,22 +83,36 @@ class Operator:
         return replace(place, digest=planned.digest)
 
 
-def unsaid(site: Site, serving: dict[str, list[str]]) -> list[str]:
-    """Where drkit's word and the world differ. ``serving``: machine -> the plans that it serves, by the simulator's own state."""
+def unsaid(site: Site, serving: dict[str, list[str]], elsewhere: Site | None = None) -> list[str]:
+    """Where drkit's word and the world differ. ``serving``: machine -> the plans that it serves, by the simulator's own state.
+
+    ``elsewhere``: another store beside this one. Each of the two is judged by its own word; that a host serves nobody is for the one
+    to say that took it off.
+    """
+    sites = [site] if elsewhere is None else [site, elsewhere]
+    named = {doubt.host.lower() for each in sites for doubt, _ in linked.in_doubt(each.desk)}
+    faults = [
+        f"{machine}: serves nobody, and drkit does not say so"
+        for machine, plans in serving.items()
+        if not plans and machine.lower() not in named
+    ]
+    return [*faults, *(fault for each in sites for fault in _differing(each, serving))]
+
+
+def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
+    """Where the word of one store and the world differ."""
     desk = site.desk
     doubts = {doubt.host.lower(): doubt for doubt, _ in linked.in_doubt(desk)}
     faults: list[str] = []
     for machine, plans in serving.items():
         doubt = doubts.get(machine.lower())
-        if not plans and doubt is None:
-            faults.append(f"{machine}: serves nobody, and drkit does not say so")
         if plans and doubt is not None and doubt.certain and doubt.words.endswith("registered nowhere"):
             faults.append(f"{machine}: serves {plans}, and drkit says that it is registered nowhere")
     last: dict[str, str] = {}
     for told in linked.told(desk):
-        for one in behind.moved(told.book, told.state):
-            if one.host:
-                last[one.host.lower()] = one.now_plan
+        for moved in behind.moved(told.book, told.state):
+            if moved.host:
+                last[moved.host.lower()] = moved.now_plan
     for machine, plans in serving.items():
         said = last.get(machine.lower())
         if said and machine.lower() not in doubts and said.lower() not in [plan.lower() for plan in plans]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from drkit import linked
+from tests.chaos.elsewhere import KEPT_OUT, Elsewhere
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import GROUNDS, Ground
 from tests.chaos.life import DEATHS, KILLED, Life, Lives
@@ -42,6 +43,8 @@ class Fate:
     """Where drkit's word at the end and the world differ."""
     operator: dict[str, int] | None = None
     """What a second operator said, and how often; None without one."""
+    elsewhere: dict[str, int] | None = None
+    """What came of another store's run beside this one; None without one."""
 
     @property
     def good(self) -> bool:
@@ -185,6 +188,9 @@ BLOWS: dict[str, Callable[[Night], None]] = {
     "never mended": _never_mended,
 }
 KINDS = ("codespaces", "codespaces", "hybrid workers", "codespaces back", "workers back")
+OVER = frozenset({"codespaces", "hybrid workers"})
+"""The grounds on which another store has something to plan: nothing is lost on the way back."""
+SHARE_ELSEWHERE = 0.6
 FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns", "target fills", "never mended"})
 
 
@@ -203,9 +209,13 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 night.blow = name
                 BLOWS[name](night)
             second = Operator(site, random.Random(f"{seed}/{number}/operator")) if operator else None
+            beside = _elsewhere(site, ground, lives, f"{seed}/{number}", folder) if operator else None
             try:
-                with ground.people(site), second or nullcontext():
-                    _lived(fate, night, minutes, lives, second)
+                with ground.people(site), second or nullcontext(), beside or nullcontext():
+                    _lived(fate, night, minutes, lives, second, beside)
+                    if beside is not None:
+                        site.world.control("unfault")
+                        beside.see_through()
             finally:
                 night.over()
             night.count()
@@ -213,11 +223,15 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
             vain = bool({"target fills", "never mended"} & set(blows))
             fate.twice = ground.twice(site, vain)
             fate.lost = ground.lost(site, vain)
-            fate.unsaid = unsaid(site, ground.serving(site))
+            fate.unsaid = unsaid(site, ground.serving(site), beside.site if beside is not None else None)
+            if beside is not None:
+                fate.elsewhere = dict(beside.said)
+                fate.unsaid += beside.faults
             if second is not None:
                 fate.operator = dict(second.said)
                 # Nobody is lost of whom drkit says that they are; and who was skipped, or left by an abort, is not back.
-                named = {doubt.host.lower() for doubt, _ in linked.in_doubt(site.desk)}
+                desks = [site.desk, *([beside.site.desk] if beside is not None else [])]
+                named = {doubt.host.lower() for desk in desks for doubt, _ in linked.in_doubt(desk)}
                 fate.lost = [
                     one
                     for one in fate.lost
@@ -227,6 +241,14 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
         fate.outcome = "stuck"
         fate.twice = [*fate.twice, *str(error).splitlines()[:1]]
     return fate
+
+
+def _elsewhere(site: Site, ground: Ground, lives: Lives, seed: str, folder: Path) -> Elsewhere | None:
+    """Another store beside the site, in some of the stories in which something is lost."""
+    story = random.Random(f"{seed}/elsewhere")
+    if ground.name not in OVER or story.random() >= SHARE_ELSEWHERE:
+        return None
+    return Elsewhere(site, ground, lives, story, folder.with_name(f"{folder.name}-elsewhere"))
 
 
 @cache
@@ -253,7 +275,14 @@ def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
     return {name: number for name, number in found.items() if name in blows}
 
 
-def _lived(fate: Fate, night: Night, minutes: float, lives: Lives, second: Operator | None = None) -> None:
+def _lived(
+    fate: Fate,
+    night: Night,
+    minutes: float,
+    lives: Lives,
+    second: Operator | None = None,
+    beside: Elsewhere | None = None,
+) -> None:
     site, story = night.site, night.random
     place, deadly = night.ground.place(place_of(site)), story.randint(0, 4)
     calm = 0
@@ -269,6 +298,11 @@ def _lived(fate: Fate, night: Night, minutes: float, lives: Lives, second: Opera
         if code == KILLED or not site.run:
             continue
         fate.outcome = site.state.outcome or "stuck"
+        if code == KEPT_OUT and beside is not None and not site.state.outcome:
+            # It saw the other store's run, and says what to do: make sure that it is over, then resume.
+            beside.said["kept us out"] += 1
+            beside.see_through()
+            continue
         # A run command that does not end holds its host for as long as Azure lets it; somebody comes back after that.
         if fate.outcome != "partial" or calm == (5 if "operation never ends" in fate.blows else 2):
             return
