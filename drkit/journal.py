@@ -118,6 +118,11 @@ class RunState:
         """The state of a step, pending when nothing was recorded of it."""
         return self.steps.setdefault(step, StepState())
 
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The ids of the steps that were begun, and of which no end is known."""
+        return tuple(name for name, known in self.steps.items() if known.status == "open")
+
 
 def fold(records: Iterable[Record]) -> RunState:
     """The state of the run these records tell of."""

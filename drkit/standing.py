@@ -77,8 +77,9 @@ def _standing(desk: Desk, name: str) -> Standing | None:
 
 
 def closed(book: Runbook, state: RunState) -> bool:
-    """Whether a run has ended for good: all of it is done, or it was aborted and no host is in doubt any more."""
-    return state.outcome in DONE or bool(state.outcome and state.stopped and not handover.in_doubt(book, state))
+    """Whether a run has ended for good: all of it is done, or it was aborted, and nothing of it is under way and no host in doubt."""
+    given_up = state.outcome and state.stopped and not state.under_way
+    return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
 
 
 def begun(desk: Desk, run: str) -> RunState:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from drkit import handover
+from drkit import handover, standing
 from drkit.errors import UnknownFateError, UnreachableError
 from drkit.estate import Reading
-from drkit.journal import Record, StepState, StepStatus, fold
+from drkit.journal import Record, RunState, StepState, StepStatus, fold
 from drkit.operation import Operation
 from drkit.products.base import Observation, RegisteredElsewhereError, Result, StepFailedError
 from drkit.runbook import Precondition, Step
 from tests.test_runbook import a_step
-from tests.test_runner import NOBODY, Bench, Make, Scripted, bench, host_chain
+from tests.test_runner import NOBODY, Bench, Make, QuickClock, Scripted, bench, host_chain
 
 __all__ = ["bench"]
 CHAIN = ("release", "register", "verify")
@@ -174,6 +176,91 @@ def test_the_end_of_its_holders_time_does_not_leave_a_host_off(bench: Make) -> N
     assert made.go(Scripted(release__act=[late])).outcome == "partial"
     assert made.state.of("verify").status == "done"
     assert made.kinds("other") == []
+
+
+class Walking(QuickClock):
+    """A clock whose waits take so many real seconds, so that messages are heard between two looks."""
+
+    def __init__(self, real: float = 0.02) -> None:
+        super().__init__()
+        self.real = real
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(self.real if seconds > 1 else 0.01)
+        self.seconds += seconds
+
+
+def busy(made: Bench, what: str = "", times: int = 9999) -> Scripted:
+    """A creation that is accepted and runs for very long; ``what`` is said at its second look."""
+    looks: list[Any] = [RUNNING, saying(made, what, answer=RUNNING) if what else RUNNING, *([RUNNING] * times)]
+    return Scripted(a__act=[RUNNING], a__poll=looks)
+
+
+@pytest.mark.parametrize("what", ["abort", "pause"])
+def test_an_operation_that_releases_no_host_does_not_keep_a_run_that_is_to_begin_nothing(
+    bench: Make, what: str
+) -> None:
+    made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=300, pause_minutes=1)
+    made.clock = Walking()
+    before = made.clock.seconds
+    actor = busy(made, what)
+    ending = made.go(actor)
+    assert made.clock.seconds - before < 900, "seconds of the clock"
+    assert made.state.of("a").status == "open"
+    assert made.kinds("a")[:2] == ["intent", "operation"]
+    assert (ending.outcome, made.kinds("b")) == ("failed" if what == "abort" else "partial", [])
+    assert what == "pause" or "still under way: create x; `drkit resume run-0001` looks it up" in ending.reason
+
+
+@pytest.mark.parametrize("what", ["abort", "pause"])
+def test_a_resume_looks_such_an_operation_up_once_and_ends_the_run_when_it_is_over(bench: Make, what: str) -> None:
+    made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=300, pause_minutes=1)
+    made.clock = Walking()
+    made.go(busy(made, what))
+    again = busy(made)
+    made.go(again, resumed=True)
+    assert (again.counted("a.poll"), again.counted("a.act")) == (1, 0)
+    assert not standing.closed(made.book, ended(made))
+    last = Scripted()
+    ending = made.go(last, resumed=True)
+    assert (last.counted("a.act"), made.state.of("a").status, made.kinds("b")) == (0, "done", [])
+    assert standing.closed(made.book, ended(made)) == (what == "abort")
+    assert "under way" not in ending.reason
+
+
+def test_a_long_pause_between_looks_is_cut_short_by_an_abort(bench: Make) -> None:
+    slowly = Operation(method="PUT", url="https://arm.example/operations/2", stage="creating", retry_after=7200)
+    made = bench(a_step("a"), step_minutes=300)
+
+    made.clock = Walking(real=30)
+
+    def act() -> Operation:
+        made.say("abort", "")
+        return slowly
+
+    actor = Scripted(a__act=[act], a__poll=[slowly] * 99)
+    began = time.monotonic()
+    assert made.go(actor).outcome == "failed"
+    assert time.monotonic() - began < 10
+    assert actor.counted("a.poll") == 1
+
+
+def test_what_is_unpaused_goes_on_with_the_operation_that_was_under_way(bench: Make) -> None:
+    made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=300, pause_minutes=1)
+    made.clock = Walking()
+    looks: list[Any] = [
+        RUNNING,
+        saying(made, "pause", answer=RUNNING),
+        RUNNING,
+        saying(made, "unpause", answer=RUNNING),
+        RUNNING,
+    ]
+    assert made.go(Scripted(a__act=[RUNNING], a__poll=looks)).outcome == "succeeded"
+
+
+def ended(made: Bench) -> RunState:
+    """The state with the end that ``apply`` journals."""
+    return replace(made.state, outcome="failed")
 
 
 def test_an_abort_after_the_last_step_changes_nothing_of_the_end(bench: Make) -> None:

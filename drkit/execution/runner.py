@@ -144,6 +144,8 @@ class Runner:
         self.steps = {step.id: step for step in runbook.steps}
         self.ignored: set[str] = set()
         self.paused_at = 0.0
+        self.leaving = asyncio.Event()
+        """The run is left: an operation under way is looked at once more, unless it finishes a released host."""
 
     @property
     def state(self) -> RunState:
@@ -203,15 +205,20 @@ class Runner:
         """``patient``: a pause is waited out for a while; a run that was paused before it was taken up is left so."""
         clock, run = self.context.clock, self.context.settings.run
         last = began = self.paused_at = clock.monotonic()
-        for step in self.runbook.steps:
-            if self.state.of(step.id).status == "open":
-                self._start(step)
+        self._start_open()
         while True:
             if await self._obey():
                 last, patient = clock.monotonic(), True
             if run.run_minutes and not self.state.overdue and clock.monotonic() - began >= run.run_minutes * 60:
                 reason = f"the {run.run_minutes:g} min of its holder are over"
                 await self.journal.append("control", data={"what": "deadline", "reason": reason, "who": who()})
+            over = self.state.stopped or self.state.overdue
+            pause_ends = self.paused_at + max(self.wait_minutes, run.pause_minutes if patient else 0.0) * 60
+            if over or (self.state.paused and clock.monotonic() >= pause_ends):
+                self.leaving.set()
+            elif self.leaving.is_set():
+                self.leaving.clear()
+                self._start_open()
             startable = [one for one in schedule.startable(self.runbook, self.state) if not self._held(one)]
             for step in startable:
                 if step.id not in self.tasks:
@@ -222,11 +229,11 @@ class Runner:
                     if task.done():
                         del self.tasks[name]
                         task.result()
-                        last = clock.monotonic()
+                        if self.state.of(name).status != "open":
+                            last = clock.monotonic()
                 continue
             if self.stop():
                 return
-            over = self.state.stopped or self.state.overdue
             asked = any(
                 known.status == "asked" and (not over or name in self._finishing())
                 for name, known in self.state.steps.items()
@@ -234,12 +241,17 @@ class Runner:
             # A person is waited for since something was done last, the end of a pause since somebody said it.
             until = last + self.wait_minutes * 60 if asked else began
             if self.state.paused and not over:
-                minutes = max(self.wait_minutes, run.pause_minutes if patient else 0.0)
-                until = max(until, self.paused_at + minutes * 60)
+                until = max(until, pause_ends)
             if clock.monotonic() >= until:
                 return
             with suppress(StoppedError):
                 await clock.sleep(TICK)
+
+    def _start_open(self) -> None:
+        """Take up what was begun before, and is in no task."""
+        for step in self.runbook.steps:
+            if self.state.of(step.id).status == "open" and step.id not in self.tasks:
+                self._start(step)
 
     def _start(self, step: Step) -> None:
         self.tasks[step.id] = asyncio.create_task(self._step(step), name=step.id)
@@ -379,7 +391,7 @@ class Runner:
                         await self._reopen(step)
                     else:
                         return
-                await self.context.clock.sleep(PAUSE * 2 ** (TRIES - 1 - left))
+                await self._rest(step, PAUSE * 2 ** (TRIES - 1 - left))
 
     def _room(self, step: Step) -> asyncio.Semaphore:
         """The places there are in a step's subscription."""
@@ -537,7 +549,7 @@ class Runner:
         try:
             while not self.stop():
                 # Azure's word on when to look again counts as long as the step's own limit allows.
-                await clock.sleep(min(operation.retry_after, max(0.0, deadline - clock.monotonic())))
+                left = await self._rest(step, min(operation.retry_after, max(0.0, deadline - clock.monotonic())))
                 verifying = step.effect == "verify" and step.action.startswith("verify")
                 try:
                     outcome = await (
@@ -547,6 +559,9 @@ class Runner:
                     # A look that failed says nothing about what is looked at.
                     if clock.monotonic() >= deadline:
                         raise
+                    if left:
+                        self._leave(step)
+                        return
                     continue
                 if isinstance(outcome, Result):
                     await self._done(step, context.attempt, outcome)
@@ -563,8 +578,29 @@ class Runner:
                         settled=False,
                         remedy="look into it, then `drkit resume` looks again",
                     )
+                if left:
+                    self._leave(step)
+                    return
         finally:
             INTENT.reset(token)
+
+    async def _rest(self, step: Step, seconds: float) -> bool:
+        """Sleep on the clock; True, at once, when this step is not waited for any longer because the run is left."""
+        sleeper = asyncio.create_task(self.context.clock.sleep(seconds))
+        waker = asyncio.create_task(self.leaving.wait())
+        try:
+            await asyncio.wait((sleeper, waker), return_when=asyncio.FIRST_COMPLETED)
+            if self.leaving.is_set() and step.id not in self._finishing():
+                return True
+            await sleeper
+            return False
+        finally:
+            sleeper.cancel()
+            waker.cancel()
+
+    def _leave(self, step: Step) -> None:
+        """Say that an operation is in flight: its record is in the journal, and resume looks it up."""
+        self.show(Event("note", step, f"{step.title}: still under way; `drkit resume {self.context.run}` looks it up"))
 
     async def _done(self, step: Step, attempt: int, result: Result) -> None:
         await self.journal.append(

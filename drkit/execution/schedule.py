@@ -13,6 +13,8 @@ from drkit.runbook import Precondition, Runbook, Step
 
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
 UNKNOWN_VALUE = "unknown"
+NAMED = 3
+"""So many steps under way are named in one sentence."""
 
 
 def startable(runbook: Runbook, state: RunState) -> list[Step]:
@@ -134,7 +136,7 @@ def _ending(runbook: Runbook, state: RunState) -> Ending:
     if state.stopped:
         if all(state.of(step.id).status == "done" for step in runbook.steps):
             return Ending("succeeded", f"every step is done, though {state.stopped}")
-        return Ending("failed", state.stopped)
+        return Ending("failed", f"{state.stopped}{_under_way(runbook, state)}")
     failed = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
     bad = [step for step in failed if not state.of(step.id).passing]
     statuses = {step.id: state.of(step.id).status for step in runbook.steps}
@@ -173,6 +175,17 @@ def _ending(runbook: Runbook, state: RunState) -> Ending:
     if waiting:
         return Ending("partial", f"{waiting} steps wait for a person")
     return Ending("partial", "some steps are unfinished")
+
+
+def _under_way(runbook: Runbook, state: RunState) -> str:
+    """What an aborted run left in flight, and what looks it up; empty when nothing is. A chain in doubt has words of its own."""
+    chains = tidying(runbook, state)
+    found = [step.title for step in runbook.steps if state.of(step.id).status == "open" and step.id not in chains]
+    if not found:
+        return ""
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    looks = f"`drkit resume {state.run}` looks {'it' if len(found) == 1 else 'them'} up"
+    return f"; still under way: {', '.join(found[:NAMED])}{more}; {looks}"
 
 
 def _back(runbook: Runbook, state: RunState) -> str:

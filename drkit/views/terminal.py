@@ -417,10 +417,11 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     parts.extend(f"in doubt: {safe(one.words)}" for one in doubt)
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
-    over = bool(state.outcome and state.stopped and not doubt)
+    unsettled = bool(doubt or state.under_way)
+    over = bool(state.outcome and state.stopped and not unsettled)
     if not over and (ways := handover.asked(book, state)):
         parts.append(f"next: {ways}")
-    if (outcome == "partial" or doubt) and not held and not over:
+    if (outcome == "partial" or unsettled) and not held and not over:
         parts.append(f"next: `drkit resume {state.run}`")
     elif outcome.startswith("succeeded"):
         parts.append(f"next: `drkit report {state.run}`")
