@@ -75,9 +75,9 @@ def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
 
 
 @pytest.mark.timeout(150)
-def test_the_command_prints_the_numbers(tmp_path: Path) -> None:
+def test_the_command_prints_the_numbers_and_keeps_what_a_story_left(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--runs", "1", "--seed", "6", "--json"],
+        [sys.executable, "-m", "tests.chaos", "--story", "0", "--seed", "6", "--json", "--keep", str(tmp_path)],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False, timeout=140,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -85,3 +85,4 @@ def test_the_command_prints_the_numbers(tmp_path: Path) -> None:
     assert list(told)[:8] == ["runs", "succeeded", "exceptions", "partial", "failed", "lost", "twice", "stuck"]
     assert set(told["faults"]) == {*BLOWS, "clock off", "deaths"}
     assert (told["runs"], told["lost"], told["twice"], told["stuck"]) == (1, 0, 0, 0)
+    assert list(tmp_path.glob("story-0-*/run/**/journal/run-0001.jsonl"))

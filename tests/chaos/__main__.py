@@ -54,18 +54,23 @@ def struck(fates: Sequence[Fate]) -> dict[str, int]:
 def _faults(fate: Fate) -> str:
     """What the judge found, and who was beside the run."""
     found = f"lost {fate.lost}, twice {fate.twice}, unsaid {fate.unsaid}"
-    return f"{found}, said {fate.operator}, elsewhere {fate.elsewhere}"
+    stuck = f", stuck: {fate.why}" if fate.why else ""
+    return f"{found}, said {fate.operator}, elsewhere {fate.elsewhere}{stuck}"
 
 
-def storms(runs: int, seed: int, jobs: int, *, as_json: bool, operator: bool = False) -> int:
-    """Tell so many stories of a seed, so many at once; 1 when one of them is not good."""
+def storms(
+    numbers: Sequence[int], seed: int, jobs: int, *, as_json: bool, operator: bool = False, keep: Path | None = None
+) -> int:
+    """Tell these stories of a seed, so many at once; 1 when one of them is not good. ``keep``: a folder for what each leaves."""
     fates = []
     # Ctrl-C reaches every process, and ends who tells a story at once.
     at_ctrl_c = (signal.SIGINT, signal.SIG_DFL)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=signal.signal, initargs=at_ctrl_c) as pool:
         try:
-            for done in as_completed([pool.submit(alone, number, seed, operator=operator) for number in range(runs)]):
+            for done in as_completed(
+                [pool.submit(alone, number, seed, operator=operator, keep=keep) for number in numbers]
+            ):
                 fate = done.result()
                 fates.append(fate)
                 if not as_json or not fate.good:
@@ -78,13 +83,13 @@ def storms(runs: int, seed: int, jobs: int, *, as_json: bool, operator: bool = F
                     print(line, file=sys.stderr, flush=True)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    numbers = counted(fates)
+    counts = counted(fates)
     bad = sorted(fate.number for fate in fates if not fate.good)
     faults = struck(fates)
     if as_json:
-        print(json.dumps({**numbers, "seed": seed, "bad": bad, "faults": faults}))
+        print(json.dumps({**counts, "seed": seed, "bad": bad, "faults": faults}))
     else:
-        print(", ".join(f"{name} {number}" for name, number in numbers.items()))
+        print(", ".join(f"{name} {number}" for name, number in counts.items()))
         print("struck: " + ", ".join(f"{name} {number}" for name, number in faults.items()))
     return 1 if bad else 0
 
@@ -138,6 +143,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/chaos", description="Runs that are killed and stormed at.")
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="how many stories (default: 20)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="which stories (default: 1)")
+    parser.add_argument(
+        "--story", type=int, action="append", metavar="N", help="only this story of the seed, instead of --runs"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep what each story leaves: its journals and its output"
+    )
     jobs = 2 * (os.cpu_count() or 1)  # most of a story is waiting for a simulated clock
     parser.add_argument("--jobs", type=int, default=jobs, metavar="J", help=f"how many at once (default here: {jobs})")
     parser.add_argument(
@@ -156,10 +167,15 @@ def main() -> int:
     options = parser.parse_args()
     if min(options.runs, options.jobs, options.every) < 1:
         parser.error("--runs, --jobs and --every are at least 1")
+    numbers = options.story or range(options.runs)
+    if min(numbers) < 0:
+        parser.error("--story is at least 0")
     if options.every_record:
         return every_record(options.every, options.backend or BACKENDS, as_json=options.json)
     try:
-        return storms(options.runs, options.seed, options.jobs, as_json=options.json, operator=options.operator)
+        return storms(
+            numbers, options.seed, options.jobs, as_json=options.json, operator=options.operator, keep=options.keep
+        )
     except (KeyboardInterrupt, BrokenProcessPool):
         print("stopped before every story was told", file=sys.stderr)
         return 130

@@ -45,6 +45,8 @@ class Fate:
     """What a second operator said, and how often; None without one."""
     elsewhere: dict[str, int] | None = None
     """What came of another store's run beside this one; None without one."""
+    why: str = ""
+    """Of a story that is stuck: where."""
 
     @property
     def good(self) -> bool:
@@ -256,10 +258,13 @@ def _lives() -> Lives:
     return Lives()
 
 
-def alone(number: int, seed: int, *, operator: bool = False) -> Fate:
-    """One story, in a folder of its own that is removed after it; for a process that tells many."""
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        return one(number, seed, Path(folder) / "run", _lives(), operator=operator)
+def alone(number: int, seed: int, *, operator: bool = False, keep: Path | None = None) -> Fate:
+    """One story, in a folder of its own that is removed after it unless ``keep`` has it; for a process that tells many."""
+    if keep is not None:
+        folder = Path(tempfile.mkdtemp(prefix=f"story-{number}-", dir=keep))
+        return one(number, seed, folder / "run", _lives(), operator=operator)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        return one(number, seed, Path(name) / "run", _lives(), operator=operator)
 
 
 def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
@@ -292,12 +297,13 @@ def _lived(
             life = Life(story.randint(1, 30), story.choice(DEATHS), minutes)
         code = lives.one(place, life, seconds=SECONDS)
         if code is None:
-            fate.outcome = "stuck"
+            fate.outcome, fate.why = "stuck", f"process {number + 1} did not end within {SECONDS:.0f} s"
             return
         fate.deaths += code == KILLED
         if code == KILLED or not site.run:
             continue
         fate.outcome = site.state.outcome or "stuck"
+        fate.why = "" if site.state.outcome else f"process {number + 1} left with {code} and the run without an end"
         if code == KEPT_OUT and beside is not None and not site.state.outcome:
             # It saw the other store's run, and says what to do: make sure that it is over, then resume.
             beside.said["kept us out"] += 1
