@@ -43,7 +43,15 @@ async def test_the_calls_do_not_grow_with_hosts_to_which_nothing_happened(size: 
 def test_a_row_that_names_no_machine_is_none() -> None:
     from drkit.settings import Settings
 
-    odd: tuple[object, ...] = (None, [], {}, {"id": None, "vmId": "x"}, {"id": "/subscriptions/s", "vmId": 7})
+    odd: tuple[object, ...] = (
+        None,
+        [],
+        {},
+        {"id": None, "vmId": "x"},
+        {"id": "/subscriptions/s", "vmId": 7},
+        {"id": "", "vmId": "x"},
+        {"id": "/subscriptions/s/resourceGroups/g", "vmId": "x"},
+    )
     for row in odd:
         assert surveyed.of_row(row, {}, {}, Settings(), "2026-11-23T03:00:00Z") is None
 

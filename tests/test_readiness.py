@@ -28,13 +28,13 @@ from drkit.readiness import (
     compare,
     judge,
     reported,
-    target_rules,
     writes_of,
 )
 from drkit.readiness.azure_rules import allows, within
 from drkit.readiness.estate_rules import unpushed_since
 from drkit.readiness.values import Forecast, finding, protected_regions
 from drkit.settings import Settings
+from drkit.survey import rooms
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SUB = "/subscriptions/11111111-1111-4111-8111-111111111111"
@@ -347,9 +347,14 @@ def test_a_runbook_made_before_there_were_assumptions_is_still_canonical() -> No
     assert runbook.decode(assumed, "new").assumed
 
 
-def test_a_machine_without_an_id_belongs_to_no_subscription() -> None:
-    nameless = Reading("", "vm-size", "Standard_D2s_v5", "ARM: virtual machines", "2026-11-30T00:00:00Z", "westeurope")
-    looked = SimpleNamespace(
-        all=lambda _signal: [nameless], protected={"westeurope"}, settings=SimpleNamespace(targets=["eastus"])
-    )
-    assert list(target_rules.machines(cast("Any", looked))) == []
+@pytest.mark.parametrize("odd", [{}, {"id": None}, {"id": "x"}, {"id": "/subscriptions/s"}])
+async def test_a_machine_without_an_id_has_no_size_to_ask_for(odd: dict[str, Any]) -> None:
+    whole = {"location": "westeurope", "properties": {"hardwareProfile": {"vmSize": "Standard_D2s_v5"}}}
+    fine = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm-1"
+
+    async def vms(_subscription: str) -> list[dict[str, Any]]:
+        return [{**whole, **odd}, {**whole, "id": fine}]
+
+    azure = cast("Any", SimpleNamespace(compute=SimpleNamespace(vms=vms)))
+    found = await rooms.machines(azure, ["s"], [], ["westeurope"], "2026-11-30T00:00:00Z")
+    assert [one.subject for one in found] == [fine]

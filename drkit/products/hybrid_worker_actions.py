@@ -238,16 +238,21 @@ def _registers(step: Step, arm: str, settings: Settings) -> tuple[Request, ...]:
 # what must hold beyond a step's own inputs
 
 
-def _is_worker(step: Step, around: Around) -> Iterable[str]:
+def _worker_fits(step: Step) -> Iterable[str]:
     inputs = step.inputs
     if inputs["worker"] != worker_id(str(inputs["account"]), str(inputs["machine"])):
         yield "its worker is not the one of that machine in that account"
+
+
+def _is_worker(step: Step, around: Around) -> Iterable[str]:
+    """A machine that the assessment did not see is no host of the step."""
+    yield from _worker_fits(step)
     if step.host:
         yield from same_inputs(step, machine=step.host)
 
 
 def _on_machine(step: Step, around: Around) -> Iterable[str]:
-    yield from _is_worker(step, around)
+    yield from _worker_fits(step)
     yield from same_inputs(step, machine=step.host)
     yield from result_of(step, around, "account_step", "verify-plan", str(step.inputs["account"]))
 

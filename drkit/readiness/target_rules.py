@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from drkit.clock import rfc3339
-from drkit.estate import Plan, Reading, TargetFacts
+from drkit.estate import Plan, Reading, TargetFacts, id_part
 from drkit.proposal import Proposer
 from drkit.readiness.values import UNKNOWN, Finding, Projection, Seen, finding
 
@@ -239,10 +239,9 @@ def machines(seen: Seen) -> Iterator[Finding]:
     """
     sizes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for reading in seen.all("vm-size"):
-        region, parts = reading.detail, reading.subject.split("/")
-        # A machine whose answer has no id belongs to no subscription.
-        if region in seen.protected and len(parts) > 2:
-            key = (region, parts[2].lower())
+        region = reading.detail
+        if region in seen.protected:
+            key = (region, id_part(reading.subject, "subscriptions").lower())
             sizes.setdefault(key, {}).setdefault(str(reading.value), []).append(reading.subject)
     for (region, subscription), some in sorted(sizes.items()):
         for target in seen.settings.targets:

@@ -97,6 +97,8 @@ def of_row(
     if not isinstance(row, Mapping) or not isinstance(row.get("id"), str) or not isinstance(row.get("vmId"), str):
         return None
     key = row["id"].lower().rstrip("/")
+    if not machines.VM_ID.fullmatch(key):
+        return None
     before = known.get(key)
     old = before.baseline.arm if before else None
     disk = str(row.get("osDisk") or "")

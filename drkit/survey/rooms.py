@@ -10,6 +10,7 @@ from drkit.answers import read as reading
 from drkit.errors import CloudError, NotFoundError
 from drkit.estate import Reading, region_name
 from drkit.products.base import KeepsDeleted, Product
+from drkit.survey.machines import VM_ID
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -43,8 +44,10 @@ async def machines(
 
 def _size(item: Mapping[str, Any], now: str) -> Reading:
     size = ((item.get("properties") or {}).get("hardwareProfile") or {}).get("vmSize", "")
-    place = region_name(str(item.get("location", "")))
-    return Reading(str(item.get("id", "")), "vm-size", str(size), "ARM: virtual machines", now, place)
+    place, arm_id = region_name(str(item.get("location", ""))), str(item.get("id", ""))
+    if not VM_ID.fullmatch(arm_id):
+        raise ValueError(f"{arm_id[:200]!r} is not the id of a virtual machine")
+    return Reading(arm_id, "vm-size", str(size), "ARM: virtual machines", now, place)
 
 
 async def _offered(azure: Session, subscription: str, region: str, sizes: set[str], now: str) -> Reading:
