@@ -10,9 +10,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import api, assumption, estate, files, history, limits, nearest, planner, readiness, runbook
+from drkit import (
+    api,
+    assumption,
+    estate,
+    files,
+    history,
+    limits,
+    linked,
+    nearest,
+    planner,
+    readiness,
+    replicas,
+    runbook,
+)
 from drkit.clock import rfc3339
-from drkit.errors import CloudError, CredentialError, RefusedError, UsageError
+from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
@@ -168,6 +181,7 @@ class Reader:
         self.desk, self.azure, self.products, self.subscriptions = desk, azure, products, subscriptions
         self.settings, self.clock = desk.settings, desk.clock
         self.actors: Mapping[str, Actor] = actors()
+        self.made = _made(desk)
 
     @property
     def now(self) -> str:
@@ -213,11 +227,14 @@ class Reader:
                 made_against=self.desk.cloud.mark,
                 version=__version__,
                 kind="failover",
+                made=self.made,
             )
         except RefusedError as error:
             return Projection(region, refused=error.what, remedy=error.remedy), assessed
         writes = tuple(write for step in book.steps for write in self._writes(step, book))
-        return Projection(region, book, writes=writes, forecast=self._forecast(region, book, writes)), assessed
+        found = replicas.candidates(book, settings, self.made)
+        forecast = self._forecast(region, book, writes)
+        return Projection(region, book, writes=writes, forecast=forecast, candidates=found), assessed
 
     def _writes(self, step: Step, book: Runbook) -> list[Write]:
         context = Context(
@@ -292,6 +309,14 @@ class Reader:
                 ):
                     found[step.target] = self.products[step.product]
         return list(found.items())
+
+
+def _made(desk: Desk) -> dict[str, str]:
+    """As ``linked.made``; where the journals may not be read, none speaks for anything."""
+    try:
+        return linked.made(desk)
+    except ForbiddenError:
+        return {}
 
 
 def _is_plan(target: str, product: Product) -> bool:

@@ -347,6 +347,7 @@ CASES = (
          fine={"settings": '[check]\nmachine = "East US"'}),
     Case("agents that stand nobody knows where", ("place", "unknown", "where this machine stands"),
          fine={"settings": '[check]\nmachine = "East US"'}),
+    Case("an account that only its tag names", ("replica", "warning", "auto-dr would take over from auto-we"), settings="# by its tag"),
     # groups
     Case("a host in a group of the region", ("group-place", "error", "stray stands in northeurope"), fine={"base": "codespaces"}),
     Case("a target's group in the region", ("group-place", "warning", "is tagged for drkit's targets"),

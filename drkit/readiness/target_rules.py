@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from drkit import replicas
 from drkit.clock import rfc3339
-from drkit.estate import Plan, Reading, TargetFacts, id_part
+from drkit.estate import Plan, Reading, TargetFacts, id_part, last
 from drkit.proposal import Proposer
 from drkit.readiness.values import UNKNOWN, Finding, Projection, Seen, finding
 
@@ -86,6 +87,21 @@ def targets(seen: Seen) -> Iterator[Finding]:
 
 def _set(seen: Seen) -> Reading:
     return seen.here("targets", "targets", list(seen.settings.targets), seen.settings.path or "no drkit.toml")
+
+
+def takeovers(seen: Seen) -> Iterator[Finding]:
+    """What would take over is named in drkit.toml, or was made by a run of this store: a tag can be set by many people."""
+    for projection in seen.projections:
+        for plan, one in projection.candidates.items():
+            what = (
+                f"if {projection.region} is lost, {last(plan)} would take over from {last(one.plan)}, and only its tags speak for it: "
+                "nobody can approve that without typing its whole id"
+            )
+            remedy = f"if it is the right one, name it now: `replicas = {replicas.line(plan, one)}` under [products.NAME] in drkit.toml"
+            evidence = [seen.here(plan, "candidate", one.why, "the planner, on an assumed loss")]
+            yield finding(
+                "replica", "warning", plan, what, remedy, key=one.plan, region=projection.region, evidence=evidence
+            )
 
 
 def candidates(one: Wanted, seen: Seen) -> list[str]:

@@ -15,7 +15,7 @@ from drkit.cloud import CloudMark
 from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.operation import Request
 from drkit.proposal import Proposer
-from drkit.runbook import Runbook
+from drkit.runbook import Runbook, Takeover
 from drkit.settings import Settings
 
 Severity = Literal["error", "warning", "unknown"]
@@ -134,7 +134,10 @@ class Write:
 
 @dataclass(frozen=True)
 class Projection:
-    """What drkit would do if a region were lost now: the runbook, or why there is none, and its writes in ARM."""
+    """What drkit would do if a region were lost now: the runbook, or why there is none, and its writes in ARM.
+
+    ``candidates``: what it would move to though neither drkit.toml nor a journal speaks for it, by ARM id.
+    """
 
     region: str
     runbook: Runbook | None = None
@@ -142,6 +145,7 @@ class Projection:
     remedy: str = ""
     writes: tuple[Write, ...] = ()
     forecast: Forecast | None = None
+    candidates: Mapping[str, Takeover] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
