@@ -28,11 +28,15 @@ SECONDS = 120.0
 class Elsewhere:
     """Plans and approves in a store of its own, and carries that out before the site's run or beside it, for a while or to its end.
 
-    ``said`` counts what came of it: who was ``kept out`` by what the other one had left in the target, and who ``went on``.
+    ``said`` counts what came of it: who was ``kept out`` by what the other one had left in the target, and who ``went on``. ``behind``:
+    real seconds that lists may be behind; nobody begins within them, as two that begin in the same moment see nothing of each other.
     """
 
-    def __init__(self, site: Site, ground: Ground, lives: Lives, story: random.Random, folder: Path) -> None:
+    def __init__(
+        self, site: Site, ground: Ground, lives: Lives, story: random.Random, folder: Path, *, behind: float = 0.0
+    ) -> None:
         self.ours, self.ground, self.lives, self.story = site, ground, lives, story
+        self.behind = behind
         self.before = story.random() < 0.5
         self.site = replace(site, folder=folder, planned=None, account=None, processes=[], faults=[])
         self.said: Counter[str] = Counter()
@@ -50,6 +54,7 @@ class Elsewhere:
         self._people.enter_context(self.ground.people(self.site))
         if self.before:
             self._live(self._some_life(), "went first")
+            self._over.wait(self.behind)
         else:
             self._thread.start()
         return self
@@ -77,7 +82,7 @@ class Elsewhere:
             wait_for(lambda: self._over.is_set() or self._left_something(), seconds=2 * SECONDS, every=0.1)
         except AssertionError:
             return
-        if not self._over.is_set():
+        if not self._over.wait(self.behind):
             self._live(self._some_life(), "went on")
 
     def _left_something(self) -> bool:

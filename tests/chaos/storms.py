@@ -193,6 +193,8 @@ KINDS = ("codespaces", "codespaces", "hybrid workers", "codespaces back", "worke
 OVER = frozenset({"codespaces", "hybrid workers"})
 """The grounds on which another store has something to plan: nothing is lost on the way back."""
 SHARE_ELSEWHERE = 0.6
+SPEED = 60.0
+"""Simulated seconds in a real one."""
 FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns", "target fills", "never mended"})
 
 
@@ -211,7 +213,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 night.blow = name
                 BLOWS[name](night)
             second = Operator(site, random.Random(f"{seed}/{number}/operator")) if operator else None
-            beside = _elsewhere(site, ground, lives, f"{seed}/{number}", folder) if operator else None
+            beside = _elsewhere(night, blows, lives, f"{seed}/{number}", folder) if operator else None
             try:
                 with ground.people(site), second or nullcontext(), beside or nullcontext():
                     _lived(fate, night, minutes, lives, second, beside)
@@ -245,12 +247,15 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
     return fate
 
 
-def _elsewhere(site: Site, ground: Ground, lives: Lives, seed: str, folder: Path) -> Elsewhere | None:
+def _elsewhere(night: Night, blows: tuple[str, ...], lives: Lives, seed: str, folder: Path) -> Elsewhere | None:
     """Another store beside the site, in some of the stories in which something is lost."""
     story = random.Random(f"{seed}/elsewhere")
+    ground = night.ground
     if ground.name not in OVER or story.random() >= SHARE_ELSEWHERE:
         return None
-    return Elsewhere(site, ground, lives, story, folder.with_name(f"{folder.name}-elsewhere"))
+    behind = max(ground.stale) / SPEED if "stale lists" in blows else 0.0
+    place = folder.with_name(f"{folder.name}-elsewhere")
+    return Elsewhere(night.site, ground, lives, story, place, behind=behind)
 
 
 @cache
