@@ -14,45 +14,45 @@ PORT = re.compile(r"(127\.0\.0\.1):\d+")
 HEAD = """# What happened to a host
 
 `drkit assess` compares each host with its baseline and with what Azure says, and gives it one of seven verdicts.
-`drkit explain HOST` shows why: what was known, the row of the table that decided, what would have changed it, the
-evidence with its times, what people will notice, and what to do. `drkit explain PLAN` does so for a plan.
+`drkit explain HOST` gives the reasons: what was known, the row of the table that decided, what would have changed the
+verdict, the evidence with its times, what people will notice, and what to do. `drkit explain PLAN` does so for a plan.
 
-| verdict | meaning |
-| --- | --- |
-| `no-failover` | nothing happened to it |
-| `transparent` | it moved or stood still, and its environment noticed nothing |
-| `transparent-with-interruption` | it restarted, and its registration still stands |
-| `re-register` | what the service knows is not this machine any more |
-| `host-lost` | it is lost, and its region is not |
-| `region-lost` | it is lost with its region |
-| `undetermined` | nothing may be done on what is known; a word in brackets says why |
-
-## Where it is read
-
-| source | what it tells | how late |
+| verdict | in plain words | meaning |
 | --- | --- | --- |
-| the probe, through run command or by hand | boot, machine-id, SSH host keys, physical host, registration | at once |
-| ARM | whether it exists, its vmId, OS disk and power | seconds |
-| Resource Health, current and history | available or not, since when, who is behind it | up to 10 min |
-| Resource Graph: annotations | what the platform did to it: pause, restart, another physical host | about 5 min |
-| Resource Graph: Site Recovery | what a failover, or a test failover, made of it | about 5 min |
-| activity log | who did what to it | 3 to 20 min |
-| `VmAvailabilityMetric` | for how long it was down; a minute nobody measured is unknown, not down | minutes |
-| Service Health, emerging issues | Microsoft's claim that a region is lost | 10 to 60 min |
-| the environment service, Azure DevOps status | shown beside the plan, never a claim | at once |
+| `no-failover` | unaffected | nothing happened to the host |
+| `transparent` | failed over, nothing to do | the host moved or was paused, and its environment did not notice |
+| `transparent-with-interruption` | restarted, nothing to do | the host restarted, and its registration is still valid |
+| `re-register` | must be registered again | the machine is no longer the one that the service knows |
+| `host-lost` | lost | the host is lost, but its region is not |
+| `region-lost` | lost with its region | the host is in a lost region |
+| `undetermined` | cannot be decided | the readings allow no decision; a word in brackets gives the reason |
 
-A verdict is *provisional* for 20 minutes after the last thing that happened. From 200 VMs on, Resource Graph is asked
-for all of them at once, and ARM only for one that looks different. Nothing that could not be read counts as "same".
+## Sources
+
+| source | what drkit reads there | delay |
+| --- | --- | --- |
+| the probe, through run command or by hand | boot, machine-id, SSH host keys, physical host, registration | none |
+| ARM | whether the host exists, its vmId, OS disk and power state | seconds |
+| Resource Health, current and history | whether the host is available, since when, and who caused it | up to 10 min |
+| Resource Graph: annotations | what the platform did to the host: pause, restart, another physical host | about 5 min |
+| Resource Graph: Site Recovery | the machine that a failover, or a test failover, created | about 5 min |
+| activity log | who did what to the host | 3 to 20 min |
+| `VmAvailabilityMetric` | how long the host was down; a minute without a measurement is unknown, not down | minutes |
+| Service Health, emerging issues | Microsoft's claim that a region is lost | 10 to 60 min |
+| the environment service, Azure DevOps status | shown beside the plan, never a claim | none |
+
+A verdict is *provisional* for 20 minutes after the last event. With 200 VMs or more, drkit reads them all from Resource
+Graph, and asks ARM only about a VM that looks different. A reading that failed never counts as "same".
 
 ## Watching
 
-`drkit watch` assesses every 5 minutes (`--every`) and prints changes only. `--until WORD` stops at a plan state, a
-verdict, or when all is `settled`; `--for MINUTES` stops anyway. It ends with 0, with 1 when `--until` was not reached,
-with 5 when nothing could be told.
+`drkit watch` assesses every 5 minutes (`--every`) and prints changes only. `--until WORD` stops at a plan state or a
+verdict, or when everything is `settled`; `--for MINUTES` stops in any case. The exit code is 0, or 1 if `--until` was not
+reached, or 5 if drkit could not tell anything.
 
 ## The table
 
-The first row that holds decides.
+The first row that applies decides.
 
 | row | when | verdict |
 | --- | --- | --- |
@@ -61,9 +61,9 @@ The first row that holds decides.
 STORIES_HEAD = """
 ## The stories
 
-Each was played on the embedded Azure, with its baseline taken five minutes before minute 0 (03:00 UTC), and explained
-at its end. `drkit drill --story NAME` plays one. The plan stands in East US and stays well, so what is judged is the
-host, `vm-build` in West Europe.
+Each story was played in the simulator, with its baseline taken five minutes before minute 0 (03:00 UTC), and explained
+at its end. `drkit drill --story NAME` plays one. The plan is in East US and healthy, so the verdict is about the host,
+`vm-build` in West Europe.
 """
 
 
