@@ -109,6 +109,8 @@ class RunState:
     minimum_share: float = 0.0
     salt: str = ""
     """128 random bits in hexadecimal, from which the nonces of its host scripts are made; empty for a run of version 0.1."""
+    kept_out: str = ""
+    """What was seen of another store's run before the first write: once a person was told, a resume goes on."""
     resumed: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
     deferred: dict[str, Deferred] = field(default_factory=dict)
@@ -189,6 +191,8 @@ def _apply_control(state: RunState, record: Record) -> None:
         state.paused = ""
     elif what == "deadline":
         state.overdue = reason
+    elif what == "kept-out":
+        state.kept_out = str(record.data.get("reason", ""))
     elif what == "ignored":
         number = record.data.get("number")
         state.ignored_number = max(state.ignored_number + 1, number if isinstance(number, int) else 0)

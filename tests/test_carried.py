@@ -90,6 +90,7 @@ def test_the_registration_of_an_environment_that_serves_is_named_where_the_verdi
 def test_a_leftover_that_no_service_knows_is_no_such_finding(site: Site) -> None:
     carries(site, guid("nobody"))
     assert found(site) == []
+    assert by_probe(site, outcome="undetermined") == []
 
 
 def test_what_the_probe_could_not_read_is_no_such_finding(site: Site) -> None:

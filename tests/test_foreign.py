@@ -16,7 +16,7 @@ from drkit.planning import candidates
 from drkit.store import Store
 from tests import returning, workers
 from tests.chaos.every_record import place_of
-from tests.chaos.life import Life, Lives
+from tests.chaos.life import KILLED, Life, Lives
 from tests.estates import SUBSCRIPTION, People, Site, done_twice, estate
 from tests.simulator.workers import WORKERS
 
@@ -102,4 +102,23 @@ def test_a_run_goes_on_to_its_end_once_another_stores_run_has_moved_every_host(t
         with People(site):
             assert Lives().one(place_of(site)) == 0, returning.unfinished(site)
         assert "serves already" in site.detail("build", "release")
+        assert done_twice(site) == []
+
+
+def test_a_run_that_died_before_it_looked_for_another_stores_run_looks_when_it_is_resumed(tmp_path: Path) -> None:
+    with estate(tmp_path) as site:
+        other = replace(site, folder=tmp_path / "elsewhere")
+        other.folder.mkdir()
+        copy(site.folder / "drkit.toml", other.folder)
+        for kept in site.store.snapshots():
+            other.store.keep(kept)
+        other.plan()
+        assert Lives().one(place_of(site), Life(death="after", at=("approved", ""))) == KILLED
+        (made,) = [step.id for step in other.book.steps if step.action == "create-plan"]
+        assert Lives().one(place_of(other), Life(death="after", at=("done", made))) == KILLED
+        assert Lives().one(place_of(site)) == 4
+        assert [one["kind"] for one in site.journal() if one["kind"] == "intent"] == []
+        # Somebody made sure that the other run is over: it is not refused for the same reason again.
+        with People(site):
+            assert Lives().one(place_of(site)) == 0, returning.unfinished(site)
         assert done_twice(site) == []

@@ -135,14 +135,10 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
                 job.runbook, journal, job.store, job.products, context,
                 show=show, wait_minutes=job.wait_minutes, stop=clock.stopped,
             )  # fmt: skip
-            if not resumed:
+            # A process that died before this look leaves it to the next one.
+            if not (journal.state.kept_out or any(known.intended for known in journal.state.steps.values())):
                 with suppress(StoppedError):
-                    await foreign.refuse(
-                        context,
-                        _began(job.store, journal.run),
-                        lambda text: job.show(Event("note", None, text)),
-                        job.products,
-                    )
+                    await _look_elsewhere(job, journal, context)
             ending = await runner.run(resumed=resumed)
             data = {
                 "outcome": ending.outcome,
@@ -153,6 +149,20 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
             }
             await journal.append("ended", data=data)
             return ending
+
+
+async def _look_elsewhere(job: Job, journal: HeldJournal, context: Context) -> None:
+    """RefusedError, once, when another store's run is seen; it is journaled, so that whoever saw to that run can go on with this one."""
+    try:
+        await foreign.refuse(
+            context,
+            _began(job.store, journal.run),
+            lambda text: job.show(Event("note", None, text)),
+            job.products,
+        )
+    except RefusedError as error:
+        await journal.append("control", data={"what": "kept-out", "reason": str(error), "who": who()})
+        raise
 
 
 def _began(store: RunStore, this: str) -> Callable[[str, str], bool]:

@@ -218,6 +218,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 with ground.people(site), second or nullcontext(), beside or nullcontext():
                     _lived(fate, night, minutes, lives, second, beside)
                     if beside is not None:
+                        night.count()
                         site.world.control("unfault")
                         beside.see_through()
             finally:
