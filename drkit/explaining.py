@@ -11,8 +11,9 @@ import msgspec
 from drkit import transparency
 from drkit.advice import PlanSignals, plan_state
 from drkit.dispositions import STANDING
+from drkit.errors import RefusedError
 from drkit.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
-from drkit.transparency import DOMAINS, NOTES, ROWS, Signals
+from drkit.transparency import DOMAINS, NOTES, ROWS, Row, Signals
 
 MOST = 5
 """Other rows that are shown."""
@@ -194,8 +195,7 @@ def host(
 
     ``in_doubt``: what runs know of it that they released and did not prove to be registered since, and what to type.
     """
-    given = Signals(**finding.signals)
-    row = next(one for one in ROWS if one.number == finding.rule)
+    given, row = _known(finding)
     carried = [one for one in assessed.carried if one.host.lower() == finding.host.lower()]
     shown = [name for name in DOMAINS if name != "host_kind" and not _silent(name, finding.signals[name], given)]
     known = tuple(
@@ -225,6 +225,28 @@ def host(
         assessed=assessed.taken,
         simulated=assessed.made_against.simulated,
     )
+
+
+def _known(finding: HostFinding) -> tuple[Signals, Row]:
+    """The signals of a finding and the row that decided. RefusedError for a finding with words that no table has."""
+    row = next((one for one in ROWS if one.number == finding.rule), None)
+    odd = [
+        *(word for word in finding.notes if word not in NOTES),
+        *(name for name in DOMAINS if name not in finding.signals),
+    ]
+    try:
+        given = Signals(**finding.signals)
+    except (TypeError, ValueError) as error:
+        odd.append(str(error)[:300])
+        row = None
+    if row is None or odd or finding.outcome not in VERDICTS:
+        why = "; ".join(odd) or f"rule {finding.rule}, {finding.outcome}"
+        raise RefusedError(
+            f"the assessment says of it what no table of drkit has: {why}",
+            where=finding.host,
+            remedy="`drkit assess` again",
+        )
+    return given, row
 
 
 def _to_do(finding: HostFinding, carried: Sequence[Carried], in_doubt: Sequence[tuple[str, str]]) -> str:

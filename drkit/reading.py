@@ -166,8 +166,10 @@ def blind(taken: Assessment) -> bool:
     """Whether nothing could be told: no plan's state is known, or ARM answered for none of them."""
     if not taken.plans:
         return bool(taken.unread) and all(one.outcome == "undetermined" for one in taken.hosts)
-    arm = {reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"}
-    return all(one.state == "unknown" for one in taken.plans) or arm == {"unreachable"}
+    arm = [reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"]
+    return all(one.state == "unknown" for one in taken.plans) or (
+        bool(arm) and all(value == "unreachable" for value in arm)
+    )
 
 
 def reader(desk: Desk) -> Session:
