@@ -209,6 +209,29 @@ def test_a_worker_that_an_aborted_failback_brought_home_is_known_to_be_home(tmp_
         assert way.estate_of(site) == before
 
 
+def test_a_last_look_that_is_skipped_leaves_nothing_that_no_cleanup_knows(tmp_path: Path, protected: None) -> None:
+    """The worker was seen at home once, so its record in the account that stood in is superfluous."""
+    with workers.site(tmp_path, leaping=True) as site:
+        before, faults = way.estate_of(site), list[str]()
+        site.lose()
+        assert way.failover(site).outcome == "succeeded"
+        way.restore(site)
+        way.judge(site, faults)
+        way.assess(site)
+        planned = returning.failback(site.desk, "run-0001")
+        last = next(step.id for step in planned.runbook.steps if step.action == "verify-again")
+
+        def hear(event: Event) -> None:
+            if event.kind == "done" and event.step is not None and event.step.id == last.removesuffix("-again"):
+                api.skip(site.desk, site.run, last, "seen once is enough")
+
+        assert way.carry_out(site, planned, hear).outcome == "succeeded-with-exceptions"
+        assert site.state.of(last).status == "skipped"
+        assert tidied(site, site.run) == ""
+        assert faults == []
+        assert way.estate_of(site) == before
+
+
 def went_back(site: Site, run: str) -> str:
     """A failback of that run, carried out; or why there is none."""
     try:

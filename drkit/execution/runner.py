@@ -143,6 +143,7 @@ class Runner:
         self.finishing: tuple[int, frozenset[str]] = (-1, frozenset())
         self.steps = {step.id: step for step in runbook.steps}
         self.ignored: set[str] = set()
+        self.proofs = proofs_of(runbook)
         self.paused_at = 0.0
         self.leaving = asyncio.Event()
         """The run is left: an operation under way is looked at once more, unless it finishes a released host."""
@@ -156,14 +157,23 @@ class Runner:
         """Journal what stays behind, once what proves it superfluous is done. Appended when it is missing, so also after a crash."""
         for one in self.runbook.leaves_behind:
             known = self.state.deferred
-            if one.id.lower() in known or any(self.state.of(final).status != "done" for final in one.finals):
+            if one.id.lower() in known or not all(proofs := [self._proof(final) for final in one.finals]):
                 continue
-            now = dict(self.state.of(one.finals[-1]).data) if one.kind == "record" and one.finals else {}
+            now = dict(self.state.of(proofs[-1]).data) if one.kind == "record" and proofs else {}
             # A service may keep the record, and it is no other one then.
             same = one.kind == "record" and str(now.get("id") or "").lower() == one.environment.lower()
             if not (same and str(now.get("plan") or "").lower() == one.plan.lower()):
                 told = {key: now[key] for key in ("id", "name", "plan") if now.get(key)}
                 await self.journal.append("deferred", data={"behind": msgspec.to_builtins(one), "now": told})
+
+    def _proof(self, final: str) -> str:
+        """The step done that proves an environment's end: its last one, or one before that when the last is left out; empty: none."""
+        known = self.state.of(final)
+        if known.status == "done":
+            return final
+        earlier = self.proofs.get(final, ()) if known.status == "skipped" or self.state.stopped else ()
+        done = (name for name in reversed(earlier) if self.state.of(name).status == "done")
+        return next((name for name in done if self.state.of(name).data.get("id")), "")
 
     async def run(self, *, resumed: bool = False) -> schedule.Ending:
         """Until everything is settled, waits for a person longer than allowed, or ``stop`` says so.
@@ -332,6 +342,7 @@ class Runner:
             reason = f"{CONTROLS[what]} by {who}{f': {text}' if text else ''}"
             await self.journal.append("control", data={"what": what, "reason": reason, **said})
             self.show(Event("note", None, reason))
+            await self._defer()
 
     async def _skip(self, step_id: str, text: str, said: Mapping[str, str]) -> None:
         """Leave a step out, and what would only have led to it; refused while the host it is about is in doubt."""
@@ -354,6 +365,7 @@ class Runner:
             by = said if skipped == step_id else {"who": said["who"]}
             await self.journal.append("skipped", step=skipped, data={"detail": text, **by})
             self._tell("skipped", skipped, f"skipped by {said['who']}: {text}")
+        await self._defer()
 
     async def _cancel(self, names: Sequence[str]) -> None:
         """End the tasks of these steps, wherever they are."""
@@ -627,3 +639,12 @@ class Runner:
 def _may_pass(error: DrkitError) -> bool:
     """Whether the same step may succeed a little later."""
     return error.again if isinstance(error, StepFailedError) else isinstance(error, PASSING)
+
+
+def proofs_of(runbook: Runbook) -> dict[str, list[str]]:
+    """Final step -> the verifications of its environment, in the runbook's order."""
+    verifications: dict[str, list[str]] = {}
+    for step in runbook.steps:
+        if step.environment and step.effect == "verify":
+            verifications.setdefault(step.environment, []).append(step.id)
+    return {one.final: verifications.get(one.environment, []) for one in runbook.environments if one.final}
