@@ -13,8 +13,8 @@ from drkit.errors import UsageError
 from drkit.estate import Assessment, Snapshot
 from drkit.journal import Record
 from drkit.kept import Approval
+from drkit.model.readiness import Readiness
 from drkit.planning import Planned, approve, composed, plan, show, stale, write_out
-from drkit.readiness import Readiness
 from drkit.reading import ProbeScript, assess, generations_of, init, probe_script, reader, refusals_of, snapshot
 from drkit.runbook import Runbook
 from drkit.standing import DONE, Standing, codes, overview, runs, status

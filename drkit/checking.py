@@ -27,9 +27,10 @@ from drkit import (
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
+from drkit.model.readiness import Forecast, Readiness
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
-from drkit.readiness import Forecast, Projection, Readiness, Seen, Write
+from drkit.readiness import Projection, Seen, Write
 from drkit.runbook import Runbook, Step
 from drkit.settings import Settings
 from drkit.version import __version__

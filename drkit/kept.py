@@ -17,7 +17,7 @@ from drkit import files
 from drkit.clock import parse_time
 from drkit.errors import FileError
 from drkit.estate import Assessment, Plan, Snapshot, is_region
-from drkit.readiness import Readiness
+from drkit.model.readiness import Readiness
 
 File = TypeVar("File", Snapshot, Assessment, Readiness)
 KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}

@@ -47,7 +47,7 @@ from drkit.kept import (
     owner_of,
     who,
 )
-from drkit.readiness import Readiness
+from drkit.model.readiness import Readiness
 from drkit.runbook import Runbook
 
 DIGEST = re.compile(r"[0-9a-f]{8,64}")

@@ -22,9 +22,9 @@ from drkit.clock import Clock
 from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
 from drkit.kept import Approval, Declaration, Message
+from drkit.model.readiness import Readiness
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal, segment, whole
-from drkit.readiness import Readiness
 from drkit.runbook import encode
 from drkit.store import lock_name
 from drkit.verification import verify

@@ -25,8 +25,9 @@ from drkit.clock import Clock, parse_time
 from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment
+from drkit.model.readiness import Finding, Readiness
 from drkit.products import tables
-from drkit.readiness import RULES, Finding, Readiness
+from drkit.readiness import RULES
 from drkit.runbook import decode
 from drkit.store import Store
 from drkit.survey import reach

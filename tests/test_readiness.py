@@ -15,24 +15,13 @@ from drkit import limits, runbook, store
 from drkit.clock import rfc3339
 from drkit.cloud import CloudMark
 from drkit.estate import Environment, Plan, Reading, Snapshot
+from drkit.model.readiness import Finding, Forecast, Readiness
 from drkit.operation import Request
 from drkit.products import registry
-from drkit.readiness import (
-    RULES,
-    Finding,
-    Projection,
-    Readiness,
-    Seen,
-    Write,
-    action_of,
-    compare,
-    judge,
-    reported,
-    writes_of,
-)
+from drkit.readiness import RULES, Projection, Seen, Write, action_of, compare, judge, reported, writes_of
 from drkit.readiness.azure_rules import allows, within
 from drkit.readiness.estate_rules import unpushed_since
-from drkit.readiness.values import Forecast, finding, protected_regions
+from drkit.readiness.values import finding, protected_regions
 from drkit.settings import Settings
 from drkit.survey import rooms
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 from drkit.readiness.compare import compare
 from drkit.readiness.judging import RULES, judge
 from drkit.readiness.values import (
-    Compared,
-    Finding,
-    Forecast,
     Projection,
-    Readiness,
     Seen,
-    Severity,
     Write,
     action_of,
     protected_regions,
@@ -25,13 +20,8 @@ from drkit.readiness.values import (
 
 __all__ = [
     "RULES",
-    "Compared",
-    "Finding",
-    "Forecast",
     "Projection",
-    "Readiness",
     "Seen",
-    "Severity",
     "Write",
     "action_of",
     "compare",

@@ -8,7 +8,8 @@ from typing import Any
 
 from drkit import roles
 from drkit.estate import Reading, region_name
-from drkit.readiness.values import UNKNOWN, Finding, Seen, Write, finding
+from drkit.model.readiness import Finding
+from drkit.readiness.values import UNKNOWN, Seen, Write, finding
 
 NAMED = 4
 PROBE = "Microsoft.Compute/virtualMachines/runCommand/action"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drkit.readiness.values import RANK, Compared, Finding, Readiness
+from drkit.model.readiness import Compared, Finding, Readiness
+from drkit.readiness.values import RANK
 
 
 def compare(before: Readiness, now: Sequence[Finding]) -> Compared:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from drkit.clock import parse_time, rfc3339
 from drkit.estate import Environment, Host, Reading, Snapshot
-from drkit.readiness.values import UNKNOWN, Finding, Seen, finding
+from drkit.model.readiness import Finding
+from drkit.readiness.values import UNKNOWN, Seen, finding
 
 TAKE = "`drkit snapshot`; run it by a timer"
 NAMED = 5

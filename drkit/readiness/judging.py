@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from drkit.model.readiness import Finding
 from drkit.readiness import azure_rules, estate_rules, place_rules, target_rules
-from drkit.readiness.values import Finding, Seen, reported
+from drkit.readiness.values import Seen, reported
 
 EXPLAINED = frozenset({"offer", "sku", "quota", "provider", "target"})
 Word = Literal["ok", "error", "warning", "unknown"]

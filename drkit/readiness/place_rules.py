@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drkit.estate import Reading
-from drkit.readiness.values import UNKNOWN, Finding, Seen, finding
+from drkit.model.readiness import Finding
+from drkit.readiness.values import UNKNOWN, Seen, finding
 
 REMEDY = {
     "state store": "keep it in an account elsewhere: [bicep/] makes one; move what it holds with azcopy, then change --store",

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from drkit import replicas
 from drkit.clock import rfc3339
 from drkit.estate import Plan, Reading, TargetFacts, id_part, last
+from drkit.model.readiness import Finding
 from drkit.proposal import Proposer
-from drkit.readiness.values import UNKNOWN, Finding, Projection, Seen, finding
+from drkit.readiness.values import UNKNOWN, Projection, Seen, finding
 
 NAMED = 3
 CAPACITY = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from drkit.actions import Described
 from drkit.estate import last
-from drkit.readiness import Finding
+from drkit.model.readiness import Finding
 from drkit.runbook import Runbook
 from drkit.views import markdown
 from drkit.views.text import duration, exact, plural, safe

@@ -7,7 +7,8 @@ from typing import Any
 
 from drkit.checking import Checked
 from drkit.estate import last
-from drkit.readiness import RULES, Finding, Readiness
+from drkit.model.readiness import Finding, Readiness
+from drkit.readiness import RULES
 from drkit.views import markdown, terminal
 from drkit.views.text import clock, duration, plural, safe
 

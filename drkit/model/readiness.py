@@ -1,0 +1,80 @@
+"""What a check found, as it is kept: findings, forecasts, and the comparison with the check before."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from drkit.cloud import CloudMark
+from drkit.estate import Reading
+
+Severity = Literal["error", "warning", "unknown"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that would stop a recovery, or that cannot be known (``unknown``).
+
+    ``id`` is the same from one check to the next; ``region`` the protected region whose loss it concerns (empty: any);
+    ``owner`` whose it is, where it is somebody's; ``evidence`` the readings behind it, one at least, each with source and time.
+    """
+
+    id: str
+    rule: str
+    severity: Severity
+    subject: str
+    what: str
+    remedy: str
+    region: str = ""
+    owner: str = ""
+    evidence: tuple[Reading, ...] = ()
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """How long recovery from a region's loss would take, in seconds: deciding, the steps, and what ARM's buckets allow."""
+
+    region: str
+    steps: int
+    environments: int
+    decision_seconds: float
+    step_seconds: float
+    bucket_seconds: float
+    requests: dict[str, int]
+    objective_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Deciding, then whichever is slower: the steps, or Azure's taking the requests."""
+        return self.decision_seconds + max(self.step_seconds, self.bucket_seconds)
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Against the check before: ids of findings that are new or graver, that went or are milder, and that nobody can see now."""
+
+    generation: int
+    taken: str
+    worse: tuple[str, ...] = ()
+    better: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    unchanged: int = 0
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """One check. ``rules``: rule -> the gravest it found, or ``ok``; ``of_snapshot``: the generation that it looked at, 0 for none."""
+
+    drkit: str = "readiness/1"
+    made_against: CloudMark
+    taken: str
+    generation: int = 0
+    of_snapshot: int = 0
+    protected: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    rules: dict[str, Literal["ok", "error", "warning", "unknown"]] = {}
+    forecasts: tuple[Forecast, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    compared: Compared | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(one.severity == "error" for one in self.findings)
