@@ -19,26 +19,12 @@ from drkit.version import __version__
 if TYPE_CHECKING:
     from drkit import blocking as blocking
     from drkit import errors as errors
-    from drkit.api import Applied as Applied
-    from drkit.api import Planned as Planned
-    from drkit.api import ProbeScript as ProbeScript
-    from drkit.api import Standing as Standing
-    from drkit.api import answer as answer
-    from drkit.api import apply as apply
-    from drkit.api import approve as approve
-    from drkit.api import assess as assess
-    from drkit.api import codes as codes
-    from drkit.api import init as init
-    from drkit.api import overview as overview
-    from drkit.api import plan as plan
-    from drkit.api import probe_script as probe_script
-    from drkit.api import resume as resume
-    from drkit.api import runs as runs
     from drkit.api import schema as schema
-    from drkit.api import show as show
-    from drkit.api import skip as skip
-    from drkit.api import snapshot as snapshot
-    from drkit.api import status as status
+    from drkit.applying import Applied as Applied
+    from drkit.applying import answer as answer
+    from drkit.applying import apply as apply
+    from drkit.applying import resume as resume
+    from drkit.applying import skip as skip
     from drkit.checking import Checked as Checked
     from drkit.checking import check as check
     from drkit.control import abort as abort
@@ -52,6 +38,15 @@ if TYPE_CHECKING:
     from drkit.pipelining import carry_out as carry_out
     from drkit.pipelining import open_runs as open_runs
     from drkit.pipelining import preflight as preflight
+    from drkit.planning import Planned as Planned
+    from drkit.planning import approve as approve
+    from drkit.planning import plan as plan
+    from drkit.planning import show as show
+    from drkit.reading import ProbeScript as ProbeScript
+    from drkit.reading import assess as assess
+    from drkit.reading import init as init
+    from drkit.reading import probe_script as probe_script
+    from drkit.reading import snapshot as snapshot
     from drkit.rehearsal import drill as drill
     from drkit.rehearsal import happen as happen
     from drkit.rehearsal import simulate as simulate
@@ -59,6 +54,11 @@ if TYPE_CHECKING:
     from drkit.reporting import report as report
     from drkit.returning import cleanup as cleanup
     from drkit.returning import failback as failback
+    from drkit.standing import Standing as Standing
+    from drkit.standing import codes as codes
+    from drkit.standing import overview as overview
+    from drkit.standing import runs as runs
+    from drkit.standing import status as status
     from drkit.telling import Look as Look
     from drkit.telling import explain as explain
     from drkit.telling import watch as watch
@@ -66,11 +66,11 @@ if TYPE_CHECKING:
     from drkit.workplace import desk as desk
 
 _PLACES = {
-    "api": (
-        "Applied", "Planned", "ProbeScript", "Standing",
-        "answer", "apply", "approve", "assess", "codes", "init", "overview", "plan", "probe_script", "resume", "runs",
-        "schema", "show", "skip", "snapshot", "status",
-    ),
+    "api": ("schema",),
+    "applying": ("Applied", "answer", "apply", "resume", "skip"),
+    "planning": ("Planned", "approve", "plan", "show"),
+    "reading": ("ProbeScript", "assess", "init", "probe_script", "snapshot"),
+    "standing": ("Standing", "codes", "overview", "runs", "status"),
     "checking": ("Checked", "check"),
     "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
     "pipelining": ("Fit", "carry_out", "open_runs", "preflight"),

@@ -11,31 +11,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drkit import api, checking, pipelining, telling
-from drkit.api import (
-    Applied,
-    Planned,
-    ProbeScript,
-    Standing,
-    answer,
-    approve,
-    codes,
-    overview,
-    plan,
-    probe_script,
-    runs,
-    schema,
-    show,
-    skip,
-    status,
-)  # fmt: skip
+from drkit import applying, checking, pipelining, reading, telling
+from drkit.api import schema
+from drkit.applying import Applied, answer, skip
 from drkit.checking import Checked
 from drkit.control import abort, pause, rebase, retry, unpause, verify
 from drkit.guided import failover
 from drkit.loops import refuse_inside, run
 from drkit.pipelining import Fit, open_runs
+from drkit.planning import Planned, approve, plan, show
+from drkit.reading import ProbeScript, probe_script
 from drkit.reporting import owners, report
 from drkit.returning import cleanup, failback
+from drkit.standing import Standing, codes, overview, runs, status
 from drkit.telling import Look, explain
 from drkit.workplace import Desk, desk
 
@@ -78,14 +66,14 @@ def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
             runner.run(close())
 
 
-apply = _blocking(api.apply)
-assess = _blocking(api.assess)
+apply = _blocking(applying.apply)
+assess = _blocking(reading.assess)
 carry_out = _blocking(pipelining.carry_out)
 check = _blocking(checking.check)
-init = _blocking(api.init)
+init = _blocking(reading.init)
 preflight = _blocking(pipelining.preflight)
-resume = _blocking(api.resume)
-snapshot = _blocking(api.snapshot)
+resume = _blocking(applying.resume)
+snapshot = _blocking(reading.snapshot)
 watch = _each(telling.watch)
 
 if TYPE_CHECKING:

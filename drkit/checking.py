@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drkit import (
-    api,
     assumption,
     estate,
     files,
@@ -20,7 +19,9 @@ from drkit import (
     linked,
     nearest,
     planner,
+    planning,
     readiness,
+    reading,
     replicas,
     runbook,
 )
@@ -67,7 +68,7 @@ async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checke
     """
     if out and not lose:
         raise UsageError("--out goes with --lose REGION: the runbook of an assumed loss is written there")
-    generations = api.generations_of(desk)
+    generations = reading.generations_of(desk)
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
     found, projected, blind = await _seen(desk, generations, lost)
@@ -124,7 +125,7 @@ def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
     files.make_folder(folder, remedy="choose another --out")
     paths = (folder / "runbook.json", folder / "assessment.json")
     for path, written in zip(paths, (content, estate.encode(assessed)), strict=True):
-        api.write_out(str(path), written)
+        planning.write_out(str(path), written)
     return paths
 
 
@@ -141,7 +142,7 @@ async def _seen(
     seen = Seen(
         now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
     )
-    async with api.reader(desk) as azure:
+    async with reading.reader(desk) as azure:
         try:
             subscriptions = await _subscriptions(azure, settings, newest)
         except CredentialError:
@@ -191,7 +192,7 @@ class Reader:
     async def targets(self, base: Snapshot | None, protected: Sequence[str]) -> list[TargetFacts]:
         """The facts of every region that plans of a protected region may move to."""
         found: dict[tuple[str, str, str], TargetFacts] = {}
-        refusals = api.refusals_of(self.desk, self.clock)
+        refusals = reading.refusals_of(self.desk, self.clock)
         for plan in base.plans if base else ():
             product = self.products.get(plan.product)
             if base is None or product is None or plan.region not in protected:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drkit import api, handover, linked
-from drkit.api import Desk, Planned
+from drkit import handover, linked, planning
+from drkit import standing as standing_
 from drkit.applying import send
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.kept import Message, who
+from drkit.planning import Planned
 from drkit.runbook import Runbook
 from drkit.standing import closed
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
+from drkit.workplace import Desk
 
 
 def pause(desk: Desk, run: str = "latest", reason: str = "") -> str:
@@ -39,7 +41,7 @@ def abort(desk: Desk, run: str, reason: str) -> str:
 
 def retry(desk: Desk, run: str, step: str) -> str:
     """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     found = standing.runbook.find(step)
     status = standing.state.of(found.id).status
     if status not in ("failed", "drifted"):
@@ -52,7 +54,7 @@ def retry(desk: Desk, run: str, step: str) -> str:
 
 
 def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     state = standing.state
     linked.not_replaced(desk, standing.run)
     if closed(standing.runbook, state):
@@ -86,10 +88,10 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
 
     RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
     """
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     name, state, book = standing.run, standing.state, standing.runbook
     linked.not_replaced(desk, name)
-    if standing.outcome in api.DONE:
+    if standing.outcome in standing_.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
     if book.of_run:
         raise RefusedError(
@@ -132,6 +134,6 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
                 remedy=f"`drkit resume {name}` finishes it first",
             )
 
-    return api.plan(
+    return planning.plan(
         desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes, fits=fits
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import api, applying, checking, estate, files, handover, linked, planning, replicas, reporting
-from drkit.api import Applied, Desk, Planned, Standing
+from drkit import applying, checking, estate, files, handover, linked, planning, reading, replicas, reporting
+from drkit import standing as standing_
+from drkit.applying import Applied
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.errors import DrkitError, RefusedError
@@ -20,7 +21,10 @@ from drkit.estate import Assessment, Snapshot, last
 from drkit.execution import schedule
 from drkit.kept import who
 from drkit.loops import run as to_its_end
+from drkit.planning import Planned
 from drkit.runbook import Runbook, Step
+from drkit.standing import Standing
+from drkit.workplace import Desk
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)
@@ -122,7 +126,7 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
     """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
     look, newest = Begin("look", notes=notes), desk.store.newest(Assessment)
     try:
-        shown = api.show(desk)
+        shown = planning.show(desk)
     except DrkitError:
         return look
     book = shown.runbook
@@ -250,7 +254,7 @@ class _Path:
             raise self._unapproved(start.digest)
         if start.at == "apply":
             self.talk.say("A runbook of the newest assessment is approved and was not begun: this carries it out.")
-            planned = api.show(self.desk, start.digest)
+            planned = planning.show(self.desk, start.digest)
             self.talk.show(planned)
             return self._carry_out(planned=planned)
         self._snapshot()
@@ -284,7 +288,7 @@ class _Path:
                 "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
             )
             self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
-            self.talk.show(self.run(api.snapshot(self.desk))[0])
+            self.talk.show(self.run(reading.snapshot(self.desk))[0])
             return
         age = age_text(parse_time(newest[0].taken), self.desk.clock.now())
         self.talk.say(
@@ -304,7 +308,7 @@ class _Path:
         """The assessment in which a plan is lost; None when drkit cannot tell."""
         self._stage("assess")
         self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This reads only.")
-        assessed, _, code = self.run(api.assess(self.desk, declare_lost=declare_lost, reason=reason))
+        assessed, _, code = self.run(reading.assess(self.desk, declare_lost=declare_lost, reason=reason))
         self.talk.show(assessed)
         if code == 0 and not _lost(assessed):
             newest = self.desk.store.newest(Snapshot)
@@ -331,7 +335,7 @@ class _Path:
             self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
             said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
             if said:
-                found, _, code = self.run(api.assess(self.desk, declare_lost=silent[0], reason=said))
+                found, _, code = self.run(reading.assess(self.desk, declare_lost=silent[0], reason=said))
                 self.talk.show(found)
                 if code or _lost(found):
                     return found, code
@@ -340,7 +344,7 @@ class _Path:
 
     def _plan(self) -> Planned:
         self._stage("plan")
-        planned = api.plan(self.desk, kind="failover")
+        planned = planning.plan(self.desk, kind="failover")
         self.ended.digest = planned.digest
         self.talk.show(planned)
         return planned
@@ -387,7 +391,7 @@ class _Path:
             if not estate.same_id(said, plan):
                 raise self._unapproved(planned.digest)
             given.append(plan)
-        api.approve(self.desk, planned.digest, note="on the guided path", targets=given)
+        planning.approve(self.desk, planned.digest, note="on the guided path", targets=given)
 
     def _decision(self, question: str) -> str:
         self.ended.decisions += 1
@@ -396,7 +400,7 @@ class _Path:
 
     def _unapproved(self, digest: str) -> RefusedError:
         short, other = digest[:12], self.desk.settings.run.separate_approver
-        options = replicas.options(planning.candidates(self.desk, api.show(self.desk, digest).runbook))
+        options = replicas.options(planning.candidates(self.desk, planning.show(self.desk, digest).runbook))
         approve = f"drkit approve {short} {options}".strip()
         return RefusedError(
             f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
@@ -412,7 +416,7 @@ class _Path:
         wait = 0.0 if self._present else self.wait_minutes
         if planned is not None:
             applied = self.run(
-                api.apply(
+                applying.apply(
                     self.desk,
                     planned.digest,
                     yes=self.yes,
@@ -422,14 +426,14 @@ class _Path:
                 )
             )
         else:
-            applied = self.run(api.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
+            applied = self.run(applying.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
         while self._present and applied.outcome == "partial" and self._people(applied):
-            applied = self.run(api.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
+            applied = self.run(applying.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
         return self._report(applied)
 
     def _people(self, applied: Applied) -> bool:
         """Ask who is ready; True when the run can go on with what was said."""
-        standing = api.status(self.desk, applied.run)
+        standing = standing_.status(self.desk, applied.run)
         offered = waiting(standing)
         stopped = any(standing.state.of(step.id).status == "open" for step in standing.runbook.steps)
         if not offered or stopped or schedule.startable(standing.runbook, standing.state):
@@ -448,14 +452,16 @@ class _Path:
                 self.talk.say(f"{error.what}: {error.remedy}")
                 continue
             for one in ready:
-                api.answer(self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready")
+                applying.answer(
+                    self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready"
+                )
             return bool(ready)
 
     def _report(self, applied: Applied) -> Ended:
         self._stage("report")
         self.ended.run, self.ended.outcome = applied.run, applied.outcome
         self.ended.reason, self.ended.exit_code = applied.reason, applied.exit_code
-        standing = api.status(self.desk, applied.run)
+        standing = standing_.status(self.desk, applied.run)
         self.ended.digest = standing.digest
         self.ended.report = reporting.report(self.desk, applied.run)
         self.talk.show(self.ended.report)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit import api, returning
+from drkit import planning, reading, returning, standing
 from drkit.errors import DrkitError
 from drkit.views.text import plural, safe
 from drkit.walkthrough import Drill
@@ -19,7 +19,7 @@ async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
     await _look(drill)
     backs: list[str] = []
     for run in runs:
-        if api.status(drill.desk, run).runbook.kind == "failover":
+        if standing.status(drill.desk, run).runbook.kind == "failover":
             backs.extend(await _carry_out(drill, "failback", run))
     for run in backs:
         await _look(drill)
@@ -35,7 +35,7 @@ async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
 
 async def _look(drill: Drill) -> None:
     drill.command("assess")
-    assessed, _, _ = await api.assess(drill.desk)
+    assessed, _, _ = await reading.assess(drill.desk)
     states = Counter(one.state for one in assessed.plans)
     alive = sum(one.state == "alive" for one in assessed.zombies)
     drill.line(
@@ -52,7 +52,7 @@ async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
         drill.line(safe(str(error), 300))
         return []
     drill.told_of(planned)
-    api.approve(drill.desk, planned.digest)
+    planning.approve(drill.desk, planned.digest)
     drill.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
     return [await drill.attend("apply", planned.digest, planned.runbook)]
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit import api, handover, linked
-from drkit.api import Applied, Desk, Planned, Standing
+from drkit import applying, handover, linked, planning, standing
+from drkit.applying import Applied
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import region_name
+from drkit.planning import Planned
 from drkit.runbook import Kind
+from drkit.standing import Standing
+from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event
@@ -77,7 +80,7 @@ def open_runs(desk: Desk) -> list[Standing]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
     return [
         one
-        for one in api.runs(desk)
+        for one in standing.runs(desk)
         if one.open and (not linked.over(one.state) or handover.in_doubt(one.runbook, one.state))
     ]
 
@@ -93,7 +96,7 @@ def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = 
             continue
         if region and region not in book.source_plans.values():
             continue
-        return one.run, api.show(desk, one.digest)
+        return one.run, planning.show(desk, one.digest)
     return None
 
 
@@ -107,10 +110,10 @@ def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bo
     going = open_like(desk, kind="failback", of_run=run or "") if or_open else None
     if going:
         if out:
-            api.write_out(out, going[1].content)
+            planning.write_out(out, going[1].content)
         return going[1], going[0]
     if run is None:
-        kinds = [one.run for one in api.runs(desk) if one.runbook.kind == "failover"]
+        kinds = [one.run for one in standing.runs(desk) if one.runbook.kind == "failover"]
         if not kinds:
             raise RefusedError("there is no failover to go back from", where=str(desk.store.address))
         run = kinds[-1]
@@ -139,7 +142,7 @@ def exact(digest: str) -> str:
 
 def pinned(desk: Desk, name: str, digest: str) -> Planned:
     """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
-    expected, shown = exact(digest), api.show(desk, name)
+    expected, shown = exact(digest), planning.show(desk, name)
     if shown.digest != expected:
         raise RefusedError(
             f"is another runbook: its sha256 is {shown.digest}, not {expected}",
@@ -176,10 +179,12 @@ async def carry_out(
     told = False
     while True:
         try:
-            begun = _run_of(desk, api.show(desk, name).digest) if or_resume else ""
+            begun = _run_of(desk, planning.show(desk, name).digest) if or_resume else ""
             if begun:
-                return await api.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
-            return await api.apply(desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event)
+                return await applying.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
+            return await applying.apply(
+                desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event
+            )
         except LockedError as error:
             if time.monotonic() >= until:
                 raise

@@ -19,8 +19,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit import api, files, hostscripts, settings
 from drkit import cloud as clouds
+from drkit import files, hostscripts, settings, workplace
 from drkit.cloud import Cloud
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name
@@ -349,7 +349,7 @@ async def _walk(
     returning: bool,
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
-    desk = api.Desk(
+    desk = workplace.Desk(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
     speed = facts["clock"]["speed"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit import api, evidence, letters, results
+from drkit import evidence, letters, results
+from drkit import standing as standing_
 from drkit.actions import described
 from drkit.errors import DrkitError
 from drkit.estate import Assessment, Snapshot
@@ -15,7 +16,7 @@ from drkit.workplace import Desk
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
     """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     found = results.report(
         standing.run,
         standing.runbook,
@@ -44,7 +45,7 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
 
 def owners(desk: Desk, run: str = "latest") -> tuple[str, list[letters.Letter], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     looked = _kept(desk, Snapshot, standing.runbook.of_snapshot)
     told = letters.letters(standing.runbook, standing.state, looked.taken if looked else "")
     return standing.run, told, standing.runbook.made_against.simulated

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit import api, behind, cleaning, estate, files, linked, mirror, runbook
+from drkit import behind, cleaning, estate, files, linked, mirror, planning, runbook
 from drkit import cloud as clouds
+from drkit import standing as standing_
 from drkit.actions import described
-from drkit.api import Desk, Planned
 from drkit.behind import Moved, Told
 from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, Behind, Environment, Snapshot
+from drkit.planning import Planned
 from drkit.products import actions, registry
 from drkit.runbook import Runbook
 from drkit.version import __version__
+from drkit.workplace import Desk
 
 
 def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
@@ -88,14 +90,14 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
     for other in linked.told(desk):
         if other.book.of_run not in names:
             continue
-        standing = api.status(desk, other.run)
+        standing = standing_.status(desk, other.run)
         if standing.outcome == "partial":
             raise RefusedError(
                 f"{other.run}, the {other.book.kind} of {told.run}, is unfinished: {standing.reason}",
                 remedy=f"`drkit resume {other.run}`, or give it up: `drkit abort {other.run} --reason TEXT`",
             )
         if other.book.kind == "failback":
-            if standing.outcome in api.DONE:
+            if standing.outcome in standing_.DONE:
                 raise RefusedError(
                     f"{told.run} went back as {other.run}",
                     remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
@@ -176,9 +178,9 @@ def _ended(desk: Desk, run: str) -> tuple[Told, tuple[Told, ...]]:
 
     RefusedError while it is unfinished: its rest is finished, or given up, first; and while a host is in doubt.
     """
-    named = api.status(desk, run).run
+    named = standing_.status(desk, run).run
     chain = linked.chain(desk, named)
-    standing = api.status(desk, chain[-1].run if chain else named)
+    standing = standing_.status(desk, chain[-1].run if chain else named)
     clouds.check_same(standing.runbook.made_against, desk.cloud, standing.run)
     if standing.outcome == "partial" or not standing.state.outcome:
         raise RefusedError(
@@ -209,12 +211,12 @@ def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
                 where=plan.plan,
                 remedy="`drkit assess` again when its region is back; nothing is written to it before",
             )
-    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), api.composed(desk, assessed))
+    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), planning.composed(desk, assessed))
 
 
 def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
     content = runbook.encode(book)
     if out:
-        api.write_out(out, content)
+        planning.write_out(out, content)
     kept = desk.store.keep_runbook(content)
     return Planned(book, content, runbook.digest(content), kept, (), described(book, actions(), desk.settings))

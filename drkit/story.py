@@ -21,8 +21,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit import api, hostscripts, telling
 from drkit import cloud as clouds
+from drkit import hostscripts, reading, telling, workplace
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, HostFinding
 from drkit.explaining import Explanation
@@ -80,7 +80,7 @@ class Stage:
     """A story on its stage: the desk to work at, and the steps not yet played."""
 
     story: Story
-    desk: api.Desk
+    desk: workplace.Desk
     clock: StoryClock
     http: aiohttp.ClientSession
     control: str
@@ -114,7 +114,7 @@ class Stage:
 
     async def assess(self) -> Assessment:
         """What drkit says now."""
-        return (await api.assess(self.desk))[0]
+        return (await reading.assess(self.desk))[0]
 
     def finding(self, assessed: Assessment) -> HostFinding:
         """What it says of the host that the story is about."""
@@ -148,10 +148,10 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
         facts = simulator.ready
         cloud = clouds.from_ready(msgspec.convert(json.loads(json.dumps(facts)), clouds.ReadyFile), "the story's own")
         chosen = parse(settings_text(story) if settings is None else settings, "the story's settings", tables())
-        desk = api.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
+        desk = workplace.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
-            await api.snapshot(desk)
+            await reading.snapshot(desk)
             yield Stage(story, desk, clock, http, str(facts["control"]), list(story.timeline))
     finally:
         await simulator.stop()

@@ -18,7 +18,8 @@ from typing import Any
 
 import aiohttp
 
-from drkit import api, behind, files, linked, nearest, reporting, results
+from drkit import applying, behind, files, linked, nearest, planning, reading, reporting, results, workplace
+from drkit import standing as standing_
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part, last
 from drkit.journal import RunState
@@ -80,7 +81,7 @@ class Story:
 class Drill:
     """One drill: where its files are, how it speaks, what it found so far."""
 
-    desk: api.Desk
+    desk: workplace.Desk
     control: Control
     folder: Path
     region: str
@@ -125,7 +126,7 @@ class Drill:
         assessed = await self._assess()
         planned = self._plan("plan")
         self.command(f"approve {planned.digest[:12]}")
-        approval = api.approve(self.desk, planned.digest)
+        approval = planning.approve(self.desk, planned.digest)
         before = await self._writes()
         self.line(f"approved by {approval.who} (unauthenticated: a folder); writes to Azure so far: {before}")
         if self.story.disturb:
@@ -140,7 +141,7 @@ class Drill:
 
     async def _snapshot(self) -> Snapshot:
         self.command("snapshot")
-        taken, _ = await api.snapshot(self.desk)
+        taken, _ = await reading.snapshot(self.desk)
         kinds = Counter(one.kind for one in taken.environments)
         places = {host.region for host in taken.hosts if host.region}
         self.line(
@@ -172,7 +173,7 @@ class Drill:
 
     async def _assess(self) -> Assessment:
         self.command("assess")
-        assessed, _, _ = await api.assess(self.desk)
+        assessed, _, _ = await reading.assess(self.desk)
         lost = [one for one in assessed.plans if one.state == "lost"]
         self.line(f"lost: {', '.join(last(one.plan) for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
         if lost and lost[0].advice:
@@ -194,9 +195,9 @@ class Drill:
         for line in terminal.render(made, columns=self.columns - 2).splitlines():
             self.say(f"  {line}")
 
-    def _plan(self, command: str, **options: Any) -> api.Planned:
+    def _plan(self, command: str, **options: Any) -> planning.Planned:
         self.command(command)
-        planned = api.plan(self.desk, **options)
+        planned = planning.plan(self.desk, **options)
         book = planned.runbook
         if not options:
             made = terminal.plan_table(book)
@@ -215,7 +216,7 @@ class Drill:
             self.line(f"every step with its reason: {path.name}")
         return planned
 
-    def told_of(self, planned: api.Planned) -> None:
+    def told_of(self, planned: planning.Planned) -> None:
         """A runbook in short, and its text beside the others."""
         self.line(terminal.effects_line(planned.runbook))
         for one in planned.runbook.left_alone[:4]:
@@ -259,7 +260,7 @@ class Drill:
         self.spawned.append(process)
         return process
 
-    async def _first_run(self, planned: api.Planned) -> str:
+    async def _first_run(self, planned: planning.Planned) -> str:
         """Apply in a process of its own, kill it after an intent, resume."""
         digest = planned.digest[:12]
         self.command(f"apply {digest}")
@@ -276,7 +277,7 @@ class Drill:
         await self.attend("resume", run, planned.runbook)
         return run
 
-    async def _until_intent(self, process: asyncio.subprocess.Process, planned: api.Planned) -> tuple[str, str]:
+    async def _until_intent(self, process: asyncio.subprocess.Process, planned: planning.Planned) -> tuple[str, str]:
         """Wait until the run recorded the intent of the first environment to be created."""
         wanted = next((step.id for step in planned.runbook.steps if step.action == "create" and step.environment), "")
         mark = f'"kind":"intent","step":"{wanted}"'.encode()
@@ -303,7 +304,7 @@ class Drill:
         """
         acted: set[str] = set()
         deadline = asyncio.get_running_loop().time() + RUN_SECONDS
-        digest = api.show(self.desk, name).digest if verb == "apply" else ""
+        digest = planning.show(self.desk, name).digest if verb == "apply" else ""
         before = -1
         told = asyncio.get_running_loop().time()
         run = "" if verb == "apply" else name
@@ -324,7 +325,7 @@ class Drill:
             if not run or code not in (0, 1, 3):
                 log = files.read(self.folder / "runs.log", limit=files.LARGE).decode("utf-8", "replace").splitlines()
                 raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
-            standing = api.status(self.desk, run)
+            standing = standing_.status(self.desk, run)
             if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
                 break
             verb, before = "resume", len(acted)
@@ -354,7 +355,7 @@ class Drill:
             status = state.of(step.id).status
             if status == "drifted" and step.id not in acted:
                 acted.add(step.id)
-                api.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
+                applying.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
             elif status == "asked" and step.id not in acted:
                 await self._asked(run, step, state, book, acted)
 
@@ -362,16 +363,16 @@ class Drill:
         if step.action == "by-hand":
             acted.add(step.id)
             await self._by_hand(step)
-            api.answer(self.desk, run, step.id, "done as the runbook says")
+            applying.answer(self.desk, run, step.id, "done as the runbook says")
             return
         owner = str(step.inputs.get("owner", ""))
         person = await self.control.get(f"people/{owner}")
         if person["ready"]:
             acted.add(step.id)
-            api.answer(self.desk, run, step.id, "ready")
+            applying.answer(self.desk, run, step.id, "ready")
         elif person["ready_after"] is None and self._quiet(state, book, acted):
             acted.add(step.id)
-            api.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
+            applying.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
 
     def _quiet(self, state: RunState, book: Runbook, acted: set[str]) -> bool:
         """Whether nothing else is under way or answered."""
@@ -382,7 +383,7 @@ class Drill:
 
     async def _by_hand(self, step: Step) -> None:
         """The person at the machine types the commands of the runbook."""
-        known = {one.id: one for one in api.composed(self.desk, self._assessment()).environments}
+        known = {one.id: one for one in planning.composed(self.desk, self._assessment()).environments}
         # What is on its way back is known by the id it had before it left.
         before = next((one.environment for one in self._moved if one.now == step.environment), step.environment)
         one = known[before]
@@ -399,7 +400,7 @@ class Drill:
             raise RefusedError("there is no assessment")
         return found[0]
 
-    def _tell_run(self, standing: api.Standing) -> None:
+    def _tell_run(self, standing: standing_.Standing) -> None:
         book, state = standing.runbook, standing.state
         counts = Counter(state.of(step.id).status for step in book.steps)
         texts = [f"{number} {word}" for word, number in counts.items() if word != "pending"]
@@ -432,14 +433,14 @@ class Drill:
     async def _rest(self) -> list[str]:
         """Assess again; apply what is left, and the repair that the planner lists apart, side by side."""
         self.command("assess")
-        await api.assess(self.desk)
+        await reading.assess(self.desk)
         left = self._plan("plan", kind="failover")
         repair = self._plan("plan --kind repair", kind="repair")
         jobs: list[asyncio.Task[str]] = []
         for planned in (repair, left):
             if not planned.runbook.steps:
                 continue
-            api.approve(self.desk, planned.digest)
+            planning.approve(self.desk, planned.digest)
             self.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
             begun = asyncio.Event()
             task = asyncio.create_task(self.attend("apply", planned.digest, planned.runbook, begun))
@@ -451,7 +452,7 @@ class Drill:
     # the end
 
     async def _end(self, assessed: Assessment, runs: Sequence[str], before: int) -> dict[str, Any]:
-        standings = [api.status(self.desk, run) for run in runs]
+        standings = [standing_.status(self.desk, run) for run in runs]
         found = _together([results.outcomes(one.runbook, one.state) for one in standings])
         numbers = results.numbers(found)
         since = next((one.since for one in standings if one.since), "")

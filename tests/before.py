@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from drkit import api
+from drkit import planning
 from drkit.clock import parse_time
 from tests.estates import REGION, Site, World
 
@@ -49,7 +49,7 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
         for path in (folder / "site" / "store" / "approvals").iterdir():
             os.utime(path, (at, at))
         found = Site(world, folder / "site", account=account)
-        found.planned = api.show(found.desk, runbook(estate))
+        found.planned = planning.show(found.desk, runbook(estate))
         try:
             yield found
         finally:

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import requests
 
-from drkit import api, hostscripts, settings
+from drkit import applying, hostscripts, planning, reading, settings, workplace
 from drkit import cloud as clouds
 from drkit.errors import DrkitError
 from drkit.journal import RunState
@@ -267,7 +267,7 @@ class Site:
 
     world: World
     folder: Path
-    planned: api.Planned | None = None
+    planned: planning.Planned | None = None
     account: str | None = None
     account_store: Store | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -290,9 +290,9 @@ class Site:
         return self.account or str(self.folder / "store")
 
     @property
-    def desk(self) -> api.Desk:
+    def desk(self) -> workplace.Desk:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
-        return api.Desk(
+        return workplace.Desk(
             settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True,
             own_clock=self.world.clock,
         )  # fmt: skip
@@ -306,11 +306,11 @@ class Site:
         """The region is lost, and Microsoft said so."""
         self.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
 
-    def plan(self) -> api.Planned:
+    def plan(self) -> planning.Planned:
         """Assess, plan and approve."""
-        asyncio.run(api.assess(self.desk))
-        self.planned = api.plan(self.desk)
-        api.approve(self.desk, self.planned.digest)
+        asyncio.run(reading.assess(self.desk))
+        self.planned = planning.plan(self.desk)
+        planning.approve(self.desk, self.planned.digest)
         return self.planned
 
     def command(self, *arguments: str) -> list[str]:
@@ -570,7 +570,7 @@ class Crowd(threading.Thread):
     def answer(self, run: str, step: Step) -> None:
         """Say that it is done."""
         self.said.add(step.id)
-        api.answer(self.site.desk, run, step.id, "ready")
+        applying.answer(self.site.desk, run, step.id, "ready")
 
     def ready(self, step: Step) -> bool:
         """Whether the step's owner is."""
@@ -661,7 +661,7 @@ def estate(
     site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
-        asyncio.run(api.snapshot(site.desk))
+        asyncio.run(reading.snapshot(site.desk))
         if lost:
             site.lose()
             site.plan()

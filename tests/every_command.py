@@ -26,7 +26,7 @@ from typing import Any
 
 import click
 
-from drkit import api, checking, cli, settings
+from drkit import applying, checking, cli, planning, reading, settings, workplace
 from drkit import cloud as clouds
 from drkit.clock import parse_time, rfc3339
 from drkit.commands.base import main_group
@@ -127,17 +127,17 @@ def prepared() -> Prepared:
     world = World(folder / "world", seed(), leaping=True)
     try:
         cloud = clouds.from_ready_file(world.ready, "of a test")
-        desk = api.Desk(
+        desk = workplace.Desk(
             settings.load(folder / "drkit.toml", tables()), Store(folder / ".drkit"), lambda: cloud, loopback_only=True,
             own_clock=world.clock,
         )  # fmt: skip
-        asyncio.run(api.snapshot(desk))
+        asyncio.run(reading.snapshot(desk))
         asyncio.run(checking.check(desk))
         world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
-        asyncio.run(api.assess(desk))
-        planned = api.plan(desk)
-        api.approve(desk, planned.digest)
-        applied = asyncio.run(api.apply(desk, planned.digest))
+        asyncio.run(reading.assess(desk))
+        planned = planning.plan(desk)
+        planning.approve(desk, planned.digest)
+        applied = asyncio.run(applying.apply(desk, planned.digest))
         state = desk.store.state(applied.run)
         step = next(one.id for one in planned.runbook.steps if state.of(one.id).status == "asked")
         assert not state.outcome or state.outcome == "partial"

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from drkit import api, estate, runbook
+from drkit import estate, runbook, workplace
 from drkit.cloud import public
 from drkit.runbook import Runbook
 from drkit.settings import Settings
@@ -56,7 +56,7 @@ class Paced:
 Told = Callable[[Any, Runbook], Any]
 
 
-def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, seconds: float = 1.0) -> api.Desk:
+def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, seconds: float = 1.0) -> workplace.Desk:
     """A store with a runbook for one lost plan, and a run of it whose journal ``told`` writes."""
     plan = a_plan(name)
     machines = [a_vm(f"{name}-vm-{number}") for number in range(hosts)]
@@ -89,7 +89,7 @@ def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, se
             await told(journal, book)
 
     asyncio.run(write())
-    return api.Desk(Settings(), store, public, own_clock=clock)
+    return workplace.Desk(Settings(), store, public, own_clock=clock)
 
 
 async def smoothly(journal: Any, book: Runbook) -> None:
@@ -134,7 +134,7 @@ async def badly(journal: Any, book: Runbook) -> None:
     await ended(journal, "failed")
 
 
-def three(folder: Path) -> dict[str, api.Desk]:
+def three(folder: Path) -> dict[str, workplace.Desk]:
     """One where everything happened, one of two thousand steps, and one where nothing did."""
     return {
         "every exception": a_run(folder / "bad", NAME, 9, 4, badly),

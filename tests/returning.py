@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drkit import api
+from drkit import applying, planning, reading
 from drkit.estate import Assessment
 from drkit.execution.runner import Event
 from drkit.simulator.automation import reporting
@@ -79,26 +79,26 @@ def lose(site: Site) -> None:
 
 
 def assess(site: Site) -> Assessment:
-    return asyncio.run(api.assess(site.desk))[0]
+    return asyncio.run(reading.assess(site.desk))[0]
 
 
 def snapshot(site: Site) -> None:
-    asyncio.run(api.snapshot(site.desk))
+    asyncio.run(reading.snapshot(site.desk))
 
 
-def carry_out(site: Site, planned: api.Planned, on_event: Heard = ignored) -> api.Applied:
+def carry_out(site: Site, planned: planning.Planned, on_event: Heard = ignored) -> applying.Applied:
     """Approve and apply it here, while people do their part."""
     site.planned = planned
-    api.approve(site.desk, planned.digest)
+    planning.approve(site.desk, planned.digest)
     with People(site):
-        return asyncio.run(api.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
+        return asyncio.run(applying.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
 
 
-def go_on(site: Site, run: str, on_event: Heard = ignored) -> api.Applied:
+def go_on(site: Site, run: str, on_event: Heard = ignored) -> applying.Applied:
     """Resume it here, while people do their part."""
-    site.planned = api.show(site.desk, site.store.state(run).runbook)
+    site.planned = planning.show(site.desk, site.store.state(run).runbook)
     with People(site):
-        return asyncio.run(api.resume(site.desk, run, wait_minutes=30, on_event=on_event))
+        return asyncio.run(applying.resume(site.desk, run, wait_minutes=30, on_event=on_event))
 
 
 def losing(site: Site, action: str) -> Heard:
@@ -113,10 +113,10 @@ def losing(site: Site, action: str) -> Heard:
     return hear
 
 
-def failover(site: Site) -> api.Applied:
+def failover(site: Site) -> applying.Applied:
     """Assess, plan, carry out."""
     assess(site)
-    return carry_out(site, api.plan(site.desk))
+    return carry_out(site, planning.plan(site.desk))
 
 
 def unfinished(site: Site) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import api, applying, approvals, files, replicas, runbook
+from drkit import applying, approvals, files, planning, replicas, runbook
 from drkit.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.kept import Approval, who
@@ -98,7 +98,7 @@ def test_a_journal_that_somebody_wrote_is_not_carried_out(bench: Make, separate:
     before = made.store.journal_bytes(RUN)
     desk = desk_of(made, separate_approver=separate)
     with pytest.raises(RefusedError, match=r"no approval of runbook .* from before run-0001 began"):
-        asyncio.run(api.resume(desk, RUN))
+        asyncio.run(applying.resume(desk, RUN))
     assert made.store.journal_bytes(RUN) == before
     assert not (made.store.folder / "state" / "locks").exists(), "it was refused before anything was done"
 
@@ -403,7 +403,7 @@ def test_nobody_approves_without_saying_what(bench: Make, name: str) -> None:
     made = bench(a_step("a"))
     kept(made)
     with pytest.raises(UsageError, match="which runbook"):
-        api.approve(desk_of(made), name)
+        planning.approve(desk_of(made), name)
     assert not (made.store.folder / "approvals").exists()
 
 
@@ -413,7 +413,7 @@ def test_a_digest_or_its_beginning_names_it(bench: Make, cut: int, tmp_path: Pat
     digest = kept(made)
     monkeypatch.chdir(tmp_path)
     Path(digest[:cut]).write_bytes(runbook.encode(msgspec.structs.replace(made.book, of_snapshot="other")))
-    assert api.approve(desk_of(made), digest[:cut].upper()).digest == digest
+    assert planning.approve(desk_of(made), digest[:cut].upper()).digest == digest
 
 
 def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_path: Path, monkeypatch: Any) -> None:
@@ -421,8 +421,8 @@ def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_pat
     monkeypatch.chdir(tmp_path)
     Path("deadbeef").write_bytes(runbook.encode(made.book))
     with pytest.raises(RefusedError, match="called like a digest"):
-        api.approve(desk_of(made), "deadbeef")
-    assert api.approve(desk_of(made), "./deadbeef").digest == kept(made)
+        planning.approve(desk_of(made), "deadbeef")
+    assert planning.approve(desk_of(made), "./deadbeef").digest == kept(made)
 
 
 def test_approve_shows_what_it_approves(here: Here) -> None:
@@ -522,7 +522,7 @@ def test_a_runbook_of_the_first_format_can_be_carried_out_and_no_longer_approved
     made = bench(a_step("a"))
     made.book = msgspec.structs.replace(made.book, drkit="runbook/1", settings={}, target_plans={})
     with pytest.raises(RefusedError, match="runbook/1"):
-        api.approve(desk_of(made), kept(made))
+        planning.approve(desk_of(made), kept(made))
     with pytest.raises(RefusedError, match="runbook/1"):
         asked(made, yes=True)
     assert not made.store.approvals(kept(made))

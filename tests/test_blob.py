@@ -17,7 +17,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from drkit import api
+from drkit import workplace
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
@@ -408,12 +408,12 @@ def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", facts["authority"])
         for name in ("tenant", "client_id", "client_secret"):
             monkeypatch.setenv(f"AZURE_{name.upper().replace('TENANT', 'TENANT_ID')}", facts[name])
-        found = api.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        found = workplace.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         assert isinstance(found, blob.BlobStore)
         held = found.service.credential
         assert held.get_token("https://storage.azure.com/.default").token in world.simulator.world.tokens
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-        again = api.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        again = workplace.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         with pytest.raises(CredentialError, match="credential environment") as caught:
             again.snapshots()
         assert "wrong" not in str(caught.value)
@@ -430,7 +430,7 @@ def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatc
 
 
 def test_the_desk_takes_an_account_for_its_store(store: blob.BlobStore, address: str) -> None:
-    found = api.desk(store=address).store
+    found = workplace.desk(store=address).store
     assert isinstance(found, blob.BlobStore)
     assert found.runs() == []
 
@@ -441,7 +441,7 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="not taken for a folder"):
-        api.desk(store=elsewhere)
+        workplace.desk(store=elsewhere)
 
 
 # --- whole runs --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import api, telling
+from drkit import planning, telling
 from drkit.estate import Assessment, Carried, Snapshot
 from drkit.explaining import Explanation
 from drkit.products import registry
@@ -50,7 +50,7 @@ def test_a_host_that_carries_no_registration_is_found_by_its_probe_explained_and
     told = telling.explain(site.desk, "build")
     assert isinstance(told, Explanation)
     assert told.registration == ("build carries no registration any more, and had that of plan-weu",)
-    planned = api.plan(site.desk)
+    planned = planning.plan(site.desk)
     assert planned.runbook.kind == "repair"
     assert {step.action for step in planned.runbook.steps if step.environment == guid("build")} >= {
         "register",

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import requests
 
-from drkit import api, checking, roles, settings
+from drkit import applying, checking, planning, reading, roles, settings, workplace
 from drkit import cloud as clouds
 from drkit.checking import Checked
 from drkit.clock import Clock, parse_time
@@ -62,14 +62,14 @@ class Addressed(Store):
     address = ""
 
 
-def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> api.Desk:
+def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> workplace.Desk:
     one = world.facts["principals"][case.role]
     cloud = clouds.from_ready_file(world.ready, "of a test")
     store = Store(folder / "store")
     if case.store:
         store = Addressed(folder / "store")
         store.address = case.store
-    return api.Desk(
+    return workplace.Desk(
         settings.load(folder / "drkit.toml", tables()),
         store,
         lambda: cloud,
@@ -80,7 +80,7 @@ def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> api.D
 
 
 @contextmanager
-def running(case: Case, folder: Path) -> Iterator[tuple[World, api.Desk]]:
+def running(case: Case, folder: Path) -> Iterator[tuple[World, workplace.Desk]]:
     """The estate of a case, captured and changed as it says."""
     folder.mkdir(exist_ok=True)
     world = World(folder, seed_of(case))
@@ -89,7 +89,7 @@ def running(case: Case, folder: Path) -> Iterator[tuple[World, api.Desk]]:
         for name, body in case.first:
             world.control(name, **body)
         for number in range(case.snapshots):
-            asyncio.run(api.snapshot(desk_of(world, folder, case)))
+            asyncio.run(reading.snapshot(desk_of(world, folder, case)))
             if number == 0 and case.act is not None:
                 case.act(world.simulator.world)
         for name, body in case.then:
@@ -149,13 +149,13 @@ def test_every_rule_has_an_estate_that_has_it_and_one_that_has_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, api.Desk]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, workplace.Desk]]:
     case = Case("plain", ("", "", ""), settings='[check]\nmachine = "East US"')
     with running(case, tmp_path_factory.mktemp("base")) as found:
         yield found
 
 
-def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, api.Desk]) -> None:
+def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, workplace.Desk]) -> None:
     world, desk = base
     first = asyncio.run(checking.check(desk))
     again = asyncio.run(checking.check(desk)).readiness
@@ -182,7 +182,7 @@ def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[W
     assert free.generation == first.readiness.generation + 4
 
 
-def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, api.Desk]) -> None:
+def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, workplace.Desk]) -> None:
     world, desk = base
     before = desk.store.newest(Readiness)
     rule = world.control("fault", url="/subscriptions[?]", status=503, times=0)
@@ -190,7 +190,7 @@ def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple
         hurried = msgspec.structs.replace(
             desk.settings, run=msgspec.structs.replace(desk.settings.run, request_budget_seconds=2)
         )
-        found = asyncio.run(checking.check(api.Desk(hurried, desk.store, desk.find_cloud, loopback_only=True)))
+        found = asyncio.run(checking.check(workplace.Desk(hurried, desk.store, desk.find_cloud, loopback_only=True)))
     finally:
         world.control("unfault", id=rule["id"])
     assert found.exit_code == 5
@@ -216,12 +216,14 @@ def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def assumed(base: tuple[World, api.Desk], tmp_path: Path) -> tuple[api.Desk, Checked]:
+def assumed(base: tuple[World, workplace.Desk], tmp_path: Path) -> tuple[workplace.Desk, Checked]:
     _, desk = base
     return desk, asyncio.run(checking.check(desk, lose="West Europe", out=str(tmp_path / "out")))
 
 
-def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed: tuple[api.Desk, Checked]) -> None:
+def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
+    assumed: tuple[workplace.Desk, Checked],
+) -> None:
     desk, found = assumed
     book_at, assessment_at = found.written
     assert found.runbook is not None
@@ -231,15 +233,15 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed:
     assert decode(book_at.read_bytes(), "book") == found.runbook
     assert book_at.read_bytes().startswith(b'{"drkit":"runbook/2"')
     with pytest.raises(RefusedError, match="assumption") as refused:
-        api.approve(desk, str(book_at))
+        planning.approve(desk, str(book_at))
     assert refused.value.exit_code == 4
     with pytest.raises(RefusedError, match="assumption"):
-        asyncio.run(api.apply(desk, str(book_at), yes=True))
-    planned = api.plan(desk, assessment=str(assessment_at))
+        asyncio.run(applying.apply(desk, str(book_at), yes=True))
+    planned = planning.plan(desk, assessment=str(assessment_at))
     assert planned.runbook.assumed
     assert planned.runbook.steps == found.runbook.steps
     with pytest.raises(RefusedError, match="assumption"):
-        api.approve(desk, planned.digest)
+        planning.approve(desk, planned.digest)
     assert desk.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
     whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told)
@@ -249,7 +251,7 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(assumed:
         assert "drkit apply" not in text
 
 
-def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, api.Desk]) -> None:
+def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, workplace.Desk]) -> None:
     _, desk = base
     before = (desk.store.newest(Assessment), desk.store.newest(Readiness))
     books = sorted((desk.store.folder / "state" / "runbooks").glob("*"))
@@ -259,7 +261,7 @@ def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, api.
     assert sorted((desk.store.folder / "state" / "runbooks").glob("*")) == books
 
 
-def test_what_cannot_be_lost_is_refused(base: tuple[World, api.Desk]) -> None:
+def test_what_cannot_be_lost_is_refused(base: tuple[World, workplace.Desk]) -> None:
     _, desk = base
     with pytest.raises(UsageError, match="no plan is in 'mars'"):
         asyncio.run(checking.check(desk, lose="mars"))

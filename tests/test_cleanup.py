@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit import api, returning, runbook
+from drkit import applying, planning, returning, runbook
 from drkit.errors import RefusedError, UsageError
 from tests import returning as way
 from tests import workers
@@ -169,15 +169,15 @@ def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
         content = runbook.encode(msgspec.structs.replace(book, steps=(*book.steps, other)))
         site.store.keep_runbook(content)
         with pytest.raises(RefusedError, match="no-deletion"):
-            asyncio.run(api.apply(site.desk, runbook.digest(content), yes=True))
+            asyncio.run(applying.apply(site.desk, runbook.digest(content), yes=True))
         assert deletions(site) == []
 
 
 def test_an_unfinished_run_is_not_cleaned_up_after(tmp_path: Path) -> None:
     with estate(tmp_path, leaping=True) as site:
         assert site.planned
-        api.approve(site.desk, site.planned.digest)
-        assert asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
+        planning.approve(site.desk, site.planned.digest)
+        assert asyncio.run(applying.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
         with pytest.raises(RefusedError, match="is unfinished"):
             returning.cleanup(site.desk, "run-0001")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from drkit import api, files, logfile
 from drkit import cloud as clouds
+from drkit import files, logfile, reading, workplace
 from drkit.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, command, copy_of_recorded, environment, runbook_of
@@ -248,8 +248,8 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(azure_settings.tracing_enabled, "_user_value", True)
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    desk = api.Desk(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
-    asyncio.run(api.snapshot(desk))
+    desk = workplace.Desk(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
+    asyncio.run(reading.snapshot(desk))
     spans = kept.get_finished_spans()
     assert any(span.attributes and span.attributes.get("http.request.method") == "GET" for span in spans)
     assert any(SUBSCRIPTION in str((span.attributes or {}).get("url.full", "")) for span in spans)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import api, control, runbook
+from drkit import control, runbook, workplace
 from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading
@@ -228,14 +228,14 @@ def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome
 # --- the commands ------------------------------------------------------------------------------------------------------
 
 
-def desk_of(made: Bench, **settings: Any) -> api.Desk:
+def desk_of(made: Bench, **settings: Any) -> workplace.Desk:
     class Clocked:
         mark = made.book.made_against
 
         def clock(self) -> SystemClock:
             return SystemClock()
 
-    desk = api.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    desk = workplace.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
     made.store.judge = lambda _book, _where: None  # the scripted product has no table
     return desk
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import api, hostscripts, runbook, settings
+from drkit import hostscripts, planning, runbook, settings
 from drkit.clock import SystemClock
 from drkit.errors import RefusedError
 from drkit.execution.apply import check_scripts
@@ -98,7 +98,7 @@ def with_earlier_scripts(site: Site) -> None:
     content = runbook.encode(book)
     site.store.keep_runbook(content)
     digest = runbook.digest(content)
-    api.approve(site.desk, digest)
+    planning.approve(site.desk, digest)
     assert site.planned is not None
     site.planned = replace(site.planned, runbook=book, digest=digest)
 

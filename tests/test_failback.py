@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drkit import api, behind, control, reporting, results, returning
+from drkit import applying, behind, control, planning, reporting, results, returning, standing
 from drkit.commands.base import GROUPS, main_group
 from drkit.errors import RefusedError
 from drkit.execution.runner import Event
@@ -171,7 +171,7 @@ def test_a_worker_that_an_aborted_failover_brought_up_goes_back(tmp_path: Path, 
         before, faults = way.estate_of(site), list[str]()
         site.lose()
         way.assess(site)
-        assert way.carry_out(site, api.plan(site.desk), aborting(site)).outcome == "failed"
+        assert way.carry_out(site, planning.plan(site.desk), aborting(site)).outcome == "failed"
         assert sorted(accounts_of(site).values()) == [[], [workers.REPLICA]]
         told = [one.detail for one in results.outcomes(site.book, site.state) if one.now]
         assert [one.partition(" saw ")[0] for one in told] == ["auto-dr"]
@@ -223,7 +223,7 @@ def test_a_last_look_that_is_skipped_leaves_nothing_that_no_cleanup_knows(tmp_pa
 
         def hear(event: Event) -> None:
             if event.kind == "done" and event.step is not None and event.step.id == last.removesuffix("-again"):
-                api.skip(site.desk, site.run, last, "seen once is enough")
+                applying.skip(site.desk, site.run, last, "seen once is enough")
 
         assert way.carry_out(site, planned, hear).outcome == "succeeded-with-exceptions"
         assert site.state.of(last).status == "skipped"
@@ -271,8 +271,8 @@ def left_again(site: Site, before: Json) -> None:
 def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
     with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
-        api.approve(site.desk, site.planned.digest)
-        assert asyncio.run(api.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
+        planning.approve(site.desk, site.planned.digest)
+        assert asyncio.run(applying.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
         with pytest.raises(RefusedError, match=r"run-0001 is unfinished.*drkit resume run-0001"):
             returning.failback(site.desk, "run-0001")
         assert way.go_on(site, "run-0001").outcome == "succeeded"
@@ -283,7 +283,7 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
             returning.failback(site.desk, "run-0001")
         way.restore(site)
         assert "drkit failback run-0001" in "\n".join(terminal.assessment(way.assess(site), "x")[-1:])
-        assert api.overview(site.desk)[-1].startswith("next: `drkit failback run-0001` goes back")
+        assert standing.overview(site.desk)[-1].startswith("next: `drkit failback run-0001` goes back")
         planned = returning.failback(site.desk, "run-0001")
         assert asyncio.run(applied_without_people(site, planned)) == "partial"
         with pytest.raises(RefusedError, match=r"run-0002, the failback of run-0001, is unfinished"):
@@ -300,11 +300,11 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
             returning.failback(site.desk, "run-0002")
         # The machine-readable runbook of the way back is linked, and the store's own next word is the cleanup.
         assert (planned.runbook.of_run, planned.runbook.lost_regions) == ("run-0001", ())
-        assert api.overview(site.desk)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
+        assert standing.overview(site.desk)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
         assert way.carry_out(site, returning.cleanup(site.desk, "run-0002")).outcome == "succeeded"
         way.assess(site)
-        assert "drkit snapshot" in api.overview(site.desk)[-1]
-        assert any("drkit snapshot" in text for text in api.plan(site.desk).warnings)
+        assert "drkit snapshot" in standing.overview(site.desk)[-1]
+        assert any("drkit snapshot" in text for text in planning.plan(site.desk).warnings)
 
 
 def test_the_commands_write_the_runbooks_and_say_what_comes_next(tmp_path: Path) -> None:
@@ -336,9 +336,9 @@ def test_every_command_that_help_groups_is_there() -> None:
     assert listed == set(main_group.commands)
 
 
-async def applied_without_people(site: Site, planned: api.Planned) -> str:
-    api.approve(site.desk, planned.digest)
-    return (await api.apply(site.desk, planned.digest, wait_minutes=0)).outcome
+async def applied_without_people(site: Site, planned: planning.Planned) -> str:
+    planning.approve(site.desk, planned.digest)
+    return (await applying.apply(site.desk, planned.digest, wait_minutes=0)).outcome
 
 
 def killed(site: Site, lives: Lives, every: int) -> int:
@@ -363,7 +363,7 @@ def test_processes_that_die_on_the_way_back_do_nothing_twice(tmp_path: Path) -> 
         count = len(site.record())
         for propose, every in ((returning.failback, 13), (returning.cleanup, 5)):
             site.planned = propose(site.desk, site.run)
-            api.approve(site.desk, site.planned.digest)
+            planning.approve(site.desk, site.planned.digest)
             assert killed(site, lives, every) > 2
             way.assess(site)
         deleted = [one["path"] for one in site.record()[count:] if one["method"] == "DELETE" and one["status"] < 300]

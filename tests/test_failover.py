@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import api, control, guided
+from drkit import applying, control, guided, planning
 from drkit.errors import RefusedError
 from drkit.guided import Begin, Ended, Waiting
 from drkit.views import guided as view
@@ -119,8 +119,8 @@ def test_enter_approves_nothing_and_changes_nothing(site: Site) -> None:
 def test_without_anybody_to_ask_it_stops_before_the_approval_and_goes_on_after_it(site: Site) -> None:
     with pytest.raises(RefusedError, match="is not approved"):
         go(site, Script())
-    shown = api.show(site.desk)
-    api.approve(site.desk, shown.digest)
+    shown = planning.show(site.desk)
+    planning.approve(site.desk, shown.digest)
     assert guided.begin(site.desk) == Begin("apply", digest=shown.digest)
     talk = Script()
     ended = go(site, talk)
@@ -149,7 +149,7 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
     for yes in (False, True):
         with pytest.raises(RefusedError, match="somebody else than who carries it out"):
             go(site, Script({}), yes=yes)
-        digest = api.show(site.desk).digest
+        digest = planning.show(site.desk).digest
         assert guided.begin(site.desk) == Begin("approval", digest=digest)
     assert len(list((site.store.folder / "state/runbooks").glob("*.json"))) == 1
 
@@ -171,7 +171,7 @@ def test_advice_to_wait_needs_a_person_who_decides_otherwise(site: Site) -> None
 def test_a_run_that_another_replaced_is_not_gone_on_with(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     control.abort(site.desk, first.run, "given up")
-    asyncio.run(api.resume(site.desk, first.run))
+    asyncio.run(applying.resume(site.desk, first.run))
     assert guided.begin(site.desk).at == "look"
 
 

@@ -9,7 +9,7 @@ from shutil import copy
 
 import pytest
 
-from drkit import api
+from drkit import applying, planning, reading, workplace
 from drkit.errors import RefusedError
 from drkit.execution import foreign
 from drkit.planning import candidates
@@ -27,11 +27,11 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
         assert site.planned is not None
         other.keep_runbook(site.planned.content)
         desk = site.desk
-        elsewhere = api.Desk(desk.settings, other, desk.find_cloud, loopback_only=True)
-        asyncio.run(api.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
+        elsewhere = workplace.Desk(desk.settings, other, desk.find_cloud, loopback_only=True)
+        asyncio.run(applying.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
         writes = [one for one in site.record() if one["kind"] in ("write", "delete")]
         with pytest.raises(RefusedError, match="of another store") as caught:
-            asyncio.run(api.apply(site.desk, site.planned.digest))
+            asyncio.run(applying.apply(site.desk, site.planned.digest))
         assert caught.value.exit_code == 4
         assert [one for one in site.record() if one["kind"] in ("write", "delete")] == writes
         with People(site):
@@ -44,24 +44,26 @@ def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_p
         assert foreign.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
 
 
-def elsewhere(site: Site, folder: Path) -> api.Desk:
+def elsewhere(site: Site, folder: Path) -> workplace.Desk:
     """A desk of another store, which captured the estate as well."""
     desk = site.desk
-    found = api.Desk(desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock)
-    asyncio.run(api.snapshot(found))
+    found = workplace.Desk(
+        desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock
+    )
+    asyncio.run(reading.snapshot(found))
     return found
 
 
-def refused(desk: api.Desk, site: Site) -> None:
+def refused(desk: workplace.Desk, site: Site) -> None:
     """That store's runbook is stopped before its first write, once it is planned on what there is now."""
-    asyncio.run(api.assess(desk))
-    planned = api.plan(desk)
+    asyncio.run(reading.assess(desk))
+    planned = planning.plan(desk)
     assert planned.runbook.steps
     before = [one for one in site.record() if one["kind"] in ("write", "delete")]
     # What another store's run made is a candidate here; somebody who names it is stopped all the same.
     named = tuple(candidates(desk, planned.runbook))
     with pytest.raises(RefusedError, match=r"another store|of another store"):
-        asyncio.run(api.apply(desk, planned.digest, yes=True, targets=named, wait_minutes=0))
+        asyncio.run(applying.apply(desk, planned.digest, yes=True, targets=named, wait_minutes=0))
     assert [one for one in site.record() if one["kind"] in ("write", "delete")] == before
 
 
@@ -70,7 +72,7 @@ def test_another_stores_run_is_seen_by_a_run_that_makes_no_plan_itself(tmp_path:
         other = elsewhere(site, tmp_path / "elsewhere")
         site.lose()
         planned = site.plan()
-        asyncio.run(api.apply(site.desk, planned.digest, wait_minutes=0))
+        asyncio.run(applying.apply(site.desk, planned.digest, wait_minutes=0))
         refused(other, site)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drkit import api, control, reporting, returning, telling
+from drkit import applying, control, planning, reporting, returning, telling
 from drkit.errors import RefusedError
 from drkit.explaining import Explanation
 from drkit.simulator import automation
@@ -43,7 +43,7 @@ def step_of(site: Site, machine: str, action: str) -> str:
     return next(one.id for one in site.book.steps if one.environment == WORKERS[machine] and one.action == action)
 
 
-def resumed(site: Site) -> api.Applied:
+def resumed(site: Site) -> applying.Applied:
     return way.go_on(site, site.run)
 
 
@@ -98,7 +98,7 @@ def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -
     killed(site, WEB, "done", "release")
     for action in ("release", "register", "verify"):
         with pytest.raises(RefusedError) as caught:
-            api.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
+            applying.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
         assert "web-01 may have been taken off auto-we" in caught.value.what
         assert f"`drkit resume {site.run}`" in caught.value.remedy
     assert resumed(site).outcome == "succeeded"
@@ -123,7 +123,7 @@ def test_what_somebody_else_installed_between_release_and_registration_is_not_wr
     assert theirs.url in detail
     assert "another registration is on it now" in applied.reason
     # A person sees whose it is, and leaves it so.
-    api.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
+    applying.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
     assert resumed(site).outcome == "succeeded-with-exceptions"
     assert workers.carried(site, WEB) == [CONTROL]
 
@@ -143,7 +143,7 @@ def test_a_machine_that_carries_no_registration_any_more_is_noticed_explained_an
     # What installs it again is kept, although a snapshot was taken since.
     way.snapshot(site)
     way.assess(site)
-    planned = api.plan(site.desk)
+    planned = planning.plan(site.desk)
     assert planned.runbook.kind == "repair"
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
@@ -159,7 +159,7 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     theirs = automation.account_of(world, world.resources[CONTROL.lower()])
     held.settings[automation.URL] = theirs.url
     assert [(one.name, one.another) for one in way.assess(site).carried] == [("web-01", theirs.url)]
-    planned = api.plan(site.desk)
+    planned = planning.plan(site.desk)
     assert planned.runbook.steps == ()
     assert any(theirs.url in one.reason for one in planned.runbook.left_alone)
     told = telling.explain(site.desk, "web-01")
@@ -185,7 +185,7 @@ def test_a_worker_that_its_account_does_not_list_any_more_is_noticed_explained_a
     assert isinstance(told, Explanation)
     assert told.registration == ("auto-we does not list web-01 any more",)
     assert "plan --kind repair" in told.to_do
-    planned = api.plan(site.desk, kind="repair")
+    planned = planning.plan(site.desk, kind="repair")
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     assert workers.reported(site)[WEB] == [OLD]
@@ -199,4 +199,4 @@ def test_a_worker_whose_old_record_was_cleaned_up_is_not_missed_where_it_was(sit
     way.assess(site)
     assert way.carry_out(site, returning.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
     assert way.assess(site).carried == ()
-    assert api.plan(site.desk, kind="repair").runbook.steps == ()
+    assert planning.plan(site.desk, kind="repair").runbook.steps == ()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import api, behind, reporting
+from drkit import applying, behind, planning, reporting
 from drkit.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.journal import RunState, StepState
 from drkit.products.base import Captured
@@ -39,7 +39,7 @@ def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_return
         assert {name for name, one in found.items() if one.state == "alive"} == names
         assert all(one.confirmed and not one.two_plans for one in found.values())
         # Hosts that moved look changed from their old plan; that is nothing to repair.
-        book = api.plan(site.desk).runbook
+        book = planning.plan(site.desk).runbook
         assert (book.kind, book.steps) == ("repair", ())
         assert any("failback" in one.remedy for one in book.left_alone)
         assert reporting.report(site.desk)["deferred"]
@@ -72,7 +72,7 @@ def test_what_a_death_kept_from_the_journal_is_deferred_on_resume(tmp_path: Path
         lines = path.read_bytes().splitlines(keepends=True)
         last = max(number for number, line in enumerate(lines) if json.loads(line)["kind"] == "deferred")
         path.write_bytes(b"".join(lines[: last + kept]))
-        assert asyncio.run(api.resume(site.desk)).outcome == "succeeded"
+        assert asyncio.run(applying.resume(site.desk)).outcome == "succeeded"
         kinds = [json.loads(line)["kind"] for line in path.read_bytes().splitlines()]
         assert kinds.count("deferred") == 2
 

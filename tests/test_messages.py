@@ -9,7 +9,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import api, control, kept, results
+from drkit import applying, control, kept, results
+from drkit import standing as standing_
 from drkit.errors import UsageError
 from drkit.kept import LONGEST, Message
 from drkit.runbook import Affected
@@ -147,7 +148,7 @@ def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:
     begun(made, Scripted())
     made.say("answer", "b", "done")
     made.go(Scripted(), resumed=True)
-    standing = api.status(desk_of(made), RUN)
+    standing = standing_.status(desk_of(made), RUN)
     shown = "\n".join(str(part) for part in terminal.status(standing.runbook, standing.state, standing.outcome, ""))
     assert "1 done, 1 said" in shown
     found = results.report(
@@ -173,7 +174,7 @@ def test_a_word_for_a_verification_in_an_older_journal_is_not_believed(bench: Ma
             await kept_journal.append("ended", data={"outcome": "succeeded", "reason": ""})
 
     asyncio.run(forged())
-    standing = api.status(desk_of(made), RUN)
+    standing = standing_.status(desk_of(made), RUN)
     assert standing.outcome == "partial"
     assert results.outcomes(standing.runbook, standing.state)[0].ending != "recovered"
     assert "proves nothing" in standing.state.of("verify").detail
@@ -188,7 +189,7 @@ def test_what_a_run_would_ignore_is_not_sent(bench: Make) -> None:
     begun(made, Scripted())
     desk = desk_of(made)
     with pytest.raises(UsageError, match="at most 4000"):
-        api.answer(desk, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
+        applying.answer(desk, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
     with pytest.raises(UsageError, match="at most 4000"):
         control.pause(desk, RUN, "x" * (LONGEST["text"] + 1))
     assert made.store.inbox(RUN) == []

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import api, letters, reporting
+from drkit import letters, reporting, workplace
+from drkit import standing as standing_
 from drkit.views import letters as letters_view
 from tests.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.cli_support import Here
@@ -17,7 +18,7 @@ from tests.reports import a_run, badly, smoothly
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, api.Desk]:
+def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, workplace.Desk]:
     folder = tmp_path_factory.mktemp("told")
     return {
         "every exception": a_run(folder / "bad", "bad", 9, 4, badly),
@@ -28,7 +29,7 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, api.Desk]:
 # owners
 
 
-def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, api.Desk]) -> None:
+def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, workplace.Desk]) -> None:
     run, told, simulated = reporting.owners(desks["a smooth run"])
     assert not simulated
     by_owner = {letter.owner: letter for letter in told}
@@ -77,15 +78,15 @@ def test_nobody_to_tell_is_said() -> None:
     assert "nobody to tell" in letters_view.text([], "run-0001")
 
 
-def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, api.Desk], tmp_path: Path) -> None:
+def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, workplace.Desk], tmp_path: Path) -> None:
     told = reporting.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
     assert "since it was last looked at" in told[0].environments[0].missing
-    standing = api.status(desks["a smooth run"])
+    standing = standing_.status(desks["a smooth run"])
     told = letters.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
     assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 
-def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, api.Desk]) -> None:
+def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, workplace.Desk]) -> None:
     _, told, _ = reporting.owners(desks["every exception"])
     endings = {one.ending for letter in told for one in letter.environments}
     assert endings - {"recovered"}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from drkit import api, applying, control, handover, returning
+from drkit import applying, control, handover, returning
+from drkit import standing as standing_
 from drkit.errors import RefusedError
 from drkit.journal import RunState, StepState
 from drkit.simulator import automation
@@ -121,7 +122,7 @@ def halves(site: Site) -> None:
 
 def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site: Site) -> None:
     halves(site)
-    assert api.status(site.desk, "run-0001").replaced == "run-0002"
+    assert standing_.status(site.desk, "run-0001").replaced == "run-0002"
     for say in (
         lambda: control.abort(site.desk, "run-0001", "x"),
         lambda: applying.skip(site.desk, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
@@ -154,7 +155,7 @@ def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_
         control.rebase(site.desk, site.run)
     assert f"`drkit abort {site.run} --reason TEXT`" in caught.value.remedy
     assert typed(site, "status", site.run) == []
-    standing = api.status(site.desk, "run-0001")
+    standing = standing_.status(site.desk, "run-0001")
     assert (standing.outcome, standing.open) == ("failed", False)
     told = workers.reported(site)
     assert all(len(by) == 1 for by in told.values())

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drkit import api
+from drkit import applying, reading
 from drkit.runbook import Runbook
 from drkit.simulator import automation
 from tests.estates import Site, World
@@ -57,7 +57,7 @@ def site(
     try:
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
-        asyncio.run(api.snapshot(found.desk))
+        asyncio.run(reading.snapshot(found.desk))
         try:
             yield found
         finally:
@@ -72,9 +72,9 @@ def lost(found: Site) -> Runbook:
     return found.plan().runbook
 
 
-def apply(found: Site) -> api.Applied:
+def apply(found: Site) -> applying.Applied:
     assert found.planned is not None
-    return asyncio.run(api.apply(found.desk, found.planned.digest))
+    return asyncio.run(applying.apply(found.desk, found.planned.digest))
 
 
 def actions(book: Runbook, machine: str) -> list[str]:

@@ -27,7 +27,7 @@ def report(
     common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
 ) -> int:
     """What a run did, and what became of each environment; as evidence, with --out report.html."""
-    from drkit import api, pipelining, reporting
+    from drkit import pipelining, planning, reporting
     from drkit.views import json, letters
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
@@ -45,7 +45,7 @@ def report(
     elif not text:
         text = views().render(*views().report(value))
     if out:
-        api.write_out(out, f"{text.rstrip()}\n".encode())
+        planning.write_out(out, f"{text.rstrip()}\n".encode())
         common.tell({"run": value["run"], "path": out, "format": wanted}, lambda: [f"kept as {out}"])
         if wanted == "markdown":
             common.pipe(lambda view: [view.summary(out)])

@@ -20,7 +20,7 @@ from drkit.errors import DrkitError
 from drkit.version import __version__
 
 if TYPE_CHECKING:
-    from drkit.api import Desk
+    from drkit.workplace import Desk
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -90,13 +90,13 @@ class Common:
 
     def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
-        from drkit import api
+        from drkit import workplace
         from drkit.products import faults
         from drkit.views.text import safe
 
         for fault in faults():
             note(f"drkit: {safe(fault, 800)}")
-        return api.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
+        return workplace.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
         """A result: JSON, or the lines for people."""
@@ -269,10 +269,10 @@ class Json:
 def main_group(ctx: click.Context) -> None:
     """Brings region-bound registrations back when an Azure region is lost."""
     if ctx.invoked_subcommand is None:
-        from drkit import api
+        from drkit import standing, workplace
 
         # Its first line names the cloud, so that only the account it reads first need be said on stderr.
-        for line in api.overview(api.desk(announce_store=note)):
+        for line in standing.overview(workplace.desk(announce_store=note)):
             say(line)
 
 

@@ -19,9 +19,9 @@ MOST_WRONG = 20
 @click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
 def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
-    from drkit import api
+    from drkit import reading
 
-    text, path = finish(api.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
+    text, path = finish(reading.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -36,12 +36,12 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 @click.option("--only-wrong", is_flag=True, help="For a timer: say nothing but what was not read, or looks wrong.")
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
-    from drkit import api, telling
+    from drkit import reading, telling
     from drkit.views.text import safe
 
     heard: list[str] = []
     desk = common.desk(heard.append if only_wrong else None)
-    taken, path = finish(api.snapshot(desk, subscriptions=subscriptions))
+    taken, path = finish(reading.snapshot(desk, subscriptions=subscriptions))
     if only_wrong and not common.json:
         wrong = telling.wrong(taken)
         for line in wrong[:MOST_WRONG]:
@@ -59,12 +59,12 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
 @click.option("--summary", metavar="FILE", help="Write what was found as Markdown.")
 def check(common: Common, lose: str, out: str | None, summary: str | None) -> int:
     """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
-    from drkit import api, checking
+    from drkit import checking, planning
     from drkit.views import readiness
 
     found = finish(checking.check(common.desk(), lose=lose, out=out))
     if summary:
-        api.write_out(summary, readiness.summary(found).encode())
+        planning.write_out(summary, readiness.summary(found).encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.pipe(lambda view: view.findings(found.readiness.findings))
     value: Any = found.readiness

@@ -28,13 +28,15 @@ def assess(
     only: str | None,
 ) -> int:
     """Say how each plan is and what happened to each host. Reads only."""
-    from drkit import api, telling
+    from drkit import reading, telling
 
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
     telling.check_words(verdicts)
     desk = common.desk()
-    taken, path, code = finish(api.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output))
+    taken, path, code = finish(
+        reading.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output)
+    )
     shown = telling.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
     common.tell(shown, lambda: views().assessment(shown, str(path)))
     return code
@@ -81,9 +83,9 @@ def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
 @click.argument("system", type=click.Choice(["linux", "windows"]), default="linux")
 def probe_script(common: Common, system: str) -> int:
     """Print the probe, to run by hand on a host that drkit cannot reach."""
-    from drkit import api
+    from drkit import reading
 
-    found = api.probe_script(common.desk().settings, system)
+    found = reading.probe_script(common.desk().settings, system)
     if common.json:
         common.tell(found, list)
         return 0
@@ -125,7 +127,7 @@ def plan(
     detailed_exitcode: bool,
 ) -> int:
     """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
-    from drkit import api, control, pipelining
+    from drkit import control, pipelining, planning
 
     if graceful != bool(from_region):
         raise UsageError("--graceful and --from REGION go together")
@@ -139,7 +141,7 @@ def plan(
     if going:
         planned = going[1]
         if out:
-            api.write_out(out, planned.content)
+            planning.write_out(out, planned.content)
     elif rebase:
         if kind or graceful or snapshot or assessment:
             raise UsageError(
@@ -148,7 +150,7 @@ def plan(
             )
         planned = control.rebase(desk, rebase, force=forced, out=out)
     else:
-        planned = api.plan(
+        planned = planning.plan(
             desk,
             kind=kind,
             graceful_from=from_region or "",
@@ -168,11 +170,11 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         value["run"] = run
         note(f"{run} is open: this is its runbook, and `drkit resume {run}` goes on with it")
     if summary:
-        from drkit import api
+        from drkit import planning
         from drkit.views import pipelines
 
         text = pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
-        api.write_out(summary, text.encode())
+        planning.write_out(summary, text.encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     common.pipe(lambda view: view.planned(planned.runbook, planned.digest, run, planned.warnings))
@@ -182,10 +184,10 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
 @click.argument("runbook", default="latest")
 def show(common: Common, runbook: str) -> int:
     """Show a runbook whole: every step, its reason, what was left alone."""
-    from drkit import api, planning
+    from drkit import planning
 
     desk = common.desk()
-    shown = api.show(desk, runbook)
+    shown = planning.show(desk, runbook)
     open_ones = planning.candidate_lines(desk, shown.runbook)
     value = {
         "runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told,
@@ -206,7 +208,7 @@ def show(common: Common, runbook: str) -> int:
 @target_option()
 def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None, targets: tuple[str, ...]) -> int:
     """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
-    from drkit import api, pipelining, planning
+    from drkit import pipelining, planning
 
     desk = common.desk()
     shown = planning.named(desk, runbook)
@@ -221,7 +223,7 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
         raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
     desk.store.keep_runbook(shown.content)
-    approval = api.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
+    approval = planning.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
     common.tell(
         approval,
         lambda: [

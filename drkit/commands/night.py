@@ -84,7 +84,7 @@ def failover(
     wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
-    from drkit import api, guided
+    from drkit import guided, planning
     from drkit.views import html
 
     if bool(declare_lost) != bool((reason or "").strip()):
@@ -112,7 +112,7 @@ def failover(
     path = ""
     if ended.report is not None:
         path = out or f"report-{ended.run}.html"
-        api.write_out(path, html.report(ended.report).encode())
+        planning.write_out(path, html.report(ended.report).encode())
         talk.say(f"The report, for who asks afterwards: {path}. What each owner is to be told: drkit report --owners")
     if common.json:
         value = {

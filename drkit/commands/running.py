@@ -15,7 +15,8 @@ from drkit.commands.base import Common, command, finish, note, target_option, vi
 from drkit.errors import DrkitError
 
 if TYPE_CHECKING:
-    from drkit.api import Desk, Standing
+    from drkit.standing import Standing
+    from drkit.workplace import Desk
 
 
 EVERY = 20.0
@@ -32,10 +33,11 @@ def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
             return
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
-            from drkit import api, progress
+            from drkit import progress
+            from drkit import standing as standing_
             from drkit.views import text
 
-            standing = api.status(desk, run())
+            standing = standing_.status(desk, run())
             note(
                 f"  {text.progress(progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency))}"
             )
@@ -75,9 +77,9 @@ def _stands(standing: Standing) -> list[Any]:
 
 
 def _applied(common: Common, desk: Desk, applied: Any) -> int:
-    from drkit import api
+    from drkit import standing as standing_
 
-    standing = api.status(desk, applied.run)
+    standing = standing_.status(desk, applied.run)
     common.tell(
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
         lambda: _stands(standing),
@@ -98,12 +100,12 @@ def apply(
     targets: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Carry out an approved runbook."""
-    from drkit import api, pipelining
+    from drkit import pipelining, planning
 
     desk = common.desk()
     listener = _listener(
         common,
-        cache(lambda: len(api.show(desk, runbook).runbook.steps)),
+        cache(lambda: len(planning.show(desk, runbook).runbook.steps)),
         _progress(desk, lambda: desk.store.runs()[-1]),
     )
     applied = finish(
@@ -120,11 +122,14 @@ def apply(
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     """Go on with a run, whatever ended it."""
-    from drkit import api
+    from drkit import applying
+    from drkit import standing as standing_
 
     desk = common.desk()
-    listener = _listener(common, cache(lambda: len(api.status(desk, run).runbook.steps)), _progress(desk, lambda: run))
-    applied = finish(api.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
+    listener = _listener(
+        common, cache(lambda: len(standing_.status(desk, run).runbook.steps)), _progress(desk, lambda: run)
+    )
+    applied = finish(applying.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
     return _applied(common, desk, applied)
 
 
@@ -134,9 +139,9 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
 @click.argument("text", default="done")
 def answer(common: Common, run: str, step: str, text: str) -> int:
     """Tell a run that what a step asks of a person is done, or that the person is ready."""
-    from drkit import api
+    from drkit import applying
 
-    found = api.answer(common.desk(), run, step, text)
+    found = applying.answer(common.desk(), run, step, text)
     common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
     return 0
 
@@ -151,9 +156,9 @@ def _taken_up(run: str) -> str:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
 def skip(common: Common, run: str, step: str, reason: str) -> int:
     """Leave a step out, with a reason."""
-    from drkit import api
+    from drkit import applying
 
-    found = api.skip(common.desk(), run, step, reason)
+    found = applying.skip(common.desk(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
     return 0
 
@@ -211,16 +216,17 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import api, handover, pipelining, progress
+    from drkit import handover, pipelining, progress
+    from drkit import standing as standing_
     from drkit.views import text
 
     desk = common.desk()
     if show_code:
-        found = api.codes(desk, run or "latest")
+        found = standing_.codes(desk, run or "latest")
         common.tell({"codes": found}, lambda: views().codes(found))
         return 0
     if run is None:
-        listed = pipelining.open_runs(desk) if only_open else api.runs(desk)
+        listed = pipelining.open_runs(desk) if only_open else standing_.runs(desk)
         rows = [
             (
                 one.run,
@@ -251,7 +257,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
             ),
         )
         return 0
-    standing = api.status(desk, run)
+    standing = standing_.status(desk, run)
     value_one = {
         "run": standing.run,
         "outcome": standing.outcome,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from drkit import api
+from drkit import planning
 from drkit import returning as back
 from tests import returning, workers
 from tests.chaos.life import Place
@@ -147,7 +147,7 @@ def _gone_over(site: Site) -> None:
     returning.assess(site)
     returning.judge(site, site.faults)
     site.planned = back.failback(site.desk, site.run)
-    api.approve(site.desk, site.planned.digest)
+    planning.approve(site.desk, site.planned.digest)
     site.begin()
     site.world.walk()
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit import api, settings
+from drkit import applying, settings, workplace
 from drkit import cloud as clouds
 from drkit.clock import parse_time
 from drkit.errors import DrkitError
@@ -104,14 +104,14 @@ def _exit_code(place: Place, life: Life) -> int:
     store = store_of(place.store)
     if life.records or life.at:
         mortal(store, life)
-    desk = api.Desk(
+    desk = workplace.Desk(
         settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
     )
     runs = [run for run in store.runs() if store.state(run).runbook == place.digest]
     try:
         if runs:
-            return asyncio.run(api.resume(desk, runs[-1], wait_minutes=30)).exit_code
-        return asyncio.run(api.apply(desk, place.digest, wait_minutes=30)).exit_code
+            return asyncio.run(applying.resume(desk, runs[-1], wait_minutes=30)).exit_code
+        return asyncio.run(applying.apply(desk, place.digest, wait_minutes=30)).exit_code
     except DrkitError as error:
         print(type(error).__name__, error, flush=True)
         return error.exit_code

@@ -9,7 +9,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from drkit import api, applying, behind, control, handover, linked
+from drkit import applying, behind, control, handover, linked, planning
+from drkit import standing as standing_
 from drkit.errors import DrkitError
 from tests import returning
 from tests.chaos.life import Place
@@ -58,7 +59,7 @@ class Operator:
             elif word == "abort":
                 control.abort(desk, run, "enough")
             else:
-                steps = api.status(desk, run).runbook.steps
+                steps = standing_.status(desk, run).runbook.steps
                 step = self.story.choice(steps).id
                 if word == "skip":
                     applying.skip(desk, run, step, "not tonight")
@@ -74,7 +75,7 @@ class Operator:
         try:
             returning.assess(self.site)
             planned = control.rebase(self.site.desk, self.site.run)
-            api.approve(self.site.desk, planned.digest)
+            planning.approve(self.site.desk, planned.digest)
         except DrkitError:
             self.said["refused"] += 1
             return place
@@ -117,11 +118,11 @@ def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
         said = last.get(machine.lower())
         if said and machine.lower() not in doubts and said.lower() not in [plan.lower() for plan in plans]:
             faults.append(f"{machine}: serves {plans}, and drkit says {said}")
-    for standing in api.runs(desk):
-        if standing.outcome in api.DONE and any(host in doubts for host in _hosts(standing)):
+    for standing in standing_.runs(desk):
+        if standing.outcome in standing_.DONE and any(host in doubts for host in _hosts(standing)):
             faults.append(f"{standing.run}: {standing.outcome} with a host in doubt")
     return faults
 
 
-def _hosts(standing: api.Standing) -> set[str]:
+def _hosts(standing: standing_.Standing) -> set[str]:
     return {one.host.lower() for one in handover.in_doubt(standing.runbook, standing.state)}

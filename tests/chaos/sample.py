@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit import api, rehearsal
+from drkit import applying, planning, reading, rehearsal
 from drkit.estate import Assessment
 from drkit.products import registry
 from drkit.runbook import Step
@@ -34,7 +34,7 @@ def sample(folder: Path, account: str | None = None) -> Iterator[tuple[Site, Pla
     site = Site(world, folder / "site", account=account)
     try:
         rehearsal._write_settings(site.folder / "drkit.toml", story)
-        asyncio.run(api.snapshot(site.desk))
+        asyncio.run(reading.snapshot(site.desk))
         for one in sample_stories(SEED):
             world.control(str(one["call"]), **one["body"])
         world.control("lose", region=REGION, minutes_ago=MINUTES_AGO, announce_after=ANNOUNCED_AFTER)
@@ -82,7 +82,7 @@ class Everybody(Crowd):
             self._by_hand(step)
         elif self.site.world.view(f"people/{step.inputs['owner']}")["ready_after"] is None:
             self.said.add(step.id)
-            api.skip(self.site.desk, run, step.id, "cannot be reached tonight")
+            applying.skip(self.site.desk, run, step.id, "cannot be reached tonight")
             return
         elif not self.ready(step):
             return
@@ -96,6 +96,6 @@ class Everybody(Crowd):
             return  # typed already
         kept = self.site.store.newest(Assessment)
         assert kept is not None
-        one = next(one for one in api.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
+        one = next(one for one in planning.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
         for call, body in registry()[step.product].rehearsal.by_hand(step, one):
             self.site.world.control(call, **body)
