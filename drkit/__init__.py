@@ -19,67 +19,67 @@ from drkit.version import __version__
 if TYPE_CHECKING:
     from drkit import blocking as blocking
     from drkit import errors as errors
-    from drkit.api import schema as schema
-    from drkit.applying import Applied as Applied
-    from drkit.applying import answer as answer
-    from drkit.applying import apply as apply
-    from drkit.applying import resume as resume
-    from drkit.applying import skip as skip
-    from drkit.checking import Checked as Checked
-    from drkit.checking import check as check
-    from drkit.control import abort as abort
-    from drkit.control import pause as pause
-    from drkit.control import rebase as rebase
-    from drkit.control import retry as retry
-    from drkit.control import unpause as unpause
-    from drkit.control import verify as verify
-    from drkit.guided import failover as failover
-    from drkit.pipelining import Fit as Fit
-    from drkit.pipelining import carry_out as carry_out
-    from drkit.pipelining import open_runs as open_runs
-    from drkit.pipelining import preflight as preflight
-    from drkit.planning import Planned as Planned
-    from drkit.planning import approve as approve
-    from drkit.planning import plan as plan
-    from drkit.planning import show as show
-    from drkit.reading import ProbeScript as ProbeScript
-    from drkit.reading import assess as assess
-    from drkit.reading import init as init
-    from drkit.reading import probe_script as probe_script
-    from drkit.reading import snapshot as snapshot
+    from drkit.api.apply import Applied as Applied
+    from drkit.api.apply import answer as answer
+    from drkit.api.apply import apply as apply
+    from drkit.api.apply import resume as resume
+    from drkit.api.apply import skip as skip
+    from drkit.api.assess import ProbeScript as ProbeScript
+    from drkit.api.assess import assess as assess
+    from drkit.api.assess import init as init
+    from drkit.api.assess import probe_script as probe_script
+    from drkit.api.assess import snapshot as snapshot
+    from drkit.api.check import Checked as Checked
+    from drkit.api.check import check as check
+    from drkit.api.ci import Fit as Fit
+    from drkit.api.ci import carry_out as carry_out
+    from drkit.api.ci import open_runs as open_runs
+    from drkit.api.ci import preflight as preflight
+    from drkit.api.context import Desk as Desk
+    from drkit.api.context import desk as desk
+    from drkit.api.control import abort as abort
+    from drkit.api.control import pause as pause
+    from drkit.api.control import rebase as rebase
+    from drkit.api.control import retry as retry
+    from drkit.api.control import unpause as unpause
+    from drkit.api.control import verify as verify
+    from drkit.api.explain import Look as Look
+    from drkit.api.explain import explain as explain
+    from drkit.api.explain import watch as watch
+    from drkit.api.failback import cleanup as cleanup
+    from drkit.api.failback import failback as failback
+    from drkit.api.failover import failover as failover
+    from drkit.api.plan import Planned as Planned
+    from drkit.api.plan import approve as approve
+    from drkit.api.plan import plan as plan
+    from drkit.api.plan import show as show
+    from drkit.api.report import owners as owners
+    from drkit.api.report import report as report
+    from drkit.api.schema import schema as schema
+    from drkit.api.status import Standing as Standing
+    from drkit.api.status import codes as codes
+    from drkit.api.status import overview as overview
+    from drkit.api.status import runs as runs
+    from drkit.api.status import status as status
     from drkit.rehearsal import drill as drill
     from drkit.rehearsal import happen as happen
     from drkit.rehearsal import simulate as simulate
-    from drkit.reporting import owners as owners
-    from drkit.reporting import report as report
-    from drkit.returning import cleanup as cleanup
-    from drkit.returning import failback as failback
-    from drkit.standing import Standing as Standing
-    from drkit.standing import codes as codes
-    from drkit.standing import overview as overview
-    from drkit.standing import runs as runs
-    from drkit.standing import status as status
-    from drkit.telling import Look as Look
-    from drkit.telling import explain as explain
-    from drkit.telling import watch as watch
-    from drkit.workplace import Desk as Desk
-    from drkit.workplace import desk as desk
 
 _PLACES = {
-    "api": ("schema",),
-    "applying": ("Applied", "answer", "apply", "resume", "skip"),
-    "planning": ("Planned", "approve", "plan", "show"),
-    "reading": ("ProbeScript", "assess", "init", "probe_script", "snapshot"),
-    "standing": ("Standing", "codes", "overview", "runs", "status"),
-    "checking": ("Checked", "check"),
-    "control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
-    "pipelining": ("Fit", "carry_out", "open_runs", "preflight"),
-    "guided": ("failover",),
+    "api.schema": ("schema",),
+    "api.apply": ("Applied", "answer", "apply", "resume", "skip"),
+    "api.plan": ("Planned", "approve", "plan", "show"),
+    "api.assess": ("ProbeScript", "assess", "init", "probe_script", "snapshot"),
+    "api.status": ("Standing", "codes", "overview", "runs", "status"),
+    "api.check": ("Checked", "check"),
+    "api.control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
+    "api.ci": ("Fit", "carry_out", "open_runs", "preflight"),
+    "api.failover": ("failover",),
     "rehearsal": ("drill", "happen", "simulate"),
-    "reporting": ("owners", "report"),
-    "returning": ("cleanup", "failback"),
-    "telling": ("Look", "explain", "watch"),
-    "workplace": ("Desk", "desk"),
+    "api.report": ("owners", "report"),
+    "api.failback": ("cleanup", "failback"),
+    "api.explain": ("Look", "explain", "watch"),
+    "api.context": ("Desk", "desk"),
 }  # fmt: skip
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 _MODULES = ("blocking", "errors")

@@ -11,21 +11,25 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drkit import applying, checking, pipelining, reading, telling
-from drkit.api import schema
-from drkit.applying import Applied, answer, skip
-from drkit.checking import Checked
-from drkit.control import abort, pause, rebase, retry, unpause, verify
-from drkit.guided import failover
-from drkit.loops import refuse_inside, run
-from drkit.pipelining import Fit, open_runs
-from drkit.planning import Planned, approve, plan, show
-from drkit.reading import ProbeScript, probe_script
-from drkit.reporting import owners, report
-from drkit.returning import cleanup, failback
-from drkit.standing import Standing, codes, overview, runs, status
-from drkit.telling import Look, explain
-from drkit.workplace import Desk, desk
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import check as checking
+from drkit.api import ci as pipelining
+from drkit.api import explain as telling
+from drkit.api.apply import Applied, answer, skip
+from drkit.api.assess import ProbeScript, probe_script
+from drkit.api.check import Checked
+from drkit.api.ci import Fit, open_runs
+from drkit.api.context import Desk, desk
+from drkit.api.control import abort, pause, rebase, retry, unpause, verify
+from drkit.api.explain import Look, explain
+from drkit.api.failback import cleanup, failback
+from drkit.api.failover import failover
+from drkit.api.loop import refuse_inside, run
+from drkit.api.plan import Planned, approve, plan, show
+from drkit.api.report import owners, report
+from drkit.api.schema import schema
+from drkit.api.status import Standing, codes, overview, runs, status
 
 P = ParamSpec("P")
 T = TypeVar("T")

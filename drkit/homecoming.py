@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit import planning, reading, returning, standing
+from drkit.api import assess as reading
+from drkit.api import failback as returning
+from drkit.api import plan as planning
+from drkit.api import status as standing
 from drkit.errors import DrkitError
 from drkit.views.text import plural, safe
 from drkit.walkthrough import Drill

@@ -20,7 +20,8 @@ import aiohttp
 import msgspec
 
 from drkit import cloud as clouds
-from drkit import files, hostscripts, settings, workplace
+from drkit import files, hostscripts, settings
+from drkit.api import context as workplace
 from drkit.cloud import Cloud
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.estate import Host, Snapshot, region_name

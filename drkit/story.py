@@ -22,7 +22,10 @@ import aiohttp
 import msgspec
 
 from drkit import cloud as clouds
-from drkit import hostscripts, reading, telling, workplace
+from drkit import hostscripts
+from drkit.api import assess as reading
+from drkit.api import context as workplace
+from drkit.api import explain as telling
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, HostFinding
 from drkit.explaining import Explanation

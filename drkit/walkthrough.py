@@ -18,8 +18,14 @@ from typing import Any
 
 import aiohttp
 
-from drkit import applying, behind, files, linked, nearest, planning, reading, reporting, results, workplace
-from drkit import standing as standing_
+from drkit import behind, files, nearest, results
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import context as workplace
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api import report as reporting
+from drkit.api import status as standing_
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, id_part, last
 from drkit.journal import RunState

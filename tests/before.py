@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from drkit import planning
+from drkit.api import plan as planning
 from drkit.clock import parse_time
 from tests.estates import REGION, Site, World
 

@@ -27,8 +27,12 @@ from typing import Any, Self
 
 import requests
 
-from drkit import applying, hostscripts, planning, reading, settings, workplace
 from drkit import cloud as clouds
+from drkit import hostscripts, settings
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import context as workplace
+from drkit.api import plan as planning
 from drkit.errors import DrkitError
 from drkit.journal import RunState
 from drkit.products import tables

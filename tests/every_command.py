@@ -26,8 +26,13 @@ from typing import Any
 
 import click
 
-from drkit import applying, checking, cli, planning, reading, settings, workplace
+from drkit import cli, settings
 from drkit import cloud as clouds
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import check as checking
+from drkit.api import context as workplace
+from drkit.api import plan as planning
 from drkit.clock import parse_time, rfc3339
 from drkit.commands.base import main_group
 from drkit.products import tables

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from drkit import estate, runbook, workplace
+from drkit import estate, runbook
+from drkit.api import context as workplace
 from drkit.cloud import public
 from drkit.runbook import Runbook
 from drkit.settings import Settings

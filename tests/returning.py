@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drkit import applying, planning, reading
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import plan as planning
 from drkit.estate import Assessment
 from drkit.execution.runner import Event
 from drkit.simulator.automation import reporting

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from drkit import actions, products, replicas, runbook
 from drkit.actions import Tables
+from drkit.api.context import Desk
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.runbook import Runbook, Step, Takeover
 from drkit.settings import ChannelSettings, Settings
 from drkit.store import Store
-from drkit.workplace import Desk
 from tests.books import ACCOUNT, MACHINE, a_worker, an_account, an_extension, every_book, worker_settings, workers_moved
 from tests.builders import (
     TARGET,

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import applying, approvals, files, planning, replicas, runbook
+from drkit import approvals, files, replicas, runbook
+from drkit.api import apply as applying
+from drkit.api import plan as planning
+from drkit.api.plan import candidates, show_of
 from drkit.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.kept import Approval, who
-from drkit.planning import candidates, show_of
 from drkit.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, copy_of_recorded

@@ -17,7 +17,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from drkit import workplace
+from drkit.api import context as workplace
 from drkit.clock import Clock
 from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import planning, telling
+from drkit.api import explain as telling
+from drkit.api import plan as planning
 from drkit.estate import Assessment, Carried, Snapshot
 from drkit.explaining import Explanation
 from drkit.products import registry

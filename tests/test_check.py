@@ -18,9 +18,14 @@ import msgspec
 import pytest
 import requests
 
-from drkit import applying, checking, planning, reading, roles, settings, workplace
 from drkit import cloud as clouds
-from drkit.checking import Checked
+from drkit import roles, settings
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import check as checking
+from drkit.api import context as workplace
+from drkit.api import plan as planning
+from drkit.api.check import Checked
 from drkit.clock import Clock, parse_time
 from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError

@@ -660,7 +660,7 @@ def test_a_fault_of_drkits_own_is_one_line(here: Here, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by \x1b[31mzero")
 
-    monkeypatch.setattr("drkit.api.show", broken)
+    monkeypatch.setattr("drkit.api.schema.show", broken)
     monkeypatch.setattr("tests.cli_support.checked", lambda done: done)
     done = here("show", "--json")
     assert done.code == 1

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from drkit import applying, planning, reading
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import plan as planning
 from drkit.clock import parse_time
 from drkit.execution.codes import socket_path
 from drkit.execution.runner import Event

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from drkit import cloud as clouds
-from drkit import files, logfile, reading, workplace
+from drkit import files, logfile
+from drkit.api import assess as reading
+from drkit.api import context as workplace
 from drkit.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, command, copy_of_recorded, environment, runbook_of

@@ -10,7 +10,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import control, runbook, workplace
+from drkit import runbook
+from drkit.api import context as workplace
+from drkit.api import control
 from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading

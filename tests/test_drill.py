@@ -17,7 +17,9 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from drkit import actions, planning, products, runbook, workplace
+from drkit import actions, products, runbook
+from drkit.api import context as workplace
+from drkit.api import plan as planning
 from drkit.estate import Assessment, Snapshot
 from drkit.rehearsal import seed_of
 from drkit.runbook import Runbook

@@ -10,7 +10,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import hostscripts, planning, runbook, settings
+from drkit import hostscripts, runbook, settings
+from drkit.api import plan as planning
 from drkit.clock import SystemClock
 from drkit.errors import RefusedError
 from drkit.execution.apply import check_scripts

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import explaining, storybook, telling, transparency
+from drkit import explaining, storybook, transparency
 from drkit import story as stories
 from drkit.advice import plan_state
+from drkit.api import explain as telling
 from drkit.estate import Assessment, Baseline, HostFinding
 from drkit.simulator.stories import STORIES
 from drkit.transparency import DOMAINS, ROWS, Signals

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from drkit import applying, behind, control, planning, reporting, results, returning, standing
+from drkit import behind, results
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import failback as returning
+from drkit.api import plan as planning
+from drkit.api import report as reporting
+from drkit.api import status as standing
 from drkit.commands.base import GROUPS, main_group
 from drkit.errors import RefusedError
 from drkit.execution.runner import Event

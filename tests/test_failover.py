@@ -20,9 +20,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import applying, control, guided, planning
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import failover as guided
+from drkit.api import plan as planning
+from drkit.api.failover import Begin, Ended, Waiting
 from drkit.errors import RefusedError
-from drkit.guided import Begin, Ended, Waiting
 from drkit.views import guided as view
 from drkit.views import terminal
 from tests import workers

@@ -9,10 +9,13 @@ from shutil import copy
 
 import pytest
 
-from drkit import applying, planning, reading, workplace
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import context as workplace
+from drkit.api import plan as planning
+from drkit.api.plan import candidates
 from drkit.errors import RefusedError
 from drkit.execution import foreign
-from drkit.planning import candidates
 from drkit.store import Store
 from tests import returning, workers
 from tests.chaos.every_record import place_of

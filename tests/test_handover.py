@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from drkit import handover, standing
+from drkit import handover
+from drkit.api import status as standing
 from drkit.errors import UnknownFateError, UnreachableError
 from drkit.estate import Reading
 from drkit.journal import Record, RunState, StepState, StepStatus, fold

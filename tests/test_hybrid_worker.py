@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import applying, linked, planning, reading
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import history as linked
+from drkit.api import plan as planning
 from drkit.estate import LISTING, Plan, Snapshot
 from drkit.products.hybrid_worker_left import worker_id
 from drkit.products.hybrid_worker_propose import stand_ins

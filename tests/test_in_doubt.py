@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from drkit import applying, control, planning, reporting, returning, telling
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import explain as telling
+from drkit.api import failback as returning
+from drkit.api import plan as planning
+from drkit.api import report as reporting
 from drkit.errors import RefusedError
 from drkit.explaining import Explanation
 from drkit.simulator import automation

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import applying, behind, planning, reporting
+from drkit import behind
+from drkit.api import apply as applying
+from drkit.api import plan as planning
+from drkit.api import report as reporting
 from drkit.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.journal import RunState, StepState
 from drkit.products.base import Captured

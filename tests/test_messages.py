@@ -9,8 +9,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import applying, control, kept, results
-from drkit import standing as standing_
+from drkit import kept, results
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import status as standing_
 from drkit.errors import UsageError
 from drkit.kept import LONGEST, Message
 from drkit.runbook import Affected

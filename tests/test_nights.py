@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit import applying, planning, reading
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import plan as planning
 from drkit.errors import RefusedError
 from drkit.estate import Assessment
 from tests.estates import NEXT, REGION, SUBSCRIPTION, TARGET, People, Site, estate, plan_id

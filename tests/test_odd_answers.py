@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from drkit import checking, reading
+from drkit.api import assess as reading
+from drkit.api import check as checking
 from drkit.errors import CloudError
 from drkit.estate import Assessment, Snapshot
 from drkit.simulator.state import Json

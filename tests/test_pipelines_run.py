@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from drkit import planning
+from drkit.api import plan as planning
 from drkit.providers import blob
 from drkit.verification import verify
 from tests import azurite

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drkit.api.context import desk
 from drkit.cloud import Cloud
 from drkit.providers.auth import credential
 from drkit.views import pipelines
-from drkit.workplace import desk
 from tests.cli_support import Here, copy_of_recorded
 
 TENANT = "3520d143-47ee-5824-a167-069f24354cd3"

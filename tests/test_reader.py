@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from drkit import cloud as clouds
-from drkit import reading, settings, workplace
+from drkit import settings
+from drkit.api import assess as reading
+from drkit.api import context as workplace
 from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError
 from drkit.products import tables

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import letters, reporting, workplace
-from drkit import standing as standing_
+from drkit import letters
+from drkit.api import context as workplace
+from drkit.api import report as reporting
+from drkit.api import status as standing_
 from drkit.views import letters as letters_view
 from tests.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.cli_support import Here

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drkit import actions, products, runbook
 from drkit.actions import described
-from drkit.planning import Planned
+from drkit.api.plan import Planned
 from drkit.runbook import Runbook, Step
 from drkit.settings import Settings
 from drkit.views import pipelines, terminal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from drkit import applying
+from drkit.api import apply as applying
 from tests.estates import People, estate
 
 

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from drkit import cloud as clouds
-from drkit import trust, workplace
+from drkit.api import context as workplace
+from drkit.api import trust
 from drkit.errors import CredentialError, FileError, RefusedError, UsageError
 from tests import catcher
 from tests.catcher import Catcher

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from drkit import applying, control, planning, reading, standing
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import control
+from drkit.api import plan as planning
+from drkit.api import status as standing
 from drkit.errors import RefusedError
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Lives

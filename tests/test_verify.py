@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import control, workplace
+from drkit.api import context as workplace
+from drkit.api import control
 from drkit.errors import IntegrityError, UsageError
 from drkit.journal import GENESIS, Record, seal
 from drkit.settings import Settings

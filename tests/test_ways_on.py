@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from drkit import applying, control, handover, returning
-from drkit import standing as standing_
+from drkit import handover
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import failback as returning
+from drkit.api import status as standing_
 from drkit.errors import RefusedError
 from drkit.journal import RunState, StepState
 from drkit.simulator import automation

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drkit import applying, reading
+from drkit.api import apply as applying
+from drkit.api import assess as reading
 from drkit.runbook import Runbook
 from drkit.simulator import automation
 from tests.estates import Site, World

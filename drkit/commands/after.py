@@ -27,7 +27,9 @@ def report(
     common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
 ) -> int:
     """What a run did, and what became of each environment; as evidence, with --out report.html."""
-    from drkit import pipelining, planning, reporting
+    from drkit.api import ci as pipelining
+    from drkit.api import plan as planning
+    from drkit.api import report as reporting
     from drkit.views import json, letters
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
@@ -93,7 +95,7 @@ def _rendered(found: dict[str, Any], wanted: str) -> str:
 @click.option("--head", metavar="HASH", help="A head kept elsewhere, which must be in the chain.")
 def verify(common: Common, run: str, head: str | None) -> int:
     """Compute the hash chain of a run's journal again. Repairs nothing."""
-    from drkit import control
+    from drkit.api import control
 
     found = control.verify(common.desk(), run, head)
     torn = (
@@ -115,7 +117,7 @@ def verify(common: Common, run: str, head: str | None) -> int:
 @click.option("--or-open", is_flag=True, help="Where a way back is open, its runbook instead of a new one.")
 def failback(common: Common, run: str | None, out: str | None, summary: str | None, or_open: bool) -> int:
     """Write the runbook that brings what a failover (default: the newest) moved back to where it was, now that the region answers."""
-    from drkit import pipelining
+    from drkit.api import ci as pipelining
 
     desk = common.desk()
     planned, going = pipelining.way_back(desk, run, out=out, or_open=or_open)
@@ -132,7 +134,7 @@ def failback(common: Common, run: str | None, out: str | None, summary: str | No
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
 def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | None, out: str | None) -> int:
     """Write the runbook that deletes what a run left behind, by id, where it is confirmed elsewhere."""
-    from drkit import returning
+    from drkit.api import failback as returning
 
     if bool(discard) != bool((reason or "").strip()):
         raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may go")

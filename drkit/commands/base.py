@@ -20,7 +20,7 @@ from drkit.errors import DrkitError
 from drkit.version import __version__
 
 if TYPE_CHECKING:
-    from drkit.workplace import Desk
+    from drkit.api.context import Desk
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -90,7 +90,7 @@ class Common:
 
     def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
-        from drkit import workplace
+        from drkit.api import context as workplace
         from drkit.products import faults
         from drkit.views.text import safe
 
@@ -269,7 +269,8 @@ class Json:
 def main_group(ctx: click.Context) -> None:
     """Brings region-bound registrations back when an Azure region is lost."""
     if ctx.invoked_subcommand is None:
-        from drkit import standing, workplace
+        from drkit.api import context as workplace
+        from drkit.api import status as standing
 
         # Its first line names the cloud, so that only the account it reads first need be said on stderr.
         for line in standing.overview(workplace.desk(announce_store=note)):

@@ -19,7 +19,7 @@ MOST_WRONG = 20
 @click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
 def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
-    from drkit import reading
+    from drkit.api import assess as reading
 
     text, path = finish(reading.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
@@ -36,7 +36,8 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 @click.option("--only-wrong", is_flag=True, help="For a timer: say nothing but what was not read, or looks wrong.")
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
-    from drkit import reading, telling
+    from drkit.api import assess as reading
+    from drkit.api import explain as telling
     from drkit.views.text import safe
 
     heard: list[str] = []
@@ -59,7 +60,8 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
 @click.option("--summary", metavar="FILE", help="Write what was found as Markdown.")
 def check(common: Common, lose: str, out: str | None, summary: str | None) -> int:
     """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
-    from drkit import checking, planning
+    from drkit.api import check as checking
+    from drkit.api import plan as planning
     from drkit.views import readiness
 
     found = finish(checking.check(common.desk(), lose=lose, out=out))
@@ -83,7 +85,7 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
 )
 def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
     """Refuse a machine or a store that a recovery cannot rest on: what a pipeline does first."""
-    from drkit import pipelining
+    from drkit.api import ci as pipelining
 
     fit = finish(pipelining.preflight(common.desk(), protected=away_from, machine=machine))
     runs = ", ".join(fit.open_runs) or "none"
@@ -103,7 +105,7 @@ def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
 @click.argument("kind", type=click.Choice(KINDS))
 def schema(common: Common, kind: str) -> int:
     """The JSON Schema of a kind of file."""
-    from drkit import api
+    from drkit.api import schema as api
     from drkit.views import json
 
     del common

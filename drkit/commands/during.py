@@ -28,7 +28,8 @@ def assess(
     only: str | None,
 ) -> int:
     """Say how each plan is and what happened to each host. Reads only."""
-    from drkit import reading, telling
+    from drkit.api import assess as reading
+    from drkit.api import explain as telling
 
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
@@ -46,7 +47,7 @@ def assess(
 @click.argument("name")
 def explain(common: Common, name: str) -> int:
     """Why a host's verdict, or a plan's state, is what it is, and what to do."""
-    from drkit import telling
+    from drkit.api import explain as telling
     from drkit.views.explain import lines
 
     found = telling.explain(common.desk(), name)
@@ -66,7 +67,7 @@ def explain(common: Common, name: str) -> int:
 )
 def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
     """Assess again and again, and print what changed. Ends with 0, 1 (--until was not reached) or 5 (cannot tell)."""
-    from drkit import telling
+    from drkit.api import explain as telling
 
     told, code = finish(
         telling.watched(
@@ -83,7 +84,7 @@ def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
 @click.argument("system", type=click.Choice(["linux", "windows"]), default="linux")
 def probe_script(common: Common, system: str) -> int:
     """Print the probe, to run by hand on a host that drkit cannot reach."""
-    from drkit import reading
+    from drkit.api import assess as reading
 
     found = reading.probe_script(common.desk().settings, system)
     if common.json:
@@ -127,7 +128,9 @@ def plan(
     detailed_exitcode: bool,
 ) -> int:
     """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
-    from drkit import control, pipelining, planning
+    from drkit.api import ci as pipelining
+    from drkit.api import control
+    from drkit.api import plan as planning
 
     if graceful != bool(from_region):
         raise UsageError("--graceful and --from REGION go together")
@@ -170,7 +173,7 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         value["run"] = run
         note(f"{run} is open: this is its runbook, and `drkit resume {run}` goes on with it")
     if summary:
-        from drkit import planning
+        from drkit.api import plan as planning
         from drkit.views import pipelines
 
         text = pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
@@ -184,7 +187,7 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
 @click.argument("runbook", default="latest")
 def show(common: Common, runbook: str) -> int:
     """Show a runbook whole: every step, its reason, what was left alone."""
-    from drkit import planning
+    from drkit.api import plan as planning
 
     desk = common.desk()
     shown = planning.show(desk, runbook)
@@ -208,7 +211,8 @@ def show(common: Common, runbook: str) -> int:
 @target_option()
 def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None, targets: tuple[str, ...]) -> int:
     """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
-    from drkit import pipelining, planning
+    from drkit.api import ci as pipelining
+    from drkit.api import plan as planning
 
     desk = common.desk()
     shown = planning.named(desk, runbook)

@@ -84,7 +84,8 @@ def failover(
     wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
-    from drkit import guided, planning
+    from drkit.api import failover as guided
+    from drkit.api import plan as planning
     from drkit.views import html
 
     if bool(declare_lost) != bool((reason or "").strip()):

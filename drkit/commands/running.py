@@ -15,8 +15,8 @@ from drkit.commands.base import Common, command, finish, note, target_option, vi
 from drkit.errors import DrkitError
 
 if TYPE_CHECKING:
-    from drkit.standing import Standing
-    from drkit.workplace import Desk
+    from drkit.api.context import Desk
+    from drkit.api.status import Standing
 
 
 EVERY = 20.0
@@ -34,7 +34,7 @@ def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
             from drkit import progress
-            from drkit import standing as standing_
+            from drkit.api import status as standing_
             from drkit.views import text
 
             standing = standing_.status(desk, run())
@@ -77,7 +77,7 @@ def _stands(standing: Standing) -> list[Any]:
 
 
 def _applied(common: Common, desk: Desk, applied: Any) -> int:
-    from drkit import standing as standing_
+    from drkit.api import status as standing_
 
     standing = standing_.status(desk, applied.run)
     common.tell(
@@ -100,7 +100,8 @@ def apply(
     targets: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Carry out an approved runbook."""
-    from drkit import pipelining, planning
+    from drkit.api import ci as pipelining
+    from drkit.api import plan as planning
 
     desk = common.desk()
     listener = _listener(
@@ -122,8 +123,8 @@ def apply(
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     """Go on with a run, whatever ended it."""
-    from drkit import applying
-    from drkit import standing as standing_
+    from drkit.api import apply as applying
+    from drkit.api import status as standing_
 
     desk = common.desk()
     listener = _listener(
@@ -139,7 +140,7 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
 @click.argument("text", default="done")
 def answer(common: Common, run: str, step: str, text: str) -> int:
     """Tell a run that what a step asks of a person is done, or that the person is ready."""
-    from drkit import applying
+    from drkit.api import apply as applying
 
     found = applying.answer(common.desk(), run, step, text)
     common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
@@ -156,7 +157,7 @@ def _taken_up(run: str) -> str:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
 def skip(common: Common, run: str, step: str, reason: str) -> int:
     """Leave a step out, with a reason."""
-    from drkit import applying
+    from drkit.api import apply as applying
 
     found = applying.skip(common.desk(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
@@ -168,7 +169,7 @@ def skip(common: Common, run: str, step: str, reason: str) -> int:
 @click.argument("step")
 def retry(common: Common, run: str, step: str) -> int:
     """Try a failed or drifted step again; it is looked at anew first."""
-    from drkit import control
+    from drkit.api import control
 
     found = control.retry(common.desk(), run, step)
     common.tell({"step": found}, lambda: [f"said to {run}: retry {found}", _taken_up(run)])
@@ -180,7 +181,7 @@ def retry(common: Common, run: str, step: str) -> int:
 @click.option("--reason", default="", metavar="TEXT", help="Why; the journal keeps it.")
 def pause(common: Common, run: str, reason: str) -> int:
     """Begin nothing new; what is under way is finished."""
-    from drkit import control
+    from drkit.api import control
 
     name = control.pause(common.desk(), run, reason)
     common.tell({"run": name}, lambda: [f"said to {name}: pause", _taken_up(name), f"next: `drkit unpause {name}`"])
@@ -191,7 +192,7 @@ def pause(common: Common, run: str, reason: str) -> int:
 @click.argument("run", default="latest")
 def unpause(common: Common, run: str) -> int:
     """Go on after a pause."""
-    from drkit import control
+    from drkit.api import control
 
     name = control.unpause(common.desk(), run)
     common.tell({"run": name}, lambda: [f"said to {name}: unpause", _taken_up(name)])
@@ -203,7 +204,7 @@ def unpause(common: Common, run: str) -> int:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
 def abort(common: Common, run: str, reason: str) -> int:
     """End a run for good: what was begun for a host is finished, nothing else is begun."""
-    from drkit import control
+    from drkit.api import control
 
     name = control.abort(common.desk(), run, reason)
     common.tell({"run": name, "reason": reason}, lambda: [f"said to {name}: abort: {reason}", _taken_up(name)])
@@ -216,8 +217,9 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import handover, pipelining, progress
-    from drkit import standing as standing_
+    from drkit import handover, progress
+    from drkit.api import ci as pipelining
+    from drkit.api import status as standing_
     from drkit.views import text
 
     desk = common.desk()

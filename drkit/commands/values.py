@@ -12,7 +12,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
-    from drkit.workplace import Desk
+    from drkit.api.context import Desk
 
 MOST = 200
 PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
@@ -64,9 +64,9 @@ class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of c
 
 
 def _desk(ctx: click.Context) -> Desk:
+    from drkit.api.context import desk
     from drkit.errors import UsageError
     from drkit.store import Store
-    from drkit.workplace import desk
 
     made = desk(config=ctx.params.get("config"), store=ctx.params.get("store"))
     if type(made.store) is not Store:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from drkit.checking import Checked
+from drkit.api.check import Checked
+from drkit.api.failover import STAGES, Waiting
+from drkit.api.plan import Planned
 from drkit.estate import Assessment, Snapshot
-from drkit.guided import STAGES, Waiting
-from drkit.planning import Planned
 from drkit.views import terminal
 from drkit.views.text import exact, plural, safe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from drkit.checking import Checked
+from drkit.api.check import Checked
 from drkit.estate import last
 from drkit.model.readiness import Finding, Readiness
 from drkit.readiness import RULES

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drkit import control, standing
+from drkit.api import control
+from drkit.api import status as standing
 from drkit.errors import DrkitError
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import Ground

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from drkit import planning
-from drkit import returning as back
+from drkit.api import failback as back
+from drkit.api import plan as planning
 from tests import returning, workers
 from tests.chaos.life import Place
 from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid, host_id, plan_id

@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit import applying, settings, workplace
 from drkit import cloud as clouds
+from drkit import settings
+from drkit.api import apply as applying
+from drkit.api import context as workplace
 from drkit.clock import parse_time
 from drkit.errors import DrkitError
 from drkit.products import tables

@@ -9,8 +9,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from drkit import applying, behind, control, handover, linked, planning
-from drkit import standing as standing_
+from drkit import behind, handover
+from drkit.api import apply as applying
+from drkit.api import control
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api import status as standing_
 from drkit.errors import DrkitError
 from tests import returning
 from tests.chaos.life import Place

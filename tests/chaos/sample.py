@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit import applying, planning, reading, rehearsal
+from drkit import rehearsal
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import plan as planning
 from drkit.estate import Assessment
 from drkit.products import registry
 from drkit.runbook import Step

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from drkit import linked
+from drkit.api import history as linked
 from tests.chaos.elsewhere import KEPT_OUT, Elsewhere
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import GROUNDS, Ground

@@ -11,20 +11,26 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import applying, checking, estate, files, handover, linked, planning, reading, replicas, reporting
-from drkit import standing as standing_
-from drkit.applying import Applied
+from drkit import estate, files, handover, replicas
+from drkit.api import apply as applying
+from drkit.api import assess as reading
+from drkit.api import check as checking
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api import report as reporting
+from drkit.api import status as standing_
+from drkit.api.apply import Applied
+from drkit.api.context import Desk
+from drkit.api.loop import run as to_its_end
+from drkit.api.plan import Planned
+from drkit.api.status import Standing
 from drkit.clock import parse_time
 from drkit.cloud import age_text
 from drkit.errors import DrkitError, RefusedError
 from drkit.estate import Assessment, Snapshot, last
 from drkit.execution import schedule
 from drkit.kept import who
-from drkit.loops import run as to_its_end
-from drkit.planning import Planned
 from drkit.runbook import Runbook, Step
-from drkit.standing import Standing
-from drkit.workplace import Desk
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drkit import handover, linked, planning
-from drkit import standing as standing_
-from drkit.applying import send
+from drkit import handover
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api import status as standing_
+from drkit.api.apply import send
+from drkit.api.context import Desk
+from drkit.api.plan import Planned
+from drkit.api.status import closed
 from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.kept import Message, who
-from drkit.planning import Planned
 from drkit.runbook import Runbook
-from drkit.standing import closed
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
-from drkit.workplace import Desk
 
 
 def pause(desk: Desk, run: str = "latest", reason: str = "") -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drkit import behind, handover, journal
+from drkit.api.context import Desk
 from drkit.clock import parse_time
 from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.estate import Snapshot
 from drkit.journal import RunState
 from drkit.runbook import Runbook
-from drkit.workplace import Desk
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 

@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import (
-    assumption,
-    estate,
-    files,
-    history,
-    limits,
-    linked,
-    nearest,
-    planner,
-    planning,
-    readiness,
-    reading,
-    replicas,
-    runbook,
-)
+from drkit import assumption, estate, files, history, limits, nearest, planner, readiness, replicas, runbook
+from drkit.api import assess as reading
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api.context import Desk
 from drkit.clock import rfc3339
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
@@ -35,7 +25,6 @@ from drkit.readiness import Projection, Seen, Write
 from drkit.runbook import Runbook, Step
 from drkit.settings import Settings
 from drkit.version import __version__
-from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

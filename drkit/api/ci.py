@@ -9,14 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit import applying, handover, linked, planning, standing
-from drkit.applying import Applied
+from drkit import handover
+from drkit.api import apply as applying
+from drkit.api import history as linked
+from drkit.api import plan as planning
+from drkit.api import status as standing
+from drkit.api.apply import Applied
+from drkit.api.context import Desk
+from drkit.api.plan import Planned
+from drkit.api.status import Standing
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.estate import region_name
-from drkit.planning import Planned
 from drkit.runbook import Kind
-from drkit.standing import Standing
-from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event
@@ -105,7 +109,7 @@ def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bo
 
     RefusedError as of ``returning.failback``, and when there is no failover.
     """
-    from drkit import returning
+    from drkit.api import failback as returning
 
     going = open_like(desk, kind="failback", of_run=run or "") if or_open else None
     if going:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import behind, estate, files, linked, nearest
+from drkit import behind, estate, files, nearest
 from drkit import cloud as clouds
 from drkit import settings as settings_
+from drkit.api import history as linked
+from drkit.api.context import Desk
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.kept import Declaration, who
 from drkit.products import registry, tables
 from drkit.settings import Settings
-from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -71,7 +72,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
 
     RefusedError (4) when the file is there already.
     """
-    from drkit import begin
+    from drkit.api import init_template as begin
     from drkit.survey import snapshot as survey
 
     path = Path(out)

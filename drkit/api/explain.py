@@ -9,15 +9,16 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit import explaining, linked, nearest
+from drkit import explaining, nearest
+from drkit.api import history as linked
+from drkit.api.assess import assess
+from drkit.api.context import Desk
+from drkit.api.plan import composed
 from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
 from drkit.estate import Assessment, HostFinding, PlanState, Snapshot, last
 from drkit.explaining import Explanation, PlanExplanation
-from drkit.planning import composed
-from drkit.reading import assess
 from drkit.transparency import ROWS, Outcome
-from drkit.workplace import Desk
 
 LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0
 ENOUGH = 4.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from drkit import evidence, letters, results
-from drkit import standing as standing_
 from drkit.actions import described
+from drkit.api import status as standing_
+from drkit.api.context import Desk
 from drkit.errors import DrkitError
 from drkit.estate import Assessment, Snapshot
 from drkit.kept import File
 from drkit.products import actions
-from drkit.workplace import Desk
 
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit import approvals, estate, handover, history, journal, linked, replicas
+from drkit import approvals, estate, handover, history, journal, replicas
 from drkit import cloud as clouds
+from drkit.api import history as linked
+from drkit.api.context import Desk
+from drkit.api.plan import Planned, approvable, candidates, observed, show, show_of
+from drkit.api.status import DONE, begun, closed
 from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
 from drkit.estate import Assessment
 from drkit.journal import RunState
 from drkit.kept import Approval, Message, message_fault, who
-from drkit.planning import Planned, approvable, candidates, observed, show, show_of
 from drkit.products import actions, actors
 from drkit.runbook import Runbook
-from drkit.standing import DONE, begun, closed
 from drkit.version import __version__
-from drkit.workplace import Desk
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event

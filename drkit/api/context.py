@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from drkit import actions, products, trust
+from drkit import actions, products
 from drkit import cloud as clouds
 from drkit import settings as settings_
+from drkit.api import trust
 from drkit.clock import Clock
 from drkit.cloud import Cloud, Principal
 from drkit.errors import FileError, UsageError

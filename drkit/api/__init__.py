@@ -1,0 +1,1 @@
+"""One module for each command: what ``import drkit`` gives."""
