@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from drkit.clock import parse_time, rfc3339
-from drkit.estate import Advice, Claim, PlanState, Statement, region_name
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Advice, Claim, PlanState, Statement, region_name
 
 Answer = Literal["yes", "no", "unknown"]
 Heard = Literal["", "since", "before", "open"]

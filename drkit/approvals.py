@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from drkit import files
-from drkit.clock import Clock, from_wall, parse_time, rfc3339
 from drkit.errors import FileError, RefusedError
 from drkit.kept import Approval, claimed, decode
+from drkit.model import files
+from drkit.model.clock import Clock, from_wall, parse_time, rfc3339
 
 LONGEST = timedelta(days=31)
 """So long after it was made an approval counts at the most, whatever it says."""

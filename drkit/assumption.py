@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from drkit import estate
-from drkit.cloud import CloudMark
-from drkit.estate import Assessment, Host, HostFinding, Plan, PlanFinding, Snapshot, TargetFacts
+from drkit.model import estate
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Assessment, Host, HostFinding, Plan, PlanFinding, Snapshot, TargetFacts
+from drkit.model.settings import Settings
 from drkit.proposal import Proposer
-from drkit.settings import Settings
 from drkit.transparency import Signals, judge
 
 WHY = "assumed: its region is taken for lost"

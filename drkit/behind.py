@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from drkit.estate import Behind, Deferred, Snapshot, Zombie, same_id
 from drkit.journal import RunState
-from drkit.runbook import Runbook
+from drkit.model.estate import Behind, Deferred, Snapshot, Zombie, same_id
+from drkit.model.runbook import Runbook
 
 
 @dataclass(frozen=True)

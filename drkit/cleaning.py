@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from drkit.cloud import CloudMark
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
+from drkit.model.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
+from drkit.model.settings import Settings
 from drkit.planner import guarded, sound, waves
 from drkit.proposal import Item, Proposal, Proposer
-from drkit.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
-from drkit.settings import Settings
 
 ANSWERING = frozenset({"answering", "degraded"})
 WORK = {

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from drkit.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
+from drkit.model.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
+from drkit.model.runbook import Affected, Kind, LeftAlone
 from drkit.proposal import spare_names
-from drkit.runbook import Affected, Kind, LeftAlone
 
 STANDING = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
 """Verdicts of a machine that is there, whatever is registered on it."""

@@ -12,7 +12,7 @@ from drkit import transparency
 from drkit.advice import PlanSignals, plan_state
 from drkit.dispositions import STANDING
 from drkit.errors import RefusedError
-from drkit.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
+from drkit.model.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
 from drkit.transparency import DOMAINS, NOTES, ROWS, Row, Signals
 
 MOST = 5

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from drkit.journal import RunState
-from drkit.runbook import Runbook, Step
+from drkit.model.runbook import Runbook, Step
 
 NAMED = 3
 """So many hosts are named in one sentence."""

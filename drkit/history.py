@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from drkit.clock import parse_time
-from drkit.estate import Capture, Claim, Environment, Host, Plan, Snapshot
+from drkit.model.clock import parse_time
+from drkit.model.estate import Capture, Claim, Environment, Host, Plan, Snapshot
 
 
 def failing_since(plan: str, generations: Sequence[Snapshot], earlier: str = "") -> str:

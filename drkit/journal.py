@@ -18,11 +18,11 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from drkit import files
-from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
-from drkit.estate import Behind, Deferred
-from drkit.operation import Operation
+from drkit.model import files
+from drkit.model.clock import Clock, parse_time, rfc3339
+from drkit.model.estate import Behind, Deferred
+from drkit.model.operation import Operation
 
 GENESIS = "0" * 64
 MOST_IGNORED = 20

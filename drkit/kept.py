@@ -13,10 +13,10 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from drkit import files
-from drkit.clock import parse_time
 from drkit.errors import FileError
-from drkit.estate import Assessment, Plan, Snapshot, is_region
+from drkit.model import files
+from drkit.model.clock import parse_time
+from drkit.model.estate import Assessment, Plan, Snapshot, is_region
 from drkit.model.readiness import Readiness
 
 File = TypeVar("File", Snapshot, Assessment, Readiness)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from drkit.dispositions import ACTING, Decided
-from drkit.estate import Assessment, Plan, TargetFacts, slug
+from drkit.model.estate import Assessment, Plan, TargetFacts, slug
+from drkit.model.runbook import Estimate, Precondition, Step
+from drkit.model.settings import Settings
 from drkit.proposal import TAG_TARGET, Need, Proposer, Target
-from drkit.runbook import Estimate, Precondition, Step
-from drkit.settings import Settings
 
 
 @dataclass

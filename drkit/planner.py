@@ -10,8 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
-from drkit import actions, nearest, replicas, runbook
-from drkit.cloud import CloudMark
+from drkit import replicas
 from drkit.dispositions import (
     ACTING,
     ON_PURPOSE,
@@ -28,17 +27,14 @@ from drkit.dispositions import (
     verdict_word,
 )
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import (
-    Assessment,
-    Behind,
-    Plan,
-    Snapshot,
-    same_id,
-)
+from drkit.model import actions, runbook
+from drkit.model import suggest as nearest
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Assessment, Behind, Plan, Snapshot, same_id
+from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
+from drkit.model.settings import Settings
 from drkit.placement import Taken, group_steps, place, standing
 from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
-from drkit.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
-from drkit.settings import Settings
 
 
 def plan(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
-from drkit.actions import Actions
-from drkit.estate import Behind, Environment, Host, Plan, RoleAssignment, last
-from drkit.runbook import Affected, Kind, LeftAlone, Step
-from drkit.settings import Settings
+from drkit.model.actions import Actions
+from drkit.model.estate import Behind, Environment, Host, Plan, RoleAssignment, last
+from drkit.model.runbook import Affected, Kind, LeftAlone, Step
+from drkit.model.settings import Settings
 
 TAG_SOURCE = "drkit-source"
 TAG_TARGET = "drkit-target"

@@ -19,13 +19,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit import cloud as clouds
-from drkit import files, hostscripts, settings
 from drkit.api import context as workplace
-from drkit.cloud import Cloud
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
-from drkit.estate import Host, Snapshot, region_name
 from drkit.kept import load
+from drkit.model import cloud as clouds
+from drkit.model import files, settings
+from drkit.model import host_scripts as hostscripts
+from drkit.model.cloud import Cloud
+from drkit.model.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.clock import MAX_SPEED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from drkit.errors import RefusedError
-from drkit.estate import last, same_id
+from drkit.model.estate import last, same_id
+from drkit.model.runbook import Runbook, Takeover
+from drkit.model.settings import Settings
 from drkit.proposal import replica_of
-from drkit.runbook import Runbook, Takeover
-from drkit.settings import Settings
 
 
 def named(source: str, plan: str, settings: Settings) -> bool:

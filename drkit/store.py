@@ -25,12 +25,10 @@ from typing import Any
 
 import msgspec
 
-from drkit import estate, files, journal, nearest, runbook
+from drkit import journal
 from drkit.approvals import Found, beyond_reach, mine
 from drkit.approvals import read as read_approvals
-from drkit.clock import Clock, rfc3339
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
-from drkit.estate import Assessment, Snapshot, last
 from drkit.journal import LocalJournal, Record, RunState
 from drkit.kept import (
     KINDS,
@@ -47,8 +45,12 @@ from drkit.kept import (
     owner_of,
     who,
 )
+from drkit.model import estate, files, runbook
+from drkit.model import suggest as nearest
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.readiness import Readiness
-from drkit.runbook import Runbook
+from drkit.model.runbook import Runbook
 
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 FULL = re.compile(r"[0-9a-f]{64}")

@@ -21,16 +21,16 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit import cloud as clouds
-from drkit import hostscripts
 from drkit.api import assess as reading
 from drkit.api import context as workplace
 from drkit.api import explain as telling
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, HostFinding
 from drkit.explaining import Explanation
+from drkit.model import cloud as clouds
+from drkit.model import host_scripts as hostscripts
+from drkit.model.estate import Assessment, HostFinding
+from drkit.model.settings import parse
 from drkit.products import tables
-from drkit.settings import parse
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
 from drkit.simulator.stories import STORIES, Step, Story

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit import behind, files, nearest, results
+from drkit import behind, results
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import context as workplace
@@ -27,10 +27,12 @@ from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.api import status as standing_
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot, id_part, last
 from drkit.journal import RunState
+from drkit.model import files
+from drkit.model import suggest as nearest
+from drkit.model.estate import Assessment, Snapshot, id_part, last
+from drkit.model.runbook import Runbook, Step
 from drkit.products import registry
-from drkit.runbook import Runbook, Step
 from drkit.views import html, junit, markdown, terminal
 from drkit.views import json as json_view
 from drkit.views.text import duration, plural, safe

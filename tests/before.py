@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from drkit.api import plan as planning
-from drkit.clock import parse_time
+from drkit.model.clock import parse_time
 from tests.estates import REGION, Site, World
 
 STORES = Path(__file__).parent / "stores" / "before-0.2"
@@ -82,7 +82,7 @@ def upload(folder: Path, account: str) -> None:
     """Put a folder's store into the containers ``state``, ``journal`` and ``approvals`` of an account, as 0.1 kept it there."""
     from azure.storage.blob import BlobServiceClient
 
-    from drkit.cloud import public
+    from drkit.model.cloud import public
     from drkit.providers import blob
 
     service = BlobServiceClient(account, credential=blob.credential(account, public()))

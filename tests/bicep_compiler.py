@@ -35,8 +35,8 @@ def copied(folder: Path) -> Path:
     """bicep/, its parameter sets and the roles, in a folder."""
     shutil.copytree(ROOT / "bicep", folder / "bicep")
     shutil.copytree(ROOT / "tests/bicep", folder / "tests/bicep")
-    (folder / "drkit").mkdir()
-    shutil.copy(ROOT / "drkit/roles.json", folder / "drkit/roles.json")
+    (folder / "drkit/model").mkdir(parents=True)
+    shutil.copy(ROOT / "drkit/model/roles.json", folder / "drkit/model/roles.json")
     return folder
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from drkit import cleaning
-from drkit.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
+from drkit.model.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
+from drkit.model.runbook import Runbook
+from drkit.model.settings import ChannelSettings, Settings
 from drkit.products import registry
-from drkit.runbook import Runbook
-from drkit.settings import ChannelSettings, Settings
 from tests.builders import (
     LOST,
     MARK,

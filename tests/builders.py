@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from drkit import planner
-from drkit.cloud import CloudMark
-from drkit.estate import (
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import (
     ArmIdentity,
     Assessment,
     Baseline,
@@ -22,9 +22,9 @@ from drkit.estate import (
     Snapshot,
     TargetFacts,
 )
+from drkit.model.runbook import Runbook
+from drkit.model.settings import Settings
 from drkit.products import registry
-from drkit.runbook import Runbook
-from drkit.settings import Settings
 
 SUBSCRIPTION = "5a1c0000-0000-4000-8000-000000000001"
 MARK = CloudMark("https://management.azure.com", "tenant")

@@ -143,7 +143,7 @@ def nothing_ungranted(ungranted: list[str]) -> Iterator[None]:
     yield
     told, ungranted[:] = sorted(set(ungranted)), []
     if told:
-        pytest.fail(f"drkit used actions that no role in drkit/roles.json grants: {', '.join(told)}")
+        pytest.fail(f"drkit used actions that no role in drkit/model/roles.json grants: {', '.join(told)}")
 
 
 @pytest.fixture(scope="session")

@@ -27,16 +27,17 @@ from typing import Any, Self
 
 import requests
 
-from drkit import cloud as clouds
-from drkit import hostscripts, settings
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import context as workplace
 from drkit.api import plan as planning
 from drkit.errors import DrkitError
 from drkit.journal import RunState
+from drkit.model import cloud as clouds
+from drkit.model import host_scripts as hostscripts
+from drkit.model import settings
+from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
-from drkit.runbook import Runbook, Step
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
 from drkit.store import Store

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from drkit import hostscripts
+from drkit.model import host_scripts as hostscripts
 
 SHELLS: Mapping[str, tuple[str, ...]] = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
 MOST = 3500

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 import drkit.cli  # noqa: F401  (its commands register themselves)
-from drkit import roles
 from drkit.commands.base import GROUPS, main_group
+from drkit.model import roles
 from tests import bicep_compiler
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def _cell(text: str) -> str:
 ROLES = """\
 # Permissions
 
-The roles of drkit, each with the single actions it needs and why. `drkit/roles.json` holds them; `bicep/` makes role definitions of
+The roles of drkit, each with the single actions it needs and why. `drkit/model/roles.json` holds them; `bicep/` makes role definitions of
 it, and `drkit check` looks whether they are there. Who plans, who approves, who answers and who carries out are different roles: grant
 them to different people and identities.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from drkit import roles
+from drkit.model import roles
 from drkit.simulator.routing import routes
 from drkit.simulator.wire import parse_id
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from drkit import estate, runbook
 from drkit.api import context as workplace
-from drkit.cloud import public
-from drkit.runbook import Runbook
-from drkit.settings import Settings
+from drkit.model import estate, runbook
+from drkit.model.cloud import public
+from drkit.model.runbook import Runbook
+from drkit.model.settings import Settings
 from drkit.store import Store
 from tests.builders import (
     a_claim,

@@ -9,8 +9,8 @@ from typing import Any
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import plan as planning
-from drkit.estate import Assessment
 from drkit.execution.runner import Event
+from drkit.model.estate import Assessment
 from drkit.simulator.automation import reporting
 from drkit.simulator.codespaces_environments import bearers, state_of
 from tests.estates import REGION, People, Site

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import actions, products, replicas, runbook
-from drkit.actions import Tables
+from drkit import products, replicas
 from drkit.api.context import Desk
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
-from drkit.runbook import Runbook, Step, Takeover
-from drkit.settings import ChannelSettings, Settings
+from drkit.model import actions, runbook
+from drkit.model.actions import Tables
+from drkit.model.runbook import Runbook, Step, Takeover
+from drkit.model.settings import ChannelSettings, Settings
 from drkit.store import Store
 from tests.books import ACCOUNT, MACHINE, a_worker, an_account, an_extension, every_book, worker_settings, workers_moved
 from tests.builders import (
@@ -330,7 +331,7 @@ def test_a_digest_means_those_bytes_wherever_a_link_leads(tmp_path: Path) -> Non
 def test_a_journal_that_names_a_path_for_its_runbook_is_refused(tmp_path: Path) -> None:
     import asyncio
 
-    from drkit.clock import SystemClock
+    from drkit.model.clock import SystemClock
 
     desk = a_desk(tmp_path / "store")
     outside = tmp_path / "forged.json"

@@ -13,14 +13,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import approvals, files, replicas, runbook
+from drkit import approvals, replicas
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api.plan import candidates, show_of
-from drkit.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.kept import Approval, who
-from drkit.settings import Settings
+from drkit.model import files, runbook
+from drkit.model.clock import SimulatedClock, SystemClock, from_wall, rfc3339
+from drkit.model.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, copy_of_recorded
 from tests.test_control import desk_of

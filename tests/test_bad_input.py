@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from drkit import journal
-from drkit.answers import cleaned, read, segment, sent, text_of
-from drkit.clock import StoppedError, parse_time
 from drkit.errors import (
     CredentialError,
     FileError,
@@ -24,11 +22,13 @@ from drkit.errors import (
     UnreachableError,
     UnreadableError,
 )
-from drkit.files import check_out
 from drkit.journal import Record, fold
+from drkit.model.answers import cleaned, read, segment, sent, text_of
+from drkit.model.clock import StoppedError, parse_time
+from drkit.model.files import check_out
+from drkit.model.toml_faults import parse
 from drkit.providers.transport import tls_context
 from drkit.simulator.seed import build
-from drkit.tomlcheck import parse
 from drkit.views.text import shown
 from tests.cli_support import Here, command, copy_of_recorded, environment, kept
 from tests.estates import seed

@@ -15,7 +15,7 @@ import pytest
 from azure.identity import ClientSecretCredential
 from azure.mgmt.resource.resources import ResourceManagementClient
 
-from drkit import roles
+from drkit.model import roles
 from tests import bicep_compiler
 from tests.benchmarks import bicep_age
 from tests.bicep_compiler import copied, parameters, snapshot

@@ -18,14 +18,14 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from drkit.api import context as workplace
-from drkit.clock import Clock
-from drkit.cloud import CloudMark
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
 from drkit.kept import Approval, Declaration, Message
+from drkit.model.clock import Clock
+from drkit.model.cloud import CloudMark
 from drkit.model.readiness import Readiness
+from drkit.model.runbook import encode
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal, segment, whole
-from drkit.runbook import encode
 from drkit.store import lock_name
 from drkit.verification import verify
 from tests import azurite

@@ -18,22 +18,22 @@ import msgspec
 import pytest
 import requests
 
-from drkit import cloud as clouds
-from drkit import roles, settings
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import check as checking
 from drkit.api import context as workplace
 from drkit.api import plan as planning
 from drkit.api.check import Checked
-from drkit.clock import Clock, parse_time
-from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment
+from drkit.model import cloud as clouds
+from drkit.model import roles, settings
+from drkit.model.clock import Clock, parse_time
+from drkit.model.cloud import Principal
+from drkit.model.estate import Assessment
 from drkit.model.readiness import Finding, Readiness
+from drkit.model.runbook import decode
 from drkit.products import tables
 from drkit.readiness import RULES
-from drkit.runbook import decode
 from drkit.store import Store
 from drkit.survey import reach
 from drkit.survey.places import imds

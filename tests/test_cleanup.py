@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit import runbook
 from drkit.api import apply as applying
 from drkit.api import failback as returning
 from drkit.api import plan as planning
 from drkit.errors import RefusedError, UsageError
+from drkit.model import runbook
 from tests import returning as way
 from tests import workers
 from tests.cli_support import drkit

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from drkit import estate, runbook
+from drkit.model import estate, runbook
 from drkit.simulator import sample_seed
 
 from .cli_support import Done, Here, command, copy_of_recorded, drkit, environment, recorded, runbook_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from drkit import cloud as clouds
-from drkit.cloud import PUBLIC_ARM, Cloud, CloudMark
 from drkit.errors import FileError, RefusedError, UsageError
+from drkit.model import cloud as clouds
+from drkit.model.cloud import PUBLIC_ARM, Cloud, CloudMark
 
 FACTS: dict[str, Any] = {
     "arm": "https://127.0.0.1:4001", "authority": "https://127.0.0.1:4001", "ca_bundle": "/ca.pem", "tenant": "T-1",

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from drkit import cloud as clouds
-from drkit import files, logfile
 from drkit.api import assess as reading
 from drkit.api import context as workplace
-from drkit.settings import Settings
+from drkit.model import cloud as clouds
+from drkit.model import files
+from drkit.model import log as logfile
+from drkit.model.settings import Settings
 from drkit.store import Store
 from tests.cli_support import Here, command, copy_of_recorded, environment, runbook_of
 from tests.estates import SUBSCRIPTION, World, seed

@@ -10,17 +10,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import runbook
 from drkit.api import context as workplace
 from drkit.api import control
-from drkit.clock import SystemClock, rfc3339
 from drkit.errors import LockedError, RefusedError, UsageError
-from drkit.estate import Assessment, Reading
 from drkit.execution import schedule
-from drkit.operation import Operation
+from drkit.model import runbook
+from drkit.model.clock import SystemClock, rfc3339
+from drkit.model.estate import Assessment, Reading
+from drkit.model.operation import Operation
+from drkit.model.runbook import Affected, Precondition, Step
+from drkit.model.settings import RunSettings, Settings
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
-from drkit.runbook import Affected, Precondition, Step
-from drkit.settings import RunSettings, Settings
 from drkit.store import Store
 from tests.test_runbook import a_step
 from tests.test_runner import ADA, RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing

@@ -17,12 +17,13 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from drkit import actions, products, runbook
+from drkit import products
 from drkit.api import context as workplace
 from drkit.api import plan as planning
-from drkit.estate import Assessment, Snapshot
+from drkit.model import actions, runbook
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.runbook import Runbook
 from drkit.rehearsal import seed_of
-from drkit.runbook import Runbook
 from drkit.simulator import sample_seed
 from drkit.simulator.routing import routes
 from drkit.store import Store

@@ -10,16 +10,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import hostscripts, runbook, settings
 from drkit.api import plan as planning
-from drkit.clock import SystemClock
 from drkit.errors import RefusedError
 from drkit.execution.apply import check_scripts
-from drkit.operation import Operation
+from drkit.model import host_scripts as hostscripts
+from drkit.model import runbook, settings
+from drkit.model.clock import SystemClock
+from drkit.model.operation import Operation
+from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.products.base import Context, StepFailedError
 from drkit.products.codespaces_host import HostSteps
-from drkit.runbook import Runbook, Step
 from tests.estates import People, Site, estate
 
 # The SHA-256 of the scripts that version 0.1.0 put into its runbooks.

@@ -15,7 +15,7 @@ from drkit import explaining, storybook, transparency
 from drkit import story as stories
 from drkit.advice import plan_state
 from drkit.api import explain as telling
-from drkit.estate import Assessment, Baseline, HostFinding
+from drkit.model.estate import Assessment, Baseline, HostFinding
 from drkit.simulator.stories import STORIES
 from drkit.transparency import DOMAINS, ROWS, Signals
 from drkit.views.explain import lines
@@ -158,7 +158,7 @@ async def test_watch_looks_less_often_while_nothing_answers(tmp_path: Path) -> N
 
 
 def assessment(*found: HostFinding) -> Assessment:
-    from drkit.cloud import CloudMark
+    from drkit.model.cloud import CloudMark
 
     return Assessment(made_against=CloudMark("https://arm", "", True), taken="2026-11-23T03:00:00Z", hosts=found)
 

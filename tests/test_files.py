@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from drkit import files
 from drkit.errors import FileError
+from drkit.model import files
 
 OTHER = 4001
 """A user id of nobody on this machine."""

@@ -41,7 +41,7 @@ async def test_the_calls_do_not_grow_with_hosts_to_which_nothing_happened(size: 
 
 
 def test_a_row_that_names_no_machine_is_none() -> None:
-    from drkit.settings import Settings
+    from drkit.model.settings import Settings
 
     odd: tuple[object, ...] = (
         None,
@@ -57,7 +57,7 @@ def test_a_row_that_names_no_machine_is_none() -> None:
 
 
 def test_odd_members_of_a_row_are_unknown() -> None:
-    from drkit.settings import Settings
+    from drkit.model.settings import Settings
 
     row = {"id": host(1), "vmId": "AB", "zones": "1", "nics": [None, {"id": 5}], "power": None, "ephemeral": None}
     found = surveyed.of_row(row, {}, {}, Settings(), "2026-11-23T03:00:00Z")

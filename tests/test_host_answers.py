@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
 from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
-from drkit.runbook import Step
 from drkit.simulator import hosts
 from drkit.simulator.hosts import Answer
 from tests import every_command, workers
@@ -123,7 +123,7 @@ def said(
     hostile = HostileHosts()
     monkeypatch.setattr(hosts, "run", hostile.run)
     world = World(tmp_path, seed(), leaping=True)
-    monkeypatch.setattr("drkit.cloud.Cloud.clock", lambda _cloud: world.clock)
+    monkeypatch.setattr("drkit.model.cloud.Cloud.clock", lambda _cloud: world.clock)
     here = Here(tmp_path / "site", monkeypatch, capsys, world.ready)
     here.put("drkit.toml", SETTINGS)
     done: list[tuple[str, Done]] = []

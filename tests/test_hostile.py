@@ -81,7 +81,7 @@ def tried(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Tried]:
     world = World(tmp_path, hostile(request.param), leaping=True)
-    monkeypatch.setattr("drkit.cloud.Cloud.clock", lambda _cloud: world.clock)
+    monkeypatch.setattr("drkit.model.cloud.Cloud.clock", lambda _cloud: world.clock)
     site = tmp_path / "a" / "b" / "site"
     here = Here(site, monkeypatch, capsys, world.ready)
     here.put("drkit.toml", SETTINGS)

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from drkit import journal
-from drkit.clock import parse_time, rfc3339
 from drkit.kept import Message
+from drkit.model.clock import parse_time, rfc3339
 from drkit.store import Store
 from tests.cli_support import Here, command, environment
 from tests.every_command import every_command, prepare

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import runbook
-from drkit.clock import rfc3339
 from drkit.kept import Approval
-from drkit.runbook import GuardResult, Precondition, Runbook, Step
+from drkit.model import runbook
+from drkit.model.clock import rfc3339
+from drkit.model.runbook import GuardResult, Precondition, Runbook, Step
 from drkit.store import Store
 from tests import every_command, workers
 from tests.cli_support import Done, Here
@@ -71,7 +71,7 @@ class Night:
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
     monkeypatch.setenv("DRKIT_TEST_PROTECTED", "{}")
     world = World(tmp_path, both(), leaping=True)
-    monkeypatch.setattr("drkit.cloud.Cloud.clock", lambda _cloud: world.clock)
+    monkeypatch.setattr("drkit.model.cloud.Cloud.clock", lambda _cloud: world.clock)
     here = Here(tmp_path / "site", monkeypatch, capsys, world.ready)
     here.put("drkit.toml", SETTINGS + workers.NAMED)
     try:

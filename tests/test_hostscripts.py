@@ -29,7 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drkit import hostscripts
+from drkit.model import host_scripts as hostscripts
 from tests.hostscripts_support import (
     NEW_ID,
     NONCE,

@@ -16,11 +16,11 @@ from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import history as linked
 from drkit.api import plan as planning
-from drkit.estate import LISTING, Plan, Snapshot
+from drkit.model.estate import LISTING, Plan, Snapshot
+from drkit.model.settings import Settings
 from drkit.products.hybrid_worker_left import worker_id
 from drkit.products.hybrid_worker_propose import stand_ins
 from drkit.products.hybrid_worker_wire import _matches, recorded
-from drkit.settings import Settings
 from drkit.simulator import activity_log, automation, automation_arm
 from tests.estates import Site
 from tests.workers import (

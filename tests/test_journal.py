@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from drkit import journal
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
 from drkit.journal import GENESIS, LocalJournal, Record
-from drkit.operation import Operation
+from drkit.model.operation import Operation
 
 RUN = "run-0001"
 

@@ -14,8 +14,8 @@ from drkit import behind
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api import report as reporting
-from drkit.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.journal import RunState, StepState
+from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.products.base import Captured
 from drkit.survey import zombies
 from tests import returning, workers

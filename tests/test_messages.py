@@ -15,7 +15,7 @@ from drkit.api import control
 from drkit.api import status as standing_
 from drkit.errors import UsageError
 from drkit.kept import LONGEST, Message
-from drkit.runbook import Affected
+from drkit.model.runbook import Affected
 from drkit.views import terminal
 from tests.test_control import begun, desk_of
 from tests.test_runbook import a_step

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import nearest
 from drkit.errors import FileError
+from drkit.model import suggest as nearest
+from drkit.model.settings import parse
 from drkit.products import tables
-from drkit.settings import parse
 from tests.cli_support import Here, copy_of_recorded, runbook_of
 
 
@@ -55,8 +55,8 @@ def test_an_environment_that_has_no_host_leads_to_its_plan(here: Here) -> None:
 
 
 def test_a_step_that_is_none_is_answered_with_the_nearest(here: Here) -> None:
-    from drkit import runbook
     from drkit.errors import UsageError
+    from drkit.model import runbook
 
     path = runbook_of(here.folder)
     book = runbook.decode(path.read_bytes(), str(path))

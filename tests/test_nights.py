@@ -15,7 +15,7 @@ from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import plan as planning
 from drkit.errors import RefusedError
-from drkit.estate import Assessment
+from drkit.model.estate import Assessment
 from tests.estates import NEXT, REGION, SUBSCRIPTION, TARGET, People, Site, estate, plan_id
 
 

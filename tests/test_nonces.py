@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from drkit.clock import SystemClock
 from drkit.execution import apply as execution
 from drkit.execution import schedule
 from drkit.journal import RunState
+from drkit.model.clock import SystemClock
+from drkit.model.settings import Settings
 from drkit.products.base import Context
-from drkit.settings import Settings
 from drkit.store import Store
 from tests.test_runbook import a_runbook, a_step
 from tests.test_runner import RUN

@@ -19,7 +19,7 @@ from aiohttp import web
 from drkit.api import assess as reading
 from drkit.api import check as checking
 from drkit.errors import CloudError
-from drkit.estate import Assessment, Snapshot
+from drkit.model.estate import Assessment, Snapshot
 from drkit.simulator.state import Json
 from drkit.simulator.wire import Answer
 from tests import workers

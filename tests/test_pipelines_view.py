@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.api.context import desk
-from drkit.cloud import Cloud
+from drkit.model.cloud import Cloud
 from drkit.providers.auth import credential
 from drkit.views import pipelines
 from tests.cli_support import Here, copy_of_recorded

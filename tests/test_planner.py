@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import runbook as book
 from drkit.dispositions import ACTING, TABLE, disposition
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import (
+from drkit.model import runbook as book
+from drkit.model.estate import (
     Assessment,
     Environment,
     EnvironmentKind,
@@ -24,9 +24,9 @@ from drkit.estate import (
     Snapshot,
     slug,
 )
+from drkit.model.runbook import WRITES, Affected, Runbook, Step
+from drkit.model.settings import HostSettings, RunSettings
 from drkit.proposal import TAG_SOURCE
-from drkit.runbook import WRITES, Affected, Runbook, Step
-from drkit.settings import HostSettings, RunSettings
 from drkit.transparency import ROWS, Outcome
 from tests.builders import (
     LOST,

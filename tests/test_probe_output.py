@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import hostscripts
-from drkit.clock import rfc3339
 from drkit.errors import UsageError
-from drkit.estate import Baseline, GuestIdentity, Host
+from drkit.model import host_scripts as hostscripts
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.simulator import sample_seed
 from drkit.survey import by_hand
 from drkit.survey.probe import Probed, parse

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from drkit import hostscripts
-from drkit.estate import Baseline, GuestIdentity, Host
+from drkit.model import host_scripts as hostscripts
+from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.survey.probe import Probed, asked, parse
 from drkit.survey.signals import Seen, signals
 from tests.hostscripts_support import MOST, key_blob, metadata_service

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from drkit.model.settings import Settings
 from drkit.products import actors, registry, tables
-from drkit.settings import Settings
 
 DRKIT = Path(__file__).parent.parent / "drkit"
 # What a product's own files are called, and by which words it would be known elsewhere.

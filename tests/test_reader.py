@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import cloud as clouds
-from drkit import settings
 from drkit.api import assess as reading
 from drkit.api import context as workplace
-from drkit.cloud import Principal
 from drkit.errors import RefusedError, UsageError
+from drkit.model import cloud as clouds
+from drkit.model import settings
+from drkit.model.cloud import Principal
+from drkit.model.settings import Settings
 from drkit.products import tables
-from drkit.settings import Settings
 from drkit.store import Store
 from tests.estates import World
 from tests.simulator.support import OTHER_SUB, SUB, TENANT, group_id, host

@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import limits, runbook, store
-from drkit.clock import rfc3339
-from drkit.cloud import CloudMark
-from drkit.estate import Environment, Plan, Reading, Snapshot
+from drkit import store
+from drkit.model import limits, runbook
+from drkit.model.clock import rfc3339
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Environment, Plan, Reading, Snapshot
+from drkit.model.operation import Request
 from drkit.model.readiness import Finding, Forecast, Readiness
-from drkit.operation import Request
+from drkit.model.settings import Settings
 from drkit.products import registry
 from drkit.readiness import RULES, Projection, Seen, Write, action_of, compare, judge, reported, writes_of
 from drkit.readiness.azure_rules import allows, within
 from drkit.readiness.estate_rules import unpushed_since
 from drkit.readiness.values import finding, protected_regions
-from drkit.settings import Settings
 from drkit.survey import rooms
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

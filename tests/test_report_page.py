@@ -20,11 +20,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import runbook
 from drkit.api import context as workplace
 from drkit.api import report as reporting
-from drkit.estate import Behind, Deferred
-from drkit.runbook import Runbook
+from drkit.model import runbook
+from drkit.model.estate import Behind, Deferred
+from drkit.model.runbook import Runbook
 from drkit.views import gantt, html, junit, markdown, terminal
 from drkit.views.markup import table
 from tests import chromium

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drkit import roles
+from drkit.model import roles
 from drkit.simulator.identity import assign
 from drkit.simulator.routing import routes
 from tests import workers

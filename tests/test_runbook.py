@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import runbook as book
 from drkit.errors import FileError, UsageError
-from drkit.runbook import Affected, Estimate, Precondition, Runbook, Step
+from drkit.model import runbook as book
+from drkit.model.runbook import Affected, Estimate, Precondition, Runbook, Step
 from tests.builders import MARK, a_plan, a_vm, hosted, managed, one_lost
 
 PLAN = a_plan(tags={"ä": "ö", "b": "<x>"})

@@ -17,8 +17,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import files
-from drkit.clock import Clock, rfc3339
 from drkit.errors import (
     ConflictError,
     DrkitError,
@@ -27,15 +25,17 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.estate import Reading
 from drkit.execution import schedule
 from drkit.execution.runner import Event, Nap, Runner, permitted
 from drkit.journal import Record, RunState
 from drkit.kept import Message
-from drkit.operation import Operation, Request
+from drkit.model import files
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Reading
+from drkit.model.operation import Operation, Request
+from drkit.model.runbook import Precondition, Runbook, Step
+from drkit.model.settings import RunSettings, Settings
 from drkit.products.base import Context, Observation, Result, StepFailedError
-from drkit.runbook import Precondition, Runbook, Step
-from drkit.settings import RunSettings, Settings
 from drkit.store import Store
 from tests.test_runbook import a_runbook, a_step
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import settings, tomlcheck
 from drkit.errors import FileError
+from drkit.model import settings
+from drkit.model import toml_faults as tomlcheck
+from drkit.model.settings import HostSettings, Settings, SettingsFile
 from drkit.products import tables
 from drkit.products.codespaces_settings import CodespacesSettings
-from drkit.settings import HostSettings, Settings, SettingsFile
 
 PRODUCTS = tables()
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import actions, products, runbook
-from drkit.actions import described
+from drkit import products
 from drkit.api.plan import Planned
-from drkit.runbook import Runbook, Step
-from drkit.settings import Settings
+from drkit.model import actions, runbook
+from drkit.model.actions import described
+from drkit.model.runbook import Runbook, Step
+from drkit.model.settings import Settings
 from drkit.views import pipelines, terminal
 from tests.books import every_book
 from tests.workers import SECRET, apply, lost, site

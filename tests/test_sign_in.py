@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from drkit import cloud as clouds
-from drkit import sign_in
 from drkit.errors import RefusedError
 from drkit.execution import codes
-from drkit.sign_in import SignIn
+from drkit.model import cloud as clouds
+from drkit.model import sign_in
+from drkit.model.sign_in import SignIn
 from drkit.views import terminal
 
 PUBLIC = "https://login.microsoftonline.com"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
+from drkit.model.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
 from drkit.survey.probe import Probed
 from drkit.survey.signals import Seen, builtins, health_of, observed_regions, same_uuid, signals
 from drkit.transparency import DOMAINS, Signals

@@ -10,8 +10,8 @@ import pytest
 
 from drkit import advice
 from drkit.errors import UnreachableError
+from drkit.model.settings import Settings
 from drkit.providers import graph
-from drkit.settings import Settings
 from drkit.survey import activity, downtime, emerging, health, impacted, machines, platform_notes, recovery, witnesses
 
 EXAMPLES = Path(__file__).parents[1].parent / "shared" / "data" / "examples"

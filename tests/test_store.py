@@ -17,18 +17,18 @@ import pytest
 from msgspec.json import encode as json_bytes
 from msgspec.structs import replace
 
-from drkit import runbook
-from drkit.clock import SystemClock
-from drkit.cloud import CloudMark
 from drkit.errors import DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
-from drkit.estate import Assessment, Plan, Snapshot
 from drkit.execution.needs import HeldJournal, RunStore
-from drkit.files import unwritable, write_out
 from drkit.journal import LocalJournal
 from drkit.kept import Approval, Declaration, Message, load
+from drkit.model import runbook
+from drkit.model.clock import SystemClock
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Assessment, Plan, Snapshot
+from drkit.model.files import unwritable, write_out
+from drkit.model.runbook import Runbook
 from drkit.providers.blob import BlobStore
 from drkit.providers.blob_journal import BlobJournal
-from drkit.runbook import Runbook
 from drkit.store import Store, lock_name
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drkit import story as stories
-from drkit.estate import Assessment, HostFinding
+from drkit.model.estate import Assessment, HostFinding
 from drkit.simulator.stories import STORIES, Story
 
 BENIGN = ("no-failover", "transparent")

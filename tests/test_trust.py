@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import cloud as clouds
 from drkit.api import context as workplace
 from drkit.api import trust
 from drkit.errors import CredentialError, FileError, RefusedError, UsageError
+from drkit.model import cloud as clouds
 from tests import catcher
 from tests.catcher import Catcher
 from tests.cli_support import Done, Here

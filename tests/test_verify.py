@@ -12,7 +12,7 @@ from drkit.api import context as workplace
 from drkit.api import control
 from drkit.errors import IntegrityError, UsageError
 from drkit.journal import GENESIS, Record, seal
-from drkit.settings import Settings
+from drkit.model.settings import Settings
 from drkit.store import Store
 from drkit.verification import verify
 from tests.cli_support import drkit

@@ -14,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from drkit import results, runbook
-from drkit.actions import Described, described
+from drkit import results
 from drkit.errors import CloudError, UsageError
-from drkit.estate import Assessment, Snapshot
 from drkit.journal import RunState, StepState
 from drkit.kept import load
+from drkit.model import runbook
+from drkit.model.actions import Described, described
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.runbook import Runbook
+from drkit.model.settings import Settings
 from drkit.products import actions
-from drkit.runbook import Runbook
-from drkit.settings import Settings
 from drkit.views import json as json_view
 from drkit.views import markdown, terminal, text
 

@@ -64,7 +64,12 @@ def test_it_holds_the_package_whole_and_nothing_else(wheel: Path) -> None:
         entries = archive.read(f"{info}/entry_points.txt").decode()
     package = {str(path.relative_to(ROOT)) for path in tracked() if path.is_relative_to(ROOT / "drkit")}
     assert {name for name in held if not name.startswith(f"{info}/")} == package
-    for needed in ("drkit/py.typed", "drkit/hostscripts/probe.sh", "drkit/hostscripts/probe.ps1", "drkit/roles.json"):
+    for needed in (
+        "drkit/py.typed",
+        "drkit/model/host_scripts/probe.sh",
+        "drkit/model/host_scripts/probe.ps1",
+        "drkit/model/roles.json",
+    ):
         assert needed in package
     assert re.search(r"^drkit = drkit\.cli:main$", entries, re.MULTILINE)
     assert "Provides-Extra: blob" in metadata

@@ -15,7 +15,7 @@ from typing import Any
 
 from drkit.api import apply as applying
 from drkit.api import assess as reading
-from drkit.runbook import Runbook
+from drkit.model.runbook import Runbook
 from drkit.simulator import automation
 from tests.estates import Site, World
 from tests.simulator import workers

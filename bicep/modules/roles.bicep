@@ -14,7 +14,7 @@ param withGroupCreator bool
 @description('Required. Whether the role by which the operator runs commands on hosts is made.')
 param withRunCommand bool
 
-var all = loadJsonContent('../../drkit/roles.json').roles
+var all = loadJsonContent('../../drkit/model/roles.json').roles
 var left = concat(withGroupCreator ? [] : ['group-creator'], withRunCommand ? [] : ['operator-run-command'])
 var wanted = filter(all, one => !empty(one.actions) && !contains(left, one.name))
 var blobs = flatten(map(

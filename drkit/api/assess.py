@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import behind, estate, files, nearest
-from drkit import cloud as clouds
-from drkit import settings as settings_
+from drkit import behind
 from drkit.api import history as linked
 from drkit.api.context import Desk
-from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
-from drkit.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.kept import Declaration, who
+from drkit.model import cloud as clouds
+from drkit.model import estate, files
+from drkit.model import settings as settings_
+from drkit.model import suggest as nearest
+from drkit.model.clock import Clock, parse_time, rfc3339
+from drkit.model.estate import Assessment, Capture, Claim, Snapshot, region_name
+from drkit.model.settings import Settings
 from drkit.products import registry, tables
-from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -149,7 +151,7 @@ class ProbeScript:
 
 def probe_script(settings: Settings, system: str) -> ProbeScript:
     """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
-    from drkit import hostscripts
+    from drkit.model import host_scripts as hostscripts
     from drkit.survey import probe
     from drkit.survey import snapshot as survey
 
@@ -175,7 +177,7 @@ def blind(taken: Assessment) -> bool:
 
 def reader(desk: Desk) -> Session:
     """A session that can only read, and probe."""
-    from drkit import hostscripts
+    from drkit.model import host_scripts as hostscripts
     from drkit.providers.guard import reading_guard
     from drkit.providers.retry import Budget
     from drkit.providers.session import Session

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import assumption, estate, files, history, limits, nearest, planner, readiness, replicas, runbook
+from drkit import assumption, history, planner, readiness, replicas
 from drkit.api import assess as reading
 from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api.context import Desk
-from drkit.clock import rfc3339
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
-from drkit.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
+from drkit.model import estate, files, limits, runbook
+from drkit.model import suggest as nearest
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
 from drkit.model.readiness import Forecast, Readiness
+from drkit.model.runbook import Runbook, Step
+from drkit.model.settings import Settings
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
 from drkit.readiness import Projection, Seen, Write
-from drkit.runbook import Runbook, Step
-from drkit.settings import Settings
 from drkit.version import __version__
 
 if TYPE_CHECKING:

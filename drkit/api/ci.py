@@ -19,8 +19,8 @@ from drkit.api.context import Desk
 from drkit.api.plan import Planned
 from drkit.api.status import Standing
 from drkit.errors import LockedError, RefusedError, UsageError
-from drkit.estate import region_name
-from drkit.runbook import Kind
+from drkit.model.estate import region_name
+from drkit.model.runbook import Kind
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from drkit import actions, products
-from drkit import cloud as clouds
-from drkit import settings as settings_
+from drkit import products
 from drkit.api import trust
-from drkit.clock import Clock
-from drkit.cloud import Cloud, Principal
 from drkit.errors import FileError, UsageError
+from drkit.model import actions
+from drkit.model import cloud as clouds
+from drkit.model import settings as settings_
+from drkit.model.clock import Clock
+from drkit.model.cloud import Cloud, Principal
+from drkit.model.settings import Settings
 from drkit.products import tables
-from drkit.settings import Settings
 from drkit.store import Store
 
 

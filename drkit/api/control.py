@@ -15,11 +15,11 @@ from drkit.api.apply import send
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
 from drkit.api.status import closed
-from drkit.clock import parse_time, rfc3339
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
-from drkit.estate import Assessment
 from drkit.kept import Message, who
-from drkit.runbook import Runbook
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Assessment
+from drkit.model.runbook import Runbook
 from drkit.verification import Verified
 from drkit.verification import verify as verify_bytes
 

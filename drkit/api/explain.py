@@ -9,15 +9,16 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit import explaining, nearest
+from drkit import explaining
 from drkit.api import history as linked
 from drkit.api.assess import assess
 from drkit.api.context import Desk
 from drkit.api.plan import composed
-from drkit.clock import rfc3339
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, HostFinding, PlanState, Snapshot, last
 from drkit.explaining import Explanation, PlanExplanation
+from drkit.model import suggest as nearest
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot, last
 from drkit.transparency import ROWS, Outcome
 
 LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0

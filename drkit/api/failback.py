@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit import behind, cleaning, estate, files, mirror, runbook
-from drkit import cloud as clouds
-from drkit.actions import described
+from drkit import behind, cleaning, mirror
 from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api import status as standing_
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
 from drkit.behind import Moved, Told
-from drkit.clock import parse_time
 from drkit.errors import RefusedError, UsageError
-from drkit.estate import Assessment, Behind, Environment, Snapshot
+from drkit.model import cloud as clouds
+from drkit.model import estate, files, runbook
+from drkit.model.actions import described
+from drkit.model.clock import parse_time
+from drkit.model.estate import Assessment, Behind, Environment, Snapshot
+from drkit.model.runbook import Runbook
 from drkit.products import actions, registry
-from drkit.runbook import Runbook
 from drkit.version import __version__
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import estate, files, handover, replicas
+from drkit import handover, replicas
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import check as checking
@@ -24,13 +24,14 @@ from drkit.api.context import Desk
 from drkit.api.loop import run as to_its_end
 from drkit.api.plan import Planned
 from drkit.api.status import Standing
-from drkit.clock import parse_time
-from drkit.cloud import age_text
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot, last
 from drkit.execution import schedule
 from drkit.kept import who
-from drkit.runbook import Runbook, Step
+from drkit.model import estate, files
+from drkit.model.clock import parse_time
+from drkit.model.cloud import age_text
+from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.runbook import Runbook, Step
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)

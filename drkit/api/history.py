@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from drkit import behind, handover, journal
 from drkit.api.context import Desk
-from drkit.clock import parse_time
 from drkit.errors import FileError, IntegrityError, RefusedError
-from drkit.estate import Snapshot
 from drkit.journal import RunState
-from drkit.runbook import Runbook
+from drkit.model.clock import parse_time
+from drkit.model.estate import Snapshot
+from drkit.model.runbook import Runbook
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 

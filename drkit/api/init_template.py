@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from drkit.estate import Snapshot, id_part
-from drkit.tomlcheck import quoted
+from drkit.model.estate import Snapshot, id_part
+from drkit.model.toml_faults import quoted
 
 HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that begin with "#" alone are proposals: uncomment what is so.
 # Every key: docs/configuration.md. No secret belongs in this file."""

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import msgspec
 
-from drkit import behind, estate, files, history, nearest, planner, replicas, runbook
-from drkit import cloud as clouds
-from drkit.actions import Described, described, differences, stopped
+from drkit import behind, history, planner, replicas
 from drkit.api import history as linked
 from drkit.api.assess import blind, generations_of
 from drkit.api.context import Desk
-from drkit.clock import parse_time, rfc3339
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
-from drkit.estate import Assessment, Snapshot, region_name, same_id
 from drkit.kept import Approval, who
+from drkit.model import cloud as clouds
+from drkit.model import estate, files, runbook
+from drkit.model import suggest as nearest
+from drkit.model.actions import Described, described, differences, stopped
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Assessment, Snapshot, region_name, same_id
+from drkit.model.runbook import Kind, Runbook, Takeover
 from drkit.products import actions, registry
-from drkit.runbook import Kind, Runbook, Takeover
 from drkit.store import DIGEST
 from drkit.version import __version__
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from drkit import evidence, letters, results
-from drkit.actions import described
 from drkit.api import status as standing_
 from drkit.api.context import Desk
 from drkit.errors import DrkitError
-from drkit.estate import Assessment, Snapshot
 from drkit.kept import File
+from drkit.model.actions import described
+from drkit.model.estate import Assessment, Snapshot
 from drkit.products import actions
 
 

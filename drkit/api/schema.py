@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from drkit import settings as settings_
 from drkit.errors import UsageError
-from drkit.estate import Assessment, Snapshot
 from drkit.journal import Record
 from drkit.kept import Approval
+from drkit.model import settings as settings_
+from drkit.model.estate import Assessment, Snapshot
 from drkit.model.readiness import Readiness
-from drkit.runbook import Runbook
+from drkit.model.runbook import Runbook
 
 SCHEMAS: Mapping[str, Any] = {
     "readiness": Readiness,

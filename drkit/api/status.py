@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drkit import behind, handover, journal
-from drkit import cloud as clouds
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.api.plan import show_of
-from drkit.clock import parse_time
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot
 from drkit.journal import Record, RunState
-from drkit.runbook import Runbook
+from drkit.model import cloud as clouds
+from drkit.model.clock import parse_time
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.runbook import Runbook
 
 DONE = ("succeeded", "succeeded-with-exceptions")
 

@@ -15,9 +15,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from drkit import files, tomlcheck
 from drkit.errors import RefusedError
-from drkit.tomlcheck import Fault
+from drkit.model import files
+from drkit.model import toml_faults as tomlcheck
+from drkit.model.toml_faults import Fault
 
 TrustedHost = Annotated[
     str,

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drkit import files, logfile
 from drkit.commands import examples
 from drkit.commands.values import offer
 from drkit.errors import DrkitError
+from drkit.model import files
+from drkit.model import log as logfile
 from drkit.version import __version__
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkit import logfile
 from drkit.commands.base import Common, command, finish, note, target_option, views
 from drkit.errors import DrkitError
+from drkit.model import log as logfile
 
 if TYPE_CHECKING:
     from drkit.api.context import Desk

@@ -100,7 +100,7 @@ def runbooks(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def regions(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The regions in which the newest snapshot has something."""
-    from drkit.estate import Snapshot
+    from drkit.model.estate import Snapshot
 
     newest = desk.store.newest(Snapshot)
     if newest:
@@ -111,7 +111,7 @@ def regions(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def subjects(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """Plans and hosts of the newest snapshot."""
-    from drkit.estate import Snapshot
+    from drkit.model.estate import Snapshot
 
     newest = desk.store.newest(Snapshot)
     if newest:
@@ -130,7 +130,7 @@ def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """What ``watch --until`` may wait for."""
     from typing import get_args
 
-    from drkit.estate import PlanState
+    from drkit.model.estate import PlanState
 
     yield "settled", "nothing changes any more"
     yield from ((word, "a plan's state") for word in get_args(PlanState))
@@ -147,14 +147,14 @@ def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def clouds(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The clouds that have a name."""
-    from drkit.cloud import NAMED
+    from drkit.model.cloud import NAMED
 
     yield from ((name, one["arm"]) for name, one in NAMED.items())
 
 
 def guards(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The guards of a runbook."""
-    from drkit import runbook
+    from drkit.model import runbook
 
     told = runbook.check(kind="failover", steps=(), source_plans=(), lost_regions=())
     yield from ((guard.name, guard.detail) for guard in told)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drkit.answers import sent, understood
 from drkit.errors import DrkitError
-from drkit.operation import Operation, Request
+from drkit.model.answers import sent, understood
+from drkit.model.operation import Operation, Request
+from drkit.model.runbook import Step
 from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
-from drkit.runbook import Step
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,24 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from drkit import actions, hostscripts, runbook, sign_in
-from drkit.actions import Tables
-from drkit.clock import Clock, StoppedError, rfc3339
-from drkit.cloud import Cloud, Principal
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, acting, permitted
 from drkit.kept import who
-from drkit.operation import Request
+from drkit.model import actions, runbook, sign_in
+from drkit.model import host_scripts as hostscripts
+from drkit.model.actions import Tables
+from drkit.model.clock import Clock, StoppedError, rfc3339
+from drkit.model.cloud import Cloud, Principal
+from drkit.model.operation import Request
+from drkit.model.runbook import Runbook
+from drkit.model.settings import Settings
 from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
 from drkit.providers.session import Session
-from drkit.runbook import Runbook
-from drkit.settings import Settings
 
 LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

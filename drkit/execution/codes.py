@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from drkit.errors import RefusedError
-from drkit.sign_in import SignIn
+from drkit.model.sign_in import SignIn
 
 MOST = 65_536
 PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid

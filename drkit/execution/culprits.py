@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from drkit.answers import read
 from drkit.errors import CloudError
-from drkit.estate import id_part
+from drkit.model.answers import read
+from drkit.model.estate import id_part
+from drkit.model.runbook import Precondition
 from drkit.products.base import Context, Observation
-from drkit.runbook import Precondition
 
 BACK = timedelta(hours=24)
 SECONDS = 15.0

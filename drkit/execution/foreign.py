@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from drkit.answers import read
 from drkit.errors import CloudError, RefusedError
-from drkit.estate import id_part
+from drkit.model.answers import read
+from drkit.model.estate import id_part
+from drkit.model.runbook import WRITES, Runbook, Step
 from drkit.products.base import Actor, Context, LeavesMarks
 from drkit.proposal import TAG_SOURCE
-from drkit.runbook import WRITES, Runbook, Step
 
 RUN_TAG, STEP_TAG = "drkit-run", "drkit-step"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from drkit.clock import Clock
 from drkit.journal import Journal, RunState
 from drkit.kept import Received
+from drkit.model.clock import Clock
 
 
 class HeldJournal(Journal, Protocol):

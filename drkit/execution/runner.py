@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from drkit import handover
-from drkit.clock import Clock, StoppedError
 from drkit.errors import (
     ConflictError,
     DrkitError,
@@ -32,7 +31,9 @@ from drkit.execution.actors import Contained
 from drkit.execution.needs import Inbox
 from drkit.journal import Journal, RunState, disbelieve
 from drkit.kept import ABOUT_STEPS, Message, Received, claimed, who
-from drkit.operation import Operation, Request
+from drkit.model.clock import Clock, StoppedError
+from drkit.model.operation import Operation, Request
+from drkit.model.runbook import Runbook, Step
 from drkit.products.base import (
     Actor,
     Context,
@@ -41,7 +42,6 @@ from drkit.products.base import (
     Result,
     StepFailedError,
 )
-from drkit.runbook import Runbook, Step
 
 TICK = 1.0
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}

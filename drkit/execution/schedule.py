@@ -8,8 +8,8 @@ from typing import Any
 
 from drkit import behind, handover
 from drkit.journal import RunState, StepState
+from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.products.base import Observation
-from drkit.runbook import Precondition, Runbook, Step
 
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
 UNKNOWN_VALUE = "unknown"

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from drkit.cloud import CloudMark
-from drkit.estate import Reading
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Reading
 
 Severity = Literal["error", "warning", "unknown"]
 

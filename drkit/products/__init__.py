@@ -6,7 +6,7 @@ from importlib import import_module
 
 import msgspec
 
-from drkit.actions import GROUPS, SHARED, Tables
+from drkit.model.actions import GROUPS, SHARED, Tables
 from drkit.products.base import Actor, Product
 from drkit.products.others import Fault, Others, found
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from drkit import hostscripts
-from drkit.clock import Clock
 from drkit.errors import DrkitError
-from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
-from drkit.operation import Operation, Request
+from drkit.model import host_scripts as hostscripts
+from drkit.model.clock import Clock
+from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.operation import Operation, Request
+from drkit.model.runbook import Runbook, Step
+from drkit.model.settings import Settings
 from drkit.proposal import Proposer
-from drkit.runbook import Runbook, Step
-from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
-from drkit.actions import (
+from drkit.model.actions import (
     GROUP,
     NAME,
     VM,
@@ -36,12 +36,12 @@ from drkit.actions import (
     same_inputs,
     still_required,
 )
-from drkit.operation import Request
+from drkit.model.operation import Request
+from drkit.model.runbook import Step
+from drkit.model.settings import Settings
 from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
 from drkit.products.codespaces_settings import NAME as PRODUCT
 from drkit.proposal import replica_of
-from drkit.runbook import Step
-from drkit.settings import Settings
 
 PLAN = rf"{GROUP}/providers/Microsoft\.(?:VSOnline|Codespaces)/plans/{NAME}"
 ENVIRONMENT = NAME

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import msgspec
 
-from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, NotFoundError, UnknownFateError
-from drkit.estate import Reading
-from drkit.operation import Operation
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Reading
+from drkit.model.operation import Operation
+from drkit.model.runbook import Step
 from drkit.products.base import (
     Context,
     Observation,
@@ -23,7 +24,6 @@ from drkit.products.base import (
 from drkit.products.codespaces_settings import settings_of
 from drkit.products.host_answers import answer, silent
 from drkit.providers.compute import run_command_output
-from drkit.runbook import Step
 
 WATCH_SECONDS = 15.0
 COMMAND_SECONDS = 5.0

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from drkit.estate import Environment, slug
+from drkit.model.estate import Environment, slug
+from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.products.codespaces_settings import (
     NAME,
     health_url,
@@ -16,7 +17,6 @@ from drkit.products.codespaces_settings import (
 )
 from drkit.products.codespaces_steps import ask_for, freed, names_for, stale, still_lost, verified, where
 from drkit.proposal import Item, Proposal
-from drkit.runbook import Estimate, Precondition, Step
 
 
 def has_channel(item: Item) -> bool:

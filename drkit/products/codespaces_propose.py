@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from drkit import hostscripts
-from drkit.estate import Environment, Plan, slug
+from drkit.model import host_scripts as hostscripts
+from drkit.model.estate import Environment, Plan, slug
+from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.products.codespaces_hosted import by_hand, has_channel, hosted
 from drkit.products.codespaces_settings import (
     NAME,
@@ -16,7 +17,6 @@ from drkit.products.codespaces_settings import (
 )
 from drkit.products.codespaces_steps import ask_for, names_for, stale, still_lost, verified, where
 from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, granted_again, identity_change, record_behind
-from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 
 # From the display names the service publishes with its SKUs ("Standard (Linux): 4 cores, 8 GB RAM").
 CORES = {"basiclinux": 2, "standardlinux": 4, "premiumlinux": 8}

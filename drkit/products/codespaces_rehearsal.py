@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.estate import Environment, Snapshot
-from drkit.runbook import Step
+from drkit.model.estate import Environment, Snapshot
+from drkit.model.runbook import Step
 
 NAME = "codespaces"
 

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from drkit.errors import UnreachableError
-from drkit.estate import is_region
-from drkit.settings import Count, HostName, HostPath, Seconds, Settings, Table
+from drkit.model.estate import is_region
+from drkit.model.settings import Count, HostName, HostPath, Seconds, Settings, Table
 
 NAME = "codespaces"
 PLAN_TYPES = ("Microsoft.VSOnline/plans", "Microsoft.Codespaces/plans")

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from drkit.estate import Environment, Plan, slug
+from drkit.model.estate import Environment, Plan, slug
+from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.products.codespaces_settings import (
     NAME,
 )
 from drkit.proposal import Item, Proposal, spare_names
-from drkit.runbook import Estimate, Precondition, Step
 
 # A registration that is not Available by then will not be by itself.
 VERIFY_MINUTES = 20

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.answers import read
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, UnreachableError
-from drkit.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
 from drkit.kept import plan_fault
+from drkit.model.answers import read
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.model.settings import Settings
 from drkit.products import codespaces_settings as names
 from drkit.products import codespaces_wire as wire
 from drkit.products.base import Captured
 from drkit.products.groups import locations_of, tagged
 from drkit.products.plain import each, granted, unlisted
-from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

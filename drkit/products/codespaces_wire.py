@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
-from drkit.estate import Environment, Plan, Reading, Risk, id_part, region_name
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Environment, Plan, Reading, Risk, id_part, region_name
 from drkit.products.codespaces_settings import (
     DELEGATE_ACTION,
     NAME,

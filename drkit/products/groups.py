@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drkit.actions import GROUPS, Actions
-from drkit.clock import rfc3339
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import Reading, id_part, region_name
-from drkit.operation import Operation
+from drkit.model.actions import GROUPS, Actions
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Reading, id_part, region_name
+from drkit.model.operation import Operation
+from drkit.model.runbook import Step
 from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.products.plain import ByTable, made_by, polled
 from drkit.proposal import TAG_TARGET
-from drkit.runbook import Step
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

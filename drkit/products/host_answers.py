@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
-from drkit.runbook import Step
 
 MOST = 4096
 """Characters of a line: Azure keeps so many of a run command's output, and a script prints fewer."""

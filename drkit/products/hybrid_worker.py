@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit.actions import Actions
-from drkit.clock import Clock
-from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.actions import Actions
+from drkit.model.clock import Clock
+from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.runbook import Step
+from drkit.model.settings import Settings
 from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Rehearsal
@@ -23,8 +25,6 @@ from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
 from drkit.products.hybrid_worker_settings import NAME, HybridWorkerSettings
 from drkit.products.plain import ActsApart
 from drkit.proposal import Need, Proposal, Proposed
-from drkit.runbook import Step
-from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.products.hybrid_worker_act import Acts

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from drkit import files
-from drkit.actions import Actions
-from drkit.clock import parse_time, rfc3339
 from drkit.errors import CloudError, ConflictError, FileError, NotFoundError, UnknownFateError
-from drkit.estate import Reading, region_name
-from drkit.operation import Operation
+from drkit.model import files
+from drkit.model.actions import Actions
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Reading, region_name
+from drkit.model.operation import Operation
+from drkit.model.runbook import Step
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import (
     Context,
@@ -36,7 +37,6 @@ from drkit.products.hybrid_worker_tidy import Tidying
 from drkit.products.plain import ByTable, made_by
 from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
-from drkit.runbook import Step
 
 LOOK_SECONDS = 10.0
 COMMAND_SECONDS = 5.0

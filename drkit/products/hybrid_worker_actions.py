@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from drkit.actions import (
+from drkit.model.actions import (
     GROUP,
     NAME,
     VM,
@@ -38,14 +38,14 @@ from drkit.actions import (
     still_required,
     value_in_words,
 )
-from drkit.estate import last, same_id
-from drkit.operation import Request
+from drkit.model.estate import last, same_id
+from drkit.model.operation import Request
+from drkit.model.runbook import Step
+from drkit.model.settings import Settings
 from drkit.products.hybrid_worker_left import PUBLISHER, TYPES, URL, worker_id
 from drkit.products.hybrid_worker_settings import NAME as PRODUCT
 from drkit.products.hybrid_worker_settings import HybridWorkerSettings, settings_of
 from drkit.proposal import replica_of
-from drkit.runbook import Step
-from drkit.settings import Settings
 
 ACCOUNT = rf"{GROUP}/providers/Microsoft\.Automation/automationAccounts/{NAME}"
 WORKER_GROUP = rf"{ACCOUNT}/hybridRunbookWorkerGroups/{NAME}"

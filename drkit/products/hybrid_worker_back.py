@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit.estate import Behind, Environment, Plan, slug
+from drkit.model.estate import Behind, Environment, Plan, slug
+from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.products.hybrid_worker_propose import SERVICE
 from drkit.products.hybrid_worker_settings import NAME, settings_of
 from drkit.proposal import Chain, Item, Proposal, Proposed
-from drkit.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 
 RECORD = "ARM: hybrid worker"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-group", "delete-plan"})

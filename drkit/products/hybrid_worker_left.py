@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.estate import Environment, id_part
+from drkit.model.estate import Environment, id_part
+from drkit.model.runbook import LeftAlone
 from drkit.proposal import Chain, Proposal, granted_again
-from drkit.runbook import LeftAlone
 
 PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
 URL = "AutomationAccountURL"

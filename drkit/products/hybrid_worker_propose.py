@@ -10,8 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit import hostscripts
-from drkit.estate import Environment, Host, Plan, same_id, slug
+from drkit.model import host_scripts as hostscripts
+from drkit.model.estate import Environment, Host, Plan, same_id, slug
+from drkit.model.runbook import Affected, Estimate, Precondition, Step
+from drkit.model.settings import Settings
 from drkit.products.hybrid_worker_actions import fits, source_of
 from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
 from drkit.products.hybrid_worker_settings import NAME, settings_of
@@ -27,8 +29,6 @@ from drkit.proposal import (
     record_behind,
     replica_of,
 )
-from drkit.runbook import Affected, Estimate, Precondition, Step
-from drkit.settings import Settings
 
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
 SERVICE = "Automation: regional service"

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.estate import Environment, Plan, Snapshot
+from drkit.model.estate import Environment, Plan, Snapshot
+from drkit.model.runbook import Step
+from drkit.model.settings import Settings
 from drkit.products.hybrid_worker_propose import stand_ins
-from drkit.runbook import Step
-from drkit.settings import Settings
 
 NAME = "hybrid-worker"
 

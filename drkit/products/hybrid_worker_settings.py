@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from drkit.settings import Minutes, Settings, Table
+from drkit.model.settings import Minutes, Settings, Table
 
 NAME = "hybrid-worker"
 

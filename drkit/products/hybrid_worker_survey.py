@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.answers import read
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, UnreachableError
-from drkit.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
 from drkit.kept import plan_fault
+from drkit.model.answers import read
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
+from drkit.model.settings import Settings
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products import hybrid_worker_settings as own_settings
 from drkit.products import hybrid_worker_wire as wire
@@ -21,7 +22,6 @@ from drkit.products.base import Captured
 from drkit.products.groups import locations_of, tagged
 from drkit.products.plain import each, granted, unlisted
 from drkit.proposal import TAG_TARGET
-from drkit.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import segment
-from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError, UnreachableError
-from drkit.estate import Environment, HostLink, Plan, Reading, id_part, region_name
+from drkit.model.answers import segment
+from drkit.model.clock import Clock, parse_time, rfc3339
+from drkit.model.estate import Environment, HostLink, Plan, Reading, id_part, region_name
 from drkit.products.hybrid_worker_left import PUBLISHER, URL
 from drkit.products.hybrid_worker_settings import NAME, is_service
 

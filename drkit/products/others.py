@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
 
-from drkit.actions import Action
+from drkit.model.actions import Action
 from drkit.products.base import Product
 
 GROUP = "drkit.products"

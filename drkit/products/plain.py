@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.actions import Actions
-from drkit.answers import read
-from drkit.clock import Clock
 from drkit.errors import CloudError
-from drkit.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
-from drkit.operation import Operation, Request
+from drkit.model.actions import Actions
+from drkit.model.answers import read
+from drkit.model.clock import Clock
+from drkit.model.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
+from drkit.model.operation import Operation, Request
+from drkit.model.runbook import Step
+from drkit.model.settings import Settings, Table
 from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
 from drkit.proposal import Need, made_for
-from drkit.runbook import Step
-from drkit.settings import Settings, Table
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -26,9 +26,9 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
-from drkit.cloud import Cloud, named_authority
 from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, NoAuthorityError
-from drkit.operation import bare
+from drkit.model.cloud import Cloud, named_authority
+from drkit.model.operation import bare
 from drkit.providers.bodies import PackedError, TooLongError
 from drkit.providers.errors_map import chain, from_exception
 from drkit.providers.redact import Redactor

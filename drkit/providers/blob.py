@@ -28,10 +28,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobServiceClient
 
-from drkit import files
 from drkit.approvals import Found
-from drkit.clock import Clock
-from drkit.cloud import Cloud, public
 from drkit.errors import (
     CloudError,
     CredentialError,
@@ -44,6 +41,9 @@ from drkit.errors import (
 )
 from drkit.journal import LocalJournal
 from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, user_of, who
+from drkit.model import files
+from drkit.model.clock import Clock
+from drkit.model.cloud import Cloud, public
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 
-from drkit.clock import Clock
 from drkit.errors import FileError, LockedError
-from drkit.files import LARGE
 from drkit.journal import LocalJournal, fold, parse
+from drkit.model.clock import Clock
+from drkit.model.files import LARGE
 from drkit.providers.blob_lease import SECONDS, Lease
 
 MOST_BLOCKS = 49_000

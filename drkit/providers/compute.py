@@ -14,8 +14,8 @@ from azure.mgmt.compute.aio import ComputeManagementClient
 from azure.mgmt.compute.models import RunCommandInput
 
 from drkit.errors import UnreachableError, UnreadableError
-from drkit.hostscripts import HostScript
-from drkit.operation import Operation
+from drkit.model.host_scripts import HostScript
+from drkit.model.operation import Operation
 from drkit.providers.pages import Pages
 from drkit.providers.resources import subscription_in
 from drkit.providers.rest import joined, with_query

@@ -28,7 +28,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.operation import bare
+from drkit.model.operation import bare
 from drkit.providers.bodies import PackedError, TooLongError
 from drkit.providers.redact import Redactor
 

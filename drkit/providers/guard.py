@@ -16,7 +16,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from drkit.errors import GuardError
-from drkit.operation import Request, bare
+from drkit.model.operation import Request, bare
 
 Kind = Literal["read", "write", "delete", "probe"]
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from drkit.clock import rfc3339
-from drkit.operation import Operation, Progress, Style
+from drkit.model.clock import rfc3339
+from drkit.model.operation import Operation, Progress, Style
 
 DEFAULT_WAIT = 5.0
 _SUCCEEDED = frozenset({"succeeded"})

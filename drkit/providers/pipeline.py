@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
-from drkit import hostscripts
-from drkit.answers import cleaned
-from drkit.clock import Clock
 from drkit.errors import GuardError
-from drkit.limits import Operation
-from drkit.logfile import FIELDS
-from drkit.operation import bare
+from drkit.model import host_scripts as hostscripts
+from drkit.model.answers import cleaned
+from drkit.model.clock import Clock
+from drkit.model.limits import Operation
+from drkit.model.log import FIELDS
+from drkit.model.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
 from drkit.providers.count import Counters, subscription_of
 from drkit.providers.errors_map import NETWORK_ERRORS, from_answer, from_exception, not_json, read_fault

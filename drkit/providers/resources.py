@@ -13,7 +13,7 @@ import msgspec
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
 from drkit.errors import NotFoundError, UnreachableError, UnreadableError
-from drkit.operation import Operation
+from drkit.model.operation import Operation
 from drkit.providers.retry import lowered
 from drkit.providers.transport import encoded
 

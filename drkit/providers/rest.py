@@ -12,7 +12,7 @@ import msgspec
 from azure.core.rest import HttpRequest
 
 from drkit.errors import GuardError, NotFoundError, UnreachableError, UnreadableError
-from drkit.operation import Operation, Progress, bare
+from drkit.model.operation import Operation, Progress, bare
 from drkit.providers import lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
 from drkit.providers.errors_map import from_answer

@@ -28,10 +28,10 @@ from azure.core.pipeline.policies import AsyncRetryPolicy
 from tenacity import AsyncRetrying, RetryCallState
 from tenacity.wait import wait_exponential_jitter
 
-from drkit.answers import text_of
-from drkit.clock import Clock
 from drkit.errors import CloudError, DrkitError, GuardError, ThrottledError, UnknownFateError
-from drkit.operation import bare
+from drkit.model.answers import text_of
+from drkit.model.clock import Clock
+from drkit.model.operation import bare
 from drkit.providers.count import Counters
 from drkit.providers.errors_map import NETWORK_ERRORS, fate_of, from_answer, from_exception, hopeless
 from drkit.providers.guard import Kind

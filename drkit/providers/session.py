@@ -24,9 +24,9 @@ from azure.core.pipeline.policies import (
     UserAgentPolicy,
 )
 
-from drkit.clock import Clock
-from drkit.cloud import Cloud, Principal
 from drkit.errors import DrkitError, GuardError
+from drkit.model.clock import Clock
+from drkit.model.cloud import Cloud, Principal
 from drkit.providers.auth import AuthPolicy, Tokens, credential, credential_name
 from drkit.providers.count import Counters
 from drkit.providers.errors_map import SDK_ERRORS, from_exception

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drkit.clock import Clock
 from drkit.errors import ThrottledError
-from drkit.limits import LIMITS, Operation
+from drkit.model.clock import Clock
+from drkit.model.limits import LIMITS, Operation
 from drkit.providers.count import Counters
 
 _REMAINING = "x-ms-ratelimit-remaining-{scope}-{operation}s"

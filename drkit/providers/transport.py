@@ -17,9 +17,9 @@ import aiohttp
 from azure.core.exceptions import IncompleteReadError
 from azure.core.pipeline.transport import AioHttpTransport
 
-from drkit import files
 from drkit.errors import CredentialError, FileError, GuardError
-from drkit.operation import bare
+from drkit.model import files
+from drkit.model.operation import bare
 from drkit.providers.bodies import BoundedResponse
 from drkit.providers.count import Counters
 from drkit.providers.proxies import check_proxies, proxy_of

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from drkit import roles
-from drkit.estate import Reading, region_name
+from drkit.model import roles
+from drkit.model.estate import Reading, region_name
 from drkit.model.readiness import Finding
 from drkit.readiness.values import UNKNOWN, Seen, Write, finding
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from drkit.clock import parse_time, rfc3339
-from drkit.estate import Environment, Host, Reading, Snapshot
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import Environment, Host, Reading, Snapshot
 from drkit.model.readiness import Finding
 from drkit.readiness.values import UNKNOWN, Seen, finding
 

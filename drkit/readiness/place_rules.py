@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drkit.estate import Reading
+from drkit.model.estate import Reading
 from drkit.model.readiness import Finding
 from drkit.readiness.values import UNKNOWN, Seen, finding
 

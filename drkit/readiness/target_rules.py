@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from drkit import replicas
-from drkit.clock import rfc3339
-from drkit.estate import Plan, Reading, TargetFacts, id_part, last
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Plan, Reading, TargetFacts, id_part, last
 from drkit.model.readiness import Finding
 from drkit.proposal import Proposer
 from drkit.readiness.values import UNKNOWN, Projection, Seen, finding

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from drkit.clock import rfc3339
-from drkit.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.operation import Request
 from drkit.model.readiness import Finding, Forecast, Severity
-from drkit.operation import Request
+from drkit.model.runbook import Runbook, Takeover
+from drkit.model.settings import Settings
 from drkit.proposal import Proposer
-from drkit.runbook import Runbook, Takeover
-from drkit.settings import Settings
 
 RANK: Mapping[str, int] = {"error": 0, "warning": 1, "unknown": 2}
 UNKNOWN = "unknown"

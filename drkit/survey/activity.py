@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read
-from drkit.clock import Clock
 from drkit.errors import CloudError
-from drkit.estate import Reading
+from drkit.model.answers import read
+from drkit.model.clock import Clock
+from drkit.model.estate import Reading
 from drkit.survey.platform_notes import moment
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import advice, estate, history
-from drkit.answers import read
-from drkit.clock import Clock, parse_time, rfc3339
-from drkit.cloud import CloudMark
+from drkit import advice, history
 from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundError, UnreachableError
-from drkit.estate import (
+from drkit.model import estate
+from drkit.model.answers import read
+from drkit.model.clock import Clock, parse_time, rfc3339
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import (
     Assessment,
     Claim,
     Deferred,
@@ -25,8 +26,8 @@ from drkit.estate import (
     TargetFacts,
     region_name,
 )
+from drkit.model.settings import Settings
 from drkit.products.base import Endpoint, Product
-from drkit.settings import Settings
 from drkit.survey import by_hand, emerging, health, hosts, probe, registrations, snapshot, witnesses, zombies
 from drkit.survey.night import Night
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from drkit import files
-from drkit.clock import parse_time, rfc3339
 from drkit.errors import FileError, UsageError
-from drkit.estate import GuestIdentity, Host
+from drkit.model import files
+from drkit.model.clock import parse_time, rfc3339
+from drkit.model.estate import GuestIdentity, Host
 from drkit.survey.probe import Probed, parse, printed
 
 SOURCE = "probe by hand"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from drkit.clock import Clock, parse_time
-from drkit.estate import Host, Reading, id_part
+from drkit.model.clock import Clock, parse_time
+from drkit.model.estate import Host, Reading, id_part
 from drkit.survey import activity, downtime, health
 from drkit.survey.night import Night
 from drkit.survey.signals import Seen

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError
-from drkit.estate import Claim, Statement, region_name
+from drkit.model.answers import read as reading
+from drkit.model.estate import Claim, Statement, region_name
 from drkit.survey.platform_notes import moment
 
 if TYPE_CHECKING:

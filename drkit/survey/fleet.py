@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from drkit.answers import read as reading
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import ArmIdentity, Baseline, Capture, Host, Reading, Snapshot, region_name
-from drkit.settings import Settings
+from drkit.model.answers import read as reading
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, Reading, Snapshot, region_name
+from drkit.model.settings import Settings
 from drkit.survey import health, machines
 from drkit.survey.machines import Machine, Machines
 from drkit.survey.platform_notes import moment

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drkit.answers import read
-from drkit.clock import Clock
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import Host, Reading
+from drkit.model.answers import read
+from drkit.model.clock import Clock
+from drkit.model.estate import Host, Reading
+from drkit.model.settings import Settings
 from drkit.products.base import Product
-from drkit.settings import Settings
 from drkit.survey import by_hand, fleet, health, impacted, machines, platform_notes, probe, recovery, snapshot
 from drkit.survey.night import Night
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
-from drkit.clock import Clock, parse_time, rfc3339
 from drkit.errors import CloudError
-from drkit.estate import Reading
+from drkit.model.answers import read as reading
+from drkit.model.clock import Clock, parse_time, rfc3339
+from drkit.model.estate import Reading
 from drkit.survey import activity
 from drkit.survey.platform_notes import moment, subject_of
 

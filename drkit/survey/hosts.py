@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drkit import transparency
-from drkit.clock import Clock, parse_time
-from drkit.estate import Assessment, Host, HostFinding, Reading
+from drkit.model.clock import Clock, parse_time
+from drkit.model.estate import Assessment, Host, HostFinding, Reading
+from drkit.model.settings import Settings
 from drkit.products.base import Product
-from drkit.settings import Settings
 from drkit.survey import (
     by_hand,
     closer,

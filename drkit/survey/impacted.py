@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError
+from drkit.model.answers import read as reading
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from drkit.answers import read as reading
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, is_region, region_name
-from drkit.settings import Settings
+from drkit.model.answers import read as reading
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, is_region, region_name
+from drkit.model.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drkit.estate import Claim, PlanFinding, Reading, Snapshot, Statement
+from drkit.model.estate import Claim, PlanFinding, Reading, Snapshot, Statement
 from drkit.products.base import Captured
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError
-from drkit.estate import Reading
+from drkit.model.answers import read as reading
+from drkit.model.estate import Reading
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

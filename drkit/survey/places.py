@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError
-from drkit.estate import Reading, id_part, region_name
+from drkit.model.answers import read as reading
+from drkit.model.estate import Reading, id_part, region_name
 from drkit.proposal import TAG_TARGET
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading_
-from drkit.clock import rfc3339
 from drkit.errors import CloudError
-from drkit.estate import Reading
+from drkit.model.answers import read as reading_
+from drkit.model.clock import rfc3339
+from drkit.model.estate import Reading
 from drkit.transparency import Event
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from drkit import hostscripts
-from drkit.answers import read, text_of
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError, ConflictError, ForbiddenError, UnreadableError
-from drkit.estate import GuestIdentity, Host, Registration
-from drkit.settings import Settings
+from drkit.model import host_scripts as hostscripts
+from drkit.model.answers import read, text_of
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import GuestIdentity, Host, Registration
+from drkit.model.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

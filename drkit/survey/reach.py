@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import Host, Reading, id_part
+from drkit.model.answers import read as reading
+from drkit.model.estate import Host, Reading, id_part
 from drkit.survey.fleet import FLEET
 from drkit.survey.machines import ARC_API, power_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from drkit.estate import LISTING, UNLISTED, Carried, Deferred, Environment, HostFinding, Reading, Snapshot
+from drkit.model.estate import LISTING, UNLISTED, Carried, Deferred, Environment, HostFinding, Reading, Snapshot
 from drkit.products.base import Captured, Product, carried
 
 NONE = "none"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
 from drkit.errors import CloudError, NotFoundError
-from drkit.estate import Reading, region_name
+from drkit.model.answers import read as reading
+from drkit.model.estate import Reading, region_name
 from drkit.products.base import KeepsDeleted, Product
 from drkit.survey.machines import VM_ID
 

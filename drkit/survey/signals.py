@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from drkit.clock import parse_time
-from drkit.estate import Baseline, GuestIdentity, Host, Reading
+from drkit.model.clock import parse_time
+from drkit.model.estate import Baseline, GuestIdentity, Host, Reading
 from drkit.survey.probe import Probed
 from drkit.transparency import Signals
 

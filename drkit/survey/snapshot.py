@@ -9,11 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from drkit.answers import read
-from drkit.clock import Clock, rfc3339
-from drkit.cloud import CloudMark
 from drkit.errors import CloudError, ForbiddenError, NotFoundError, UnreadableError
-from drkit.estate import (
+from drkit.model.answers import read
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import (
     LISTING,
     Baseline,
     Capture,
@@ -26,8 +26,8 @@ from drkit.estate import (
     is_region,
     region_name,
 )
+from drkit.model.settings import HostSettings, Settings
 from drkit.products.base import Captured, Product, carried
-from drkit.settings import HostSettings, Settings
 from drkit.survey import machines, probe
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from drkit import estate
-from drkit.estate import Host, Snapshot
+from drkit.model import estate
+from drkit.model.estate import Host, Snapshot
 from drkit.survey import machines, probe
 from drkit.survey.recovery import Link
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from drkit.answers import read as reading
-from drkit.clock import Clock, rfc3339
 from drkit.errors import CloudError
-from drkit.estate import Reading
-from drkit.settings import Settings
+from drkit.model.answers import read as reading
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Reading
+from drkit.model.settings import Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from drkit.clock import parse_time
-from drkit.estate import Deferred, Environment, Zombie, last, region_name
+from drkit.model.clock import parse_time
+from drkit.model.estate import Deferred, Environment, Zombie, last, region_name
 from drkit.products.base import Captured
 from drkit.survey.snapshot import whole_plans
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from drkit.clock import parse_time
-from drkit.estate import last
+from drkit.model.clock import parse_time
+from drkit.model.estate import last
 from drkit.views.markup import el
 from drkit.views.text import cells, duration, safe
 

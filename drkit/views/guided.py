@@ -8,7 +8,7 @@ from typing import Any
 from drkit.api.check import Checked
 from drkit.api.failover import STAGES, Waiting
 from drkit.api.plan import Planned
-from drkit.estate import Assessment, Snapshot
+from drkit.model.estate import Assessment, Snapshot
 from drkit.views import terminal
 from drkit.views.text import exact, plural, safe
 

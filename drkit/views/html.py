@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from drkit.clock import parse_time
+from drkit.model.clock import parse_time
 from drkit.views.html_sections import SECTIONS, when, word
 from drkit.views.markup import Part, el, html
 from drkit.views.text import measured, plural

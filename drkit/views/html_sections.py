@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from drkit.clock import parse_time
-from drkit.estate import last
+from drkit.model.clock import parse_time
+from drkit.model.estate import last
 from drkit.views import gantt
 from drkit.views.markup import Part, el, table
 from drkit.views.text import duration, plural

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from drkit.clock import parse_time
-from drkit.estate import last
+from drkit.model.clock import parse_time
+from drkit.model.estate import last
 from drkit.views.markup import LONGEST
 from drkit.views.text import safe
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from drkit.estate import last
+from drkit.model.estate import last
 from drkit.views.text import duration, measured, safe
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")

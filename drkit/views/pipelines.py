@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drkit.actions import Described
-from drkit.estate import last
+from drkit.model.actions import Described
+from drkit.model.estate import last
 from drkit.model.readiness import Finding
-from drkit.runbook import Runbook
+from drkit.model.runbook import Runbook
 from drkit.views import markdown
 from drkit.views.text import duration, exact, plural, safe
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from drkit.api.check import Checked
-from drkit.estate import last
+from drkit.model.estate import last
 from drkit.model.readiness import Finding, Readiness
 from drkit.readiness import RULES
 from drkit.views import markdown, terminal

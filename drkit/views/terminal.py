@@ -15,14 +15,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drkit import behind, handover, results, runbook
-from drkit.actions import Described
-from drkit.clock import parse_time
-from drkit.cloud import age_text
-from drkit.estate import Assessment, Snapshot, last
+from drkit import behind, handover, results
 from drkit.journal import RunState
-from drkit.runbook import Runbook
-from drkit.sign_in import SignIn
+from drkit.model import runbook
+from drkit.model.actions import Described
+from drkit.model.clock import parse_time
+from drkit.model.cloud import age_text
+from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.runbook import Runbook
+from drkit.model.sign_in import SignIn
 from drkit.views.text import clock, duration, exact, measured, plural, safe
 
 COLOURS = {

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from drkit.clock import parse_time
+from drkit.model.clock import parse_time
 
 if TYPE_CHECKING:
     from drkit.progress import Progress

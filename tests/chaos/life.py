@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit import cloud as clouds
-from drkit import settings
 from drkit.api import apply as applying
 from drkit.api import context as workplace
-from drkit.clock import parse_time
 from drkit.errors import DrkitError
+from drkit.model import cloud as clouds
+from drkit.model import settings
+from drkit.model.clock import parse_time
 from drkit.products import tables
 from drkit.store import Store
 from tests import azurite

@@ -13,9 +13,9 @@ from drkit import rehearsal
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import plan as planning
-from drkit.estate import Assessment
+from drkit.model.estate import Assessment
+from drkit.model.runbook import Step
 from drkit.products import registry
-from drkit.runbook import Step
 from drkit.simulator import sample_seed
 from drkit.simulator.sample import sample_stories
 from tests.chaos.every_record import place_of

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from drkit.cloud import Cloud
+from drkit.model.cloud import Cloud
 from drkit.providers.guard import Guard, Outgoing, reading_guard
 
 SUB = "11111111-1111-1111-1111-111111111111"

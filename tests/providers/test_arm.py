@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from drkit import hostscripts
 from drkit.errors import ConflictError, GuardError, NotFoundError, UnknownFateError, UnreachableError, UnreadableError
-from drkit.hostscripts import HostScript
-from drkit.operation import Operation, Request
+from drkit.model import host_scripts as hostscripts
+from drkit.model.host_scripts import HostScript
+from drkit.model.operation import Operation, Request
 from drkit.providers.compute import run_command_output, vm_names
 from drkit.providers.guard import writing_guard
 from drkit.providers.resources import Location, Provider, subscription_in

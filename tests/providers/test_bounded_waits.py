@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 
-from drkit import hostscripts
 from drkit.errors import CredentialError, ThrottledError, UnreachableError
-from drkit.estate import Host
+from drkit.model import host_scripts as hostscripts
+from drkit.model.estate import Host
+from drkit.model.settings import Settings
 from drkit.providers import auth, blocking, transport
 from drkit.providers.pages import EMPTY, MOST, Pages
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import retry_after
 from drkit.providers.session import Session
-from drkit.settings import Settings
 from drkit.survey import probe
 
 from .support import SUB, Answer, FakeClock, Seen, Server, cloud_of, reading

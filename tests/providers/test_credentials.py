@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.cloud import Principal, public
 from drkit.errors import (
     CredentialError,
     ForbiddenError,
     GuardError,
 )
+from drkit.model.cloud import Principal, public
 from drkit.providers import auth
 from drkit.providers.session import Session
 

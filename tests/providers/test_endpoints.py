@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
-from drkit.cloud import Cloud
 from drkit.errors import (
     CloudError,
     CredentialError,
@@ -22,6 +21,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
+from drkit.model.cloud import Cloud
 from drkit.providers.errors_map import fate_of, from_exception
 from drkit.providers.redact import Redactor
 from drkit.providers.session import Session

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from drkit.errors import GuardError, LockedError
-from drkit.operation import Request
+from drkit.model.operation import Request
 from drkit.providers.guard import Guard, Outgoing, classify, reading_guard, script_hash, writing_guard
 
 ARM = "https://management.azure.com"

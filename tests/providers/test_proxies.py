@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from drkit.cloud import Cloud
 from drkit.errors import CloudError, DrkitError, UsageError
+from drkit.model.cloud import Cloud
 from drkit.providers import transport
 from drkit.providers.blocking import BlockingTransport
 from drkit.providers.proxies import proxy_of

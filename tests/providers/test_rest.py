@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError, NotFoundError, UnreachableError
-from drkit.operation import Operation, Progress
+from drkit.model.operation import Operation, Progress
 from drkit.providers import lro
 from drkit.providers.rest import with_query
 from drkit.providers.session import Session

@@ -7,10 +7,10 @@ import traceback
 
 import pytest
 
-from drkit import hostscripts
 from drkit.errors import CloudError
-from drkit.hostscripts import HostScript
-from drkit.operation import Operation
+from drkit.model import host_scripts as hostscripts
+from drkit.model.host_scripts import HostScript
+from drkit.model.operation import Operation
 from drkit.providers.session import Session
 
 from .support import REGION_HOST, SECRET, SUB, Answer, FakeClock, Server, anything, cloud_of

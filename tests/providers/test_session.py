@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from drkit.cloud import public
 from drkit.errors import (
     GuardError,
     UnreachableError,
 )
+from drkit.model.cloud import public
 from drkit.providers.guard import Outgoing
 from drkit.providers.session import Session
 from drkit.providers.transport import Routes, require_loopback

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.errors import ThrottledError
-from drkit.limits import LIMITS
+from drkit.model.limits import LIMITS
 from drkit.providers.count import Counters
 from drkit.providers.throttle import Bucket, Key, Throttle
 

@@ -16,7 +16,7 @@ import yaml
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 from azure.mgmt.resource.resources.aio import ResourceManagementClient as AsyncResourceManagementClient
 
-from drkit import hostscripts
+from drkit.model import host_scripts as hostscripts
 from drkit.simulator import sample_seed
 from drkit.simulator.clock import Clock
 from drkit.simulator.codespaces_environments import STATUS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drkit import hostscripts
+from drkit.model import host_scripts as hostscripts
 from drkit.simulator import host_events, hosts
 from drkit.simulator.clock import Clock
 from drkit.simulator.codespaces_environments import bearers, of_plan, state_of, surroundings

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit.cloud import CloudMark
+from drkit.model.cloud import CloudMark
 
 CaptureState = Literal["complete", "partial", "failed"]
 HostKind = Literal["azure-vm", "arc", "physical"]

@@ -57,5 +57,5 @@ def having(action: str) -> str:
 @cache
 def load() -> dict[str, Role]:
     """Every role by its name, in the file's order."""
-    content = resources.files("drkit").joinpath("roles.json").read_bytes()
+    content = resources.files("drkit.model").joinpath("roles.json").read_bytes()
     return {role.name: role for role in msgspec.json.decode(content, type=Roles).roles}

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drkit import files
-from drkit.clock import Clock, SimulatedClock, SystemClock, parse_time
 from drkit.errors import FileError, RefusedError, UsageError
+from drkit.model import files
+from drkit.model.clock import Clock, SimulatedClock, SystemClock, parse_time
 
 CredentialName = Literal["auto", "azure-cli", "azure-pipelines", "managed-identity", "workload-identity", "environment"]
 PUBLIC_ARM = "https://management.azure.com"

@@ -16,10 +16,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from drkit import files, nearest, tomlcheck
-from drkit.cloud import CredentialName
-from drkit.estate import region_name
-from drkit.tomlcheck import Fault
+from drkit.model import files
+from drkit.model import suggest as nearest
+from drkit.model import toml_faults as tomlcheck
+from drkit.model.cloud import CredentialName
+from drkit.model.estate import region_name
+from drkit.model.toml_faults import Fault
 
 Kind = Literal["azure-vm", "arc", "physical"]
 Channel = Literal["", "run-command", "ssh", "manual"]

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from drkit import files
 from drkit.errors import FileError
+from drkit.model import files
 
 FIELDS = "drkit"
 log = logging.getLogger("drkit")

@@ -16,11 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from drkit.errors import FileError
-from drkit.estate import same_id
-from drkit.operation import Request
-from drkit.runbook import DELETING_KINDS, NEVER_FORCED, Effect, GuardResult, Kind, Runbook, Step
-from drkit.runbook import check as check_steps
-from drkit.settings import Settings
+from drkit.model.estate import same_id
+from drkit.model.operation import Request
+from drkit.model.runbook import DELETING_KINDS, NEVER_FORCED, Effect, GuardResult, Kind, Runbook, Step
+from drkit.model.runbook import check as check_steps
+from drkit.model.settings import Settings
 
 MOST_FAULTS = 5
 NAME = r"(?!\.{1,2}(?:/|\Z))[^/?#%\\\x00-\x20\x7f]+"

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from drkit.clock import StoppedError
 from drkit.errors import DrkitError, GuardError, UnknownFateError, UnreadableError
+from drkit.model.clock import StoppedError
 
 DEEPEST = 100
 """Objects and lists within each other: Azure's have about ten."""

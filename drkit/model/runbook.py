@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from drkit import nearest
-from drkit.cloud import CloudMark
 from drkit.errors import FileError, UsageError
-from drkit.estate import Behind, Environment
-from drkit.operation import bare
+from drkit.model import suggest as nearest
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Behind, Environment
+from drkit.model.operation import bare
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
