@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from drkit.journal import RunState
 from drkit.model.estate import Behind, Deferred, Snapshot, Zombie, same_id
 from drkit.model.runbook import Runbook
+from drkit.store.journal import RunState
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from drkit.journal import Record
 from drkit.model.estate import Assessment, same_id
 from drkit.model.runbook import Runbook, aims_at_lost
+from drkit.store.journal import Record
 
 EVENTS = frozenset(
     {"started", "approved", "taken-over", "repaired", "control", "answered", "skipped", "drifted", "failed", "ended"}

@@ -21,7 +21,6 @@ import msgspec
 
 from drkit.api import context as workplace
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
-from drkit.kept import load
 from drkit.model import cloud as clouds
 from drkit.model import files, settings
 from drkit.model import host_scripts as hostscripts
@@ -31,7 +30,8 @@ from drkit.products import registry, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
-from drkit.store import Store
+from drkit.store.records import load
+from drkit.store.store import Store
 from drkit.views import terminal
 from drkit.walkthrough import ANNOUNCED_AFTER, Control, Drill, Story
 

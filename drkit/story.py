@@ -34,7 +34,7 @@ from drkit.products import tables
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
 from drkit.simulator.stories import STORIES, Step, Story
-from drkit.store import Store
+from drkit.store.store import Store
 from drkit.views.explain import lines
 
 ORIGIN = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

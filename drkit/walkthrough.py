@@ -27,12 +27,12 @@ from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.api import status as standing_
 from drkit.errors import DrkitError, RefusedError
-from drkit.journal import RunState
 from drkit.model import files
 from drkit.model import suggest as nearest
 from drkit.model.estate import Assessment, Snapshot, id_part, last
 from drkit.model.runbook import Runbook, Step
 from drkit.products import registry
+from drkit.store.journal import RunState
 from drkit.views import html, junit, markdown, terminal
 from drkit.views import json as json_view
 from drkit.views.text import duration, plural, safe

@@ -19,7 +19,7 @@ import pytest
 from azure.storage.blob import BlobLeaseClient
 
 from drkit.providers.blob import BlobStore
-from drkit.store import Store
+from drkit.store.store import Store
 
 LOCK = Path(__file__).parent / "emulator"
 PROGRAM = Path("node_modules/.bin/azurite-blob")

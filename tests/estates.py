@@ -32,7 +32,6 @@ from drkit.api import assess as reading
 from drkit.api import context as workplace
 from drkit.api import plan as planning
 from drkit.errors import DrkitError
-from drkit.journal import RunState
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts as hostscripts
 from drkit.model import settings
@@ -40,7 +39,8 @@ from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
-from drkit.store import Store
+from drkit.store.journal import RunState
+from drkit.store.store import Store
 
 Json = dict[str, Any]
 SPACE = uuid.UUID("0d1f6c9a-4b6e-4a55-9a37-5e6c1b7a2f10")

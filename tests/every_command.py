@@ -37,7 +37,7 @@ from drkit.model import cloud as clouds
 from drkit.model import settings
 from drkit.model.clock import parse_time, rfc3339
 from drkit.products import tables
-from drkit.store import Store
+from drkit.store.store import Store
 
 from .estates import HOSTED, PLAN, REGION, SETTINGS, TARGET, World, seed
 

@@ -16,7 +16,7 @@ from drkit.model import estate, runbook
 from drkit.model.cloud import public
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
-from drkit.store import Store
+from drkit.store.store import Store
 from tests.builders import (
     a_claim,
     a_plan,

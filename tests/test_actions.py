@@ -20,7 +20,7 @@ from drkit.model import actions, runbook
 from drkit.model.actions import Tables
 from drkit.model.runbook import Runbook, Step, Takeover
 from drkit.model.settings import ChannelSettings, Settings
-from drkit.store import Store
+from drkit.store.store import Store
 from tests.books import ACCOUNT, MACHINE, a_worker, an_account, an_extension, every_book, worker_settings, workers_moved
 from tests.builders import (
     TARGET,

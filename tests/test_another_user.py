@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drkit.store import lock_name
+from drkit.store.store import lock_name
 from tests import catcher
 from tests.catcher import Catcher
 from tests.cli_support import Here

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from drkit import journal
 from drkit.execution.runner import Nap
 from drkit.model.clock import StoppedError
+from drkit.store import journal
 
 from .cli_support import LOST, Cloud, Done, checked, command, copy_of_recorded, drkit, environment, settings
 

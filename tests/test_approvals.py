@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import approvals, replicas
+from drkit import replicas
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api.plan import candidates, show_of
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
-from drkit.kept import Approval, who
 from drkit.model import files, runbook
 from drkit.model.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.model.settings import Settings
-from drkit.store import Store
+from drkit.store import approvals
+from drkit.store.records import Approval, who
+from drkit.store.store import Store
 from tests.cli_support import Here, copy_of_recorded
 from tests.test_control import desk_of
 from tests.test_runbook import a_step

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from drkit import journal
 from drkit.errors import (
     CredentialError,
     FileError,
@@ -22,13 +21,14 @@ from drkit.errors import (
     UnreachableError,
     UnreadableError,
 )
-from drkit.journal import Record, fold
 from drkit.model.answers import cleaned, read, segment, sent, text_of
 from drkit.model.clock import StoppedError, parse_time
 from drkit.model.files import check_out
 from drkit.model.toml_faults import parse
 from drkit.providers.transport import tls_context
 from drkit.simulator.seed import build
+from drkit.store import journal
+from drkit.store.journal import Record, fold
 from drkit.views.text import shown
 from tests.cli_support import Here, command, copy_of_recorded, environment, kept
 from tests.estates import seed

@@ -19,15 +19,15 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from drkit.api import context as workplace
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
-from drkit.kept import Approval, Declaration, Message
 from drkit.model.clock import Clock
 from drkit.model.cloud import CloudMark
 from drkit.model.readiness import Readiness
 from drkit.model.runbook import encode
 from drkit.providers import blob
 from drkit.providers.blob_journal import BlobJournal, segment, whole
-from drkit.store import lock_name
-from drkit.verification import verify
+from drkit.store.records import Approval, Declaration, Message
+from drkit.store.store import lock_name
+from drkit.store.verify import verify
 from tests import azurite
 from tests.chaos.every_record import killed_at_every_record, place_of
 from tests.chaos.life import Lives

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from drkit.kept import Approval, Message
 from drkit.model import roles
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import digest, encode
 from drkit.providers import blob
+from drkit.store.records import Approval, Message
 from tests import azurite
 from tests.test_blob import clock
 from tests.test_runbook import a_runbook, a_step

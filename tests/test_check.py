@@ -34,7 +34,7 @@ from drkit.model.readiness import Finding, Readiness
 from drkit.model.runbook import decode
 from drkit.products import tables
 from drkit.readiness import RULES
-from drkit.store import Store
+from drkit.store.store import Store
 from drkit.survey import reach
 from drkit.survey.places import imds
 from drkit.views import readiness as view

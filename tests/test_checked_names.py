@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from drkit.errors import FileError, UnreachableError
-from drkit.kept import load
 from drkit.model import estate
 from drkit.model.clock import SystemClock
 from drkit.model.estate import Assessment, Location, Snapshot
 from drkit.products import codespaces_settings, hybrid_worker_wire
 from drkit.products.hybrid_worker_settings import is_service
+from drkit.store.records import load
 from tests.builders import MARK, TIME, a_plan, a_vm
 
 NAMES = (

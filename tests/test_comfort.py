@@ -20,7 +20,7 @@ from drkit.model import cloud as clouds
 from drkit.model import files
 from drkit.model import log as logfile
 from drkit.model.settings import Settings
-from drkit.store import Store
+from drkit.store.store import Store
 from tests.cli_support import Here, command, copy_of_recorded, environment, runbook_of
 from tests.estates import SUBSCRIPTION, World, seed
 

@@ -21,7 +21,7 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Affected, Precondition, Step
 from drkit.model.settings import RunSettings, Settings
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
-from drkit.store import Store
+from drkit.store.store import Store
 from tests.test_runbook import a_step
 from tests.test_runner import ADA, RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing
 

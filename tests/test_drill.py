@@ -26,7 +26,7 @@ from drkit.model.runbook import Runbook
 from drkit.rehearsal import seed_of
 from drkit.simulator import sample_seed
 from drkit.simulator.routing import routes
-from drkit.store import Store
+from drkit.store.store import Store
 from tests import asked_routes, chromium, cli_support, pages, permissions
 
 KEYS = {

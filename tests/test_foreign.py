@@ -16,7 +16,7 @@ from drkit.api import plan as planning
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
 from drkit.execution import foreign
-from drkit.store import Store
+from drkit.store.store import Store
 from tests import returning, workers
 from tests.chaos.every_record import place_of
 from tests.chaos.life import KILLED, Life, Lives

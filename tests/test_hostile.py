@@ -187,7 +187,7 @@ def _paste(lines: list[str], folder: Path, require: Callable[[str], str]) -> Non
 
 def test_names_that_look_like_paths_stay_inside_the_store(tmp_path: Path) -> None:
     from drkit.errors import DrkitError
-    from drkit.store import Store
+    from drkit.store.store import Store
 
     store = Store(tmp_path / "site" / "store")
     for name in ("../../pwned", "/etc/passwd", "run-0001/../../x", "..", "run-0001\n", "", "run-0001.jsonl"):

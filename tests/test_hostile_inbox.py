@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit import journal
-from drkit.kept import Message
 from drkit.model.clock import parse_time, rfc3339
-from drkit.store import Store
+from drkit.store import journal
+from drkit.store.records import Message
+from drkit.store.store import Store
 from tests.cli_support import Here, command, environment
 from tests.every_command import every_command, prepare
 

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.kept import Approval
 from drkit.model import runbook
 from drkit.model.clock import rfc3339
 from drkit.model.runbook import GuardResult, Precondition, Runbook, Step
-from drkit.store import Store
+from drkit.store.records import Approval
+from drkit.store.store import Store
 from tests import every_command, workers
 from tests.cli_support import Done, Here
 from tests.estates import REGION, SETTINGS, World, plan_id, seed, vm

@@ -23,10 +23,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import journal
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
-from drkit.journal import GENESIS, LocalJournal, Record
 from drkit.model.operation import Operation
+from drkit.store import journal
+from drkit.store.journal import GENESIS, LocalJournal, Record
 
 RUN = "run-0001"
 

@@ -14,9 +14,9 @@ from drkit import behind
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api import report as reporting
-from drkit.journal import RunState, StepState
 from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.products.base import Captured
+from drkit.store.journal import RunState, StepState
 from drkit.survey import zombies
 from tests import returning, workers
 from tests.builders import a_plan, a_vm, hosted, managed, one_lost

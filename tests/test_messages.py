@@ -9,13 +9,14 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import kept, results
+from drkit import results
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import status as standing_
 from drkit.errors import UsageError
-from drkit.kept import LONGEST, Message
 from drkit.model.runbook import Affected
+from drkit.store import records as kept
+from drkit.store.records import LONGEST, Message
 from drkit.views import terminal
 from tests.test_control import begun, desk_of
 from tests.test_runbook import a_step

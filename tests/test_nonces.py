@@ -11,11 +11,11 @@ import pytest
 
 from drkit.execution import apply as execution
 from drkit.execution import schedule
-from drkit.journal import RunState
 from drkit.model.clock import SystemClock
 from drkit.model.settings import Settings
 from drkit.products.base import Context
-from drkit.store import Store
+from drkit.store.journal import RunState
+from drkit.store.store import Store
 from tests.test_runbook import a_runbook, a_step
 from tests.test_runner import RUN
 

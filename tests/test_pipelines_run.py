@@ -13,7 +13,7 @@ from azure.storage.blob import BlobLeaseClient
 
 from drkit.api import plan as planning
 from drkit.providers import blob
-from drkit.verification import verify
+from drkit.store.verify import verify
 from tests import azurite
 from tests.estates import REGION, TARGET, People, Site, done_twice, estate, guid
 from tests.estates import seed as plain_seed

@@ -19,7 +19,7 @@ from drkit.model import settings
 from drkit.model.cloud import Principal
 from drkit.model.settings import Settings
 from drkit.products import tables
-from drkit.store import Store
+from drkit.store.store import Store
 from tests.estates import World
 from tests.simulator.support import OTHER_SUB, SUB, TENANT, group_id, host
 from tests.workers import content

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import store
 from drkit.model import limits, runbook
 from drkit.model.clock import rfc3339
 from drkit.model.cloud import CloudMark
@@ -24,6 +23,7 @@ from drkit.readiness import RULES, Projection, Seen, Write, action_of, compare, 
 from drkit.readiness.azure_rules import allows, within
 from drkit.readiness.estate_rules import unpushed_since
 from drkit.readiness.values import finding, protected_regions
+from drkit.store import store
 from drkit.survey import rooms
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

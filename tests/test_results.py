@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.dispositions import TABLE
-from drkit.journal import RunState, StepState, StepStatus
 from drkit.model.runbook import Affected
 from drkit.results import ENDINGS, FIXED, Outcome, at_risk, numbers, objective_met, outcomes, recovery_seconds, report
+from drkit.store.journal import RunState, StepState, StepStatus
 from tests.builders import (
     LOST,
     TARGET,

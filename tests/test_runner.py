@@ -27,8 +27,6 @@ from drkit.errors import (
 )
 from drkit.execution import schedule
 from drkit.execution.runner import Event, Nap, Runner, permitted
-from drkit.journal import Record, RunState
-from drkit.kept import Message
 from drkit.model import files
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Reading
@@ -36,7 +34,9 @@ from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.model.settings import RunSettings, Settings
 from drkit.products.base import Context, Observation, Result, StepFailedError
-from drkit.store import Store
+from drkit.store.journal import Record, RunState
+from drkit.store.records import Message
+from drkit.store.store import Store
 from tests.test_runbook import a_runbook, a_step
 
 Answer = Operation | Result | Observation | DrkitError | Callable[[], Any]

@@ -19,8 +19,6 @@ from msgspec.structs import replace
 
 from drkit.errors import DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.execution.needs import HeldJournal, RunStore
-from drkit.journal import LocalJournal
-from drkit.kept import Approval, Declaration, Message, load
 from drkit.model import runbook
 from drkit.model.clock import SystemClock
 from drkit.model.cloud import CloudMark
@@ -29,7 +27,9 @@ from drkit.model.files import unwritable, write_out
 from drkit.model.runbook import Runbook
 from drkit.providers.blob import BlobStore
 from drkit.providers.blob_journal import BlobJournal
-from drkit.store import Store, lock_name
+from drkit.store.journal import LocalJournal
+from drkit.store.records import Approval, Declaration, Message, load
+from drkit.store.store import Store, lock_name
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)
 WHEN = "2026-11-23T07:30:00Z"

@@ -416,7 +416,7 @@ def test_a_file_that_is_called_like_a_cloud_is_none(here: Here, caught: Catcher)
 
 
 def test_a_file_that_is_called_like_a_runbook_of_the_store_is_not_taken_for_it(here: Here) -> None:
-    from drkit.store import Store
+    from drkit.store.store import Store
     from tests.every_command import prepare, prepared
 
     prepare(here.folder)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from drkit.api import context as workplace
 from drkit.api import control
 from drkit.errors import IntegrityError, UsageError
-from drkit.journal import GENESIS, Record, seal
 from drkit.model.settings import Settings
-from drkit.store import Store
-from drkit.verification import verify
+from drkit.store.journal import GENESIS, Record, seal
+from drkit.store.store import Store
+from drkit.store.verify import verify
 from tests.cli_support import drkit
 from tests.test_journal import RUN, made
 

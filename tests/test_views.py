@@ -16,14 +16,14 @@ from rich.cells import cell_len
 
 from drkit import results
 from drkit.errors import CloudError, UsageError
-from drkit.journal import RunState, StepState
-from drkit.kept import load
 from drkit.model import runbook
 from drkit.model.actions import Described, described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
 from drkit.products import actions
+from drkit.store.journal import RunState, StepState
+from drkit.store.records import load
 from drkit.views import json as json_view
 from drkit.views import markdown, terminal, text
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from drkit import behind, cleaning, mirror
 from drkit.behind import Moved, Told
-from drkit.journal import RunState, StepState
 from drkit.model.estate import Assessment, Behind, Deferred, Environment, Zombie
 from drkit.model.runbook import Affected, Runbook
 from drkit.products import registry
+from drkit.store.journal import RunState, StepState
 from drkit.survey import zombies
 from tests.builders import (
     MARK,

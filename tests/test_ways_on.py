@@ -16,9 +16,9 @@ from drkit.api import control
 from drkit.api import failback as returning
 from drkit.api import status as standing_
 from drkit.errors import RefusedError
-from drkit.journal import RunState, StepState
 from drkit.simulator import automation
-from drkit.store import Store
+from drkit.store.journal import RunState, StepState
+from drkit.store.store import Store
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit import approvals, handover, history, journal, replicas
+from drkit import handover, history, replicas
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.api.plan import Planned, approvable, candidates, observed, show, show_of
 from drkit.api.status import DONE, begun, closed
 from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
-from drkit.journal import RunState
-from drkit.kept import Approval, Message, message_fault, who
 from drkit.model import cloud as clouds
 from drkit.model import estate
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
 from drkit.products import actions, actors
+from drkit.store import approvals, journal
+from drkit.store.journal import RunState
+from drkit.store.records import Approval, Message, message_fault, who
 from drkit.version import __version__
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from drkit import behind
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
-from drkit.kept import Declaration, who
 from drkit.model import cloud as clouds
 from drkit.model import estate, files
 from drkit.model import settings as settings_
@@ -25,6 +24,7 @@ from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.model.settings import Settings
 from drkit.products import registry, tables
+from drkit.store.records import Declaration, who
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

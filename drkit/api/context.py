@@ -19,7 +19,7 @@ from drkit.model.clock import Clock
 from drkit.model.cloud import Cloud, Principal
 from drkit.model.settings import Settings
 from drkit.products import tables
-from drkit.store import Store
+from drkit.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from drkit.api.context import Desk
 from drkit.api.plan import Planned
 from drkit.api.status import closed
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
-from drkit.kept import Message, who
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
-from drkit.verification import Verified
-from drkit.verification import verify as verify_bytes
+from drkit.store.records import Message, who
+from drkit.store.verify import Verified
+from drkit.store.verify import verify as verify_bytes
 
 
 def pause(desk: Desk, run: str = "latest", reason: str = "") -> str:

@@ -26,12 +26,12 @@ from drkit.api.plan import Planned
 from drkit.api.status import Standing
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import schedule
-from drkit.kept import who
 from drkit.model import estate, files
 from drkit.model.clock import parse_time
 from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook, Step
+from drkit.store.records import who
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drkit import behind, handover, journal
+from drkit import behind, handover
 from drkit.api.context import Desk
 from drkit.errors import FileError, IntegrityError, RefusedError
-from drkit.journal import RunState
 from drkit.model.clock import parse_time
 from drkit.model.estate import Snapshot
 from drkit.model.runbook import Runbook
+from drkit.store import journal
+from drkit.store.journal import RunState
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 

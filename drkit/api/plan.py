@@ -15,7 +15,6 @@ from drkit.api import history as linked
 from drkit.api.assess import blind, generations_of
 from drkit.api.context import Desk
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
-from drkit.kept import Approval, who
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook
 from drkit.model import suggest as nearest
@@ -24,7 +23,8 @@ from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment, Snapshot, region_name, same_id
 from drkit.model.runbook import Kind, Runbook, Takeover
 from drkit.products import actions, registry
-from drkit.store import DIGEST
+from drkit.store.records import Approval, who
+from drkit.store.store import DIGEST
 from drkit.version import __version__
 
 HEX = re.compile(r"[0-9a-f]+")
@@ -61,7 +61,7 @@ def plan(
 
     RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
     """
-    from drkit.kept import load
+    from drkit.store.records import load
 
     found = (
         desk.store.newest(Assessment) if assessment is None else (load(Path(assessment), Assessment), Path(assessment))

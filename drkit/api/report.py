@@ -8,10 +8,10 @@ from drkit import evidence, letters, results
 from drkit.api import status as standing_
 from drkit.api.context import Desk
 from drkit.errors import DrkitError
-from drkit.kept import File
 from drkit.model.actions import described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.products import actions
+from drkit.store.records import File
 
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:

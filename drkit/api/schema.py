@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from drkit.errors import UsageError
-from drkit.journal import Record
-from drkit.kept import Approval
 from drkit.model import settings as settings_
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.readiness import Readiness
 from drkit.model.runbook import Runbook
+from drkit.store.journal import Record
+from drkit.store.records import Approval
 
 SCHEMAS: Mapping[str, Any] = {
     "readiness": Readiness,

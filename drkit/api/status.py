@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drkit import behind, handover, journal
+from drkit import behind, handover
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.api.plan import show_of
 from drkit.errors import DrkitError, RefusedError
-from drkit.journal import Record, RunState
 from drkit.model import cloud as clouds
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
+from drkit.store import journal
+from drkit.store.journal import Record, RunState
 
 DONE = ("succeeded", "succeeded-with-exceptions")
 

@@ -66,7 +66,7 @@ class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of c
 def _desk(ctx: click.Context) -> Desk:
     from drkit.api.context import desk
     from drkit.errors import UsageError
-    from drkit.store import Store
+    from drkit.store.store import Store
 
     made = desk(config=ctx.params.get("config"), store=ctx.params.get("store"))
     if type(made.store) is not Store:

@@ -17,7 +17,6 @@ from drkit.execution import foreign, schedule
 from drkit.execution.codes import Codes, socket_path
 from drkit.execution.needs import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, acting, permitted
-from drkit.kept import who
 from drkit.model import actions, runbook, sign_in
 from drkit.model import host_scripts as hostscripts
 from drkit.model.actions import Tables
@@ -30,6 +29,7 @@ from drkit.products.base import Actor, Context
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
 from drkit.providers.session import Session
+from drkit.store.records import who
 
 LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from drkit.journal import Journal, RunState
-from drkit.kept import Received
 from drkit.model.clock import Clock
+from drkit.store.journal import Journal, RunState
+from drkit.store.records import Received
 
 
 class HeldJournal(Journal, Protocol):

@@ -29,8 +29,6 @@ from drkit.errors import (
 from drkit.execution import culprits, schedule
 from drkit.execution.actors import Contained
 from drkit.execution.needs import Inbox
-from drkit.journal import Journal, RunState, disbelieve
-from drkit.kept import ABOUT_STEPS, Message, Received, claimed, who
 from drkit.model.clock import Clock, StoppedError
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step
@@ -42,6 +40,8 @@ from drkit.products.base import (
     Result,
     StepFailedError,
 )
+from drkit.store.journal import Journal, RunState, disbelieve
+from drkit.store.records import ABOUT_STEPS, Message, Received, claimed, who
 
 TICK = 1.0
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drkit import behind, handover
-from drkit.journal import RunState, StepState
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.products.base import Observation
+from drkit.store.journal import RunState, StepState
 
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
 UNKNOWN_VALUE = "unknown"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drkit.errors import CloudError, UnreachableError
-from drkit.kept import plan_fault
 from drkit.model.answers import read
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
@@ -22,6 +21,7 @@ from drkit.products.base import Captured
 from drkit.products.groups import locations_of, tagged
 from drkit.products.plain import each, granted, unlisted
 from drkit.proposal import TAG_TARGET
+from drkit.store.records import plan_fault
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

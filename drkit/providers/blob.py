@@ -28,7 +28,6 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobServiceClient
 
-from drkit.approvals import Found
 from drkit.errors import (
     CloudError,
     CredentialError,
@@ -39,15 +38,16 @@ from drkit.errors import (
     UnreachableError,
     UsageError,
 )
-from drkit.journal import LocalJournal
-from drkit.kept import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, user_of, who
 from drkit.model import files
 from drkit.model.clock import Clock
 from drkit.model.cloud import Cloud, public
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
-from drkit.store import DECLARATIONS, INBOXES, LOCKS, Store, lock_name
+from drkit.store.approvals import Found
+from drkit.store.journal import LocalJournal
+from drkit.store.records import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, user_of, who
+from drkit.store.store import DECLARATIONS, INBOXES, LOCKS, Store, lock_name
 
 CONTAINERS = ("state", "inbox", "journal", "approvals")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")

@@ -9,10 +9,10 @@ from typing import Any, Self
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 
 from drkit.errors import FileError, LockedError
-from drkit.journal import LocalJournal, fold, parse
 from drkit.model.clock import Clock
 from drkit.model.files import LARGE
 from drkit.providers.blob_lease import SECONDS, Lease
+from drkit.store.journal import LocalJournal, fold, parse
 
 MOST_BLOCKS = 49_000
 """Of the service's 50,000 a blob."""

@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from drkit import behind, handover, results
-from drkit.journal import RunState
 from drkit.model import runbook
 from drkit.model.actions import Described
 from drkit.model.clock import parse_time
@@ -24,6 +23,7 @@ from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
+from drkit.store.journal import RunState
 from drkit.views.text import clock, duration, exact, measured, plural, safe
 
 COLOURS = {

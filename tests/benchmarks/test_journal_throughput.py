@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from drkit.journal import LocalJournal
+from drkit.store.journal import LocalJournal
 from tests.test_journal import RUN, Still
 
 RECORDS, WRITERS, LEAST = 6_000, 64, 2_000.0

@@ -25,7 +25,7 @@ from drkit.model import cloud as clouds
 from drkit.model import settings
 from drkit.model.clock import parse_time
 from drkit.products import tables
-from drkit.store import Store
+from drkit.store.store import Store
 from tests import azurite
 
 Death = Literal["after", "before", "torn", "told"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from drkit.errors import UsageError
-from drkit.journal import GENESIS, Record, seal
+from drkit.store.journal import GENESIS, Record, seal
 
 
 @dataclass(frozen=True)

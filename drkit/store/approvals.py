@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from drkit.errors import FileError, RefusedError
-from drkit.kept import Approval, claimed, decode
 from drkit.model import files
 from drkit.model.clock import Clock, from_wall, parse_time, rfc3339
+from drkit.store.records import Approval, claimed, decode
 
 LONGEST = timedelta(days=31)
 """So long after it was made an approval counts at the most, whatever it says."""

@@ -25,12 +25,18 @@ from typing import Any
 
 import msgspec
 
-from drkit import journal
-from drkit.approvals import Found, beyond_reach, mine
-from drkit.approvals import read as read_approvals
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
-from drkit.journal import LocalJournal, Record, RunState
-from drkit.kept import (
+from drkit.model import estate, files, runbook
+from drkit.model import suggest as nearest
+from drkit.model.clock import Clock, rfc3339
+from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.readiness import Readiness
+from drkit.model.runbook import Runbook
+from drkit.store import journal
+from drkit.store.approvals import Found, beyond_reach, mine
+from drkit.store.approvals import read as read_approvals
+from drkit.store.journal import LocalJournal, Record, RunState
+from drkit.store.records import (
     KINDS,
     LARGEST_MESSAGE,
     Approval,
@@ -45,12 +51,6 @@ from drkit.kept import (
     owner_of,
     who,
 )
-from drkit.model import estate, files, runbook
-from drkit.model import suggest as nearest
-from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import Assessment, Snapshot, last
-from drkit.model.readiness import Readiness
-from drkit.model.runbook import Runbook
 
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 FULL = re.compile(r"[0-9a-f]{64}")

@@ -1,0 +1,1 @@
+"""Keeps files, journals and locks in a folder."""
