@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit import behind, handover
 from drkit.model import runbook as book
 from drkit.model.clock import parse_time
 from drkit.model.runbook import Affected, Runbook, Step
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from drkit.store.journal import RunState, StepState
 
 Ending = Literal["recovered", "needs_person", "waiting", "lost"]

@@ -25,11 +25,11 @@ from drkit.api import assess as reading
 from drkit.api import context as workplace
 from drkit.api import explain as telling
 from drkit.errors import RefusedError, UsageError
-from drkit.explaining import Explanation
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import Assessment, HostFinding
 from drkit.model.settings import parse
+from drkit.planning.explain import Explanation
 from drkit.products import tables
 from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from drkit.planning.transparency import ROWS
 from drkit.simulator.stories import STORIES
 from drkit.story import Played, play
-from drkit.transparency import ROWS
 from drkit.views.explain import lines
 
 PORT = re.compile(r"(127\.0\.0\.1):\d+")

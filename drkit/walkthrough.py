@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit import behind, results
+from drkit import results
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import context as workplace
@@ -31,6 +31,7 @@ from drkit.model import files
 from drkit.model import suggest as nearest
 from drkit.model.estate import Assessment, Snapshot, id_part, last
 from drkit.model.runbook import Runbook, Step
+from drkit.planning import leftovers as behind
 from drkit.products import registry
 from drkit.store.journal import RunState
 from drkit.views import html, junit, markdown, terminal

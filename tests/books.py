@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from drkit import cleaning
 from drkit.model.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
 from drkit.model.runbook import Runbook
 from drkit.model.settings import ChannelSettings, Settings
+from drkit.planning import cleanup as cleaning
 from drkit.products import registry
 from tests.builders import (
     LOST,

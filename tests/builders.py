@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from drkit import planner
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import (
     ArmIdentity,
@@ -24,6 +23,7 @@ from drkit.model.estate import (
 )
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
+from drkit.planning import failover as planner
 from drkit.products import registry
 
 SUBSCRIPTION = "5a1c0000-0000-4000-8000-000000000001"

@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from drkit.transparency import DOMAINS, ROWS, Signals, Verdict, judge
+from drkit.planning.transparency import DOMAINS, ROWS, Signals, Verdict, judge
 
 COMPARISONS = ("instance_id", "os_id", "registration", "boot", "physical_host", "os_disk")
 CONTEXT = tuple(name for name in DOMAINS if name not in COMPARISONS)

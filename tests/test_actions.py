@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import products, replicas
+from drkit import products
 from drkit.api.context import Desk
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.model import actions, runbook
 from drkit.model.actions import Tables
 from drkit.model.runbook import Runbook, Step, Takeover
 from drkit.model.settings import ChannelSettings, Settings
+from drkit.planning import replicas
 from drkit.store.store import Store
 from tests.books import ACCOUNT, MACHINE, a_worker, an_account, an_extension, every_book, worker_settings, workers_moved
 from tests.builders import (

@@ -14,10 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.advice import Answer, Heard, PlanSignals, heard, move_minutes, plan_state, read_claims, wait_or_move
-from drkit.history import cutoff
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Advice, PlanState
+from drkit.planning.plan_state import (
+    Answer,
+    Heard,
+    PlanSignals,
+    heard,
+    move_minutes,
+    plan_state,
+    read_claims,
+    wait_or_move,
+)
+from drkit.planning.recovery_point import cutoff
 
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 ARM: tuple[Literal["found", "gone", "unreachable"], ...] = ("found", "gone", "unreachable")

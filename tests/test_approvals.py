@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import replicas
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api.plan import candidates, show_of
@@ -21,6 +20,7 @@ from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.model import files, runbook
 from drkit.model.clock import SimulatedClock, SystemClock, from_wall, rfc3339
 from drkit.model.settings import Settings
+from drkit.planning import replicas
 from drkit.store import approvals
 from drkit.store.records import Approval, who
 from drkit.store.store import Store

@@ -12,8 +12,8 @@ import pytest
 
 from drkit.api import explain as telling
 from drkit.api import plan as planning
-from drkit.explaining import Explanation
 from drkit.model.estate import Assessment, Carried, Snapshot
+from drkit.planning.explain import Explanation
 from drkit.products import registry
 from drkit.products.base import Captured
 from drkit.survey import registrations

@@ -32,8 +32,8 @@ from drkit.model.cloud import Principal
 from drkit.model.estate import Assessment
 from drkit.model.readiness import Finding, Readiness
 from drkit.model.runbook import decode
+from drkit.planning.readiness import RULES
 from drkit.products import tables
-from drkit.readiness import RULES
 from drkit.store.store import Store
 from drkit.survey import reach
 from drkit.survey.places import imds

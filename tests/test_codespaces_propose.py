@@ -17,10 +17,10 @@ from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import ArmIdentity, Baseline, Environment, Host, HostLink, Plan, Risk
 from drkit.model.runbook import Step
 from drkit.model.settings import RunSettings, Settings
+from drkit.planning.proposal import Item, Proposal, Proposed, Target, spare_names
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_settings as names
 from drkit.products import registry
-from drkit.proposal import Item, Proposal, Proposed, Target, spare_names
 from drkit.views.text import exact
 from tests.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
 from tests.test_probe_windows import ENGINE, needs_engine

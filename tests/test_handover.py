@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from drkit import handover
 from drkit.api import status as standing
 from drkit.errors import UnknownFateError, UnreachableError
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Precondition, Step
+from drkit.planning import handover
 from drkit.products.base import Observation, RegisteredElsewhereError, Result, StepFailedError
 from drkit.store.journal import Record, RunState, StepState, StepStatus, fold
 from tests.test_runbook import a_step

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.history import capture_of, compose, cutoff, failing_since
 from drkit.model.estate import Capture, Environment, Host, Plan, Snapshot
+from drkit.planning.recovery_point import capture_of, compose, cutoff, failing_since
 from tests.builders import LOST, OTHER, a_claim, a_plan, a_snapshot, a_vm, hosted, managed
 
 DOWN, WELL = a_plan("down"), a_plan("well", OTHER)

@@ -16,7 +16,7 @@ from drkit.api import failback as returning
 from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.errors import RefusedError
-from drkit.explaining import Explanation
+from drkit.planning.explain import Explanation
 from drkit.simulator import automation
 from tests import returning as way
 from tests import workers

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit import behind
 from drkit.api import apply as applying
 from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
+from drkit.planning import leftovers as behind
 from drkit.products.base import Captured
 from drkit.store.journal import RunState, StepState
 from drkit.survey import zombies

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.dispositions import ACTING, TABLE, disposition
 from drkit.errors import RefusedError, UsageError
 from drkit.model import runbook as book
 from drkit.model.estate import (
@@ -26,8 +25,9 @@ from drkit.model.estate import (
 )
 from drkit.model.runbook import WRITES, Affected, Runbook, Step
 from drkit.model.settings import HostSettings, RunSettings
-from drkit.proposal import TAG_SOURCE
-from drkit.transparency import ROWS, Outcome
+from drkit.planning.dispositions import ACTING, TABLE, disposition
+from drkit.planning.proposal import TAG_SOURCE
+from drkit.planning.transparency import ROWS, Outcome
 from tests.builders import (
     LOST,
     OTHER,

@@ -18,11 +18,11 @@ from drkit.model.estate import Environment, Plan, Reading, Snapshot
 from drkit.model.operation import Request
 from drkit.model.readiness import Finding, Forecast, Readiness
 from drkit.model.settings import Settings
+from drkit.planning.readiness import RULES, Projection, Seen, Write, action_of, compare, judge, reported, writes_of
+from drkit.planning.readiness.estate_rules import unpushed_since
+from drkit.planning.readiness.governance_rules import allows, within
+from drkit.planning.readiness.values import finding, protected_regions
 from drkit.products import registry
-from drkit.readiness import RULES, Projection, Seen, Write, action_of, compare, judge, reported, writes_of
-from drkit.readiness.azure_rules import allows, within
-from drkit.readiness.estate_rules import unpushed_since
-from drkit.readiness.values import finding, protected_regions
 from drkit.store import store
 from drkit.survey import rooms
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from drkit.execution import schedule
 from drkit.execution.schedule import blocked_by, compare, ending, reopenable, startable, unread
-from drkit.handover import in_doubt
 from drkit.model.estate import Reading
 from drkit.model.runbook import Precondition, Runbook, Step
+from drkit.planning.handover import in_doubt
 from drkit.products.base import Observation
 from drkit.store.journal import RunState, StepState, StepStatus
 from tests.builders import a_plan, a_vm, hosted, managed, one_lost

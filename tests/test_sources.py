@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from drkit import advice
 from drkit.errors import UnreachableError
 from drkit.model.settings import Settings
+from drkit.planning import plan_state as advice
 from drkit.providers import graph
 from drkit.survey import activity, downtime, emerging, health, impacted, machines, platform_notes, recovery, witnesses
 

@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import transparency
-from drkit.transparency import DOMAINS, NOTES, ROWS, Outcome, Signals, Verdict, judge, lower_confidence, with_notes
+from drkit.planning import transparency
+from drkit.planning.transparency import (
+    DOMAINS,
+    NOTES,
+    ROWS,
+    Outcome,
+    Signals,
+    Verdict,
+    judge,
+    lower_confidence,
+    with_notes,
+)
 from tests.enumerate_transparency import (
     COMPARISONS,
     CONTEXTS,

@@ -8,10 +8,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit import behind, cleaning, mirror
-from drkit.behind import Moved, Told
 from drkit.model.estate import Assessment, Behind, Deferred, Environment, Zombie
 from drkit.model.runbook import Affected, Runbook
+from drkit.planning import cleanup as cleaning
+from drkit.planning import failback as mirror
+from drkit.planning import leftovers as behind
+from drkit.planning.leftovers import Moved, Told
 from drkit.products import registry
 from drkit.store.journal import RunState, StepState
 from drkit.survey import zombies

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from drkit import handover
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import failback as returning
 from drkit.api import status as standing_
 from drkit.errors import RefusedError
+from drkit.planning import handover
 from drkit.simulator import automation
 from drkit.store.journal import RunState, StepState
 from drkit.store.store import Store

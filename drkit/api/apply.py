@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit import handover, history, replicas
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.api.plan import Planned, approvable, candidates, observed, show, show_of
@@ -18,6 +17,8 @@ from drkit.model import estate
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
+from drkit.planning import handover, replicas
+from drkit.planning import recovery_point as history
 from drkit.products import actions, actors
 from drkit.store import approvals, journal
 from drkit.store.journal import RunState

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import behind
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
@@ -23,6 +22,7 @@ from drkit.model import suggest as nearest
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.model.settings import Settings
+from drkit.planning import leftovers as behind
 from drkit.products import registry, tables
 from drkit.store.records import Declaration, who
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import assumption, history, planner, readiness, replicas
 from drkit.api import assess as reading
 from drkit.api import history as linked
 from drkit.api import plan as planning
@@ -23,9 +22,13 @@ from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, id_pa
 from drkit.model.readiness import Forecast, Readiness
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
+from drkit.planning import failover as planner
+from drkit.planning import readiness, replicas
+from drkit.planning import recovery_point as history
+from drkit.planning import what_if as assumption
+from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
-from drkit.readiness import Projection, Seen, Write
 from drkit.version import __version__
 
 if TYPE_CHECKING:
@@ -270,7 +273,7 @@ class Reader:
 
     async def readings(self, seen: Seen) -> list[Reading]:
         """What Azure would say to those runbooks, and where what drkit needs stands."""
-        from drkit.readiness.estate_rules import linked_hosts
+        from drkit.planning.readiness.estate_rules import linked_hosts
         from drkit.survey import obstacles, places, reach, rooms
 
         now, own = self.now, self.settings.check

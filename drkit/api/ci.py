@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit import handover
 from drkit.api import apply as applying
 from drkit.api import history as linked
 from drkit.api import plan as planning
@@ -21,6 +20,7 @@ from drkit.api.status import Standing
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.model.estate import region_name
 from drkit.model.runbook import Kind
+from drkit.planning import handover
 
 if TYPE_CHECKING:
     from drkit.execution.runner import Event

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drkit import handover
 from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api import status as standing_
@@ -19,6 +18,7 @@ from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
+from drkit.planning import handover
 from drkit.store.records import Message, who
 from drkit.store.verify import Verified
 from drkit.store.verify import verify as verify_bytes

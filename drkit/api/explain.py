@@ -9,17 +9,17 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit import explaining
 from drkit.api import history as linked
 from drkit.api.assess import assess
 from drkit.api.context import Desk
 from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
-from drkit.explaining import Explanation, PlanExplanation
 from drkit.model import suggest as nearest
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot, last
-from drkit.transparency import ROWS, Outcome
+from drkit.planning import explain as explaining
+from drkit.planning.explain import Explanation, PlanExplanation
+from drkit.planning.transparency import ROWS, Outcome
 
 LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0
 ENOUGH = 4.0

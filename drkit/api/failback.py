@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit import behind, cleaning, mirror
 from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api import status as standing_
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
-from drkit.behind import Moved, Told
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook
@@ -19,6 +17,10 @@ from drkit.model.actions import described
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Behind, Environment, Snapshot
 from drkit.model.runbook import Runbook
+from drkit.planning import cleanup as cleaning
+from drkit.planning import failback as mirror
+from drkit.planning import leftovers as behind
+from drkit.planning.leftovers import Moved, Told
 from drkit.products import actions, registry
 from drkit.version import __version__
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit import handover, replicas
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import check as checking
@@ -31,6 +30,7 @@ from drkit.model.clock import parse_time
 from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook, Step
+from drkit.planning import handover, replicas
 from drkit.store.records import who
 
 T = TypeVar("T")

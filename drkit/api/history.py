@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drkit import behind, handover
 from drkit.api.context import Desk
 from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.model.clock import parse_time
 from drkit.model.estate import Snapshot
 from drkit.model.runbook import Runbook
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from drkit.store import journal
 from drkit.store.journal import RunState
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from drkit import behind, history, planner, replicas
 from drkit.api import history as linked
 from drkit.api.assess import blind, generations_of
 from drkit.api.context import Desk
@@ -22,6 +21,10 @@ from drkit.model.actions import Described, described, differences, stopped
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment, Snapshot, region_name, same_id
 from drkit.model.runbook import Kind, Runbook, Takeover
+from drkit.planning import failover as planner
+from drkit.planning import leftovers as behind
+from drkit.planning import recovery_point as history
+from drkit.planning import replicas
 from drkit.products import actions, registry
 from drkit.store.records import Approval, who
 from drkit.store.store import DIGEST

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drkit import behind, handover
 from drkit.api import history as linked
 from drkit.api.context import Desk
 from drkit.api.plan import show_of
@@ -15,6 +14,8 @@ from drkit.model import cloud as clouds
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from drkit.store import journal
 from drkit.store.journal import Record, RunState
 

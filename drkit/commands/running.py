@@ -217,9 +217,10 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import handover, progress
+    from drkit import progress
     from drkit.api import ci as pipelining
     from drkit.api import status as standing_
+    from drkit.planning import handover
     from drkit.views import text
 
     desk = common.desk()

@@ -121,7 +121,7 @@ def subjects(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def verdicts(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The words of the table of verdicts."""
-    from drkit.transparency import ROWS
+    from drkit.planning.transparency import ROWS
 
     yield from ((word, "") for word in sorted({row.outcome for row in ROWS}))
 

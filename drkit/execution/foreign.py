@@ -13,8 +13,8 @@ from drkit.errors import CloudError, RefusedError
 from drkit.model.answers import read
 from drkit.model.estate import id_part
 from drkit.model.runbook import WRITES, Runbook, Step
+from drkit.planning.proposal import TAG_SOURCE
 from drkit.products.base import Actor, Context, LeavesMarks
-from drkit.proposal import TAG_SOURCE
 
 RUN_TAG, STEP_TAG = "drkit-run", "drkit-step"
 

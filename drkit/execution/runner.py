@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from drkit import handover
 from drkit.errors import (
     ConflictError,
     DrkitError,
@@ -32,6 +31,7 @@ from drkit.execution.needs import Inbox
 from drkit.model.clock import Clock, StoppedError
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step
+from drkit.planning import handover
 from drkit.products.base import (
     Actor,
     Context,

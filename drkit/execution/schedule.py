@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drkit import behind, handover
 from drkit.model.runbook import Precondition, Runbook, Step
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from drkit.products.base import Observation
 from drkit.store.journal import RunState, StepState
 

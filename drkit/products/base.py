@@ -19,7 +19,7 @@ from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, Ta
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
-from drkit.proposal import Proposer
+from drkit.planning.proposal import Proposer
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -15,6 +15,7 @@ from drkit.model.actions import Actions
 from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts, same_id
 from drkit.model.settings import Settings
+from drkit.planning.proposal import Need, Proposal, Proposed, made_for, replica_of
 from drkit.products import codespaces_back as back
 from drkit.products import codespaces_propose as pure
 from drkit.products import codespaces_settings as own
@@ -23,7 +24,6 @@ from drkit.products.codespaces_actions import ACTIONS
 from drkit.products.codespaces_rehearsal import CodespacesRehearsal
 from drkit.products.codespaces_settings import CodespacesSettings
 from drkit.products.plain import ActsApart
-from drkit.proposal import Need, Proposal, Proposed, made_for, replica_of
 
 if TYPE_CHECKING:
     from drkit.products.codespaces_act import Acts

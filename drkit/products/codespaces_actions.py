@@ -39,9 +39,9 @@ from drkit.model.actions import (
 from drkit.model.operation import Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
+from drkit.planning.proposal import replica_of
 from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
 from drkit.products.codespaces_settings import NAME as PRODUCT
-from drkit.proposal import replica_of
 
 PLAN = rf"{GROUP}/providers/Microsoft\.(?:VSOnline|Codespaces)/plans/{NAME}"
 ENVIRONMENT = NAME

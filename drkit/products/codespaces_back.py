@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from drkit.model.estate import Behind, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.codespaces_settings import NAME
 from drkit.products.codespaces_steps import deletion
-from drkit.proposal import Chain, Item, Proposal, Proposed
 
 SERVICE = "environment service"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-plan"})

@@ -10,13 +10,23 @@ import msgspec
 from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import Environment, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+from drkit.planning.proposal import (
+    Chain,
+    Item,
+    Need,
+    Proposal,
+    Proposed,
+    Target,
+    granted_again,
+    identity_change,
+    record_behind,
+)
 from drkit.products.codespaces_hosted import by_hand, has_channel, hosted
 from drkit.products.codespaces_settings import (
     NAME,
     settings_of,
 )
 from drkit.products.codespaces_steps import ask_for, names_for, stale, still_lost, verified, where
-from drkit.proposal import Chain, Item, Need, Proposal, Proposed, Target, granted_again, identity_change, record_behind
 
 # From the display names the service publishes with its SKUs ("Standard (Linux): 4 cores, 8 GB RAM").
 CORES = {"basiclinux": 2, "standardlinux": 4, "premiumlinux": 8}

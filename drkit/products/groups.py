@@ -11,9 +11,9 @@ from drkit.model.clock import rfc3339
 from drkit.model.estate import Reading, id_part, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
+from drkit.planning.proposal import TAG_TARGET
 from drkit.products.base import Context, Observation, Result, changed_by
 from drkit.products.plain import ByTable, made_by, polled
-from drkit.proposal import TAG_TARGET
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -17,6 +17,7 @@ from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
+from drkit.planning.proposal import Need, Proposal, Proposed
 from drkit.products import hybrid_worker_back as back
 from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Rehearsal
@@ -24,7 +25,6 @@ from drkit.products.hybrid_worker_actions import ACTIONS
 from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
 from drkit.products.hybrid_worker_settings import NAME, HybridWorkerSettings
 from drkit.products.plain import ActsApart
-from drkit.proposal import Need, Proposal, Proposed
 
 if TYPE_CHECKING:
     from drkit.products.hybrid_worker_act import Acts

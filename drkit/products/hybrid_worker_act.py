@@ -20,6 +20,7 @@ from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Reading, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
+from drkit.planning.proposal import TAG_SOURCE
 from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import (
     Context,
@@ -35,7 +36,6 @@ from drkit.products.hybrid_worker_back import TIDY
 from drkit.products.hybrid_worker_left import URL
 from drkit.products.hybrid_worker_tidy import Tidying
 from drkit.products.plain import ByTable, made_by
-from drkit.proposal import TAG_SOURCE
 from drkit.providers.compute import run_command_output
 
 LOOK_SECONDS = 10.0

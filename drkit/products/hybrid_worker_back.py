@@ -6,9 +6,9 @@ from typing import Any
 
 from drkit.model.estate import Behind, Environment, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.hybrid_worker_propose import SERVICE
 from drkit.products.hybrid_worker_settings import NAME, settings_of
-from drkit.proposal import Chain, Item, Proposal, Proposed
 
 RECORD = "ARM: hybrid worker"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-group", "delete-plan"})

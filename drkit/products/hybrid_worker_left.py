@@ -10,7 +10,7 @@ from typing import Any
 
 from drkit.model.estate import Environment, id_part
 from drkit.model.runbook import LeftAlone
-from drkit.proposal import Chain, Proposal, granted_again
+from drkit.planning.proposal import Chain, Proposal, granted_again
 
 PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
 URL = "AutomationAccountURL"

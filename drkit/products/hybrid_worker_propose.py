@@ -14,10 +14,7 @@ from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import Environment, Host, Plan, same_id, slug
 from drkit.model.runbook import Affected, Estimate, Precondition, Step
 from drkit.model.settings import Settings
-from drkit.products.hybrid_worker_actions import fits, source_of
-from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
-from drkit.products.hybrid_worker_settings import NAME, settings_of
-from drkit.proposal import (
+from drkit.planning.proposal import (
     TAG_SOURCE,
     TAG_TARGET,
     Chain,
@@ -29,6 +26,9 @@ from drkit.proposal import (
     record_behind,
     replica_of,
 )
+from drkit.products.hybrid_worker_actions import fits, source_of
+from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
+from drkit.products.hybrid_worker_settings import NAME, settings_of
 
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
 SERVICE = "Automation: regional service"

@@ -15,8 +15,8 @@ from drkit.model.estate import LISTING, Capture, Environment, Plan, Reading, Rol
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings, Table
+from drkit.planning.proposal import Need, made_for
 from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
-from drkit.proposal import Need, made_for
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

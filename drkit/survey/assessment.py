@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit import advice, history
 from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundError, UnreachableError
 from drkit.model import estate
 from drkit.model.answers import read
@@ -27,6 +26,8 @@ from drkit.model.estate import (
     region_name,
 )
 from drkit.model.settings import Settings
+from drkit.planning import plan_state as advice
+from drkit.planning import recovery_point as history
 from drkit.products.base import Endpoint, Product
 from drkit.survey import by_hand, emerging, health, hosts, probe, registrations, snapshot, witnesses, zombies
 from drkit.survey.night import Night

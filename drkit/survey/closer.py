@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from drkit.model.clock import Clock, parse_time
 from drkit.model.estate import Host, Reading, id_part
+from drkit.planning.transparency import Verdict
 from drkit.survey import activity, downtime, health
 from drkit.survey.night import Night
 from drkit.survey.signals import Seen
-from drkit.transparency import Verdict
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit import transparency
 from drkit.model.clock import Clock, parse_time
 from drkit.model.estate import Assessment, Host, HostFinding, Reading
 from drkit.model.settings import Settings
+from drkit.planning import transparency
 from drkit.products.base import Product
 from drkit.survey import (
     by_hand,

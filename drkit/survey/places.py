@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.estate import Reading, id_part, region_name
-from drkit.proposal import TAG_TARGET
+from drkit.planning.proposal import TAG_TARGET
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -15,7 +15,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading_
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Reading
-from drkit.transparency import Event
+from drkit.planning.transparency import Event
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from drkit.model.clock import parse_time
 from drkit.model.estate import Baseline, GuestIdentity, Host, Reading
+from drkit.planning.transparency import Signals
 from drkit.survey.probe import Probed
-from drkit.transparency import Signals
 
 Same = Literal["unknown", "same", "different"]
 SAME_START = timedelta(minutes=1)

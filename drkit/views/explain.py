@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from drkit.explaining import Explanation, PlanExplanation
 from drkit.model.estate import Reading
+from drkit.planning.explain import Explanation, PlanExplanation
 from drkit.views.text import clock, safe
 
 

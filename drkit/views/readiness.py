@@ -8,7 +8,7 @@ from typing import Any
 from drkit.api.check import Checked
 from drkit.model.estate import last
 from drkit.model.readiness import Finding, Readiness
-from drkit.readiness import RULES
+from drkit.planning.readiness import RULES
 from drkit.views import markdown, terminal
 from drkit.views.text import clock, duration, plural, safe
 

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drkit import behind, handover, results
+from drkit import results
 from drkit.model import runbook
 from drkit.model.actions import Described
 from drkit.model.clock import parse_time
@@ -23,6 +23,8 @@ from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from drkit.store.journal import RunState
 from drkit.views.text import clock, duration, exact, measured, plural, safe
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from drkit import behind, handover
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api import status as standing_
 from drkit.errors import DrkitError
+from drkit.planning import handover
+from drkit.planning import leftovers as behind
 from tests import returning
 from tests.chaos.life import Place
 from tests.estates import Site

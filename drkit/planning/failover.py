@@ -10,8 +10,15 @@ from dataclasses import replace
 
 import msgspec
 
-from drkit import replicas
-from drkit.dispositions import (
+from drkit.errors import RefusedError, UsageError
+from drkit.model import actions, runbook
+from drkit.model import suggest as nearest
+from drkit.model.cloud import CloudMark
+from drkit.model.estate import Assessment, Behind, Plan, Snapshot, same_id
+from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
+from drkit.model.settings import Settings
+from drkit.planning import replicas
+from drkit.planning.dispositions import (
     ACTING,
     ON_PURPOSE,
     already,
@@ -26,15 +33,8 @@ from drkit.dispositions import (
     unplaced_one,
     verdict_word,
 )
-from drkit.errors import RefusedError, UsageError
-from drkit.model import actions, runbook
-from drkit.model import suggest as nearest
-from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Behind, Plan, Snapshot, same_id
-from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
-from drkit.model.settings import Settings
-from drkit.placement import Taken, group_steps, place, standing
-from drkit.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
+from drkit.planning.placement import Taken, group_steps, place, standing
+from drkit.planning.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
 
 
 def plan(

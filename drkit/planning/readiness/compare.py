@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drkit.model.readiness import Compared, Finding, Readiness
-from drkit.readiness.values import RANK
+from drkit.planning.readiness.values import RANK
 
 
 def compare(before: Readiness, now: Sequence[Finding]) -> Compared:

@@ -8,7 +8,7 @@ from drkit.errors import RefusedError
 from drkit.model.estate import last, same_id
 from drkit.model.runbook import Runbook, Takeover
 from drkit.model.settings import Settings
-from drkit.proposal import replica_of
+from drkit.planning.proposal import replica_of
 
 
 def named(source: str, plan: str, settings: Settings) -> bool:

@@ -6,17 +6,9 @@
 
 from __future__ import annotations
 
-from drkit.readiness.compare import compare
-from drkit.readiness.judging import RULES, judge
-from drkit.readiness.values import (
-    Projection,
-    Seen,
-    Write,
-    action_of,
-    protected_regions,
-    reported,
-    writes_of,
-)
+from drkit.planning.readiness.compare import compare
+from drkit.planning.readiness.rules import RULES, judge
+from drkit.planning.readiness.values import Projection, Seen, Write, action_of, protected_regions, reported, writes_of
 
 __all__ = [
     "RULES",

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import msgspec
 
-from drkit.behind import Moved
-from drkit.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie, last
 from drkit.model.runbook import Affected, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
-from drkit.planner import guarded, sound, waves
-from drkit.proposal import Item, Proposal, Proposer, Target
+from drkit.planning.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
+from drkit.planning.failover import guarded, sound, waves
+from drkit.planning.leftovers import Moved
+from drkit.planning.proposal import Item, Proposal, Proposer, Target
 
 BACK = "its own plan is back"
 MOVED_REGISTRATION = "; its machine carries the registration that the move gave it"

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from drkit.model.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
 from drkit.model.runbook import Affected, Kind, LeftAlone
-from drkit.proposal import spare_names
+from drkit.planning.proposal import spare_names
 
 STANDING = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
 """Verdicts of a machine that is there, whatever is registered on it."""

@@ -9,7 +9,7 @@ from typing import Any
 from drkit.model import roles
 from drkit.model.estate import Reading, region_name
 from drkit.model.readiness import Finding
-from drkit.readiness.values import UNKNOWN, Seen, Write, finding
+from drkit.planning.readiness.values import UNKNOWN, Seen, Write, finding
 
 NAMED = 4
 PROBE = "Microsoft.Compute/virtualMachines/runCommand/action"

@@ -11,8 +11,8 @@ from drkit.model import estate
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Host, HostFinding, Plan, PlanFinding, Snapshot, TargetFacts
 from drkit.model.settings import Settings
-from drkit.proposal import Proposer
-from drkit.transparency import Signals, judge
+from drkit.planning.proposal import Proposer
+from drkit.planning.transparency import Signals, judge
 
 WHY = "assumed: its region is taken for lost"
 

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit import replicas
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Plan, Reading, TargetFacts, id_part, last
 from drkit.model.readiness import Finding
-from drkit.proposal import Proposer
-from drkit.readiness.values import UNKNOWN, Projection, Seen, finding
+from drkit.planning import replicas
+from drkit.planning.proposal import Proposer
+from drkit.planning.readiness.values import UNKNOWN, Projection, Seen, finding
 
 NAMED = 3
 CAPACITY = (

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from drkit import transparency
-from drkit.advice import PlanSignals, plan_state
-from drkit.dispositions import STANDING
 from drkit.errors import RefusedError
 from drkit.model.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
-from drkit.transparency import DOMAINS, NOTES, ROWS, Row, Signals
+from drkit.planning import transparency
+from drkit.planning.dispositions import STANDING
+from drkit.planning.plan_state import PlanSignals, plan_state
+from drkit.planning.transparency import DOMAINS, NOTES, ROWS, Row, Signals
 
 MOST = 5
 """Other rows that are shown."""

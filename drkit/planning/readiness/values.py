@@ -14,7 +14,7 @@ from drkit.model.operation import Request
 from drkit.model.readiness import Finding, Forecast, Severity
 from drkit.model.runbook import Runbook, Takeover
 from drkit.model.settings import Settings
-from drkit.proposal import Proposer
+from drkit.planning.proposal import Proposer
 
 RANK: Mapping[str, int] = {"error": 0, "warning": 1, "unknown": 2}
 UNKNOWN = "unknown"

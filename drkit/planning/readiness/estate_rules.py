@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Environment, Host, Reading, Snapshot
 from drkit.model.readiness import Finding
-from drkit.readiness.values import UNKNOWN, Seen, finding
+from drkit.planning.readiness.values import UNKNOWN, Seen, finding
 
 TAKE = "`drkit snapshot`; run it by a timer"
 NAMED = 5

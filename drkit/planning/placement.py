@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from drkit.dispositions import ACTING, Decided
 from drkit.model.estate import Assessment, Plan, TargetFacts, slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.model.settings import Settings
-from drkit.proposal import TAG_TARGET, Need, Proposer, Target
+from drkit.planning.dispositions import ACTING, Decided
+from drkit.planning.proposal import TAG_TARGET, Need, Proposer, Target
 
 
 @dataclass

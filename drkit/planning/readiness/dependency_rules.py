@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from drkit.model.estate import Reading
 from drkit.model.readiness import Finding
-from drkit.readiness.values import UNKNOWN, Seen, finding
+from drkit.planning.readiness.values import UNKNOWN, Seen, finding
 
 REMEDY = {
     "state store": "keep it in an account elsewhere: [bicep/] makes one; move what it holds with azcopy, then change --store",

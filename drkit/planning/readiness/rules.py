@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from drkit.model.readiness import Finding
-from drkit.readiness import azure_rules, estate_rules, place_rules, target_rules
-from drkit.readiness.values import Seen, reported
+from drkit.planning.readiness import dependency_rules as place_rules
+from drkit.planning.readiness import estate_rules, target_rules
+from drkit.planning.readiness import governance_rules as azure_rules
+from drkit.planning.readiness.values import Seen, reported
 
 EXPLAINED = frozenset({"offer", "sku", "quota", "provider", "target"})
 Word = Literal["ok", "error", "warning", "unknown"]

@@ -9,8 +9,8 @@ from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
 from drkit.model.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
 from drkit.model.settings import Settings
-from drkit.planner import guarded, sound, waves
-from drkit.proposal import Item, Proposal, Proposer
+from drkit.planning.failover import guarded, sound, waves
+from drkit.planning.proposal import Item, Proposal, Proposer
 
 ANSWERING = frozenset({"answering", "degraded"})
 WORK = {

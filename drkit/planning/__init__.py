@@ -1,0 +1,1 @@
+"""What decides: verdicts, plan states, advice, placement, runbooks, readiness. Pure."""
