@@ -18,7 +18,6 @@ from typing import Any
 
 import aiohttp
 
-from drkit import results
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import context as workplace
@@ -27,6 +26,7 @@ from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.api import status as standing_
 from drkit.errors import DrkitError, RefusedError
+from drkit.execution import results
 from drkit.model import files
 from drkit.model import suggest as nearest
 from drkit.model.estate import Assessment, Snapshot, id_part, last

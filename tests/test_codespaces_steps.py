@@ -18,8 +18,8 @@ from pathlib import Path
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import plan as planning
-from drkit.execution.codes import socket_path
 from drkit.execution.runner import Event
+from drkit.execution.sign_in_codes import socket_path
 from drkit.model.clock import parse_time
 from drkit.simulator.codespaces_environments import Environment
 from drkit.simulator.machine import Registration

@@ -12,7 +12,7 @@ import pytest
 
 from drkit.api import plan as planning
 from drkit.errors import RefusedError
-from drkit.execution.apply import check_scripts
+from drkit.execution.session import check_scripts
 from drkit.model import host_scripts as hostscripts
 from drkit.model import runbook, settings
 from drkit.model.clock import SystemClock

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from drkit import results
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import failback as returning
@@ -18,6 +17,7 @@ from drkit.api import report as reporting
 from drkit.api import status as standing
 from drkit.commands.base import GROUPS, main_group
 from drkit.errors import RefusedError
+from drkit.execution import results
 from drkit.execution.runner import Event
 from drkit.planning import leftovers as behind
 from drkit.simulator.identity import assign

@@ -15,7 +15,7 @@ from drkit.api import context as workplace
 from drkit.api import plan as planning
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
-from drkit.execution import foreign
+from drkit.execution import other_runs as foreign
 from drkit.store.store import Store
 from tests import returning, workers
 from tests.chaos.every_record import place_of

@@ -9,11 +9,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit import results
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import status as standing_
 from drkit.errors import UsageError
+from drkit.execution import results
 from drkit.model.runbook import Affected
 from drkit.store import records as kept
 from drkit.store.records import LONGEST, Message

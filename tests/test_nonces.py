@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from drkit.execution import apply as execution
 from drkit.execution import schedule
+from drkit.execution import session as execution
 from drkit.model.clock import SystemClock
 from drkit.model.settings import Settings
 from drkit.products.base import Context

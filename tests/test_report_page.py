@@ -211,7 +211,7 @@ def plain() -> dict[str, Any]:
         a_snapshot([plan], [managed("api", plan)]),
         an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),)),
     )
-    from drkit import evidence, results
+    from drkit.execution import evidence, results
     from drkit.store.journal import RunState, StepState
 
     assessed = an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),))

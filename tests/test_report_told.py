@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit import letters
 from drkit.api import context as workplace
 from drkit.api import report as reporting
 from drkit.api import status as standing_
+from drkit.execution import owner_notices as letters
 from drkit.views import letters as letters_view
 from tests.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.cli_support import Here

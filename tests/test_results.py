@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drkit.execution.results import (
+    ENDINGS,
+    FIXED,
+    Outcome,
+    at_risk,
+    numbers,
+    objective_met,
+    outcomes,
+    recovery_seconds,
+    report,
+)
 from drkit.model.runbook import Affected
 from drkit.planning.dispositions import TABLE
-from drkit.results import ENDINGS, FIXED, Outcome, at_risk, numbers, objective_met, outcomes, recovery_seconds, report
 from drkit.store.journal import RunState, StepState, StepStatus
 from tests.builders import (
     LOST,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from drkit.errors import RefusedError
-from drkit.execution import codes
+from drkit.execution import sign_in_codes as codes
 from drkit.model import cloud as clouds
 from drkit.model import sign_in
 from drkit.model.sign_in import SignIn

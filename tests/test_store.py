@@ -18,7 +18,7 @@ from msgspec.json import encode as json_bytes
 from msgspec.structs import replace
 
 from drkit.errors import DrkitError, FileError, IntegrityError, LockedError, RefusedError, UsageError
-from drkit.execution.needs import HeldJournal, RunStore
+from drkit.execution.ports import HeldJournal, RunStore
 from drkit.model import runbook
 from drkit.model.clock import SystemClock
 from drkit.model.cloud import CloudMark

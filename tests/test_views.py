@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from drkit import results
 from drkit.errors import CloudError, UsageError
+from drkit.execution import results
 from drkit.model import runbook
 from drkit.model.actions import Described, described
 from drkit.model.estate import Assessment, Snapshot

@@ -55,7 +55,7 @@ async def apply(
 
     ``targets``, with ``yes``: whole ARM ids of the plans that take over though only a tag speaks for them.
     """
-    from drkit.execution import apply as execution
+    from drkit.execution import session as execution
 
     shown = show(desk, name)
     book = shown.runbook
@@ -110,7 +110,7 @@ async def resume(
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Applied:
     """Go on with a run, whatever ended it. Failed and drifted steps are looked at again. Nothing is done twice."""
-    from drkit.execution import apply as execution
+    from drkit.execution import session as execution
 
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
@@ -142,7 +142,7 @@ def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None
 
 
 def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]) -> Any:
-    from drkit.execution.apply import Job
+    from drkit.execution.session import Job
 
     wait = desk.settings.run.answer_wait_minutes if wait_minutes is None else wait_minutes
     if not 0 <= wait <= MOST_WAIT_MINUTES:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit import evidence, letters, results
 from drkit.api import status as standing_
 from drkit.api.context import Desk
 from drkit.errors import DrkitError
+from drkit.execution import evidence, results
+from drkit.execution import owner_notices as letters
 from drkit.model.actions import described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.products import actions

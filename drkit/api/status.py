@@ -106,7 +106,7 @@ def runs(desk: Desk) -> list[Standing]:
 
 def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
     """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
-    from drkit.execution import codes as shown
+    from drkit.execution import sign_in_codes as shown
 
     name = desk.store.journal_path(run).stem
     return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)

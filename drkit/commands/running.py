@@ -33,8 +33,8 @@ def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
             return
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
-            from drkit import progress
             from drkit.api import status as standing_
+            from drkit.execution import progress
             from drkit.views import text
 
             standing = standing_.status(desk, run())
@@ -217,9 +217,9 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit import progress
     from drkit.api import ci as pipelining
     from drkit.api import status as standing_
+    from drkit.execution import progress
     from drkit.planning import handover
     from drkit.views import text
 

@@ -25,9 +25,10 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.execution import culprits, schedule
+from drkit.execution import attribution as culprits
+from drkit.execution import schedule
 from drkit.execution.actors import Contained
-from drkit.execution.needs import Inbox
+from drkit.execution.ports import Inbox
 from drkit.model.clock import Clock, StoppedError
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step

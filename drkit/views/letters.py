@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from drkit.letters import Letter, Told
+from drkit.execution.owner_notices import Letter, Told
 from drkit.views.text import plural, safe
 
 WIDTH = 76

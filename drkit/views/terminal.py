@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drkit import results
+from drkit.execution import results
 from drkit.model import runbook
 from drkit.model.actions import Described
 from drkit.model.clock import parse_time

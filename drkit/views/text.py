@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from drkit.model.clock import parse_time
 
 if TYPE_CHECKING:
-    from drkit.progress import Progress
+    from drkit.execution.progress import Progress
 
 LONGEST = 400
 

@@ -32,7 +32,7 @@ Death = Literal["after", "before", "torn", "told"]
 DEATHS: tuple[Death, ...] = ("after", "before", "torn")
 WARM = [
     "tests.chaos.life",
-    "drkit.execution.apply",
+    "drkit.execution.session",
     "drkit.providers.session",
     "drkit.products.codespaces",
     "azure.identity.aio",

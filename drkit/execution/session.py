@@ -13,10 +13,11 @@ from functools import cache, partial
 from typing import Any
 
 from drkit.errors import DrkitError, IntegrityError, RefusedError
-from drkit.execution import foreign, schedule
-from drkit.execution.codes import Codes, socket_path
-from drkit.execution.needs import HeldJournal, RunStore
+from drkit.execution import other_runs as foreign
+from drkit.execution import schedule
+from drkit.execution.ports import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, acting, permitted
+from drkit.execution.sign_in_codes import Codes, socket_path
 from drkit.model import actions, runbook, sign_in
 from drkit.model import host_scripts as hostscripts
 from drkit.model.actions import Tables

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from drkit.execution.results import Outcome, outcomes
 from drkit.model.clock import parse_time
 from drkit.model.estate import id_part, last, same_id
 from drkit.model.runbook import Runbook
-from drkit.results import Outcome, outcomes
 from drkit.store.journal import RunState
 
 NOBODY = ""
