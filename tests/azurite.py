@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from drkit.providers.blob import BlobStore
+from drkit.providers.blob_store import BlobStore
 from drkit.store.store import Store
 
 LOCK = Path(__file__).parent / "emulator"

@@ -83,7 +83,7 @@ def upload(folder: Path, account: str) -> None:
     from azure.storage.blob import BlobServiceClient
 
     from drkit.model.cloud import public
-    from drkit.providers import blob
+    from drkit.providers import blob_store as blob
 
     service = BlobServiceClient(account, credential=blob.credential(account, public()))
     for container in ("state", "journal", "approvals"):

@@ -285,7 +285,7 @@ class Site:
         if self.account is None:
             return Store(self.folder / "store")
         if self.account_store is None:
-            from drkit.providers import blob
+            from drkit.providers import blob_store as blob
 
             self.account_store = blob.open_store(self.account, seconds=15)
         return self.account_store

@@ -23,7 +23,7 @@ from drkit.model.clock import Clock
 from drkit.model.cloud import CloudMark
 from drkit.model.readiness import Readiness
 from drkit.model.runbook import encode
-from drkit.providers import blob
+from drkit.providers import blob_store as blob
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.store.records import Approval, Declaration, Message
 from drkit.store.store import lock_name

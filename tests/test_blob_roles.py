@@ -14,7 +14,7 @@ from drkit.model import roles
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import digest, encode
-from drkit.providers import blob
+from drkit.providers import blob_store as blob
 from drkit.store.records import Approval, Message
 from tests import azurite
 from tests.test_blob import clock

@@ -12,7 +12,7 @@ import pytest
 from azure.storage.blob import BlobLeaseClient
 
 from drkit.api import plan as planning
-from drkit.providers import blob
+from drkit.providers import blob_store as blob
 from drkit.store.verify import verify
 from tests import azurite
 from tests.estates import REGION, TARGET, People, Site, done_twice, estate, guid

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drkit.providers.blob import BlobStore
+from drkit.providers.blob_store import BlobStore
 from tests import azurite, workers
 from tests.chaos import sample
 from tests.chaos.life import Place

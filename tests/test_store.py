@@ -25,8 +25,8 @@ from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Plan, Snapshot
 from drkit.model.files import unwritable, write_out
 from drkit.model.runbook import Runbook
-from drkit.providers.blob import BlobStore
 from drkit.providers.blob_journal import BlobJournal
+from drkit.providers.blob_store import BlobStore
 from drkit.store.journal import LocalJournal
 from drkit.store.records import Approval, Declaration, Message, load
 from drkit.store.store import Store, lock_name

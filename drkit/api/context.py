@@ -152,7 +152,7 @@ def _account(address: str, settings: Settings) -> Store:
             remedy="--store https://ACCOUNT.blob.core.windows.net",
         )
     try:
-        from drkit.providers.blob import open_store
+        from drkit.providers.blob_store import open_store
     except ImportError as error:
         raise UsageError(
             "a store in a storage account needs azure-storage-blob", where=address, remedy="pip install 'drkit[blob]'"

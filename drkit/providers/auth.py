@@ -30,7 +30,7 @@ from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, 
 from drkit.model.cloud import Cloud, named_authority
 from drkit.model.operation import bare
 from drkit.providers.bodies import PackedError, TooLongError
-from drkit.providers.errors_map import chain, from_exception
+from drkit.providers.error_mapping import chain, from_exception
 from drkit.providers.redact import Redactor
 
 PROCESS_TIMEOUT = 30

@@ -13,11 +13,11 @@ from azure.core.rest import HttpRequest
 
 from drkit.errors import GuardError, NotFoundError, UnreachableError, UnreadableError
 from drkit.model.operation import Operation, Progress, bare
-from drkit.providers import lro
+from drkit.providers import long_running as lro
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
-from drkit.providers.errors_map import from_answer
+from drkit.providers.error_mapping import from_answer
 from drkit.providers.pages import Pages
-from drkit.providers.pipeline import ALLOWED, PLAIN
+from drkit.providers.policies import ALLOWED, PLAIN
 from drkit.providers.retry import lowered, retry_after
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from drkit.errors import CloudError, DrkitError, GuardError, ThrottledError, Unk
 from drkit.model.answers import text_of
 from drkit.model.clock import Clock
 from drkit.model.operation import bare
-from drkit.providers.count import Counters
-from drkit.providers.errors_map import NETWORK_ERRORS, fate_of, from_answer, from_exception, hopeless
+from drkit.providers.counters import Counters
+from drkit.providers.error_mapping import NETWORK_ERRORS, fate_of, from_answer, from_exception, hopeless
 from drkit.providers.guard import Kind
 from drkit.providers.redact import Redactor
 

@@ -28,10 +28,10 @@ from drkit.errors import DrkitError, GuardError
 from drkit.model.clock import Clock
 from drkit.model.cloud import Cloud, Principal
 from drkit.providers.auth import AuthPolicy, Tokens, credential, credential_name
-from drkit.providers.count import Counters
-from drkit.providers.errors_map import SDK_ERRORS, from_exception
+from drkit.providers.counters import Counters
+from drkit.providers.error_mapping import SDK_ERRORS, from_exception
 from drkit.providers.guard import Guard
-from drkit.providers.pipeline import GatePolicy, LastPolicy, Watch
+from drkit.providers.policies import GatePolicy, LastPolicy, Watch
 from drkit.providers.redact import Redactor, of_environment
 from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, current_budget, limited
 from drkit.providers.throttle import Throttle

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drkit.errors import ThrottledError
 from drkit.model.clock import Clock
 from drkit.model.limits import LIMITS, Operation
-from drkit.providers.count import Counters
+from drkit.providers.counters import Counters
 
 _REMAINING = "x-ms-ratelimit-remaining-{scope}-{operation}s"
 

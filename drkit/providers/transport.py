@@ -21,7 +21,7 @@ from drkit.errors import CredentialError, FileError, GuardError
 from drkit.model import files
 from drkit.model.operation import bare
 from drkit.providers.bodies import BoundedResponse
-from drkit.providers.count import Counters
+from drkit.providers.counters import Counters
 from drkit.providers.proxies import check_proxies, proxy_of
 
 LONGEST_NAP = 10.0

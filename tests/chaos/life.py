@@ -72,7 +72,7 @@ class Place:
 def store_of(name: str) -> Any:
     """A store by its name: a folder, or an account's address."""
     if name.startswith("http"):
-        from drkit.providers import blob
+        from drkit.providers import blob_store as blob
 
         return blob.open_store(name, seconds=15)
     return Store(Path(name))

@@ -22,7 +22,7 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.model.cloud import Cloud
-from drkit.providers.errors_map import fate_of, from_exception
+from drkit.providers.error_mapping import fate_of, from_exception
 from drkit.providers.redact import Redactor
 from drkit.providers.session import Session
 

@@ -10,7 +10,7 @@ import pytest
 
 from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError, NotFoundError, UnreachableError
 from drkit.model.operation import Operation, Progress
-from drkit.providers import lro
+from drkit.providers import long_running as lro
 from drkit.providers.rest import with_query
 from drkit.providers.session import Session
 

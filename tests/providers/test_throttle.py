@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drkit.errors import ThrottledError
 from drkit.model.limits import LIMITS
-from drkit.providers.count import Counters
+from drkit.providers.counters import Counters
 from drkit.providers.throttle import Bucket, Key, Throttle
 
 from .support import FakeClock

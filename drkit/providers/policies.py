@@ -21,8 +21,8 @@ from drkit.model.limits import Operation
 from drkit.model.log import FIELDS
 from drkit.model.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
-from drkit.providers.count import Counters, subscription_of
-from drkit.providers.errors_map import NETWORK_ERRORS, from_answer, from_exception, not_json, read_fault
+from drkit.providers.counters import Counters, subscription_of
+from drkit.providers.error_mapping import NETWORK_ERRORS, from_answer, from_exception, not_json, read_fault
 from drkit.providers.guard import Guard, Kind, Outgoing, check_shape, classify, is_run_command
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import KIND, SENT, Budget, current_budget, lowered, repeatable, retry_after
