@@ -35,8 +35,8 @@ from drkit.model.runbook import decode
 from drkit.planning.readiness import RULES
 from drkit.products import tables
 from drkit.store.store import Store
-from drkit.survey import reach
-from drkit.survey.places import imds
+from drkit.survey import reachability as reach
+from drkit.survey.dependencies import imds
 from drkit.views import readiness as view
 from drkit.views import terminal
 from tests import readiness_estates, workers

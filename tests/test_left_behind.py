@@ -17,7 +17,7 @@ from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
 from drkit.planning import leftovers as behind
 from drkit.products.base import Captured
 from drkit.store.journal import RunState, StepState
-from drkit.survey import zombies
+from drkit.survey import returned_records as zombies
 from tests import returning, workers
 from tests.builders import a_plan, a_vm, hosted, managed, one_lost
 from tests.estates import BY_HAND, HOSTED, MANAGED, estate, plan_id

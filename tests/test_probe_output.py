@@ -16,7 +16,7 @@ from drkit.model import host_scripts as hostscripts
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.simulator import sample_seed
-from drkit.survey import by_hand
+from drkit.survey import probe_output as by_hand
 from drkit.survey.probe import Probed, parse
 from tests.builders import a_plan, a_vm, hosted, one_lost
 from tests.cli_support import Cloud, Here, drkit, settings

@@ -16,8 +16,8 @@ import pytest
 
 from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import Baseline, GuestIdentity, Host
+from drkit.survey.host_signals import Seen, signals
 from drkit.survey.probe import Probed, asked, parse
-from drkit.survey.signals import Seen, signals
 from tests.hostscripts_support import MOST, key_blob, metadata_service
 
 ENGINE = Path(__file__).parents[2] / "shared" / "tools" / "psengine"

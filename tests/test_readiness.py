@@ -24,7 +24,7 @@ from drkit.planning.readiness.governance_rules import allows, within
 from drkit.planning.readiness.values import finding, protected_regions
 from drkit.products import registry
 from drkit.store import store
-from drkit.survey import rooms
+from drkit.survey import capacity as rooms
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SUB = "/subscriptions/11111111-1111-4111-8111-111111111111"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from drkit.model.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
 from drkit.planning.transparency import DOMAINS, Signals
+from drkit.survey.host_signals import Seen, builtins, health_of, observed_regions, same_uuid, signals
 from drkit.survey.probe import Probed
-from drkit.survey.signals import Seen, builtins, health_of, observed_regions, same_uuid, signals
 
 TIME = "2026-03-01T08:00:00Z"
 VM_ID = "01234567-89ab-4def-8123-456789abcdef"

@@ -12,7 +12,14 @@ from drkit.errors import UnreachableError
 from drkit.model.settings import Settings
 from drkit.planning import plan_state as advice
 from drkit.providers import graph
-from drkit.survey import activity, downtime, emerging, health, impacted, machines, platform_notes, recovery, witnesses
+from drkit.survey import activity_log as activity
+from drkit.survey import availability_metric as downtime
+from drkit.survey import devops_status as witnesses
+from drkit.survey import emerging_issues as emerging
+from drkit.survey import health, machines
+from drkit.survey import impacted_resources as impacted
+from drkit.survey import site_recovery as recovery
+from drkit.survey import vm_annotations as platform_notes
 
 EXAMPLES = Path(__file__).parents[1].parent / "shared" / "data" / "examples"
 NOW = "2026-11-23T03:00:00Z"

@@ -16,7 +16,7 @@ from drkit.planning import leftovers as behind
 from drkit.planning.leftovers import Moved, Told
 from drkit.products import registry
 from drkit.store.journal import RunState, StepState
-from drkit.survey import zombies
+from drkit.survey import returned_records as zombies
 from tests.builders import (
     MARK,
     a_plan,

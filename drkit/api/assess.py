@@ -39,7 +39,7 @@ async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Sn
 
     ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
     """
-    from drkit.survey import snapshot as survey
+    from drkit.survey import capture as survey
 
     cloud, clock = desk.cloud, desk.clock
     settings = _narrowed(desk.settings, subscriptions)
@@ -75,7 +75,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
     RefusedError (4) when the file is there already.
     """
     from drkit.api import init_template as begin
-    from drkit.survey import snapshot as survey
+    from drkit.survey import capture as survey
 
     path = Path(out)
     if os.path.lexists(path):
@@ -99,8 +99,8 @@ async def assess(
     ``declare_lost`` with ``reason`` is kept as a declaration, with who said it. ``probe_output``: a folder with the outputs of
     probes run by hand; those that cannot be used are among what was not read. CredentialError when no token can be had.
     """
-    from drkit.survey import assessment as survey
-    from drkit.survey import by_hand
+    from drkit.survey import assess as survey
+    from drkit.survey import probe_output as by_hand
 
     cloud, clock = desk.cloud, desk.clock
     generations = generations_of(desk)
@@ -152,8 +152,8 @@ class ProbeScript:
 def probe_script(settings: Settings, system: str) -> ProbeScript:
     """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
     from drkit.model import host_scripts as hostscripts
+    from drkit.survey import capture as survey
     from drkit.survey import probe
-    from drkit.survey import snapshot as survey
 
     script = hostscripts.probe_for(system)
     asked = hostscripts.encode(probe.asked(survey.registration_paths(registry(), settings)))

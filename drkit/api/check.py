@@ -161,7 +161,7 @@ def _blind(seen: Seen, error: CloudError) -> Seen:
 
 
 async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot | None) -> list[str]:
-    from drkit.survey import snapshot as survey
+    from drkit.survey import capture as survey
 
     if not settings.subscriptions and newest is not None and newest.subscriptions:
         settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
@@ -274,7 +274,10 @@ class Reader:
     async def readings(self, seen: Seen) -> list[Reading]:
         """What Azure would say to those runbooks, and where what drkit needs stands."""
         from drkit.planning.readiness.estate_rules import linked_hosts
-        from drkit.survey import obstacles, places, reach, rooms
+        from drkit.survey import capacity as rooms
+        from drkit.survey import dependencies as places
+        from drkit.survey import governance as obstacles
+        from drkit.survey import reachability as reach
 
         now, own = self.now, self.settings.check
         subscriptions = list(dict.fromkeys([*self.subscriptions, *(write.subscription for _, write in seen.writes())]))

@@ -66,7 +66,7 @@ async def preflight(desk: Desk, *, protected: Sequence[str], machine: str = "") 
 
 
 async def _place(given: str) -> tuple[str, str]:
-    from drkit.survey.places import imds
+    from drkit.survey.dependencies import imds
 
     if given.strip().lower() != "imds":
         return region_name(given), "settings"

@@ -19,7 +19,7 @@ from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, Reading, Sn
 from drkit.model.settings import Settings
 from drkit.survey import health, machines
 from drkit.survey.machines import Machine, Machines
-from drkit.survey.platform_notes import moment
+from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,8 +10,8 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Reading
-from drkit.survey import activity
-from drkit.survey.platform_notes import moment, subject_of
+from drkit.survey import activity_log as activity
+from drkit.survey.vm_annotations import moment, subject_of
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

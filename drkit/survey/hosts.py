@@ -12,18 +12,14 @@ from drkit.model.estate import Assessment, Host, HostFinding, Reading
 from drkit.model.settings import Settings
 from drkit.planning import transparency
 from drkit.products.base import Product
-from drkit.survey import (
-    by_hand,
-    closer,
-    gathering,
-    health,
-    machines,
-    platform_notes,
-    probe,
-    signals,
-    snapshot,
-)
-from drkit.survey.night import Night
+from drkit.survey import capture as snapshot
+from drkit.survey import health, machines, probe
+from drkit.survey import host_details as closer
+from drkit.survey import host_signals as signals
+from drkit.survey import host_sources as gathering
+from drkit.survey import probe_output as by_hand
+from drkit.survey import vm_annotations as platform_notes
+from drkit.survey.draft import Night
 from drkit.survey.successors import Successors, find, with_guest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import msgspec
 from drkit.model import estate
 from drkit.model.estate import Host, Snapshot
 from drkit.survey import machines, probe
-from drkit.survey.recovery import Link
+from drkit.survey.site_recovery import Link
 
 Successors = dict[str, tuple[str, Host]]
 

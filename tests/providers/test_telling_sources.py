@@ -10,7 +10,9 @@ import pytest
 from drkit.errors import UnreachableError
 from drkit.providers.graph import SECONDS
 from drkit.providers.session import Session
-from drkit.survey import activity, health, platform_notes
+from drkit.survey import activity_log as activity
+from drkit.survey import health
+from drkit.survey import vm_annotations as platform_notes
 
 from .support import Answer, FakeClock, Seen, Server
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.estate import Claim, Statement, region_name
-from drkit.survey.platform_notes import moment
+from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from drkit.model.clock import parse_time
 from drkit.model.estate import Deferred, Environment, Zombie, last, region_name
 from drkit.products.base import Captured
-from drkit.survey.snapshot import whole_plans
+from drkit.survey.capture import whole_plans
 
 OVERTAKEN_SECONDS = 120.0
 # A managed environment that is not in use shuts itself down, and is there all the same.

@@ -15,7 +15,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock
 from drkit.model.estate import Reading
-from drkit.survey.platform_notes import moment
+from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

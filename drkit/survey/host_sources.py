@@ -13,8 +13,13 @@ from drkit.model.clock import Clock
 from drkit.model.estate import Host, Reading
 from drkit.model.settings import Settings
 from drkit.products.base import Product
-from drkit.survey import by_hand, fleet, health, impacted, machines, platform_notes, probe, recovery, snapshot
-from drkit.survey.night import Night
+from drkit.survey import capture as snapshot
+from drkit.survey import fleet, health, machines, probe
+from drkit.survey import impacted_resources as impacted
+from drkit.survey import probe_output as by_hand
+from drkit.survey import site_recovery as recovery
+from drkit.survey import vm_annotations as platform_notes
+from drkit.survey.draft import Night
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from drkit.model.clock import Clock, parse_time
 from drkit.model.estate import Host, Reading, id_part
 from drkit.planning.transparency import Verdict
-from drkit.survey import activity, downtime, health
-from drkit.survey.night import Night
-from drkit.survey.signals import Seen
+from drkit.survey import activity_log as activity
+from drkit.survey import availability_metric as downtime
+from drkit.survey import health
+from drkit.survey.draft import Night
+from drkit.survey.host_signals import Seen
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -29,8 +29,13 @@ from drkit.model.settings import Settings
 from drkit.planning import plan_state as advice
 from drkit.planning import recovery_point as history
 from drkit.products.base import Endpoint, Product
-from drkit.survey import by_hand, emerging, health, hosts, probe, registrations, snapshot, witnesses, zombies
-from drkit.survey.night import Night
+from drkit.survey import capture as snapshot
+from drkit.survey import devops_status as witnesses
+from drkit.survey import emerging_issues as emerging
+from drkit.survey import health, hosts, probe, registrations
+from drkit.survey import probe_output as by_hand
+from drkit.survey import returned_records as zombies
+from drkit.survey.draft import Night
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
