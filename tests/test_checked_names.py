@@ -12,8 +12,9 @@ from drkit.errors import FileError, UnreachableError
 from drkit.model import estate
 from drkit.model.clock import SystemClock
 from drkit.model.estate import Assessment, Location, Snapshot
-from drkit.products import codespaces_settings, hybrid_worker_wire
-from drkit.products.hybrid_worker_settings import is_service
+from drkit.products.codespaces import settings as codespaces_settings
+from drkit.products.hybrid_worker import client as hybrid_worker_wire
+from drkit.products.hybrid_worker.settings import is_service
 from drkit.store.records import load
 from tests.builders import MARK, TIME, a_plan, a_vm
 

@@ -18,9 +18,9 @@ from drkit.model.estate import ArmIdentity, Baseline, Environment, Host, HostLin
 from drkit.model.runbook import Step
 from drkit.model.settings import RunSettings, Settings
 from drkit.planning.proposal import Item, Proposal, Proposed, Target, spare_names
-from drkit.products import codespaces_propose as pure
-from drkit.products import codespaces_settings as names
 from drkit.products import registry
+from drkit.products.codespaces import plan as pure
+from drkit.products.codespaces import settings as names
 from drkit.views.text import exact
 from tests.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
 from tests.test_probe_windows import ENGINE, needs_engine

@@ -20,7 +20,7 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.products.base import Context, StepFailedError
-from drkit.products.codespaces_host import HostSteps
+from drkit.products.codespaces.act_on_host import HostSteps
 from tests.estates import People, Site, estate
 
 # The SHA-256 of the scripts that version 0.1.0 put into its runbooks.

@@ -18,9 +18,9 @@ from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
-from drkit.products.hybrid_worker_left import worker_id
-from drkit.products.hybrid_worker_propose import stand_ins
-from drkit.products.hybrid_worker_wire import _matches, recorded
+from drkit.products.hybrid_worker.client import _matches, recorded
+from drkit.products.hybrid_worker.manual_steps import worker_id
+from drkit.products.hybrid_worker.plan import stand_ins
 from drkit.simulator import activity_log, automation, automation_arm
 from tests.estates import Site
 from tests.workers import (

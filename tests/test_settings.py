@@ -18,7 +18,7 @@ from drkit.model import settings
 from drkit.model import toml_faults as tomlcheck
 from drkit.model.settings import HostSettings, Settings, SettingsFile
 from drkit.products import tables
-from drkit.products.codespaces_settings import CodespacesSettings
+from drkit.products.codespaces.settings import CodespacesSettings
 
 PRODUCTS = tables()
 

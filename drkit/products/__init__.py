@@ -8,7 +8,7 @@ import msgspec
 
 from drkit.model.actions import GROUPS, SHARED, Tables
 from drkit.products.base import Actor, Product
-from drkit.products.others import Fault, Others, found
+from drkit.products.plugins import Fault, Others, found
 
 # Module and class. A new product is its own files and one line here.
 KNOWN = (
@@ -49,6 +49,6 @@ def actions() -> Tables:
 
 def actors() -> dict[str, Actor]:
     """Everything that can carry out a step: the products, and the resource groups they share."""
-    from drkit.products.groups import Groups
+    from drkit.products.resource_groups import Groups
 
     return {SHARED: Groups(), **registry()}

@@ -18,17 +18,17 @@ from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
 from drkit.planning.proposal import Need, Proposal, Proposed
-from drkit.products import hybrid_worker_back as back
-from drkit.products import hybrid_worker_propose as pure
 from drkit.products.base import Captured, Context, Endpoint, Rehearsal
-from drkit.products.hybrid_worker_actions import ACTIONS
-from drkit.products.hybrid_worker_rehearsal import HybridWorkerRehearsal
-from drkit.products.hybrid_worker_settings import NAME, HybridWorkerSettings
-from drkit.products.plain import ActsApart
+from drkit.products.defaults import ActsApart
+from drkit.products.hybrid_worker import plan as pure
+from drkit.products.hybrid_worker import plan_cleanup as back
+from drkit.products.hybrid_worker.actions import ACTIONS
+from drkit.products.hybrid_worker.drill import HybridWorkerRehearsal
+from drkit.products.hybrid_worker.settings import NAME, HybridWorkerSettings
 
 if TYPE_CHECKING:
-    from drkit.products.hybrid_worker_act import Acts
-    from drkit.products.hybrid_worker_survey import Survey
+    from drkit.products.hybrid_worker.act import Acts
+    from drkit.products.hybrid_worker.capture import Survey
     from drkit.providers.session import Session
 
 
@@ -54,7 +54,7 @@ class HybridWorker(ActsApart):
 
     async def marks(self, steps: Sequence[Step], context: Context) -> Sequence[tuple[str, str]]:
         """Workers of these machines under the ids that drkit gives them, in the accounts that are to take over."""
-        from drkit.products.hybrid_worker_act import marks
+        from drkit.products.hybrid_worker.act import marks
 
         return await marks(steps, context)
 
@@ -93,7 +93,7 @@ class HybridWorker(ActsApart):
     @cached_property
     def survey(self) -> Survey:
         """The reading half."""
-        from drkit.products.hybrid_worker_survey import Survey
+        from drkit.products.hybrid_worker.capture import Survey
 
         return Survey()
 
@@ -101,7 +101,7 @@ class HybridWorker(ActsApart):
         return await self.survey.capture(azure, subscriptions, settings, clock)
 
     async def answers(self, azure: Session, endpoint: Endpoint, clock: Clock) -> Reading:
-        from drkit.products import hybrid_worker_wire as wire
+        from drkit.products.hybrid_worker import client as wire
 
         return await wire.answers(azure, endpoint.region, endpoint.url, clock)
 
@@ -122,6 +122,6 @@ class HybridWorker(ActsApart):
     @cached_property
     def acts(self) -> Acts:
         """The acting half."""
-        from drkit.products.hybrid_worker_act import Acts
+        from drkit.products.hybrid_worker.act import Acts
 
         return Acts()

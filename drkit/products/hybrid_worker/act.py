@@ -21,7 +21,6 @@ from drkit.model.estate import Reading, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import (
     Context,
     Observation,
@@ -30,12 +29,13 @@ from drkit.products.base import (
     StepFailedError,
     approved_script,
 )
+from drkit.products.defaults import ByTable, made_by
 from drkit.products.host_answers import answer, silent
-from drkit.products.hybrid_worker_actions import ACTIONS, extension_path, worker_path
-from drkit.products.hybrid_worker_back import TIDY
-from drkit.products.hybrid_worker_left import URL
-from drkit.products.hybrid_worker_tidy import Tidying
-from drkit.products.plain import ByTable, made_by
+from drkit.products.hybrid_worker import client as wire
+from drkit.products.hybrid_worker.act_cleanup import Tidying
+from drkit.products.hybrid_worker.actions import ACTIONS, extension_path, worker_path
+from drkit.products.hybrid_worker.manual_steps import URL
+from drkit.products.hybrid_worker.plan_cleanup import TIDY
 from drkit.providers.compute import run_command_output
 
 LOOK_SECONDS = 10.0

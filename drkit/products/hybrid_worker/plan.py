@@ -26,9 +26,9 @@ from drkit.planning.proposal import (
     record_behind,
     replica_of,
 )
-from drkit.products.hybrid_worker_actions import fits, source_of
-from drkit.products.hybrid_worker_left import URL, commands, lacking, record_of, stale, worker_id
-from drkit.products.hybrid_worker_settings import NAME, settings_of
+from drkit.products.hybrid_worker.actions import fits, source_of
+from drkit.products.hybrid_worker.manual_steps import URL, commands, lacking, record_of, stale, worker_id
+from drkit.products.hybrid_worker.settings import NAME, settings_of
 
 PLAN_TYPES = ("Microsoft.Automation/automationAccounts",)
 SERVICE = "Automation: regional service"

@@ -14,10 +14,10 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.codespaces_settings import settings_of
-from drkit.products.plain import LOOK_SECONDS, polled
+from drkit.products.codespaces import client as wire
+from drkit.products.codespaces.settings import settings_of
+from drkit.products.defaults import LOOK_SECONDS, polled
 
 SOURCE = "environment service"
 # A managed environment that is not in use shuts itself down, and is there all the same.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from drkit.model.estate import Behind, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
-from drkit.products.codespaces_settings import NAME
-from drkit.products.codespaces_steps import deletion
+from drkit.products.codespaces.settings import NAME
+from drkit.products.codespaces.steps import deletion
 
 SERVICE = "environment service"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-plan"})

@@ -9,7 +9,7 @@ from typing import Any
 from drkit.model.estate import Environment, Plan, Snapshot
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
-from drkit.products.hybrid_worker_propose import stand_ins
+from drkit.products.hybrid_worker.plan import stand_ins
 
 NAME = "hybrid-worker"
 

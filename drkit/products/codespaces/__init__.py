@@ -16,19 +16,19 @@ from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts, same_id
 from drkit.model.settings import Settings
 from drkit.planning.proposal import Need, Proposal, Proposed, made_for, replica_of
-from drkit.products import codespaces_back as back
-from drkit.products import codespaces_propose as pure
-from drkit.products import codespaces_settings as own
 from drkit.products.base import Captured, Endpoint, Rehearsal
-from drkit.products.codespaces_actions import ACTIONS
-from drkit.products.codespaces_rehearsal import CodespacesRehearsal
-from drkit.products.codespaces_settings import CodespacesSettings
-from drkit.products.plain import ActsApart
+from drkit.products.codespaces import plan as pure
+from drkit.products.codespaces import plan_cleanup as back
+from drkit.products.codespaces import settings as own
+from drkit.products.codespaces.actions import ACTIONS
+from drkit.products.codespaces.drill import CodespacesRehearsal
+from drkit.products.codespaces.settings import CodespacesSettings
+from drkit.products.defaults import ActsApart
 
 if TYPE_CHECKING:
-    from drkit.products.codespaces_act import Acts
-    from drkit.products.codespaces_survey import Survey
-    from drkit.products.codespaces_wire import Tokens
+    from drkit.products.codespaces.act import Acts
+    from drkit.products.codespaces.capture import Survey
+    from drkit.products.codespaces.client import Tokens
     from drkit.providers.session import Session
 
 
@@ -78,19 +78,19 @@ class Codespaces(ActsApart):
     @cached_property
     def tokens(self) -> Tokens:
         """Plan tokens in memory."""
-        from drkit.products.codespaces_wire import Tokens
+        from drkit.products.codespaces.client import Tokens
 
         return Tokens()
 
     @cached_property
     def survey(self) -> Survey:
         """The reading half."""
-        from drkit.products.codespaces_survey import Survey
+        from drkit.products.codespaces.capture import Survey
 
         return Survey(self.tokens)
 
     def api_version(self, plan_id: str) -> str:
-        from drkit.products import codespaces_wire as wire
+        from drkit.products.codespaces import client as wire
 
         return wire.api_version(plan_id)
 
@@ -98,12 +98,12 @@ class Codespaces(ActsApart):
         return await self.survey.capture(azure, subscriptions, settings, clock)
 
     async def answers(self, azure: Session, endpoint: Endpoint, clock: Clock) -> Reading:
-        from drkit.products import codespaces_wire as wire
+        from drkit.products.codespaces import client as wire
 
         return await wire.answers(azure, endpoint.region, endpoint.url, clock)
 
     async def witnesses(self, azure: Session, settings: Settings, clock: Clock) -> Sequence[Reading]:
-        from drkit.products import codespaces_wire as wire
+        from drkit.products.codespaces import client as wire
 
         return await wire.locations(azure, own.settings_of(settings).service, clock)
 
@@ -117,6 +117,6 @@ class Codespaces(ActsApart):
     @cached_property
     def acts(self) -> Acts:
         """The acting half."""
-        from drkit.products.codespaces_act import Acts
+        from drkit.products.codespaces.act import Acts
 
         return Acts(self.tokens)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Environment, Plan, Reading, Risk, id_part, region_name
-from drkit.products.codespaces_settings import (
+from drkit.products.codespaces.settings import (
     DELEGATE_ACTION,
     NAME,
     REGIONS,

@@ -11,12 +11,8 @@ import msgspec
 from drkit.model.estate import Environment, slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.planning.proposal import Item, Proposal
-from drkit.products.codespaces_settings import (
-    NAME,
-    health_url,
-    settings_of,
-)
-from drkit.products.codespaces_steps import ask_for, freed, names_for, stale, still_lost, verified, where
+from drkit.products.codespaces.settings import NAME, health_url, settings_of
+from drkit.products.codespaces.steps import ask_for, freed, names_for, stale, still_lost, verified, where
 
 
 def has_channel(item: Item) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 from drkit.model.estate import Behind, Environment, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
-from drkit.products.hybrid_worker_propose import SERVICE
-from drkit.products.hybrid_worker_settings import NAME, settings_of
+from drkit.products.hybrid_worker.plan import SERVICE
+from drkit.products.hybrid_worker.settings import NAME, settings_of
 
 RECORD = "ARM: hybrid worker"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-group", "delete-plan"})

@@ -15,12 +15,12 @@ from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
 from drkit.model.settings import Settings
 from drkit.planning.proposal import TAG_TARGET
-from drkit.products import hybrid_worker_propose as pure
-from drkit.products import hybrid_worker_settings as own_settings
-from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Captured
-from drkit.products.groups import locations_of, tagged
-from drkit.products.plain import each, granted, unlisted
+from drkit.products.defaults import each, granted, unlisted
+from drkit.products.hybrid_worker import client as wire
+from drkit.products.hybrid_worker import plan as pure
+from drkit.products.hybrid_worker import settings as own_settings
+from drkit.products.resource_groups import locations_of, tagged
 from drkit.store.records import plan_fault
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from drkit.errors import CloudError, UnreachableError
 from drkit.model.answers import segment
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Environment, HostLink, Plan, Reading, id_part, region_name
-from drkit.products.hybrid_worker_left import PUBLISHER, URL
-from drkit.products.hybrid_worker_settings import NAME, is_service
+from drkit.products.hybrid_worker.manual_steps import PUBLISHER, URL
+from drkit.products.hybrid_worker.settings import NAME, is_service
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -13,14 +13,14 @@ from drkit.model.estate import Reading, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products import codespaces_wire as wire
 from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
-from drkit.products.codespaces_actions import ACTIONS
-from drkit.products.codespaces_back import TIDY
-from drkit.products.codespaces_host import HostSteps
-from drkit.products.codespaces_settings import settings_of
-from drkit.products.codespaces_tidy import Tidying, stands
-from drkit.products.plain import ByTable, made_by
+from drkit.products.codespaces import client as wire
+from drkit.products.codespaces.act_cleanup import Tidying, stands
+from drkit.products.codespaces.act_on_host import HostSteps
+from drkit.products.codespaces.actions import ACTIONS
+from drkit.products.codespaces.plan_cleanup import TIDY
+from drkit.products.codespaces.settings import settings_of
+from drkit.products.defaults import ByTable, made_by
 
 VERIFY_SECONDS = 10.0
 LIST_LAGS = (10.0, 20.0, 40.0, 80.0)

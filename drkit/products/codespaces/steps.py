@@ -10,9 +10,7 @@ import msgspec
 from drkit.model.estate import Environment, Plan, slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.planning.proposal import Item, Proposal, spare_names
-from drkit.products.codespaces_settings import (
-    NAME,
-)
+from drkit.products.codespaces.settings import NAME
 
 # A registration that is not Available by then will not be by itself.
 VERIFY_MINUTES = 20

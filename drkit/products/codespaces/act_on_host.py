@@ -21,7 +21,7 @@ from drkit.products.base import (
     StepFailedError,
     approved_script,
 )
-from drkit.products.codespaces_settings import settings_of
+from drkit.products.codespaces.settings import settings_of
 from drkit.products.host_answers import answer, silent
 from drkit.providers.compute import run_command_output
 

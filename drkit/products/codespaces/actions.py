@@ -40,8 +40,8 @@ from drkit.model.operation import Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
 from drkit.planning.proposal import replica_of
-from drkit.products.codespaces_settings import DELEGATE_ACTION, environments_url, settings_of
-from drkit.products.codespaces_settings import NAME as PRODUCT
+from drkit.products.codespaces.settings import DELEGATE_ACTION, environments_url, settings_of
+from drkit.products.codespaces.settings import NAME as PRODUCT
 
 PLAN = rf"{GROUP}/providers/Microsoft\.(?:VSOnline|Codespaces)/plans/{NAME}"
 ENVIRONMENT = NAME

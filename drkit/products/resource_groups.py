@@ -13,7 +13,7 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_TARGET
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.plain import ByTable, made_by, polled
+from drkit.products.defaults import ByTable, made_by, polled
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

@@ -21,12 +21,9 @@ from drkit.planning.proposal import (
     identity_change,
     record_behind,
 )
-from drkit.products.codespaces_hosted import by_hand, has_channel, hosted
-from drkit.products.codespaces_settings import (
-    NAME,
-    settings_of,
-)
-from drkit.products.codespaces_steps import ask_for, names_for, stale, still_lost, verified, where
+from drkit.products.codespaces.plan_self_hosted import by_hand, has_channel, hosted
+from drkit.products.codespaces.settings import NAME, settings_of
+from drkit.products.codespaces.steps import ask_for, names_for, stale, still_lost, verified, where
 
 # From the display names the service publishes with its SKUs ("Standard (Linux): 4 cores, 8 GB RAM").
 CORES = {"basiclinux": 2, "standardlinux": 4, "premiumlinux": 8}

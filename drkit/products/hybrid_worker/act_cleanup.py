@@ -14,10 +14,10 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products import hybrid_worker_wire as wire
 from drkit.products.base import Context, Observation, Result, changed_by
-from drkit.products.hybrid_worker_settings import settings_of
-from drkit.products.plain import LOOK_SECONDS
+from drkit.products.defaults import LOOK_SECONDS
+from drkit.products.hybrid_worker import client as wire
+from drkit.products.hybrid_worker.settings import settings_of
 
 OVERTAKEN_SECONDS = 120.0
 SOURCE = "ARM: hybrid worker"
