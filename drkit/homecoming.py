@@ -10,8 +10,8 @@ from drkit.api import assess as reading
 from drkit.api import failback as returning
 from drkit.api import plan as planning
 from drkit.api import status as standing
+from drkit.cli.views.text import plural, safe
 from drkit.errors import DrkitError
-from drkit.views.text import plural, safe
 from drkit.walkthrough import Drill
 
 

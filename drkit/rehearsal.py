@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 
 from drkit.api import context as workplace
+from drkit.cli.views import terminal
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import files, settings
@@ -32,7 +33,6 @@ from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
 from drkit.store.records import load
 from drkit.store.store import Store
-from drkit.views import terminal
 from drkit.walkthrough import ANNOUNCED_AFTER, Control, Drill, Story
 
 READY_SECONDS = 60.0

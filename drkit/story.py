@@ -24,6 +24,7 @@ import msgspec
 from drkit.api import assess as reading
 from drkit.api import context as workplace
 from drkit.api import explain as telling
+from drkit.cli.views.explain import lines
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts as hostscripts
@@ -35,7 +36,6 @@ from drkit.simulator import Simulator
 from drkit.simulator import clock as simulated
 from drkit.simulator.stories import STORIES, Step, Story
 from drkit.store.store import Store
-from drkit.views.explain import lines
 
 ORIGIN = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 """Minute 0 of every story."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from drkit.cli.views.explain import lines
 from drkit.planning.transparency import ROWS
 from drkit.simulator.stories import STORIES
 from drkit.story import Played, play
-from drkit.views.explain import lines
 
 PORT = re.compile(r"(127\.0\.0\.1):\d+")
 HEAD = """# What happened to a host

@@ -25,6 +25,9 @@ from drkit.api import history as linked
 from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.api import status as standing_
+from drkit.cli.views import html, junit, markdown, terminal
+from drkit.cli.views import json as json_view
+from drkit.cli.views.text import duration, plural, safe
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
 from drkit.model import files
@@ -34,9 +37,6 @@ from drkit.model.runbook import Runbook, Step
 from drkit.planning import leftovers as behind
 from drkit.products import registry
 from drkit.store.journal import RunState
-from drkit.views import html, junit, markdown, terminal
-from drkit.views import json as json_view
-from drkit.views.text import duration, plural, safe
 
 MINUTES_AGO = 25
 ANNOUNCED_AFTER = 12

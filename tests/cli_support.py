@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from drkit import cli
+from drkit.cli import main as cli
 
 LOST = "westeurope"
 TARGETS = ("westus2", "eastus")

@@ -26,13 +26,13 @@ from typing import Any
 
 import click
 
-from drkit import cli
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import check as checking
 from drkit.api import context as workplace
 from drkit.api import plan as planning
-from drkit.commands.base import main_group
+from drkit.cli import main as cli
+from drkit.cli.app import main_group
 from drkit.model import cloud as clouds
 from drkit.model import settings
 from drkit.model.clock import parse_time, rfc3339

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import click
 
-import drkit.cli  # noqa: F401  (its commands register themselves)
-from drkit.commands.base import GROUPS, main_group
+from drkit.cli.app import GROUPS, main_group
 from drkit.model import roles
 from tests import bicep_compiler
 

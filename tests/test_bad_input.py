@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from drkit.cli.views.text import shown
 from drkit.errors import (
     CredentialError,
     FileError,
@@ -29,7 +30,6 @@ from drkit.providers.transport import tls_context
 from drkit.simulator.seed import build
 from drkit.store import journal
 from drkit.store.journal import Record, fold
-from drkit.views.text import shown
 from tests.cli_support import Here, command, copy_of_recorded, environment, kept
 from tests.estates import seed
 

@@ -24,6 +24,8 @@ from drkit.api import check as checking
 from drkit.api import context as workplace
 from drkit.api import plan as planning
 from drkit.api.check import Checked
+from drkit.cli.views import check as view
+from drkit.cli.views import terminal
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import roles, settings
@@ -37,8 +39,6 @@ from drkit.products import tables
 from drkit.store.store import Store
 from drkit.survey import reachability as reach
 from drkit.survey.dependencies import imds
-from drkit.views import readiness as view
-from drkit.views import terminal
 from tests import readiness_estates, workers
 from tests.estates import World
 from tests.readiness_estates import CASES, Case, seed_of, settings_of

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drkit.cli.views.text import exact
 from drkit.model import host_scripts as hostscripts
 from drkit.model.estate import ArmIdentity, Baseline, Environment, Host, HostLink, Plan, Risk
 from drkit.model.runbook import Step
@@ -21,7 +22,6 @@ from drkit.planning.proposal import Item, Proposal, Proposed, Target, spare_name
 from drkit.products import registry
 from drkit.products.codespaces import plan as pure
 from drkit.products.codespaces import settings as names
-from drkit.views.text import exact
 from tests.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
 from tests.test_probe_windows import ENGINE, needs_engine
 

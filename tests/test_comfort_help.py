@@ -7,9 +7,8 @@ import shlex
 import click
 import pytest
 
-import drkit.cli  # noqa: F401  (it makes every command known)
-from drkit.commands import examples
-from drkit.commands.base import GROUPS, main_group
+from drkit.cli import examples
+from drkit.cli.app import GROUPS, main_group
 
 COMMANDS = [name for names in GROUPS.values() for name in names]
 

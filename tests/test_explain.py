@@ -14,13 +14,13 @@ import pytest
 from drkit import story as stories
 from drkit import storybook
 from drkit.api import explain as telling
+from drkit.cli.views.explain import lines
 from drkit.model.estate import Assessment, Baseline, HostFinding
 from drkit.planning import explain as explaining
 from drkit.planning import transparency
 from drkit.planning.plan_state import plan_state
 from drkit.planning.transparency import DOMAINS, ROWS, Signals
 from drkit.simulator.stories import STORIES
-from drkit.views.explain import lines
 from tests.cli_support import Cloud, Here, settings
 
 ROOT = Path(__file__).parents[1]

@@ -15,13 +15,13 @@ from drkit.api import failback as returning
 from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.api import status as standing
-from drkit.commands.base import GROUPS, main_group
+from drkit.cli.app import GROUPS, main_group
+from drkit.cli.views import terminal
 from drkit.errors import RefusedError
 from drkit.execution import results
 from drkit.execution.runner import Event
 from drkit.planning import leftovers as behind
 from drkit.simulator.identity import assign
-from drkit.views import terminal
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of
@@ -338,7 +338,6 @@ def test_the_commands_write_the_runbooks_and_say_what_comes_next(tmp_path: Path)
 
 def test_every_command_that_help_groups_is_there() -> None:
     listed = {name for names in GROUPS.values() for name in names}
-    import drkit.cli  # noqa: F401  it registers them all
 
     assert listed == set(main_group.commands)
 

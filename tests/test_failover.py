@@ -25,9 +25,9 @@ from drkit.api import control
 from drkit.api import failover as guided
 from drkit.api import plan as planning
 from drkit.api.failover import Begin, Ended, Waiting
+from drkit.cli.views import failover as view
+from drkit.cli.views import terminal
 from drkit.errors import RefusedError
-from drkit.views import guided as view
-from drkit.views import terminal
 from tests import workers
 from tests.cli_support import LOST, Cloud, environment, settings
 from tests.estates import BY_HAND, REGION, Site, estate, host_id

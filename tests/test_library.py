@@ -16,8 +16,8 @@ import pytest
 
 import drkit
 from drkit import blocking, errors
-from drkit.cli import COMMANDS
-from drkit.commands.base import main_group
+from drkit.cli.app import main_group
+from drkit.cli.main import COMMANDS
 from drkit.errors import UsageError
 from tests.cli_support import environment
 from tests.estates import Site, estate

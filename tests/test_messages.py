@@ -12,12 +12,12 @@ import pytest
 from drkit.api import apply as applying
 from drkit.api import control
 from drkit.api import status as standing_
+from drkit.cli.views import terminal
 from drkit.errors import UsageError
 from drkit.execution import results
 from drkit.model.runbook import Affected
 from drkit.store import records as kept
 from drkit.store.records import LONGEST, Message
-from drkit.views import terminal
 from tests.test_control import begun, desk_of
 from tests.test_runbook import a_step
 from tests.test_runner import ADA, RUN, Bench, Make, Scripted, bench, host_chain

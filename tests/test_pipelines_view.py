@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.api.context import desk
+from drkit.cli.views import azure_pipelines as pipelines
 from drkit.model.cloud import Cloud
 from drkit.providers.auth import credential
-from drkit.views import pipelines
 from tests.cli_support import Here, copy_of_recorded
 
 TENANT = "3520d143-47ee-5824-a167-069f24354cd3"

@@ -12,8 +12,8 @@ import click
 import pytest
 
 import drkit
-from drkit import cli
-from drkit.commands.base import main_group
+from drkit.cli import main as cli
+from drkit.cli.app import main_group
 
 HOLE = "\ufffc"
 COMMAND = re.compile(r"`(drkit(?: [^`]+)?)`")

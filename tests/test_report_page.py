@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 
 from drkit.api import context as workplace
 from drkit.api import report as reporting
+from drkit.cli.views import html, junit, markdown, terminal
+from drkit.cli.views.html import timeline as gantt
+from drkit.cli.views.html.elements import table
 from drkit.model import runbook
 from drkit.model.estate import Behind, Deferred
 from drkit.model.runbook import Runbook
-from drkit.views import gantt, html, junit, markdown, terminal
-from drkit.views.markup import table
 from tests import chromium
 from tests.builders import (
     a_claim,
@@ -145,7 +146,7 @@ def test_every_exception_is_told_with_its_reason_and_whose_word(
 
 def schemes() -> list[dict[str, tuple[float, ...]]]:
     """The colours of each scheme (light, dark, paper), as linear light."""
-    sheet = resources.files("drkit.views").joinpath("report.css").read_text("utf-8")
+    sheet = resources.files("drkit.cli.views.html").joinpath("report.css").read_text("utf-8")
     return [
         {
             name: tuple(linear(digits * 2 if len(digits) == 1 else digits) for digits in split(code))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from drkit.api import context as workplace
 from drkit.api import report as reporting
 from drkit.api import status as standing_
+from drkit.cli.views import owner_notices as letters_view
 from drkit.execution import owner_notices as letters
-from drkit.views import letters as letters_view
 from tests.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.cli_support import Here
 from tests.reports import a_run, badly, smoothly

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from drkit import products
 from drkit.api.plan import Planned
+from drkit.cli.views import azure_pipelines as pipelines
+from drkit.cli.views import terminal
 from drkit.model import actions, runbook
 from drkit.model.actions import described
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
-from drkit.views import pipelines, terminal
 from tests.books import every_book
 from tests.workers import SECRET, apply, lost, site
 

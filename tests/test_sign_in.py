@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from drkit.cli.views import terminal
 from drkit.errors import RefusedError
 from drkit.execution import sign_in_codes as codes
 from drkit.model import cloud as clouds
 from drkit.model import sign_in
 from drkit.model.sign_in import SignIn
-from drkit.views import terminal
 
 PUBLIC = "https://login.microsoftonline.com"
 STRANGER = 4001

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from drkit.cli.views import json as json_view
+from drkit.cli.views import markdown, terminal, text
 from drkit.errors import CloudError, UsageError
 from drkit.execution import results
 from drkit.model import runbook
@@ -24,8 +26,6 @@ from drkit.model.settings import Settings
 from drkit.products import actions
 from drkit.store.journal import RunState, StepState
 from drkit.store.records import load
-from drkit.views import json as json_view
-from drkit.views import markdown, terminal, text
 
 from .cli_support import recorded, runbook_of
 

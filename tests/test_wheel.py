@@ -71,7 +71,7 @@ def test_it_holds_the_package_whole_and_nothing_else(wheel: Path) -> None:
         "drkit/model/roles.json",
     ):
         assert needed in package
-    assert re.search(r"^drkit = drkit\.cli:main$", entries, re.MULTILINE)
+    assert re.search(r"^drkit = drkit\.cli\.main:main$", entries, re.MULTILINE)
     assert "Provides-Extra: blob" in metadata
     assert f"{info}/licenses/LICENSE" in held
 

@@ -11,7 +11,7 @@ from random import Random
 
 import click
 
-from drkit.commands.base import main_group
+from drkit.cli.app import main_group
 from tests.every_command import every_command
 from tests.fuzz.values import TEXTS, broken, bytes_of, mutated, odd
 

@@ -68,7 +68,7 @@ def _be_drkit(words: Sequence[str], folder: Path, environment: Mapping[str, str]
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.argv = ["drkit", *words]
-        from drkit import cli
+        from drkit.cli import main as cli
 
         cli.main()
     except SystemExit as left:

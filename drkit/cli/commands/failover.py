@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drkit.commands.base import Common, command, finish, note, say, target_option, views
+from drkit.cli.app import Common, command, finish, note, say, target_option, views
 from drkit.errors import DrkitError, UsageError
 
 T = TypeVar("T")
@@ -31,19 +31,19 @@ class Terminal:
 
     def stage(self, number: int, title: str) -> None:
         """A head."""
-        from drkit.views import guided
+        from drkit.cli.views import failover as guided
 
         self._print(guided.stage(number, title))
 
     def say(self, text: str) -> None:
         """A sentence."""
-        from drkit.views.text import safe
+        from drkit.cli.views.text import safe
 
         self._print([safe(text, 600)])
 
     def show(self, found: Any, *, whole: bool = False) -> None:
         """A result."""
-        from drkit.views import guided
+        from drkit.cli.views import failover as guided
 
         self._print(guided.shown(found, whole=whole))
 
@@ -54,7 +54,7 @@ class Terminal:
 
     def ask(self, question: str) -> str:
         """What is typed; click.Abort at Ctrl-C, and at the end of the input."""
-        from drkit.views.text import safe
+        from drkit.cli.views.text import safe
 
         return str(click.prompt(safe(question, 600), default="", show_default=False, err=True)).strip()
 
@@ -86,7 +86,7 @@ def failover(
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
     from drkit.api import failover as guided
     from drkit.api import plan as planning
-    from drkit.views import html
+    from drkit.cli.views import html
 
     if bool(declare_lost) != bool((reason or "").strip()):
         raise UsageError("--declare-lost REGION and --reason TEXT go together: why it is lost is kept as evidence")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drkit.commands.base import Common, command, finish, note, say, target_option, views
+from drkit.cli.app import Common, command, finish, note, say, target_option, views
 from drkit.errors import RefusedError, UsageError
 
 
@@ -48,7 +48,7 @@ def assess(
 def explain(common: Common, name: str) -> int:
     """Why a host's verdict, or a plan's state, is what it is, and what to do."""
     from drkit.api import explain as telling
-    from drkit.views.explain import lines
+    from drkit.cli.views.explain import lines
 
     found = telling.explain(common.desk(), name)
     common.tell(found, lambda: lines(found, views().width()))
@@ -174,7 +174,7 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         note(f"{run} is open: this is its runbook, and `drkit resume {run}` goes on with it")
     if summary:
         from drkit.api import plan as planning
-        from drkit.views import pipelines
+        from drkit.cli.views import azure_pipelines as pipelines
 
         text = pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
         planning.write_out(summary, text.encode())

@@ -51,7 +51,7 @@ class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of c
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        from drkit.views.text import safe
+        from drkit.cli.views.text import safe
 
         found: list[CompletionItem] = []
         # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from drkit.cli.views.text import clock, duration, exact, measured, plural, safe
 from drkit.execution import results
 from drkit.model import runbook
 from drkit.model.actions import Described
@@ -26,7 +27,6 @@ from drkit.model.sign_in import SignIn
 from drkit.planning import handover
 from drkit.planning import leftovers as behind
 from drkit.store.journal import RunState
-from drkit.views.text import clock, duration, exact, measured, plural, safe
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",

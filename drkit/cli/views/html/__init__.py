@@ -9,17 +9,17 @@ from importlib import resources
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from drkit.cli.views.html.elements import Part, el, html
+from drkit.cli.views.html.sections import SECTIONS, when, word
+from drkit.cli.views.text import measured, plural
 from drkit.model.clock import parse_time
-from drkit.views.html_sections import SECTIONS, when, word
-from drkit.views.markup import Part, el, html
-from drkit.views.text import measured, plural
 
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src"
 
 
 def report(found: Mapping[str, Any]) -> str:
     """The page."""
-    style = resources.files("drkit.views").joinpath("report.css").read_text("utf-8")
+    style = resources.files("drkit.cli.views.html").joinpath("report.css").read_text("utf-8")
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     title = f"{found['kind'].capitalize()} {found['run']}: {found['outcome']}"
     sheet = Element("style")

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from drkit.cli.views.text import clock, safe
 from drkit.model.estate import Reading
 from drkit.planning.explain import Explanation, PlanExplanation
-from drkit.views.text import clock, safe
 
 
 def lines(found: Explanation | PlanExplanation, columns: int = 80) -> list[str]:

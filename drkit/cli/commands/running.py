@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkit.commands.base import Common, command, finish, note, target_option, views
+from drkit.cli.app import Common, command, finish, note, target_option, views
 from drkit.errors import DrkitError
 from drkit.model import log as logfile
 
@@ -34,8 +34,8 @@ def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
             from drkit.api import status as standing_
+            from drkit.cli.views import text
             from drkit.execution import progress
-            from drkit.views import text
 
             standing = standing_.status(desk, run())
             note(
@@ -219,9 +219,9 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
     """Where a run stands; without one, the list of runs."""
     from drkit.api import ci as pipelining
     from drkit.api import status as standing_
+    from drkit.cli.views import text
     from drkit.execution import progress
     from drkit.planning import handover
-    from drkit.views import text
 
     desk = common.desk()
     if show_code:

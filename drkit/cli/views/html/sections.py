@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from drkit.cli.views.html import timeline as gantt
+from drkit.cli.views.html.elements import Part, el, table
+from drkit.cli.views.text import duration, plural
 from drkit.model.clock import parse_time
 from drkit.model.estate import last
-from drkit.views import gantt
-from drkit.views.markup import Part, el, table
-from drkit.views.text import duration, plural
 
 GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
 BAD = {"failed", "lost", "forced"}

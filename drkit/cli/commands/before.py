@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from drkit.commands.base import KINDS, Common, command, finish, main_group, note, say, views
+from drkit.cli.app import KINDS, Common, command, finish, main_group, note, say, views
 from drkit.errors import UsageError
 
 MOST_WRONG = 20
@@ -38,7 +38,7 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
     """Capture the estate: plans, environments, hosts and what identifies them."""
     from drkit.api import assess as reading
     from drkit.api import explain as telling
-    from drkit.views.text import safe
+    from drkit.cli.views.text import safe
 
     heard: list[str] = []
     desk = common.desk(heard.append if only_wrong else None)
@@ -62,7 +62,7 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
     """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
     from drkit.api import check as checking
     from drkit.api import plan as planning
-    from drkit.views import readiness
+    from drkit.cli.views import check as readiness
 
     found = finish(checking.check(common.desk(), lose=lose, out=out))
     if summary:
@@ -106,7 +106,7 @@ def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
 def schema(common: Common, kind: str) -> int:
     """The JSON Schema of a kind of file."""
     from drkit.api import schema as api
-    from drkit.views import json
+    from drkit.cli.views import json
 
     del common
     say(json.encode(api.schema(kind)))
@@ -135,7 +135,7 @@ def simulate(
 ) -> int:  # fmt: skip
     """Serve the embedded Azure on loopback until a signal stops it."""
     from drkit import rehearsal
-    from drkit.views import json
+    from drkit.cli.views import json
 
     if lose or restore:
         if lose and restore:
@@ -185,7 +185,7 @@ def drill(
 ) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
     from drkit import rehearsal
-    from drkit.views import json
+    from drkit.cli.views import json
 
     quiet = common.json or common.quiet
     if story is not None:

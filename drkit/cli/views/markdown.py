@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from drkit.cli.views.text import duration, measured, safe
 from drkit.model.estate import last
-from drkit.views.text import duration, measured, safe
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")
 

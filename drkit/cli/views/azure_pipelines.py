@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drkit.cli.views import markdown
+from drkit.cli.views.text import duration, exact, plural, safe
 from drkit.model.actions import Described
 from drkit.model.estate import last
 from drkit.model.readiness import Finding
 from drkit.model.runbook import Runbook
-from drkit.views import markdown
-from drkit.views.text import duration, exact, plural, safe
 
 MOST_ISSUES = 30
 MOST_TEXT = 1000

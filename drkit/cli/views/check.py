@@ -6,11 +6,11 @@ from collections import Counter
 from typing import Any
 
 from drkit.api.check import Checked
+from drkit.cli.views import markdown, terminal
+from drkit.cli.views.text import clock, duration, plural, safe
 from drkit.model.estate import last
 from drkit.model.readiness import Finding, Readiness
 from drkit.planning.readiness import RULES
-from drkit.views import markdown, terminal
-from drkit.views.text import clock, duration, plural, safe
 
 MOST_HIDDEN = 8
 MOST_SHOWN = 60

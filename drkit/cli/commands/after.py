@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from drkit.commands.base import Common, command, say, views
-from drkit.commands.during import tell_planned
+from drkit.cli.app import Common, command, say, views
+from drkit.cli.commands.during import tell_planned
 from drkit.errors import UsageError
 
 FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", "html": ".html"}
@@ -30,7 +30,8 @@ def report(
     from drkit.api import ci as pipelining
     from drkit.api import plan as planning
     from drkit.api import report as reporting
-    from drkit.views import json, letters
+    from drkit.cli.views import json
+    from drkit.cli.views import owner_notices as letters
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
     if digest is not None:
@@ -78,14 +79,14 @@ def _wanted(form: str | None, out: str | None, *, json: bool, markdown: bool, ow
 
 def _rendered(found: dict[str, Any], wanted: str) -> str:
     if wanted == "html":
-        from drkit.views import html
+        from drkit.cli.views import html
 
         return html.report(found)
     if wanted == "junit":
-        from drkit.views import junit
+        from drkit.cli.views import junit
 
         return junit.report(found)
-    from drkit.views import markdown
+    from drkit.cli.views import markdown
 
     return markdown.report(found)
 

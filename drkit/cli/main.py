@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 
 import click
 
-from drkit import core_dumps
-from drkit.commands import after, before, during, night, running
-from drkit.commands.base import Json, Pipelines, main_group, note, say
+from drkit.cli import core_dumps
+from drkit.cli.app import Json, Pipelines, main_group, note, say
+from drkit.cli.commands import after, before, during, running
+from drkit.cli.commands import failover as night
 from drkit.errors import DrkitError, FileError, UsageError
 
 OF_PATHS = frozenset(
@@ -146,7 +147,7 @@ def _terminated(_number: int, _frame: Any) -> NoReturn:
 
 
 def _failed(error: DrkitError) -> int:
-    from drkit.views.text import safe
+    from drkit.cli.views.text import safe
 
     where = f"{safe(error.where, 300)}: " if error.where else ""
     asked = Json.wanted or "--json" in sys.argv
@@ -157,13 +158,13 @@ def _failed(error: DrkitError) -> int:
     if error.remedy:
         note(f"  {safe(error.remedy, 400)}")
     if Pipelines.wanted:
-        from drkit.views import pipelines
+        from drkit.cli.views import azure_pipelines as pipelines
 
         issue = pipelines.issue("error", f"{error}", type(error).__name__)
         with contextlib.suppress(OSError):
             click.echo(issue, err=asked)
     if asked and not Json.told:
-        from drkit.views import json
+        from drkit.cli.views import json
 
         with contextlib.suppress(DrkitError):
             say(json.encode(json.error(error)))

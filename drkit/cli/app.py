@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drkit.commands import examples
-from drkit.commands.values import offer
+from drkit.cli import examples
+from drkit.cli.completion import offer
 from drkit.errors import DrkitError
 from drkit.model import files
 from drkit.model import log as logfile
@@ -92,8 +92,8 @@ class Common:
     def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
         from drkit.api import context as workplace
+        from drkit.cli.views.text import safe
         from drkit.products import faults
-        from drkit.views.text import safe
 
         for fault in faults():
             note(f"drkit: {safe(fault, 800)}")
@@ -102,19 +102,19 @@ class Common:
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
         """A result: JSON, or the lines for people."""
         if self.json:
-            from drkit.views import json
+            from drkit.cli.views import json
 
             Json.told = True
             say(json.encode(value))
             return
-        from drkit.views import terminal
+        from drkit.cli.views import terminal
 
         say(terminal.render(*parts(), colour=sys.stdout.isatty()))
 
     def pipe(self, commands: Callable[[Any], list[str]]) -> None:
         """Logging commands, in a pipeline only; ``commands`` makes them with the view. Beside JSON they go to stderr."""
         if self.pipelines:
-            from drkit.views import pipelines
+            from drkit.cli.views import azure_pipelines as pipelines
 
             for line in commands(pipelines):
                 _echo(line, err=self.json)
@@ -125,7 +125,7 @@ def say(text: str, *, newline: bool = True) -> None:
     if Pipelines.wanted:
         text = _defused(text)
     elif not (Json.wanted and text[:1] in "{["):
-        from drkit.views.text import shown
+        from drkit.cli.views.text import shown
 
         text = shown(text)
     try:
@@ -141,11 +141,11 @@ def say(text: str, *, newline: bool = True) -> None:
 
 def note(text: str) -> None:
     """Progress, to stderr. Nobody listening, or no room for it, must not end a run."""
-    from drkit.views.text import exact
+    from drkit.cli.views.text import exact
 
     shown = "\n".join(exact(line) for line in text.split("\n"))
     if Pipelines.wanted:
-        from drkit.views import pipelines
+        from drkit.cli.views import azure_pipelines as pipelines
 
         shown = pipelines.defuse(shown)
     _echo(shown, err=True)
@@ -160,7 +160,7 @@ def _echo(text: str, *, err: bool) -> None:
 
 def _defused(text: str) -> str:
     """What is printed in a pipeline, without anything an agent could take for a command."""
-    from drkit.views import pipelines
+    from drkit.cli.views import azure_pipelines as pipelines
 
     # One JSON object keeps its values: in it an escape says the same.
     if Json.wanted and text[:1] in "{[":
@@ -279,7 +279,7 @@ def main_group(ctx: click.Context) -> None:
 
 
 def views() -> Any:
-    from drkit.views import terminal
+    from drkit.cli.views import terminal
 
     return terminal
 

@@ -1,0 +1,1 @@
+"""Parses a command, calls the library, shows the result."""
