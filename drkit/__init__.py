@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from drkit.api.status import overview as overview
     from drkit.api.status import runs as runs
     from drkit.api.status import status as status
-    from drkit.rehearsal import drill as drill
-    from drkit.rehearsal import happen as happen
-    from drkit.rehearsal import simulate as simulate
+    from drkit.drills.simulate import drill as drill
+    from drkit.drills.simulate import happen as happen
+    from drkit.drills.simulate import simulate as simulate
 
 _PLACES = {
     "api.schema": ("schema",),
@@ -75,7 +75,7 @@ _PLACES = {
     "api.control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
     "api.ci": ("Fit", "carry_out", "open_runs", "preflight"),
     "api.failover": ("failover",),
-    "rehearsal": ("drill", "happen", "simulate"),
+    "drills.simulate": ("drill", "happen", "simulate"),
     "api.report": ("owners", "report"),
     "api.failback": ("cleanup", "failback"),
     "api.explain": ("Look", "explain", "watch"),

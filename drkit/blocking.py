@@ -81,7 +81,7 @@ snapshot = _blocking(reading.snapshot)
 watch = _each(telling.watch)
 
 if TYPE_CHECKING:
-    from drkit import rehearsal
+    from drkit.drills import simulate as rehearsal
 
     drill = _blocking(rehearsal.drill)
     happen = _blocking(rehearsal.happen)
@@ -93,7 +93,7 @@ else:
         """What needs the embedded Azure, which is loaded only then."""
         if name not in ("drill", "happen", "simulate"):
             raise AttributeError(f"module 'drkit.blocking' has no attribute {name!r}")
-        return _blocking(getattr(import_module("drkit.rehearsal"), name))
+        return _blocking(getattr(import_module("drkit.drills.simulate"), name))
 
 
 __all__ = [

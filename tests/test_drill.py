@@ -20,10 +20,10 @@ import pytest
 from drkit import products
 from drkit.api import context as workplace
 from drkit.api import plan as planning
+from drkit.drills.simulate import seed_of
 from drkit.model import actions, runbook
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
-from drkit.rehearsal import seed_of
 from drkit.simulator import sample_seed
 from drkit.simulator.routing import routes
 from drkit.store.store import Store

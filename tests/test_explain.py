@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit import story as stories
-from drkit import storybook
 from drkit.api import explain as telling
 from drkit.cli.views.explain import lines
+from drkit.drills import stories
+from drkit.drills import transparency_page as storybook
 from drkit.model.estate import Assessment, Baseline, HostFinding
 from drkit.planning import explain as explaining
 from drkit.planning import transparency

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from drkit import rehearsal
+from drkit.drills import simulate as rehearsal
 from tests.cli_support import Cloud
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drkit import story as stories
+from drkit.drills import stories
 from drkit.model.estate import Assessment, HostFinding
 from drkit.simulator.stories import STORIES, Story
 

@@ -139,7 +139,7 @@ def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The stories that a drill can play."""
-    from drkit import story
+    from drkit.drills import stories as story
 
     yield "list", "all of them"
     yield from ((name, "") for name in story.names())

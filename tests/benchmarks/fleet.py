@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from drkit import story as stories
+from drkit.drills import stories
 from drkit.simulator.stories import Step, Story
 from drkit.simulator.story_estate import guid, vm
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit import rehearsal
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.api import plan as planning
+from drkit.drills import simulate as rehearsal
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Step
 from drkit.products import registry

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from drkit.drills.simulate import estate_seed
 from drkit.errors import FileError
-from drkit.rehearsal import estate_seed
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.clock import Clock
 from drkit.simulator.routing import Route, Table, routes

@@ -134,8 +134,8 @@ def simulate(
     lose: str | None, minutes_ago: float, restore: str | None,
 ) -> int:  # fmt: skip
     """Serve the embedded Azure on loopback until a signal stops it."""
-    from drkit import rehearsal
     from drkit.cli.views import json
+    from drkit.drills import simulate as rehearsal
 
     if lose or restore:
         if lose and restore:
@@ -184,12 +184,12 @@ def drill(
     story: str | None,
 ) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
-    from drkit import rehearsal
     from drkit.cli.views import json
+    from drkit.drills import simulate as rehearsal
 
     quiet = common.json or common.quiet
     if story is not None:
-        from drkit import story as stories
+        from drkit.drills import stories
 
         told = finish(
             stories.tell(story, (lambda _line: None) if quiet else say, folder=common.store, columns=views().width())

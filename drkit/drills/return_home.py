@@ -11,8 +11,8 @@ from drkit.api import failback as returning
 from drkit.api import plan as planning
 from drkit.api import status as standing
 from drkit.cli.views.text import plural, safe
+from drkit.drills.scenario import Drill
 from drkit.errors import DrkitError
-from drkit.walkthrough import Drill
 
 
 async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:

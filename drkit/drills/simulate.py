@@ -21,6 +21,7 @@ import msgspec
 
 from drkit.api import context as workplace
 from drkit.cli.views import terminal
+from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import files, settings
@@ -33,7 +34,6 @@ from drkit.simulator.clock import MAX_SPEED
 from drkit.simulator.sample import sample_stories
 from drkit.store.records import load
 from drkit.store.store import Store
-from drkit.walkthrough import ANNOUNCED_AFTER, Control, Drill, Story
 
 READY_SECONDS = 60.0
 
@@ -360,7 +360,7 @@ async def _walk(
     async with _control_session(facts["ca_bundle"]) as http:
         walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
         if returning:
-            from drkit.homecoming import home
+            from drkit.drills.return_home import home
 
             walk.home = home
         return await walk.run()
