@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from drkit.simulator.routing import Route
+from drkit.simulator.core.routing import Route
 
 DRKIT = Path(__file__).parent.parent / "drkit"
 # What `az` 2.91 asks for in the commands that docs/simulator.md lists, read off the simulator's record.

@@ -38,7 +38,7 @@ from drkit.model import settings
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.simulator import Simulator
-from drkit.simulator import clock as simulated
+from drkit.simulator.core import clock as simulated
 from drkit.store.journal import RunState
 from drkit.store.store import Store
 

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from drkit.model import roles
-from drkit.simulator.routing import routes
-from drkit.simulator.wire import parse_id
+from drkit.simulator.core.routing import routes
+from drkit.simulator.core.wire import parse_id
 
 AGENT = "drkit/"
 

@@ -149,7 +149,7 @@ def _lock(scope: str, level: str) -> Control:
 
 def _taken_meanwhile(world: Any) -> None:
     """Somebody makes a plan under the very name, after the snapshot."""
-    from drkit.simulator.state import Group, Resource
+    from drkit.simulator.core.state import Group, Resource
 
     group = f"/subscriptions/{estates.SUBSCRIPTION}/resourceGroups/drkit-eastus"
     world.groups[group.lower()] = Group(group, estates.SUBSCRIPTION, "drkit-eastus", "eastus", {"drkit-target": "true"})

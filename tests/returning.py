@@ -11,8 +11,8 @@ from drkit.api import assess as reading
 from drkit.api import plan as planning
 from drkit.execution.runner import Event
 from drkit.model.estate import Assessment
-from drkit.simulator.automation import reporting
-from drkit.simulator.codespaces_environments import bearers, state_of
+from drkit.simulator.codespaces.environments import bearers, state_of
+from drkit.simulator.hybrid_worker.model import reporting
 from tests.estates import REGION, People, Site
 
 Json = dict[str, Any]

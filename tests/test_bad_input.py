@@ -27,7 +27,7 @@ from drkit.model.clock import StoppedError, parse_time
 from drkit.model.files import check_out
 from drkit.model.toml_faults import parse
 from drkit.providers.transport import tls_context
-from drkit.simulator.seed import build
+from drkit.simulator.core.seed import build
 from drkit.store import journal
 from drkit.store.journal import Record, fold
 from tests.cli_support import Here, command, copy_of_recorded, environment, kept

@@ -21,8 +21,8 @@ from drkit.api import plan as planning
 from drkit.execution.runner import Event
 from drkit.execution.sign_in_codes import socket_path
 from drkit.model.clock import parse_time
-from drkit.simulator.codespaces_environments import Environment
-from drkit.simulator.machine import Registration
+from drkit.simulator.codespaces.environments import Environment
+from drkit.simulator.hosts.machine import Registration
 from tests.estates import (
     HOSTED,
     MANAGED,

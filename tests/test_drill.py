@@ -25,7 +25,7 @@ from drkit.model import actions, runbook
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
 from drkit.simulator import sample_seed
-from drkit.simulator.routing import routes
+from drkit.simulator.core.routing import routes
 from drkit.store.store import Store
 from tests import asked_routes, chromium, cli_support, pages, permissions
 

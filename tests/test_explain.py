@@ -20,7 +20,7 @@ from drkit.planning import explain as explaining
 from drkit.planning import transparency
 from drkit.planning.plan_state import plan_state
 from drkit.planning.transparency import DOMAINS, ROWS, Signals
-from drkit.simulator.stories import STORIES
+from drkit.simulator.samples.stories import STORIES
 from tests.cli_support import Cloud, Here, settings
 
 ROOT = Path(__file__).parents[1]

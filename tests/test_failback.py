@@ -21,7 +21,7 @@ from drkit.errors import RefusedError
 from drkit.execution import results
 from drkit.execution.runner import Event
 from drkit.planning import leftovers as behind
-from drkit.simulator.identity import assign
+from drkit.simulator.arm.identity import assign
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of

@@ -14,8 +14,8 @@ import pytest
 from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
 from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
-from drkit.simulator import hosts
-from drkit.simulator.hosts import Answer
+from drkit.simulator.hosts import scripts as hosts
+from drkit.simulator.hosts.scripts import Answer
 from tests import every_command, workers
 from tests.cli_support import Done, Here
 from tests.estates import PLAN, REGION, SETTINGS, World, guid, host_id, seed
@@ -209,7 +209,7 @@ def test_what_an_extension_says_when_it_fails_is_only_ever_text(
 ) -> None:
     """On a machine of a worker: words of megabytes with everything in them, in every view of the run."""
     told = WORDS + '\\"' * 500_000
-    monkeypatch.setattr("drkit.simulator.extensions.automation.onboard", lambda *_: told)
+    monkeypatch.setattr("drkit.simulator.arm.resource_manager.extensions.automation.onboard", lambda *_: told)
     monkeypatch.setenv("DRKIT_TEST_PROTECTED", '{"key": "planted-in-the-environment"}')
     with workers.site(tmp_path, leaping=True) as found:
         workers.lost(found)

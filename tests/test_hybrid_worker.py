@@ -21,7 +21,9 @@ from drkit.model.settings import Settings
 from drkit.products.hybrid_worker.client import _matches, recorded
 from drkit.products.hybrid_worker.manual_steps import worker_id
 from drkit.products.hybrid_worker.plan import stand_ins
-from drkit.simulator import activity_log, automation, automation_arm
+from drkit.simulator.hybrid_worker import arm as automation_arm
+from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.signals import activity_log
 from tests.estates import Site
 from tests.workers import (
     ALONE,

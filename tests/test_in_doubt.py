@@ -17,7 +17,7 @@ from drkit.api import plan as planning
 from drkit.api import report as reporting
 from drkit.errors import RefusedError
 from drkit.planning.explain import Explanation
-from drkit.simulator import automation
+from drkit.simulator.hybrid_worker import model as automation
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of

@@ -20,8 +20,8 @@ from drkit.api import assess as reading
 from drkit.api import check as checking
 from drkit.errors import CloudError
 from drkit.model.estate import Assessment, Snapshot
-from drkit.simulator.state import Json
-from drkit.simulator.wire import Answer
+from drkit.simulator.core.state import Json
+from drkit.simulator.core.wire import Answer
 from tests import workers
 from tests.estates import REGION, Site, World
 from tests.fuzz.values import Place, changed, places

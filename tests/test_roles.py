@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from drkit.model import roles
-from drkit.simulator.identity import assign
-from drkit.simulator.routing import routes
+from drkit.simulator.arm.identity import assign
+from drkit.simulator.core.routing import routes
 from tests import workers
 from tests.estates import Site
 from tests.simulator.support import group_id

@@ -12,7 +12,7 @@ import pytest
 
 from drkit.drills import stories
 from drkit.model.estate import Assessment, HostFinding
-from drkit.simulator.stories import STORIES, Story
+from drkit.simulator.samples.stories import STORIES, Story
 
 BENIGN = ("no-failover", "transparent")
 LOSSES = ("host-lost", "region-lost")

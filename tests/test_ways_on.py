@@ -16,7 +16,7 @@ from drkit.api import failback as returning
 from drkit.api import status as standing_
 from drkit.errors import RefusedError
 from drkit.planning import handover
-from drkit.simulator import automation
+from drkit.simulator.hybrid_worker import model as automation
 from drkit.store.journal import RunState, StepState
 from drkit.store.store import Store
 from tests import returning as way

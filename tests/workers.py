@@ -16,7 +16,7 @@ from typing import Any
 from drkit.api import apply as applying
 from drkit.api import assess as reading
 from drkit.model.runbook import Runbook
-from drkit.simulator import automation
+from drkit.simulator.hybrid_worker import model as automation
 from tests.estates import Site, World
 from tests.simulator import workers
 from tests.simulator.support import seed, vm_id

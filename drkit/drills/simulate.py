@@ -30,8 +30,8 @@ from drkit.model.cloud import Cloud
 from drkit.model.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
-from drkit.simulator.clock import MAX_SPEED
-from drkit.simulator.sample import sample_stories
+from drkit.simulator.core.clock import MAX_SPEED
+from drkit.simulator.samples.estate import sample_stories
 from drkit.store.records import load
 from drkit.store.store import Store
 

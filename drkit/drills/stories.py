@@ -33,8 +33,8 @@ from drkit.model.settings import parse
 from drkit.planning.explain import Explanation
 from drkit.products import tables
 from drkit.simulator import Simulator
-from drkit.simulator import clock as simulated
-from drkit.simulator.stories import STORIES, Step, Story
+from drkit.simulator.core import clock as simulated
+from drkit.simulator.samples.stories import STORIES, Step, Story
 from drkit.store.store import Store
 
 ORIGIN = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from drkit.cli.views.explain import lines
 from drkit.drills.stories import Played, play
 from drkit.planning.transparency import ROWS
-from drkit.simulator.stories import STORIES
+from drkit.simulator.samples.stories import STORIES
 
 PORT = re.compile(r"(127\.0\.0\.1):\d+")
 HEAD = """# What happened to a host

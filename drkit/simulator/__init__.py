@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from drkit.simulator.sample import sample_seed
-from drkit.simulator.seed import check as check_seed
-from drkit.simulator.server import Simulator
+from drkit.simulator.core.seed import check as check_seed
+from drkit.simulator.core.server import Simulator
+from drkit.simulator.samples.estate import sample_seed
 
 __all__ = ["Simulator", "check_seed", "sample_seed"]

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from drkit.drills import stories
-from drkit.simulator.stories import Step, Story
-from drkit.simulator.story_estate import guid, vm
+from drkit.simulator.samples.stories import Step, Story
+from drkit.simulator.samples.story_estate import guid, vm
 
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
 

@@ -17,7 +17,7 @@ from drkit.model.estate import Assessment
 from drkit.model.runbook import Step
 from drkit.products import registry
 from drkit.simulator import sample_seed
-from drkit.simulator.sample import sample_stories
+from drkit.simulator.samples.estate import sample_stories
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Place
 from tests.estates import REGION, Crowd, Json, Site, World, by_host, found_end, lost_writes, name_of

@@ -18,10 +18,10 @@ from typing import Any
 from aiohttp import web
 
 from drkit.simulator import sample_seed
-from drkit.simulator.ports import Port
-from drkit.simulator.server import ARM_HOST
-from drkit.simulator.state import Json
-from drkit.simulator.wire import Answer
+from drkit.simulator.core.ports import Port
+from drkit.simulator.core.server import ARM_HOST
+from drkit.simulator.core.state import Json
+from drkit.simulator.core.wire import Answer
 from tests.estates import World
 from tests.fuzz.values import FOREIGN, TEXTS, broken, bytes_of, deep, mutated, odd
 

@@ -15,7 +15,7 @@ from .support import Running, seed
 def impatient() -> Iterator[None]:
     """The SDK takes ``Retry-After`` for real seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("drkit.simulator.operations.RETRY_AFTER", 1)
+        patch.setattr("drkit.simulator.core.operations.RETRY_AFTER", 1)
         yield
 
 

@@ -95,7 +95,7 @@ def test_a_resource_is_put_patched_and_deleted_by_its_id(fresh: Fresh) -> None:
 
 
 def test_pages_are_followed_over_next_link(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drkit.simulator.wire.page.__defaults__", (2,))
+    monkeypatch.setattr("drkit.simulator.core.wire.page.__defaults__", (2,))
     running = fresh()
     assert len(list(running.resources().resources.list())) == 9
     pages = [line for line in running.view("record")["requests"] if line["path"].endswith("/resources")]

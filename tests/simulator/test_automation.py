@@ -10,9 +10,9 @@ import requests
 from azure.core.exceptions import HttpResponseError
 
 from drkit.errors import FileError
-from drkit.simulator.automation import GLOBAL_MODULES, HOSTS
-from drkit.simulator.catalog import AUTOMATION
-from drkit.simulator.seed import build
+from drkit.simulator.arm.catalog import AUTOMATION
+from drkit.simulator.core.seed import build
+from drkit.simulator.hybrid_worker.model import GLOBAL_MODULES, HOSTS
 
 from .support import OTHER_SUB, Running, group_id, seed, vm_id
 from .workers import CUPBOARD, GUIDS, NEW, WORKERS, account_id, automation, estate, join, url, vms, wait, workers

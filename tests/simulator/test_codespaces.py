@@ -18,9 +18,9 @@ from azure.mgmt.resource.resources.aio import ResourceManagementClient as AsyncR
 
 from drkit.model import host_scripts as hostscripts
 from drkit.simulator import sample_seed
-from drkit.simulator.clock import Clock
-from drkit.simulator.codespaces_environments import STATUS
-from drkit.simulator.sample import Names
+from drkit.simulator.codespaces.environments import STATUS
+from drkit.simulator.core.clock import Clock
+from drkit.simulator.samples.estate import Names
 
 from .support import Running
 

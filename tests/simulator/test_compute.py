@@ -95,7 +95,7 @@ def test_an_unknown_script_gets_azures_shape_and_nothing_is_run(fresh: Fresh) ->
 
 
 def test_only_the_last_4096_bytes_of_output_are_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
-    from drkit.simulator import hosts
+    from drkit.simulator.hosts import scripts as hosts
 
     azure = fresh()
     monkeypatch.setattr(hosts, "run", lambda *_: hosts.Answer("a" + "é" * 3000))

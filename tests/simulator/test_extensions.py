@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from drkit.simulator import automation as model
-from drkit.simulator.codespaces_environments import surroundings
+from drkit.simulator.codespaces.environments import surroundings
+from drkit.simulator.hybrid_worker import model
 
 from .support import Running, group_id, seed, vm_id
 from .workers import CUPBOARD, NAME, PUBLISHER, WORKERS, arc, estate, join, url, vms, wait, wanted, workers

@@ -92,7 +92,7 @@ def test_a_long_running_operation_fails_or_never_ends(fresh: Fresh) -> None:
 
 
 def test_a_run_command_that_never_ends_is_given_up_at_its_limit(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
-    from drkit.simulator import compute
+    from drkit.simulator.arm import compute
 
     assert compute.LONGEST == 90 * 60
     monkeypatch.setattr(compute, "LONGEST", 60.0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from azure.core.rest import HttpRequest, HttpResponse
 
-from drkit.simulator.graph import PAGE, QUERIES
+from drkit.simulator.signals.resource_graph import PAGE, QUERIES
 
 from .support import OTHER_SUB, SUB, Running, group_id, host, vm_id
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from drkit.model import host_scripts as hostscripts
-from drkit.simulator import host_events, hosts
-from drkit.simulator.clock import Clock
-from drkit.simulator.codespaces_environments import bearers, of_plan, state_of, surroundings
-from drkit.simulator.machine import Host
-from drkit.simulator.sample import Names, sample_seed
-from drkit.simulator.seed import build
-from drkit.simulator.state import Loss, World
+from drkit.simulator.codespaces.environments import bearers, of_plan, state_of, surroundings
+from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.seed import build
+from drkit.simulator.core.state import Loss, World
+from drkit.simulator.hosts import events as host_events
+from drkit.simulator.hosts import scripts as hosts
+from drkit.simulator.hosts.machine import Host
+from drkit.simulator.samples.estate import Names, sample_seed
 
 NAMES = Names(1)
 SCRIPTS = {

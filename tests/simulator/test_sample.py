@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from drkit.simulator import automation, host_events, sample_seed
-from drkit.simulator.codespaces_environments import bearers, state_of
-from drkit.simulator.sample import Names, sample_stories
-from drkit.simulator.seed import build, check
-from drkit.simulator.state import Loss, World
+from drkit.simulator import sample_seed
+from drkit.simulator.codespaces.environments import bearers, state_of
+from drkit.simulator.core.seed import build, check
+from drkit.simulator.core.state import Loss, World
+from drkit.simulator.hosts import events as host_events
+from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.samples.estate import Names, sample_stories
 
 NAMES = Names(1)
 

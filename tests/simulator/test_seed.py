@@ -14,9 +14,9 @@ import pytest
 from drkit.drills.simulate import estate_seed
 from drkit.errors import FileError
 from drkit.simulator import Simulator, check_seed, sample_seed
-from drkit.simulator.clock import Clock
-from drkit.simulator.routing import Route, Table, routes
-from drkit.simulator.wire import Answer, parse_id
+from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.routing import Route, Table, routes
+from drkit.simulator.core.wire import Answer, parse_id
 
 from .support import SUB, Running, group_id, host, seed
 

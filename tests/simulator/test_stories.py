@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from drkit.simulator import control, graph, health
-from drkit.simulator.server import Simulator
-from drkit.simulator.stories import STORIES, Story
-from drkit.simulator.story_estate import SUBSCRIPTION, vm
+from drkit.simulator.core import control
+from drkit.simulator.core.server import Simulator
+from drkit.simulator.samples.stories import STORIES, Story
+from drkit.simulator.samples.story_estate import SUBSCRIPTION, vm
+from drkit.simulator.signals import health
+from drkit.simulator.signals import resource_graph as graph
 
 CASES = {
     case["name"]: case["expect"]

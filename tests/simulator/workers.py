@@ -8,8 +8,8 @@ from typing import Any
 from azure.mgmt.automation import AutomationClient
 from azure.mgmt.hybridcompute import HybridComputeManagementClient
 
-from drkit.simulator.automation import service_url
-from drkit.simulator.clock import Clock
+from drkit.simulator.core.clock import Clock
+from drkit.simulator.hybrid_worker.model import service_url
 
 from .support import SUB, Running, group_id, host, vm_id
 

@@ -1,0 +1,1 @@
+"""Azure Resource Manager: resources, deployments, compute, identity, permissions, policies."""

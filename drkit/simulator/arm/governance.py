@@ -1,0 +1,233 @@
+"""What stands in the way of a write, and what is there beside: locks, policies, deleted accounts, VM sizes and usages.
+
+Locks and the built-in policies about locations are enforced, as Resource Manager does, before a provider sees the request.
+https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources
+https://learn.microsoft.com/azure/governance/policy/concepts/effect-deny
+"""
+
+from __future__ import annotations
+
+from drkit.simulator.arm import resource_manager as arm
+from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm.compute import SIZE
+from drkit.simulator.arm.identity import within
+from drkit.simulator.core.routing import Call, Route
+from drkit.simulator.core.state import Json, World, normal
+from drkit.simulator.core.wire import Answer, ArmError, page, parse_id
+
+AUTHORIZATION = "providers/Microsoft.Authorization"
+LISTS = ("locks", "policies", "policy_definitions", "deleted_accounts")
+LEVELS = ("ReadOnly", "CanNotDelete")
+ALLOWED_LOCATIONS = "e56962a6-4747-49cd-b67b-bf8b01975c4c"
+ALLOWED_GROUP_LOCATIONS = "e765b5de-1225-4ba3-bd56-1ac6695af988"
+"""https://learn.microsoft.com/azure/governance/policy/samples/built-in-policies (General)"""
+SIZES = {SIZE: 2, "Standard_D4s_v5": 4, "Standard_NV36ads_A10_v5": 36}
+
+
+def add(world: World, key: str, entry: Json) -> None:
+    """One more entry of the list ``key``."""
+    take(world, {key: [*getattr(world, key), entry]})
+
+
+def take(world: World, given: Json) -> Json:
+    """Set what ``given`` names, each list whole: locks, policies, policy_definitions, deleted_accounts. ValueError for nonsense."""
+    for key in LISTS:
+        if key not in given:
+            continue
+        entries = [dict(one) for one in given[key]]
+        for one in entries:
+            if key == "locks" and one["level"] not in LEVELS:
+                raise ValueError(f"a lock's level is one of {', '.join(LEVELS)}")
+        setattr(world, key, entries)
+    return {key: getattr(world, key) for key in LISTS}
+
+
+# locks
+
+
+def locks(call: Call) -> Answer:
+    """Those of the subscription, its groups and their resources."""
+    root = f"/subscriptions/{rules.subscription(call).id}"
+    found = [
+        {
+            "properties": {"level": one["level"], "notes": one.get("notes", "")},
+            "id": f"{one['scope'].rstrip('/')}/{AUTHORIZATION}/locks/{one['name']}",
+            "type": "Microsoft.Authorization/locks",
+            "name": one["name"],
+        }
+        for one in call.world.locks
+        if within(one["scope"], root)
+    ]
+    return page(found, call.query, call.link)
+
+
+def obey(call: Call) -> None:
+    """ScopeLocked (409) for a write below a lock, RequestDisallowedByPolicy (403) for a creation where a policy has no place for it."""
+    if call.method in ("GET", "HEAD") or not call.action.lower().endswith(("/write", "/delete", "/action")):
+        return
+    verb = call.action.rsplit("/", 1)[-1].lower()
+    held = [
+        one
+        for one in call.world.locks
+        if within(call.raw_path, one["scope"]) and (one["level"] == "ReadOnly" or verb == "delete")
+    ]
+    if held and (verb != "action" or call.action.lower().endswith("/runcommand/action")):
+        raise ArmError(
+            409,
+            "ScopeLocked",
+            f"The scope '{call.raw_path}' cannot perform {verb} operation because following scope(s) are locked: "
+            f"'{held[0]['scope']}'. Please remove the lock and try again.",
+        )
+    if call.method == "PUT" and isinstance(call.body, dict):
+        _placed(call, normal(str(call.body.get("location") or "")))
+
+
+def _placed(call: Call, region: str) -> None:
+    is_group = parse_id(call.raw_path) is None
+    wanted = ALLOWED_GROUP_LOCATIONS if is_group else ALLOWED_LOCATIONS
+    for one in call.world.policies:
+        if (
+            not one["definition"].lower().endswith(wanted)
+            or one.get("enforcement", "Default") != "Default"
+            or not region
+        ):
+            continue
+        allowed = [normal(place) for place in one["parameters"]["listOfAllowedLocations"]["value"]]
+        excluded = any(within(call.raw_path, scope) for scope in one.get("not_scopes", ()))
+        if within(call.raw_path, one["scope"]) and not excluded and region not in allowed:
+            raise ArmError(
+                403,
+                "RequestDisallowedByPolicy",
+                f"Resource '{call.raw_path.rsplit('/', 1)[-1]}' was disallowed by policy. Policy identifiers: "
+                f'\'[{{"policyAssignment":{{"name":"{one.get("display", one["name"])}"}}}}]\'.',
+            )
+
+
+# policies
+
+
+def assignments(call: Call) -> Answer:
+    """Those that apply to the subscription, from above too, and those of scopes inside it."""
+    root = f"/subscriptions/{rules.subscription(call).id}"
+    found = []
+    for one in call.world.policies:
+        scope = one["scope"].rstrip("/")
+        if not within(scope, root) and not scope.lower().startswith("/providers/microsoft.management/"):
+            continue
+        found.append(
+            {
+                "properties": {
+                    "displayName": one.get("display", one["name"]),
+                    "policyDefinitionId": one["definition"],
+                    "scope": scope,
+                    "notScopes": list(one.get("not_scopes", ())),
+                    "parameters": one.get("parameters", {}),
+                    "enforcementMode": one.get("enforcement", "Default"),
+                },
+                "id": f"{scope}/{AUTHORIZATION}/policyAssignments/{one['name']}",
+                "type": "Microsoft.Authorization/policyAssignments",
+                "name": one["name"],
+            }
+        )
+    return page(found, call.query, call.link)
+
+
+def definition(call: Call) -> Answer:
+    """A policy definition or a set of them, of the subscription or built in; PolicyDefinitionNotFound otherwise."""
+    found = next((one for one in call.world.policy_definitions if one["id"].lower() == call.raw_path.lower()), None)
+    if found is None:
+        text = f"The policy definition '{call.path['name']}' could not be found."
+        raise ArmError(404, "PolicyDefinitionNotFound", text)
+    kind = "/".join(found["id"].split("/")[-3:-1])
+    return Answer(body={"properties": found["properties"], "id": found["id"], "name": call.path["name"], "type": kind})
+
+
+# what is there beside
+
+
+def deleted_accounts(call: Call) -> Answer:
+    """Automation accounts deleted in the last 30 days."""
+    root = f"/subscriptions/{rules.subscription(call).id}"
+    found = [
+        {
+            "id": f"{root}/providers/Microsoft.Automation/deletedAutomationAccounts/{one['id'].rsplit('/', 1)[-1]}",
+            "name": one["id"].rsplit("/", 1)[-1],
+            "type": "Microsoft.Automation/deletedAutomationAccounts",
+            "location": one["location"],
+            "properties": {
+                "automationAccountResourceId": one["id"],
+                "automationAccountId": one["account_id"],
+                "location": one["location"],
+                "deletionTime": one["deleted"],
+            },
+        }
+        for one in call.world.deleted_accounts
+        if within(one["id"], root)
+    ]
+    return Answer(body={"value": found})
+
+
+def skus(call: Call) -> Answer:
+    """VM sizes; a quota of kind ``sku`` that is 0 bars a region to the subscription. ``$filter=location eq 'x'`` only."""
+    at = rules.subscription(call)
+    wanted = normal(call.query.get("$filter", "").partition("'")[2].partition("'")[0])
+    found = []
+    for region in [wanted] if wanted in call.world.locations else list(call.world.locations):
+        barred = call.world.limit(at.id, region, "sku", 1) == 0
+        restriction = {
+            "type": "Location",
+            "values": [region],
+            "restrictionInfo": {"locations": [region]},
+            "reasonCode": "NotAvailableForSubscription",
+        }
+        found += [
+            {
+                "resourceType": "virtualMachines",
+                "name": size,
+                "tier": "Standard",
+                "locations": [region],
+                "capabilities": [{"name": "vCPUs", "value": str(cores)}],
+                "restrictions": [restriction] if barred else [],
+            }
+            for size, cores in SIZES.items()
+        ]
+    return Answer(body={"value": found})
+
+
+def usages(call: Call) -> Answer:
+    """The regional cores, used and allowed."""
+    at, region = rules.subscription(call), normal(call.path["region"])
+    vms = call.world.under(f"/subscriptions/{at.id}", rules.VIRTUAL_MACHINES)
+    used = sum(rules.CORES for vm in vms if vm.location == region)
+    cores = {"value": "cores", "localizedValue": "Total Regional vCPUs"}
+    limit = call.world.limit(at.id, region, "cores", 100)
+    return Answer(body={"value": [{"limit": limit, "unit": "Count", "currentValue": used, "name": cores}]})
+
+
+READS = "Microsoft.Authorization"
+ROUTES = [
+    Route("GET", f"{arm.AT}/{AUTHORIZATION}/locks", locks, f"{READS}/locks/read"),
+    Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyAssignments", assignments, f"{READS}/policyAssignments/read"),
+    Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyDefinitions/{{name}}", definition, f"{READS}/policyDefinitions/read"),
+    Route("GET", f"/{AUTHORIZATION}/policyDefinitions/{{name}}", definition),
+    Route(
+        "GET",
+        f"{arm.AT}/{AUTHORIZATION}/policySetDefinitions/{{name}}",
+        definition,
+        f"{READS}/policySetDefinitions/read",
+    ),
+    Route("GET", f"/{AUTHORIZATION}/policySetDefinitions/{{name}}", definition),
+    Route(
+        "GET",
+        f"{arm.AT}/providers/Microsoft.Automation/deletedAutomationAccounts",
+        deleted_accounts,
+        "Microsoft.Automation/deletedAutomationAccounts/read",
+    ),
+    Route("GET", f"{arm.AT}/providers/Microsoft.Compute/skus", skus, "Microsoft.Compute/skus/read"),
+    Route(
+        "GET",
+        f"{arm.AT}/providers/Microsoft.Compute/locations/{{region}}/usages",
+        usages,
+        "Microsoft.Compute/locations/usages/read",
+    ),
+]

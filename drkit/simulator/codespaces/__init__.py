@@ -1,0 +1,1 @@
+"""Visual Studio Codespaces: plans, environments, and the service itself."""

@@ -1,0 +1,1 @@
+"""Azure Automation: accounts, worker groups, workers."""

@@ -1,0 +1,1 @@
+"""The sample estate and the stories that are played on it."""
