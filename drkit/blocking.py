@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import check as checking
-from drkit.api import ci as pipelining
-from drkit.api import explain as telling
+from drkit.api import apply as apply_
+from drkit.api import assess as assess_
+from drkit.api import check as check_
+from drkit.api import ci
+from drkit.api import explain as explain_
 from drkit.api.apply import Applied, answer, skip
 from drkit.api.assess import ProbeScript, probe_script
 from drkit.api.check import Checked
@@ -70,22 +70,22 @@ def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
             runner.run(close())
 
 
-apply = _blocking(applying.apply)
-assess = _blocking(reading.assess)
-carry_out = _blocking(pipelining.carry_out)
-check = _blocking(checking.check)
-init = _blocking(reading.init)
-preflight = _blocking(pipelining.preflight)
-resume = _blocking(applying.resume)
-snapshot = _blocking(reading.snapshot)
-watch = _each(telling.watch)
+apply = _blocking(apply_.apply)
+assess = _blocking(assess_.assess)
+carry_out = _blocking(ci.carry_out)
+check = _blocking(check_.check)
+init = _blocking(assess_.init)
+preflight = _blocking(ci.preflight)
+resume = _blocking(apply_.resume)
+snapshot = _blocking(assess_.snapshot)
+watch = _each(explain_.watch)
 
 if TYPE_CHECKING:
-    from drkit.drills import simulate as rehearsal
+    from drkit.drills import simulate as simulate_
 
-    drill = _blocking(rehearsal.drill)
-    happen = _blocking(rehearsal.happen)
-    simulate = _blocking(rehearsal.simulate)
+    drill = _blocking(simulate_.drill)
+    happen = _blocking(simulate_.happen)
+    simulate = _blocking(simulate_.simulate)
 
 else:
 

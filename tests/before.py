@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from drkit.api import plan as planning
+from drkit.api import plan
 from drkit.model.clock import parse_time
 from tests.estates import REGION, Site, World
 
@@ -49,7 +49,7 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
         for path in (folder / "site" / "store" / "approvals").iterdir():
             os.utime(path, (at, at))
         found = Site(world, folder / "site", account=account)
-        found.planned = planning.show(found.desk, runbook(estate))
+        found.planned = plan.show(found.desk, runbook(estate))
         try:
             yield found
         finally:
@@ -83,9 +83,9 @@ def upload(folder: Path, account: str) -> None:
     from azure.storage.blob import BlobServiceClient
 
     from drkit.model.cloud import public
-    from drkit.providers import blob_store as blob
+    from drkit.providers import blob_store
 
-    service = BlobServiceClient(account, credential=blob.credential(account, public()))
+    service = BlobServiceClient(account, credential=blob_store.credential(account, public()))
     for container in ("state", "journal", "approvals"):
         service.create_container(container)
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):

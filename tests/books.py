@@ -9,7 +9,7 @@ import msgspec
 from drkit.model.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
 from drkit.model.runbook import Runbook
 from drkit.model.settings import ChannelSettings, Settings
-from drkit.planning import cleanup as cleaning
+from drkit.planning import cleanup
 from drkit.products import registry
 from tests.builders import (
     LOST,
@@ -131,7 +131,7 @@ def cleaned(home: Plan, stay: Plan, old: Environment, now: Environment, record: 
     if old.product == "hybrid-worker":
         part = f"{stay.id}/hybridRunbookWorkerGroups/ops"
         made.insert(0, msgspec.structs.replace(made[0], id=part, kind="part", name="ops"))
-    return cleaning.cleanup(
+    return cleanup.cleanup(
         a_snapshot([home, stay]),
         an_assessment(
             [PlanFinding(home.id, "answering", "it answers"), PlanFinding(stay.id, "answering", "it answers")],

@@ -23,7 +23,7 @@ from drkit.model.estate import (
 )
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
-from drkit.planning import failover as planner
+from drkit.planning import failover
 from drkit.products import registry
 
 SUBSCRIPTION = "5a1c0000-0000-4000-8000-000000000001"
@@ -143,7 +143,7 @@ def some_settings(*targets: str, **more: Any) -> Settings:
 
 def make(snapshot: Snapshot, assessment: Assessment, settings: Settings | None = None, **more: Any) -> Runbook:
     """The runbook, with everything said about its making held still."""
-    return planner.plan(
+    return failover.plan(
         snapshot,
         assessment,
         settings or some_settings(),

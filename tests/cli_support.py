@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from drkit.cli import main as cli
+from drkit.cli import main
 
 LOST = "westeurope"
 TARGETS = ("westus2", "eastus")
@@ -96,7 +96,7 @@ class Here:
         self._patch.setenv("COLUMNS", "80")
         self._capture.readouterr()
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main.main()
         told = self._capture.readouterr()
         assert isinstance(left.value.code, int)
         return checked(Done(left.value.code, told.out, told.err))

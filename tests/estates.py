@@ -27,14 +27,12 @@ from typing import Any, Self
 
 import requests
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import context as workplace
-from drkit.api import plan as planning
+from drkit.api import apply as apply_
+from drkit.api import assess, context
+from drkit.api import plan as plan_
 from drkit.errors import DrkitError
 from drkit.model import cloud as clouds
-from drkit.model import host_scripts as hostscripts
-from drkit.model import settings
+from drkit.model import host_scripts, settings
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.simulator import Simulator
@@ -204,7 +202,7 @@ class World:
     """A simulator in a thread of this process, with its control interface."""
 
     def __init__(self, folder: Path, content: Json, *, speed: float = 60.0, leaping: bool = False) -> None:
-        self.simulator = Simulator(content, host_scripts=hostscripts.hashes(), speed=speed, folder=folder)
+        self.simulator = Simulator(content, host_scripts=host_scripts.hashes(), speed=speed, folder=folder)
         self.clock: Leaping | None = None
         if leaping:
             known = self.simulator.world.clock
@@ -272,7 +270,7 @@ class Site:
 
     world: World
     folder: Path
-    planned: planning.Planned | None = None
+    planned: plan_.Planned | None = None
     account: str | None = None
     account_store: Store | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -285,9 +283,9 @@ class Site:
         if self.account is None:
             return Store(self.folder / "store")
         if self.account_store is None:
-            from drkit.providers import blob_store as blob
+            from drkit.providers import blob_store
 
-            self.account_store = blob.open_store(self.account, seconds=15)
+            self.account_store = blob_store.open_store(self.account, seconds=15)
         return self.account_store
 
     @property
@@ -295,9 +293,9 @@ class Site:
         return self.account or str(self.folder / "store")
 
     @property
-    def desk(self) -> workplace.Desk:
+    def desk(self) -> context.Desk:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
-        return workplace.Desk(
+        return context.Desk(
             settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True,
             own_clock=self.world.clock,
         )  # fmt: skip
@@ -311,11 +309,11 @@ class Site:
         """The region is lost, and Microsoft said so."""
         self.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
 
-    def plan(self) -> planning.Planned:
+    def plan(self) -> plan_.Planned:
         """Assess, plan and approve."""
-        asyncio.run(reading.assess(self.desk))
-        self.planned = planning.plan(self.desk)
-        planning.approve(self.desk, self.planned.digest)
+        asyncio.run(assess.assess(self.desk))
+        self.planned = plan_.plan(self.desk)
+        plan_.approve(self.desk, self.planned.digest)
         return self.planned
 
     def command(self, *arguments: str) -> list[str]:
@@ -575,7 +573,7 @@ class Crowd(threading.Thread):
     def answer(self, run: str, step: Step) -> None:
         """Say that it is done."""
         self.said.add(step.id)
-        applying.answer(self.site.desk, run, step.id, "ready")
+        apply_.answer(self.site.desk, run, step.id, "ready")
 
     def ready(self, step: Step) -> bool:
         """Whether the step's owner is."""
@@ -666,7 +664,7 @@ def estate(
     site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
-        asyncio.run(reading.snapshot(site.desk))
+        asyncio.run(assess.snapshot(site.desk))
         if lost:
             site.lose()
             site.plan()

@@ -26,12 +26,8 @@ from typing import Any
 
 import click
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import check as checking
-from drkit.api import context as workplace
-from drkit.api import plan as planning
-from drkit.cli import main as cli
+from drkit.api import apply, assess, check, context, plan
+from drkit.cli import main
 from drkit.cli.app import main_group
 from drkit.model import cloud as clouds
 from drkit.model import settings
@@ -95,7 +91,7 @@ def names() -> Iterator[str]:
         for word, inner in command.commands.items():
             yield from below(inner, f"{name} {word}".strip())
 
-    assert cli.COMMANDS, "commands join the group when their modules are imported"
+    assert main.COMMANDS, "commands join the group when their modules are imported"
     return below(main_group, "")
 
 
@@ -133,17 +129,17 @@ def prepared() -> Prepared:
     world = World(folder / "world", seed(), leaping=True)
     try:
         cloud = clouds.from_ready_file(world.ready, "of a test")
-        desk = workplace.Desk(
+        desk = context.Desk(
             settings.load(folder / "drkit.toml", tables()), Store(folder / ".drkit"), lambda: cloud, loopback_only=True,
             own_clock=world.clock,
         )  # fmt: skip
-        asyncio.run(reading.snapshot(desk))
-        asyncio.run(checking.check(desk))
+        asyncio.run(assess.snapshot(desk))
+        asyncio.run(check.check(desk))
         world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
-        asyncio.run(reading.assess(desk))
-        planned = planning.plan(desk)
-        planning.approve(desk, planned.digest)
-        applied = asyncio.run(applying.apply(desk, planned.digest))
+        asyncio.run(assess.assess(desk))
+        planned = plan.plan(desk)
+        plan.approve(desk, planned.digest)
+        applied = asyncio.run(apply.apply(desk, planned.digest))
         state = desk.store.state(applied.run)
         step = next(one.id for one in planned.runbook.steps if state.of(one.id).status == "asked")
         assert not state.outcome or state.outcome == "partial"

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 
 SHELLS: Mapping[str, tuple[str, ...]] = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
 MOST = 3500
@@ -196,7 +196,7 @@ class Host:
         become: Callable[[], None] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts a script with its parameters in one of the forms they may arrive in."""
-        loaded = hostscripts.load(script)
+        loaded = host_scripts.load(script)
         file = self.folder / f"{script}.sh"
         if not file.exists():
             file.write_text(loaded.text)

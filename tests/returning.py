@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import plan as planning
+from drkit.api import apply, plan
+from drkit.api import assess as assess_
 from drkit.execution.runner import Event
 from drkit.model.estate import Assessment
 from drkit.simulator.codespaces.environments import bearers, state_of
@@ -81,26 +80,26 @@ def lose(site: Site) -> None:
 
 
 def assess(site: Site) -> Assessment:
-    return asyncio.run(reading.assess(site.desk))[0]
+    return asyncio.run(assess_.assess(site.desk))[0]
 
 
 def snapshot(site: Site) -> None:
-    asyncio.run(reading.snapshot(site.desk))
+    asyncio.run(assess_.snapshot(site.desk))
 
 
-def carry_out(site: Site, planned: planning.Planned, on_event: Heard = ignored) -> applying.Applied:
+def carry_out(site: Site, planned: plan.Planned, on_event: Heard = ignored) -> apply.Applied:
     """Approve and apply it here, while people do their part."""
     site.planned = planned
-    planning.approve(site.desk, planned.digest)
+    plan.approve(site.desk, planned.digest)
     with People(site):
-        return asyncio.run(applying.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
+        return asyncio.run(apply.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
 
 
-def go_on(site: Site, run: str, on_event: Heard = ignored) -> applying.Applied:
+def go_on(site: Site, run: str, on_event: Heard = ignored) -> apply.Applied:
     """Resume it here, while people do their part."""
-    site.planned = planning.show(site.desk, site.store.state(run).runbook)
+    site.planned = plan.show(site.desk, site.store.state(run).runbook)
     with People(site):
-        return asyncio.run(applying.resume(site.desk, run, wait_minutes=30, on_event=on_event))
+        return asyncio.run(apply.resume(site.desk, run, wait_minutes=30, on_event=on_event))
 
 
 def losing(site: Site, action: str) -> Heard:
@@ -115,10 +114,10 @@ def losing(site: Site, action: str) -> Heard:
     return hear
 
 
-def failover(site: Site) -> applying.Applied:
+def failover(site: Site) -> apply.Applied:
     """Assess, plan, carry out."""
     assess(site)
-    return carry_out(site, planning.plan(site.desk))
+    return carry_out(site, plan.plan(site.desk))
 
 
 def unfinished(site: Site) -> list[tuple[str, str, str]]:

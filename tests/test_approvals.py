@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import plan as planning
+from drkit.api import apply, plan
 from drkit.api.plan import candidates, show_of
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.model import files, runbook
@@ -72,12 +71,12 @@ def begun(made: Bench, *, hours_ago: float = 1.0, approved: dict[str, Any] | Non
 
 def look(made: Bench, **settings: Any) -> None:
     desk = desk_of(made, **settings)
-    applying.look_again(desk, RUN, made.store.state(RUN), desk.clock)
+    apply.look_again(desk, RUN, made.store.state(RUN), desk.clock)
 
 
 def asked(made: Bench, *, yes: bool = False, targets: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     desk = desk_of(made, **settings)
-    return applying.approval_for(desk, show_of(desk, kept(made)), desk.clock, yes=yes, targets=targets)
+    return apply.approval_for(desk, show_of(desk, kept(made)), desk.clock, yes=yes, targets=targets)
 
 
 @pytest.fixture
@@ -102,7 +101,7 @@ def test_a_journal_that_somebody_wrote_is_not_carried_out(bench: Make, separate:
     before = made.store.journal_bytes(RUN)
     desk = desk_of(made, separate_approver=separate)
     with pytest.raises(RefusedError, match=r"no approval of runbook .* from before run-0001 began"):
-        asyncio.run(applying.resume(desk, RUN))
+        asyncio.run(apply.resume(desk, RUN))
     assert made.store.journal_bytes(RUN) == before
     assert not (made.store.folder / "state" / "locks").exists(), "it was refused before anything was done"
 
@@ -407,7 +406,7 @@ def test_nobody_approves_without_saying_what(bench: Make, name: str) -> None:
     made = bench(a_step("a"))
     kept(made)
     with pytest.raises(UsageError, match="which runbook"):
-        planning.approve(desk_of(made), name)
+        plan.approve(desk_of(made), name)
     assert not (made.store.folder / "approvals").exists()
 
 
@@ -417,7 +416,7 @@ def test_a_digest_or_its_beginning_names_it(bench: Make, cut: int, tmp_path: Pat
     digest = kept(made)
     monkeypatch.chdir(tmp_path)
     Path(digest[:cut]).write_bytes(runbook.encode(msgspec.structs.replace(made.book, of_snapshot="other")))
-    assert planning.approve(desk_of(made), digest[:cut].upper()).digest == digest
+    assert plan.approve(desk_of(made), digest[:cut].upper()).digest == digest
 
 
 def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_path: Path, monkeypatch: Any) -> None:
@@ -425,8 +424,8 @@ def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_pat
     monkeypatch.chdir(tmp_path)
     Path("deadbeef").write_bytes(runbook.encode(made.book))
     with pytest.raises(RefusedError, match="called like a digest"):
-        planning.approve(desk_of(made), "deadbeef")
-    assert planning.approve(desk_of(made), "./deadbeef").digest == kept(made)
+        plan.approve(desk_of(made), "deadbeef")
+    assert plan.approve(desk_of(made), "./deadbeef").digest == kept(made)
 
 
 def test_approve_shows_what_it_approves(here: Here) -> None:
@@ -497,9 +496,9 @@ def test_a_run_goes_on_only_under_an_approval_that_names_it(bench: Make) -> None
     put(made, hours_ago=2)
     desk = desk_of(made)
     with pytest.raises(RefusedError, match="no approval"):
-        applying.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+        apply.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
     put(made, hours_ago=3, targets=(PREPARED,), who="ada@desk")
-    applying.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+    apply.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
 
 
 def test_approve_asks_for_the_whole_id_of_what_only_a_tag_speaks_for(here: Here) -> None:
@@ -526,7 +525,7 @@ def test_a_runbook_of_the_first_format_can_be_carried_out_and_no_longer_approved
     made = bench(a_step("a"))
     made.book = msgspec.structs.replace(made.book, drkit="runbook/1", settings={}, target_plans={})
     with pytest.raises(RefusedError, match="runbook/1"):
-        planning.approve(desk_of(made), kept(made))
+        plan.approve(desk_of(made), kept(made))
     with pytest.raises(RefusedError, match="runbook/1"):
         asked(made, yes=True)
     assert not made.store.approvals(kept(made))

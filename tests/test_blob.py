@@ -17,13 +17,13 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from drkit.api import context as workplace
+from drkit.api import context
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
 from drkit.model.clock import Clock
 from drkit.model.cloud import CloudMark
 from drkit.model.readiness import Readiness
 from drkit.model.runbook import encode
-from drkit.providers import blob_store as blob
+from drkit.providers import blob_store
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.store.records import Approval, Declaration, Message
 from drkit.store.store import lock_name
@@ -45,13 +45,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[blob.BlobStore]:
-    monkeypatch.setenv(blob.KEY, azurite.SECRET)
+def store(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[blob_store.BlobStore]:
+    monkeypatch.setenv(blob_store.KEY, azurite.SECRET)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(blob, "INBOX_SECONDS", 0.0)
-    made = blob.open_store(address, seconds=SHORT)
+    monkeypatch.setattr(blob_store, "INBOX_SECONDS", 0.0)
+    made = blob_store.open_store(address, seconds=SHORT)
     yield made
-    for name in blob.CONTAINERS:
+    for name in blob_store.CONTAINERS:
         for one in list(made.service.list_containers(name_starts_with=name)):
             client = made.service.get_container_client(one.name)
             for item in list(client.list_blobs()):
@@ -65,7 +65,7 @@ def clock() -> Clock:
     return cast("Clock", Still())
 
 
-def opened(store: blob.BlobStore, run: str, **more: Any) -> BlobJournal:
+def opened(store: blob_store.BlobStore, run: str, **more: Any) -> BlobJournal:
     found = store.open_journal(run, clock())
     assert isinstance(found, BlobJournal)
     for name, value in more.items():
@@ -78,12 +78,12 @@ async def some(journal: BlobJournal, number: int) -> None:
         await journal.append("control", data={"what": "note"})
 
 
-def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address: str, tmp_path: Path) -> None:
+def test_what_is_kept_is_read_by_another_machine(store: blob_store.BlobStore, address: str, tmp_path: Path) -> None:
     path = store.keep_runbook(encode(a_runbook(a_step("a"))))
     store.approve(Approval(digest=path.stem, who="ada", when="2026-11-23T07:00:00Z", until="2026-11-24T07:00:00Z"))
     run = store.new_run()
     store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
-    other = blob.BlobStore(tmp_path / "other", address, store.service, SHORT)
+    other = blob_store.BlobStore(tmp_path / "other", address, store.service, SHORT)
     assert other.runbook("latest")[2].stem == path.stem
     found = other.approval(path.stem)
     assert found is not None
@@ -100,7 +100,7 @@ def test_what_is_kept_is_read_by_another_machine(store: blob.BlobStore, address:
     assert abs((one.changed - datetime.now(UTC)).total_seconds()) < 300, "the service says when"
 
 
-def test_a_blob_that_is_too_long_is_not_read(store: blob.BlobStore) -> None:
+def test_a_blob_that_is_too_long_is_not_read(store: blob_store.BlobStore) -> None:
     path = store.keep_runbook(encode(a_runbook(a_step("a"))))
     client = store.service.get_blob_client("state", f"runbooks/{path.name}")
     assert whole(client.download_blob()) == path.read_bytes()
@@ -109,14 +109,14 @@ def test_a_blob_that_is_too_long_is_not_read(store: blob.BlobStore) -> None:
     assert refused.value.where == f"state/runbooks/{path.name}"
 
 
-def test_an_empty_message_is_in_no_others_way(store: blob.BlobStore) -> None:
+def test_an_empty_message_is_in_no_others_way(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     store.service.get_blob_client("state", f"inbox/{run}/000.json").upload_blob(b"")
     assert "pause" in [one.message.what for one in store.inbox(run) if one.message]
 
 
-def test_a_generation_is_never_written_over(store: blob.BlobStore) -> None:
+def test_a_generation_is_never_written_over(store: blob_store.BlobStore) -> None:
     path = store.folder / "state" / "snapshots" / "000001.json"
     store._write(path, b"one", exclusive=True)
     with pytest.raises(FileExistsError):
@@ -124,11 +124,11 @@ def test_a_generation_is_never_written_over(store: blob.BlobStore) -> None:
 
 
 def test_a_check_is_compared_with_the_one_that_another_machine_kept(
-    store: blob.BlobStore, address: str, tmp_path: Path
+    store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
     made = Readiness(made_against=CloudMark("https://management.azure.com"), taken="2026-11-23T07:00:00Z")
     assert store.keep(made).parts[-2:] == ("readiness", "000001.json")
-    other = blob.BlobStore(tmp_path / "other", address, store.service, SHORT)
+    other = blob_store.BlobStore(tmp_path / "other", address, store.service, SHORT)
     found = other.newest(Readiness)
     assert found is not None
     assert found[0] == msgspec.structs.replace(made, generation=1)
@@ -137,7 +137,7 @@ def test_a_check_is_compared_with_the_one_that_another_machine_kept(
 
 @pytest.mark.timeout(20)
 def test_an_account_that_has_no_container_whatever_is_made_is_one_clear_error(
-    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+    store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that is being deleted is refused as being there, and what is put into it as not being there."""
     made: list[str] = []
@@ -157,13 +157,13 @@ def test_an_account_that_has_no_container_whatever_is_made_is_one_clear_error(
     assert 1 < len(made) < 20
 
 
-def test_names_of_runs_are_taken_once(store: blob.BlobStore) -> None:
+def test_names_of_runs_are_taken_once(store: blob_store.BlobStore) -> None:
     assert [store.new_run(), store.new_run()] == ["run-0001", "run-0002"]
     store.drop_unbegun("run-0002")
     assert store.runs() == ["run-0001"]
 
 
-def test_a_journal_is_written_and_read_and_its_chain_holds(store: blob.BlobStore) -> None:
+def test_a_journal_is_written_and_read_and_its_chain_holds(store: blob_store.BlobStore) -> None:
     run = store.new_run()
 
     async def write() -> None:
@@ -180,7 +180,7 @@ def test_a_journal_is_written_and_read_and_its_chain_holds(store: blob.BlobStore
     assert verify(store.journal_bytes(run), run).holds
 
 
-def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_goes_on(store: blob.BlobStore) -> None:
+def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_goes_on(store: blob_store.BlobStore) -> None:
     run = store.new_run()
 
     async def write(number: int) -> None:
@@ -195,7 +195,7 @@ def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_goes_on(store:
     assert verify(store.journal_bytes(run), run).count == 16
 
 
-def test_a_holder_whose_lease_was_lost_stops_at_its_next_check_and_writes_nothing(store: blob.BlobStore) -> None:
+def test_a_holder_whose_lease_was_lost_stops_at_its_next_check_and_writes_nothing(store: blob_store.BlobStore) -> None:
     run = store.new_run()
 
     async def write() -> None:
@@ -215,7 +215,7 @@ def test_a_holder_whose_lease_was_lost_stops_at_its_next_check_and_writes_nothin
     assert len(store.records(run)) == 1
 
 
-def test_a_zombie_cannot_write_after_somebody_took_over(store: blob.BlobStore) -> None:
+def test_a_zombie_cannot_write_after_somebody_took_over(store: blob_store.BlobStore) -> None:
     """The service refuses it, whatever it believes of itself."""
     run = store.new_run()
 
@@ -238,7 +238,7 @@ def test_a_zombie_cannot_write_after_somebody_took_over(store: blob.BlobStore) -
 
 
 def test_a_block_whose_answer_was_lost_is_not_written_twice(
-    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+    store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = store.new_run()
 
@@ -260,7 +260,7 @@ def test_a_block_whose_answer_was_lost_is_not_written_twice(
     assert verify(store.journal_bytes(run), run).count == 2
 
 
-def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob.BlobStore) -> None:
+def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob_store.BlobStore) -> None:
     with store.lock_plans(["/subscriptions/s/plan"], "run-0001", "2026-11-23T07:00:00Z"):
         store._check_locks()
         with (
@@ -275,13 +275,13 @@ def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob.BlobSt
         pass
 
 
-def lock_blobs(store: blob.BlobStore, plan: str) -> dict[str, Any]:
+def lock_blobs(store: blob_store.BlobStore, plan: str) -> dict[str, Any]:
     """The lock on a plan, by its container."""
     name = f"locks/{lock_name(plan)}"
     return {one: store.service.get_blob_client(one, name) for one in ("journal", "state")}
 
 
-def test_a_lock_lives_beside_the_journals_and_is_only_ever_appended_to(store: blob.BlobStore) -> None:
+def test_a_lock_lives_beside_the_journals_and_is_only_ever_appended_to(store: blob_store.BlobStore) -> None:
     """That container takes appends only. The version before looks for it in ``state``, so it is held there as well."""
     for run in ("run-0001", "run-0002"):
         with store.lock_plans(["/plans/One"], run, "2026-11-23T08:00:00Z"):
@@ -295,12 +295,12 @@ def test_a_lock_lives_beside_the_journals_and_is_only_ever_appended_to(store: bl
     assert store.runs() == []
 
 
-def held_by_another(store: blob.BlobStore, plan: str) -> None:
+def held_by_another(store: blob_store.BlobStore, plan: str) -> None:
     with store.lock_plans([plan], "run-0009", "2026-11-23T08:00:00Z"):
         pass
 
 
-def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob.BlobStore) -> None:
+def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob_store.BlobStore) -> None:
     with store.lock_plans(["/plans/one"], "run-0001", "2026-11-23T08:00:00Z"):
         pass
     old = lock_blobs(store, "/plans/one")["state"]
@@ -315,7 +315,9 @@ def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob.BlobS
 
 
 @pytest.mark.parametrize("container", ["journal", "state"])
-def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(store: blob.BlobStore, container: str) -> None:
+def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(
+    store: blob_store.BlobStore, container: str
+) -> None:
     """Who may write the planner's container could stop every run from now on."""
     held_by_another(store, "/plans/one")
     lock_blobs(store, "/plans/one")[container].acquire_lease(lease_duration=-1)
@@ -325,7 +327,7 @@ def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(store: blob.
     assert store.taken_remarks() == []
 
 
-def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob.BlobStore) -> None:
+def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     store.service.get_blob_client("journal", segment(run, 0)).acquire_lease(lease_duration=-1)
 
@@ -339,24 +341,24 @@ def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob.BlobStore) ->
 
 
 def test_who_may_not_write_the_planners_container_holds_the_lock_all_the_same(
-    store: blob.BlobStore, monkeypatch: pytest.MonkeyPatch
+    store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = blob.GuardedTransport.send
+    send = blob_store.GuardedTransport.send
 
     def without_rights(self: Any, request: Any, **options: Any) -> Any:
         """azurite knows no roles: a wrong key stands for one that is missing, and is answered with 403."""
-        if request.method not in blob.READS and "/state/" in request.url:
+        if request.method not in blob_store.READS and "/state/" in request.url:
             request.headers["Authorization"] = f"SharedKey {azurite.ACCOUNT}:{azurite.SECRET}"
         return send(self, request, **options)
 
-    monkeypatch.setattr(blob.GuardedTransport, "send", without_rights)
+    monkeypatch.setattr(blob_store.GuardedTransport, "send", without_rights)
     with store.lock_plans(["/plans/one"], "run-0001", "2026-11-23T08:00:00Z"):
         assert not lock_blobs(store, "/plans/one")["state"].exists()
         with pytest.raises(LockedError, match="plan one is held by run-0001"):
             held_by_another(store, "/plans/one")
 
 
-def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob.BlobStore) -> None:
+def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     told = Declaration(region="westeurope", reason="dark", who="ada", when="2026-11-23T08:00:00Z")
     message = Message(what="pause", who="ada", when="2026-11-23T08:00:00Z")
@@ -377,12 +379,12 @@ def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob.
     assert list(state.list_blob_names(name_starts_with="inbox/")) == []
 
 
-def test_nothing_outside_its_containers_is_written(store: blob.BlobStore) -> None:
+def test_nothing_outside_its_containers_is_written(store: blob_store.BlobStore) -> None:
     with pytest.raises(GuardError, match="none of the store's containers"):
         store.service.get_blob_client("elsewhere", "x").upload_blob(b"")
 
 
-def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob.BlobStore, address: str) -> None:
+def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob_store.BlobStore, address: str) -> None:
     store.new_run()
     store.send("run-0001", Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     key = AzureNamedKeyCredential(azurite.ACCOUNT, azurite.SECRET)
@@ -398,7 +400,7 @@ def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob.BlobS
 def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(blob.KEY, azurite.SECRET)
+    monkeypatch.setenv(blob_store.KEY, azurite.SECRET)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with World(tmp_path / "world", seed()) as world:
         facts = world.facts
@@ -408,30 +410,30 @@ def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", facts["authority"])
         for name in ("tenant", "client_id", "client_secret"):
             monkeypatch.setenv(f"AZURE_{name.upper().replace('TENANT', 'TENANT_ID')}", facts[name])
-        found = workplace.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
-        assert isinstance(found, blob.BlobStore)
+        found = context.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        assert isinstance(found, blob_store.BlobStore)
         held = found.service.credential
         assert held.get_token("https://storage.azure.com/.default").token in world.simulator.world.tokens
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-        again = workplace.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        again = context.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         with pytest.raises(CredentialError, match="credential environment") as caught:
             again.snapshots()
         assert "wrong" not in str(caught.value)
         for one in (found, again):
-            assert isinstance(one, blob.BlobStore)
+            assert isinstance(one, blob_store.BlobStore)
             one.service.close()
             one.service.credential.close()
 
 
 def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(blob.KEY, raising=False)
+    monkeypatch.delenv(blob_store.KEY, raising=False)
     with pytest.raises(UsageError, match="takes a key"):
-        blob.open_store("http://127.0.0.1:10000/drkit")
+        blob_store.open_store("http://127.0.0.1:10000/drkit")
 
 
-def test_the_desk_takes_an_account_for_its_store(store: blob.BlobStore, address: str) -> None:
-    found = workplace.desk(store=address).store
-    assert isinstance(found, blob.BlobStore)
+def test_the_desk_takes_an_account_for_its_store(store: blob_store.BlobStore, address: str) -> None:
+    found = context.desk(store=address).store
+    assert isinstance(found, blob_store.BlobStore)
     assert found.runs() == []
 
 
@@ -441,7 +443,7 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="not taken for a folder"):
-        workplace.desk(store=elsewhere)
+        context.desk(store=elsewhere)
 
 
 # --- whole runs --------------------------------------------------------------------------------------------------------
@@ -449,7 +451,7 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
 
 @pytest.mark.timeout(150)
 def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed(
-    store: blob.BlobStore, address: str, tmp_path: Path
+    store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
     lives = Lives()
     with estate(tmp_path / "undisturbed") as site, People(site):
@@ -467,7 +469,7 @@ def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed
 
 @pytest.mark.timeout(150)
 def test_a_holder_that_stood_still_past_its_lease_stops_and_the_successor_does_nothing_twice(
-    store: blob.BlobStore, address: str, tmp_path: Path
+    store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
     lives = Lives()
     with estate(tmp_path / "run", account=address) as site, People(site):

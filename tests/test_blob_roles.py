@@ -14,7 +14,7 @@ from drkit.model import roles
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import digest, encode
-from drkit.providers import blob_store as blob
+from drkit.providers import blob_store
 from drkit.store.records import Approval, Message
 from tests import azurite
 from tests.test_blob import clock
@@ -70,9 +70,9 @@ def changes() -> Iterator[list[str]]:
 @pytest.fixture
 def asked(
     changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[blob.BlobStore, set[tuple[str, str]]]]:
+) -> Iterator[tuple[blob_store.BlobStore, set[tuple[str, str]]]]:
     seen: set[tuple[str, str]] = set()
-    send = blob.GuardedTransport.send
+    send = blob_store.GuardedTransport.send
 
     def listening(self: Any, request: Any, **options: Any) -> Any:
         seen.add(action(request.method, request.url))
@@ -81,11 +81,11 @@ def asked(
         return send(self, request, **options)
 
     with azurite.account(tmp_path / "azurite") as address:
-        monkeypatch.setenv(blob.KEY, azurite.SECRET)
+        monkeypatch.setenv(blob_store.KEY, azurite.SECRET)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        monkeypatch.setattr(blob.GuardedTransport, "send", listening)
-        made = blob.open_store(address, seconds=15)
-        for name in blob.CONTAINERS:
+        monkeypatch.setattr(blob_store.GuardedTransport, "send", listening)
+        made = blob_store.open_store(address, seconds=15)
+        for name in blob_store.CONTAINERS:
             made.service.create_container(name)  # as bicep/ does
         seen.clear()
         yield made, seen
@@ -101,7 +101,9 @@ def not_granted(role: str, seen: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return missing
 
 
-def test_each_role_may_do_to_the_store_what_its_commands_do(asked: tuple[blob.BlobStore, set[tuple[str, str]]]) -> None:
+def test_each_role_may_do_to_the_store_what_its_commands_do(
+    asked: tuple[blob_store.BlobStore, set[tuple[str, str]]],
+) -> None:
     store, seen = asked
     store.keep(Snapshot(made_against=MARK, taken=NOW))
     store.keep(Assessment(made_against=MARK, taken=NOW))

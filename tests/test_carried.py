@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import explain as telling
-from drkit.api import plan as planning
+from drkit.api import explain, plan
 from drkit.model.estate import Assessment, Carried, Snapshot
 from drkit.planning.explain import Explanation
 from drkit.products import registry
@@ -48,10 +47,10 @@ def test_a_host_that_carries_no_registration_is_found_by_its_probe_explained_and
     assert isinstance(one, Carried)
     assert (one.name, one.another, one.host.lower()) == ("build", "", host_id("build").lower())
     assert (one.reading.source, one.reading.value) == ("probe", "none")
-    told = telling.explain(site.desk, "build")
+    told = explain.explain(site.desk, "build")
     assert isinstance(told, Explanation)
     assert told.registration == ("build carries no registration any more, and had that of plan-weu",)
-    planned = planning.plan(site.desk)
+    planned = plan.plan(site.desk)
     assert planned.runbook.kind == "repair"
     assert {step.action for step in planned.runbook.steps if step.environment == guid("build")} >= {
         "register",

@@ -18,11 +18,7 @@ import msgspec
 import pytest
 import requests
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import check as checking
-from drkit.api import context as workplace
-from drkit.api import plan as planning
+from drkit.api import apply, assess, check, context, plan
 from drkit.api.check import Checked
 from drkit.cli.views import check as view
 from drkit.cli.views import terminal
@@ -37,7 +33,7 @@ from drkit.model.runbook import decode
 from drkit.planning.readiness import RULES
 from drkit.products import tables
 from drkit.store.store import Store
-from drkit.survey import reachability as reach
+from drkit.survey import reachability
 from drkit.survey.dependencies import imds
 from tests import readiness_estates, workers
 from tests.estates import World
@@ -67,14 +63,14 @@ class Addressed(Store):
     address = ""
 
 
-def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> workplace.Desk:
+def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> context.Desk:
     one = world.facts["principals"][case.role]
     cloud = clouds.from_ready_file(world.ready, "of a test")
     store = Store(folder / "store")
     if case.store:
         store = Addressed(folder / "store")
         store.address = case.store
-    return workplace.Desk(
+    return context.Desk(
         settings.load(folder / "drkit.toml", tables()),
         store,
         lambda: cloud,
@@ -85,7 +81,7 @@ def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> workp
 
 
 @contextmanager
-def running(case: Case, folder: Path) -> Iterator[tuple[World, workplace.Desk]]:
+def running(case: Case, folder: Path) -> Iterator[tuple[World, context.Desk]]:
     """The estate of a case, captured and changed as it says."""
     folder.mkdir(exist_ok=True)
     world = World(folder, seed_of(case))
@@ -94,7 +90,7 @@ def running(case: Case, folder: Path) -> Iterator[tuple[World, workplace.Desk]]:
         for name, body in case.first:
             world.control(name, **body)
         for number in range(case.snapshots):
-            asyncio.run(reading.snapshot(desk_of(world, folder, case)))
+            asyncio.run(assess.snapshot(desk_of(world, folder, case)))
             if number == 0 and case.act is not None:
                 case.act(world.simulator.world)
         for name, body in case.then:
@@ -107,7 +103,7 @@ def running(case: Case, folder: Path) -> Iterator[tuple[World, workplace.Desk]]:
 def checked(case: Case, folder: Path) -> Checked:
     with running(case, folder) as (world, desk):
         before = world.view("record")["count"]
-        found = asyncio.run(checking.check(desk))
+        found = asyncio.run(check.check(desk))
         record = world.view("record")["requests"][before:]
     assert {one["kind"] for one in record} <= {"read", "token"}
     return found
@@ -154,31 +150,31 @@ def test_every_rule_has_an_estate_that_has_it_and_one_that_has_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, workplace.Desk]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, context.Desk]]:
     case = Case("plain", ("", "", ""), settings='[check]\nmachine = "East US"')
     with running(case, tmp_path_factory.mktemp("base")) as found:
         yield found
 
 
-def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, workplace.Desk]) -> None:
+def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, context.Desk]) -> None:
     world, desk = base
-    first = asyncio.run(checking.check(desk))
-    again = asyncio.run(checking.check(desk)).readiness
+    first = asyncio.run(check.check(desk))
+    again = asyncio.run(check.check(desk)).readiness
     assert again.compared is not None
     assert (again.compared.worse, again.compared.better, again.compared.hidden) == ((), (), ())
     assert again.compared.unchanged == len(first.readiness.findings)
     world.control("governance", locks=[{"scope": readiness_estates.EUS, "name": "keep", "level": "ReadOnly"}])
-    locked = asyncio.run(checking.check(desk)).readiness
+    locked = asyncio.run(check.check(desk)).readiness
     assert locked.compared is not None
     assert [key.split("|")[0] for key in locked.compared.worse] == ["lock"]
     rule = world.control("fault", url="/locks", status=403, code="AuthorizationFailed", times=0)
-    blind = asyncio.run(checking.check(desk)).readiness
+    blind = asyncio.run(check.check(desk)).readiness
     assert blind.compared is not None
     assert blind.compared.better == ()
     assert {key.split("|")[0] for key in blind.compared.hidden} == {"lock"}
     world.control("unfault", id=rule["id"])
     world.control("governance", locks=[])
-    free = asyncio.run(checking.check(desk)).readiness
+    free = asyncio.run(check.check(desk)).readiness
     assert free.compared is not None
     assert {key.split("|")[0] for key in free.compared.better} == {"lock"}
     kept = desk.store.newest(Readiness)
@@ -187,7 +183,7 @@ def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[W
     assert free.generation == first.readiness.generation + 4
 
 
-def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, workplace.Desk]) -> None:
+def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, context.Desk]) -> None:
     world, desk = base
     before = desk.store.newest(Readiness)
     rule = world.control("fault", url="/subscriptions[?]", status=503, times=0)
@@ -195,7 +191,7 @@ def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple
         hurried = msgspec.structs.replace(
             desk.settings, run=msgspec.structs.replace(desk.settings.run, request_budget_seconds=2)
         )
-        found = asyncio.run(checking.check(workplace.Desk(hurried, desk.store, desk.find_cloud, loopback_only=True)))
+        found = asyncio.run(check.check(context.Desk(hurried, desk.store, desk.find_cloud, loopback_only=True)))
     finally:
         world.control("unfault", id=rule["id"])
     assert found.exit_code == 5
@@ -221,13 +217,13 @@ def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def assumed(base: tuple[World, workplace.Desk], tmp_path: Path) -> tuple[workplace.Desk, Checked]:
+def assumed(base: tuple[World, context.Desk], tmp_path: Path) -> tuple[context.Desk, Checked]:
     _, desk = base
-    return desk, asyncio.run(checking.check(desk, lose="West Europe", out=str(tmp_path / "out")))
+    return desk, asyncio.run(check.check(desk, lose="West Europe", out=str(tmp_path / "out")))
 
 
 def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
-    assumed: tuple[workplace.Desk, Checked],
+    assumed: tuple[context.Desk, Checked],
 ) -> None:
     desk, found = assumed
     book_at, assessment_at = found.written
@@ -238,15 +234,15 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
     assert decode(book_at.read_bytes(), "book") == found.runbook
     assert book_at.read_bytes().startswith(b'{"drkit":"runbook/2"')
     with pytest.raises(RefusedError, match="assumption") as refused:
-        planning.approve(desk, str(book_at))
+        plan.approve(desk, str(book_at))
     assert refused.value.exit_code == 4
     with pytest.raises(RefusedError, match="assumption"):
-        asyncio.run(applying.apply(desk, str(book_at), yes=True))
-    planned = planning.plan(desk, assessment=str(assessment_at))
+        asyncio.run(apply.apply(desk, str(book_at), yes=True))
+    planned = plan.plan(desk, assessment=str(assessment_at))
     assert planned.runbook.assumed
     assert planned.runbook.steps == found.runbook.steps
     with pytest.raises(RefusedError, match="assumption"):
-        planning.approve(desk, planned.digest)
+        plan.approve(desk, planned.digest)
     assert desk.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
     whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told)
@@ -256,22 +252,22 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
         assert "drkit apply" not in text
 
 
-def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, workplace.Desk]) -> None:
+def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, context.Desk]) -> None:
     _, desk = base
     before = (desk.store.newest(Assessment), desk.store.newest(Readiness))
     books = sorted((desk.store.folder / "state" / "runbooks").glob("*"))
-    found = asyncio.run(checking.check(desk, lose="westeurope"))
+    found = asyncio.run(check.check(desk, lose="westeurope"))
     assert (found.path, found.written) == (None, ())
     assert (desk.store.newest(Assessment), desk.store.newest(Readiness)) == before
     assert sorted((desk.store.folder / "state" / "runbooks").glob("*")) == books
 
 
-def test_what_cannot_be_lost_is_refused(base: tuple[World, workplace.Desk]) -> None:
+def test_what_cannot_be_lost_is_refused(base: tuple[World, context.Desk]) -> None:
     _, desk = base
     with pytest.raises(UsageError, match="no plan is in 'mars'"):
-        asyncio.run(checking.check(desk, lose="mars"))
+        asyncio.run(check.check(desk, lose="mars"))
     with pytest.raises(UsageError, match="--out goes with --lose"):
-        asyncio.run(checking.check(desk, out="somewhere"))
+        asyncio.run(check.check(desk, out="somewhere"))
 
 
 def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
@@ -285,7 +281,7 @@ def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
 def test_the_assumed_runbook_is_the_one_of_the_night(tmp_path: Path) -> None:
     """What ``check --lose`` shows by day is what ``plan`` proposes when the region is really lost."""
     with workers.site(tmp_path) as site:
-        foreseen = asyncio.run(checking.check(site.desk, lose="westeurope")).runbook
+        foreseen = asyncio.run(check.check(site.desk, lose="westeurope")).runbook
         really = workers.lost(site)
     assert foreseen is not None
     assert [step.id for step in foreseen.steps] == [step.id for step in really.steps]
@@ -308,11 +304,11 @@ def test_somebody_with_machines_only_is_told_something(tmp_path: Path) -> None:
 def test_of_a_fleet_the_power_is_read_in_one_list_and_the_agents_are_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reach, "FLEET", 2)
+    monkeypatch.setattr(reachability, "FLEET", 2)
     stop: Any = ("host", {"id": workers.WEB, "event": "stop"})
     with running(Case("fleet", ("", "", ""), then=(stop,)), tmp_path / "fleet") as (world, desk):
         before = world.view("record")["count"]
-        found = asyncio.run(checking.check(desk)).readiness
+        found = asyncio.run(check.check(desk)).readiness
         record = world.view("record")["requests"][before:]
     told = {(one.severity, one.subject) for one in found.findings if one.rule == "host"}
     assert told == {("error", workers.WEB), ("unknown", "hosts")}
@@ -331,7 +327,7 @@ def test_the_least_privileged_planner_may_read_all_that_check_reads(base: str, t
         then=(readiness_estates._own("deny"),) if base == "workers" else (),
     )  # fmt: skip
     with running(case, tmp_path / "there") as (world, desk):
-        found = asyncio.run(checking.check(desk)).readiness
+        found = asyncio.run(check.check(desk)).readiness
         record = world.view("record")["requests"]
     assert [one["path"] for one in record if one["status"] == 403] == []
     assert [one.what for one in found.findings if one.rule == "permission" and one.severity == "warning"] == []

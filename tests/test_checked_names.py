@@ -12,8 +12,8 @@ from drkit.errors import FileError, UnreachableError
 from drkit.model import estate
 from drkit.model.clock import SystemClock
 from drkit.model.estate import Assessment, Location, Snapshot
-from drkit.products.codespaces import settings as codespaces_settings
-from drkit.products.hybrid_worker import client as hybrid_worker_wire
+from drkit.products.codespaces import settings
+from drkit.products.hybrid_worker import client
 from drkit.products.hybrid_worker.settings import is_service
 from drkit.store.records import load
 from tests.builders import MARK, TIME, a_plan, a_vm
@@ -34,12 +34,12 @@ ADDRESSES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_no_region_names_no_host(name: str) -> None:
     with pytest.raises(UnreachableError, match="no region"):
-        codespaces_settings.regional_host(name, "online.visualstudio.com")
+        settings.regional_host(name, "online.visualstudio.com")
 
 
 @pytest.mark.parametrize("name", ["westeurope", "usgovvirginia", "chinaeast2", "eastus2euap"])
 def test_regions_are_regions(name: str) -> None:
-    assert codespaces_settings.health_url(name, "x.example") == f"https://{name}.x.example/health"
+    assert settings.health_url(name, "x.example") == f"https://{name}.x.example/health"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +72,7 @@ def test_a_file_with_a_region_that_is_none_is_refused(tmp_path: Path, name: str,
 def test_an_address_that_is_not_automations_is_not_asked(url: str) -> None:
     """Nothing is asked: the session is none."""
     assert not is_service(url)
-    found = asyncio.run(hybrid_worker_wire.answers(cast("Any", None), "westeurope", url, SystemClock()))
+    found = asyncio.run(client.answers(cast("Any", None), "westeurope", url, SystemClock()))
     assert (found.value, "not Automation" in found.detail) == ("unknown", True)
 
 

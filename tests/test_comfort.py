@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from drkit.api import assess as reading
-from drkit.api import context as workplace
+from drkit.api import assess, context
 from drkit.model import cloud as clouds
 from drkit.model import files
-from drkit.model import log as logfile
+from drkit.model import log as log_
 from drkit.model.settings import Settings
 from drkit.store.store import Store
 from tests.cli_support import Here, command, copy_of_recorded, environment, runbook_of
@@ -220,15 +219,15 @@ def test_a_disk_that_is_full_later_ends_the_log_and_nothing_else(
 
 
 def test_without_a_log_file_nothing_is_formatted(tmp_path: Path) -> None:
-    with logfile.writing(None):
-        logfile.say("nothing", field="value")
+    with log_.writing(None):
+        log_.say("nothing", field="value")
     assert not list(tmp_path.iterdir())
 
 
 def test_events_of_a_run_are_in_the_log(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    with logfile.writing(str(path)):
-        logfile.say("step done", step="a:b:c", text="line\nof its own", empty="")
+    with log_.writing(str(path)):
+        log_.say("step done", step="a:b:c", text="line\nof its own", empty="")
     (one,) = lines(path)
     assert (one["event"], one["step"], one["text"], "empty" in one) == ("step done", "a:b:c", "line\nof its own", False)
 
@@ -251,8 +250,8 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(azure_settings.tracing_enabled, "_user_value", True)
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    desk = workplace.Desk(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
-    asyncio.run(reading.snapshot(desk))
+    desk = context.Desk(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
+    asyncio.run(assess.snapshot(desk))
     spans = kept.get_finished_spans()
     assert any(span.attributes and span.attributes.get("http.request.method") == "GET" for span in spans)
     assert any(SUBSCRIPTION in str((span.attributes or {}).get("url.full", "")) for span in spans)

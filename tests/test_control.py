@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit.api import context as workplace
+from drkit.api import context as context_
 from drkit.api import control
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.execution import schedule
@@ -230,14 +230,14 @@ def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome
 # --- the commands ------------------------------------------------------------------------------------------------------
 
 
-def desk_of(made: Bench, **settings: Any) -> workplace.Desk:
+def desk_of(made: Bench, **settings: Any) -> context_.Desk:
     class Clocked:
         mark = made.book.made_against
 
         def clock(self) -> SystemClock:
             return SystemClock()
 
-    desk = workplace.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    desk = context_.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
     made.store.judge = lambda _book, _where: None  # the scripted product has no table
     return desk
 

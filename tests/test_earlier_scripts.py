@@ -10,11 +10,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit.api import plan as planning
+from drkit.api import plan
 from drkit.errors import RefusedError
 from drkit.execution.session import check_scripts
-from drkit.model import host_scripts as hostscripts
-from drkit.model import runbook, settings
+from drkit.model import host_scripts, runbook, settings
 from drkit.model.clock import SystemClock
 from drkit.model.operation import Operation
 from drkit.model.runbook import Runbook, Step
@@ -38,15 +37,15 @@ EARLIER = {
 def test_the_scripts_of_earlier_versions_are_kept_byte_for_byte() -> None:
     for version, scripts in EARLIER.items():
         for name, sha256 in scripts.items():
-            script = hostscripts.approved(name, sha256)
+            script = host_scripts.approved(name, sha256)
             assert (script.name, script.sha256, script.version) == (name, sha256, version)
-            assert hostscripts.load(name).sha256 != sha256
-            assert (sha256 in hostscripts.reading()) is (name in ("reach", "codespaces_watch"))
-    assert {sha256 for scripts in EARLIER.values() for sha256 in scripts.values()} < set(hostscripts.hashes())
+            assert host_scripts.load(name).sha256 != sha256
+            assert (sha256 in host_scripts.reading()) is (name in ("reach", "codespaces_watch"))
+    assert {sha256 for scripts in EARLIER.values() for sha256 in scripts.values()} < set(host_scripts.hashes())
 
 
 def test_only_a_script_of_a_known_hash_is_run() -> None:
-    for scripts in (EARLIER["0.1"], {"reach": hostscripts.load("reach").sha256}):
+    for scripts in (EARLIER["0.1"], {"reach": host_scripts.load("reach").sha256}):
         check_scripts(cast("Runbook", SimpleNamespace(scripts=scripts)))
     for scripts in ({"reach": "0" * 64}, {"reach": EARLIER["0.1"]["codespaces_watch"]}):
         with pytest.raises(RefusedError, match="host scripts differ from the approved ones: reach"):
@@ -100,7 +99,7 @@ def with_earlier_scripts(site: Site) -> None:
     content = runbook.encode(book)
     site.store.keep_runbook(content)
     digest = runbook.digest(content)
-    planning.approve(site.desk, digest)
+    plan.approve(site.desk, digest)
     assert site.planned is not None
     site.planned = replace(site.planned, runbook=book, digest=digest)
 

@@ -11,12 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import explain as telling
+from drkit.api import explain as api_explain
 from drkit.cli.views.explain import lines
-from drkit.drills import stories
-from drkit.drills import transparency_page as storybook
+from drkit.drills import stories, transparency_page
 from drkit.model.estate import Assessment, Baseline, HostFinding
-from drkit.planning import explain as explaining
+from drkit.planning import explain as explain_
 from drkit.planning import transparency
 from drkit.planning.plan_state import plan_state
 from drkit.planning.transparency import DOMAINS, ROWS, Signals
@@ -32,13 +31,13 @@ ROOT = Path(__file__).parents[1]
 def test_every_value_of_every_signal_has_words() -> None:
     for name, allowed in DOMAINS.items():
         for value in allowed:
-            assert explaining.WORDS[name, value]
+            assert explain_.WORDS[name, value]
 
 
 def test_every_verdict_says_what_to_do() -> None:
     for row in ROWS:
-        assert explaining.TO_DO[row.reason or row.outcome]
-        assert explaining.VERDICTS[row.outcome]
+        assert explain_.TO_DO[row.reason or row.outcome]
+        assert explain_.VERDICTS[row.outcome]
 
 
 def some_signals() -> Iterator[Signals]:
@@ -52,7 +51,7 @@ def test_what_would_have_been_otherwise_is_true() -> None:
     rows = {row.number: row for row in ROWS}
     for given in itertools.islice(some_signals(), 0, None, 7):
         mine = transparency.judge(given)
-        for change in explaining.otherwise(given):
+        for change in explain_.otherwise(given):
             row = rows[change.row]
             assert change.verdict == row.outcome + (f" ({row.reason})" if row.reason else "")
             assert (row.outcome, row.reason) != (mine.outcome, mine.reason)
@@ -65,12 +64,12 @@ def finding(**more: Any) -> HostFinding:
 
 
 def test_a_restart_on_another_host_empties_the_temporary_disk() -> None:
-    told = explaining.noticed(finding(signals={"boot": "different", "physical_host": "different"}), Baseline())
+    told = explain_.noticed(finding(signals={"boot": "different", "physical_host": "different"}), Baseline())
     assert any("temporary disk" in one for one in told)
 
 
 def test_a_restart_on_the_same_host_does_not() -> None:
-    told = explaining.noticed(finding(signals={"boot": "different", "event": "reboot-same-host"}), Baseline())
+    told = explain_.noticed(finding(signals={"boot": "different", "event": "reboot-same-host"}), Baseline())
     assert not any("temporary disk" in one for one in told)
     assert any("it restarted" in one for one in told)
 
@@ -85,8 +84,8 @@ async def test_an_explanation_fits_the_width(columns: int) -> None:
 async def test_a_plan_is_explained(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         assessed = await stage.assess()
-        found = telling.explain(stage.desk, "plan-eastus")
-    assert isinstance(found, explaining.PlanExplanation)
+        found = api_explain.explain(stage.desk, "plan-eastus")
+    assert isinstance(found, explain_.PlanExplanation)
     assert found.state == "answering"
     assert found.hosts
     text = "\n".join(lines(found))
@@ -99,8 +98,8 @@ async def test_a_plan_is_explained(tmp_path: Path) -> None:
 async def test_an_environment_s_name_means_its_host(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         await stage.assess()
-        found = telling.explain(stage.desk, "build")
-    assert isinstance(found, explaining.Explanation)
+        found = api_explain.explain(stage.desk, "build")
+    assert isinstance(found, explain_.Explanation)
     assert found.name == "vm-build"
 
 
@@ -109,7 +108,7 @@ PAGE = (ROOT / "docs" / "transparency.md").read_text("utf-8")
 
 
 def test_the_page_of_stories_has_its_head_and_one_chapter_a_story() -> None:
-    head = storybook.page(())
+    head = transparency_page.page(())
     assert PAGE.startswith(head), ANEW
     assert [chapter.partition("\n")[0] for chapter in PAGE[len(head) :].split("\n### ")[1:]] == list(STORIES), ANEW
 
@@ -117,16 +116,16 @@ def test_the_page_of_stories_has_its_head_and_one_chapter_a_story() -> None:
 @pytest.mark.parametrize("name", STORIES)
 async def test_a_chapter_of_the_page_is_what_its_story_says(name: str) -> None:
     chapters = PAGE.split("\n### ")
-    assert storybook.chapter(await stories.play(name)).removeprefix("\n### ") in chapters, ANEW
+    assert transparency_page.chapter(await stories.play(name)).removeprefix("\n### ") in chapters, ANEW
 
 
 # watching
 
 
-async def looks(name: str, folder: Path, **more: Any) -> list[telling.Look]:
+async def looks(name: str, folder: Path, **more: Any) -> list[api_explain.Look]:
     found = []
     async with stories.staged(STORIES[name], folder) as stage:
-        async for look in telling.watch(stage.desk, **more):
+        async for look in api_explain.watch(stage.desk, **more):
             found.append(look)
             await stage.play(stage.clock.minute + 0.01)
     return found
@@ -167,16 +166,16 @@ def assessment(*found: HostFinding) -> Assessment:
 
 def test_a_verdict_that_becomes_final_is_a_change() -> None:
     early, late = finding(notes=("provisional",)), finding()
-    assert telling.changes(assessment(early), assessment(late)) == [
+    assert api_explain.changes(assessment(early), assessment(late)) == [
         "host h: transparent-with-interruption -> transparent-with-interruption, confidence high (final)"
     ]
-    assert telling.changes(assessment(late), assessment(late)) == []
+    assert api_explain.changes(assessment(late), assessment(late)) == []
 
 
 def test_settled_means_final_and_known() -> None:
-    assert telling.holds(assessment(finding()), "settled")
-    assert not telling.holds(assessment(finding(notes=("provisional",))), "settled")
-    assert not telling.holds(assessment(msgspec.structs.replace(finding(), outcome="undetermined")), "settled")
+    assert api_explain.holds(assessment(finding()), "settled")
+    assert not api_explain.holds(assessment(finding(notes=("provisional",))), "settled")
+    assert not api_explain.holds(assessment(msgspec.structs.replace(finding(), outcome="undetermined")), "settled")
 
 
 # the command line

@@ -20,10 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import control
-from drkit.api import failover as guided
-from drkit.api import plan as planning
+from drkit.api import apply, control, failover, plan
 from drkit.api.failover import Begin, Ended, Waiting
 from drkit.cli.views import failover as view
 from drkit.cli.views import terminal
@@ -48,7 +45,7 @@ class Script:
         self.stages: list[str] = []
 
     def stage(self, number: int, title: str) -> None:
-        assert list(guided.STAGES.values())[number - 1] == title
+        assert list(failover.STAGES.values())[number - 1] == title
         self.stages.append(title)
 
     def say(self, text: str) -> None:
@@ -87,14 +84,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def go(site: Site, talk: Script, **options: Any) -> Ended:
-    return guided.failover(site.desk, talk, **options)
+    return failover.failover(site.desk, talk, **options)
 
 
 def test_somebody_is_led_from_the_alarm_to_the_report_with_one_decision(site: Site) -> None:
     talk = Script({"approved": ["show", "yes"], "people": ["7 frogs", "all", "all", "all"]}, site=site)
     ended = go(site, talk)
     assert (ended.outcome, ended.exit_code, ended.decisions) == ("succeeded", 0, 1), ended
-    assert talk.stages == list(guided.STAGES.values())
+    assert talk.stages == list(failover.STAGES.values())
     kinds = [kind for kind, _ in talk.shown]
     assert kinds.index("Checked") < kinds.index("Assessment") < kinds.index("Planned") < kinds.index("dict")
     assert ("Planned", True) in talk.shown  # shown whole when asked for
@@ -122,13 +119,13 @@ def test_enter_approves_nothing_and_changes_nothing(site: Site) -> None:
 def test_without_anybody_to_ask_it_stops_before_the_approval_and_goes_on_after_it(site: Site) -> None:
     with pytest.raises(RefusedError, match="is not approved"):
         go(site, Script())
-    shown = planning.show(site.desk)
-    planning.approve(site.desk, shown.digest)
-    assert guided.begin(site.desk) == Begin("apply", digest=shown.digest)
+    shown = plan.show(site.desk)
+    plan.approve(site.desk, shown.digest)
+    assert failover.begin(site.desk) == Begin("apply", digest=shown.digest)
     talk = Script()
     ended = go(site, talk)
     assert (ended.digest, ended.outcome, ended.exit_code, talk.asked) == (shown.digest, "partial", 3, [])
-    assert guided.begin(site.desk) == Begin("resume", ended.run, ended.digest)
+    assert failover.begin(site.desk) == Begin("resume", ended.run, ended.digest)
     assert any("drkit status run-0001" in line for line in talk.said)
     # a person comes, and it goes on with the run, deciding nothing any more
     person = Script({"people": ["all", "all", "all"]}, site=site)
@@ -152,8 +149,8 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
     for yes in (False, True):
         with pytest.raises(RefusedError, match="somebody else than who carries it out"):
             go(site, Script({}), yes=yes)
-        digest = planning.show(site.desk).digest
-        assert guided.begin(site.desk) == Begin("approval", digest=digest)
+        digest = plan.show(site.desk).digest
+        assert failover.begin(site.desk) == Begin("approval", digest=digest)
     assert len(list((site.store.folder / "state/runbooks").glob("*.json"))) == 1
 
 
@@ -174,15 +171,15 @@ def test_advice_to_wait_needs_a_person_who_decides_otherwise(site: Site) -> None
 def test_a_run_that_another_replaced_is_not_gone_on_with(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     control.abort(site.desk, first.run, "given up")
-    asyncio.run(applying.resume(site.desk, first.run))
-    assert guided.begin(site.desk).at == "look"
+    asyncio.run(apply.resume(site.desk, first.run))
+    assert failover.begin(site.desk).at == "look"
 
 
 def test_a_journal_that_cannot_be_read_is_said_and_stops_nothing(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     path = site.store.journal_path(first.run)
     path.write_bytes(path.read_bytes().replace(b"started", b"stArted", 1))
-    found = guided.begin(site.desk)
+    found = failover.begin(site.desk)
     assert found.at == "look"
     assert "run-0001" in found.notes[0]
 
@@ -231,12 +228,12 @@ def test_without_a_snapshot_one_is_taken_first(site: Site) -> None:
 
 def test_numbers_choose_and_nothing_else_does() -> None:
     offered = [Waiting(number, None) for number in (1, 2, 3)]  # type: ignore[arg-type]
-    assert [one.number for one in guided.chosen("3, 1 3", offered)] == [3, 1]
-    assert [one.number for one in guided.chosen(" ALL ", offered)] == [1, 2, 3]
-    assert guided.chosen("", offered) == []
+    assert [one.number for one in failover.chosen("3, 1 3", offered)] == [3, 1]
+    assert [one.number for one in failover.chosen(" ALL ", offered)] == [1, 2, 3]
+    assert failover.chosen("", offered) == []
     for text in ("4", "0", "-1", "1-3", "all 1", "²"):
         with pytest.raises(RefusedError, match="is none of them"):
-            guided.chosen(text, offered)
+            failover.chosen(text, offered)
 
 
 # a stranger at a terminal
@@ -316,7 +313,7 @@ def test_a_stranger_with_a_terminal_recovers_though_it_is_killed_midway(
     seat.until(r"Type `yes` to approve it")
     decisions += 1
     before = seat.text
-    for stage in list(guided.STAGES.values())[:5]:
+    for stage in list(failover.STAGES.values())[:5]:
         assert stage in before
     assert "SIMULATED" in before
     assert re.search(r"never\s+pushed", before)

@@ -9,13 +9,10 @@ from shutil import copy
 
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import context as workplace
-from drkit.api import plan as planning
+from drkit.api import apply, assess, context, plan
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
-from drkit.execution import other_runs as foreign
+from drkit.execution import other_runs
 from drkit.store.store import Store
 from tests import returning, workers
 from tests.chaos.every_record import place_of
@@ -30,11 +27,11 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
         assert site.planned is not None
         other.keep_runbook(site.planned.content)
         desk = site.desk
-        elsewhere = workplace.Desk(desk.settings, other, desk.find_cloud, loopback_only=True)
-        asyncio.run(applying.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
+        elsewhere = context.Desk(desk.settings, other, desk.find_cloud, loopback_only=True)
+        asyncio.run(apply.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
         writes = [one for one in site.record() if one["kind"] in ("write", "delete")]
         with pytest.raises(RefusedError, match="of another store") as caught:
-            asyncio.run(applying.apply(site.desk, site.planned.digest))
+            asyncio.run(apply.apply(site.desk, site.planned.digest))
         assert caught.value.exit_code == 4
         assert [one for one in site.record() if one["kind"] in ("write", "delete")] == writes
         with People(site):
@@ -44,29 +41,27 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
 
 def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_path: Path) -> None:
     with estate(tmp_path) as site:
-        assert foreign.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
+        assert other_runs.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
 
 
-def elsewhere(site: Site, folder: Path) -> workplace.Desk:
+def elsewhere(site: Site, folder: Path) -> context.Desk:
     """A desk of another store, which captured the estate as well."""
     desk = site.desk
-    found = workplace.Desk(
-        desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock
-    )
-    asyncio.run(reading.snapshot(found))
+    found = context.Desk(desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock)
+    asyncio.run(assess.snapshot(found))
     return found
 
 
-def refused(desk: workplace.Desk, site: Site) -> None:
+def refused(desk: context.Desk, site: Site) -> None:
     """That store's runbook is stopped before its first write, once it is planned on what there is now."""
-    asyncio.run(reading.assess(desk))
-    planned = planning.plan(desk)
+    asyncio.run(assess.assess(desk))
+    planned = plan.plan(desk)
     assert planned.runbook.steps
     before = [one for one in site.record() if one["kind"] in ("write", "delete")]
     # What another store's run made is a candidate here; somebody who names it is stopped all the same.
     named = tuple(candidates(desk, planned.runbook))
     with pytest.raises(RefusedError, match=r"another store|of another store"):
-        asyncio.run(applying.apply(desk, planned.digest, yes=True, targets=named, wait_minutes=0))
+        asyncio.run(apply.apply(desk, planned.digest, yes=True, targets=named, wait_minutes=0))
     assert [one for one in site.record() if one["kind"] in ("write", "delete")] == before
 
 
@@ -75,7 +70,7 @@ def test_another_stores_run_is_seen_by_a_run_that_makes_no_plan_itself(tmp_path:
         other = elsewhere(site, tmp_path / "elsewhere")
         site.lose()
         planned = site.plan()
-        asyncio.run(applying.apply(site.desk, planned.digest, wait_minutes=0))
+        asyncio.run(apply.apply(site.desk, planned.digest, wait_minutes=0))
         refused(other, site)
 
 

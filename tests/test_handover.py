@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drkit.api import status as standing
+from drkit.api import status as status_
 from drkit.errors import UnknownFateError, UnreachableError
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation
@@ -221,11 +221,11 @@ def test_a_resume_looks_such_an_operation_up_once_and_ends_the_run_when_it_is_ov
     again = busy(made)
     made.go(again, resumed=True)
     assert (again.counted("a.poll"), again.counted("a.act")) == (1, 0)
-    assert not standing.closed(made.book, ended(made))
+    assert not status_.closed(made.book, ended(made))
     last = Scripted()
     ending = made.go(last, resumed=True)
     assert (last.counted("a.act"), made.state.of("a").status, made.kinds("b")) == (0, "done", [])
-    assert standing.closed(made.book, ended(made)) == (what == "abort")
+    assert status_.closed(made.book, ended(made)) == (what == "abort")
     assert "under way" not in ending.reason
 
 

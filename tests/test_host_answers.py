@@ -14,7 +14,7 @@ import pytest
 from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
 from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
-from drkit.simulator.hosts import scripts as hosts
+from drkit.simulator.hosts import scripts
 from drkit.simulator.hosts.scripts import Answer
 from tests import every_command, workers
 from tests.cli_support import Done, Here
@@ -90,7 +90,7 @@ class HostileHosts:
     """In place of what a host acts out: the genuine answer, spoilt in one of several ways, which change with each call."""
 
     def __init__(self) -> None:
-        self.genuine, self.calls = hosts.run, 0
+        self.genuine, self.calls = scripts.run, 0
 
     def run(
         self, host: Any, around: Any, names: Mapping[str, str], sha256: str, parameters: list[tuple[str, str]]
@@ -121,7 +121,7 @@ def said(
 ) -> Iterator[tuple[World, list[tuple[str, Done]]]]:
     """Every command over an estate whose hosts answer so."""
     hostile = HostileHosts()
-    monkeypatch.setattr(hosts, "run", hostile.run)
+    monkeypatch.setattr(scripts, "run", hostile.run)
     world = World(tmp_path, seed(), leaping=True)
     monkeypatch.setattr("drkit.model.cloud.Cloud.clock", lambda _cloud: world.clock)
     here = Here(tmp_path / "site", monkeypatch, capsys, world.ready)

@@ -29,7 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from tests.hostscripts_support import (
     NEW_ID,
     NONCE,
@@ -52,7 +52,7 @@ from tests.hostscripts_support import (
 )
 
 NOBODY = 65534
-POSIX = {name: names for name, names in hostscripts.PARAMETERS.items() if hostscripts.load(name).shell == "sh"}
+POSIX = {name: names for name, names in host_scripts.PARAMETERS.items() if host_scripts.load(name).shell == "sh"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 HOSTILE = {
@@ -165,20 +165,20 @@ def other_user(plain: Host) -> Host:
 
 def test_each_script_is_one_text_with_one_hash() -> None:
     for name, parameters in POSIX.items():
-        script = hostscripts.load(name)
+        script = host_scripts.load(name)
         assert script.text.startswith("#!/bin/sh\n")
         assert script.text.isascii()
         assert script.sha256 == hashlib.sha256(script.text.encode()).hexdigest()
         assert f'take "{" ".join(parameters)}" "$@"' in script.text
     assert {
-        hostscripts.load(name).sha256: name for name in hostscripts.PARAMETERS
-    }.items() <= hostscripts.hashes().items()
+        host_scripts.load(name).sha256: name for name in host_scripts.PARAMETERS
+    }.items() <= host_scripts.hashes().items()
 
 
 def test_shellcheck_finds_nothing() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    files = sorted(Path(hostscripts.__file__).parent.glob("*.sh"))
+    files = sorted(Path(host_scripts.__file__).parent.glob("*.sh"))
     assert len(files) == len(POSIX) + 1
     found = subprocess.run(["shellcheck", *files], capture_output=True, text=True, check=False)
     assert (found.stdout, found.returncode) == ("", 0)
@@ -188,7 +188,7 @@ def test_shellcheck_finds_nothing() -> None:
 
 
 def run_common(shell: list[str], folder: Path, body: str, *arguments: str, path: str = "") -> bytes:
-    common = (Path(hostscripts.__file__).parent / "common.sh").read_text()
+    common = (Path(host_scripts.__file__).parent / "common.sh").read_text()
     script = folder / "script.sh"
     script.write_text(common + body)
     variables = {"PATH": path or os.environ["PATH"]}
@@ -205,7 +205,7 @@ def test_values_arrive_byte_exact(shell: list[str], tmp_path: Path) -> None:
     values = [*HOSTILE.values(), *texts(15)]
     names = [f"drkit_v{number}" for number in range(len(values))]
     body = f'take "{" ".join(names)}" "$@"\n' + "".join(f"printf '%s\\0' \"${name}\"\n" for name in names)
-    arguments = [hostscripts.encode(value) for value in values]
+    arguments = [host_scripts.encode(value) for value in values]
     said = run_common(shell, tmp_path, body, *arguments)
     assert [part.decode() for part in said.split(b"\0")[:-1]] == values
 
@@ -218,7 +218,7 @@ def test_openssl_decodes_where_base64_is_missing(
     path = path_without("base64")
     body = 'take "drkit_a drkit_b" "$@"\nhave base64 || printf "%s|%s" "$drkit_a" "$drkit_b"'
     long = "0123456789" * 40
-    said = run_common(shell, tmp_path, body, hostscripts.encode(long), hostscripts.encode("é\n"), path=path)
+    said = run_common(shell, tmp_path, body, host_scripts.encode(long), host_scripts.encode("é\n"), path=path)
     assert said.decode() == f"{long}|é\n"
 
 
@@ -287,7 +287,7 @@ def test_malformed_parameters_are_refused_before_anything_happens(
 @pytest.mark.parametrize("argument", ["", "a", "YQ$", "YWJjZ", "YQBi", "YQ YQ"])
 def test_what_is_no_base64url_text_is_refused(varied: Host, argument: str) -> None:
     host = varied
-    words = [*host.shell, "-c", hostscripts.load("probe").text, "sh", argument]
+    words = [*host.shell, "-c", host_scripts.load("probe").text, "sh", argument]
     done = subprocess.run(words, capture_output=True, env=host.variables(), check=False)
     assert (done.returncode, done.stdout) == (64, b"")
     assert b"drkit: parameter drkit_registrations is" in done.stderr
@@ -1291,6 +1291,6 @@ def test_the_documentation_names_every_parameter_and_state() -> None:
     for name, parameters in POSIX.items():
         for parameter in parameters:
             assert parameter in rows[name]
-        body = hostscripts.load(name).text.partition("made=")[2]
+        body = host_scripts.load(name).text.partition("made=")[2]
         for word in re.findall(r"(?:^ *|; |then |else |\|\| )(?:answer |state=)([a-z-]+)\b", body, re.MULTILINE):
             assert f"`{word}`" in rows[name], (name, word)

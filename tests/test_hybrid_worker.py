@@ -12,17 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import history as linked
-from drkit.api import plan as planning
+from drkit.api import apply as apply_
+from drkit.api import assess, history
+from drkit.api import plan as plan_
 from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
 from drkit.products.hybrid_worker.client import _matches, recorded
 from drkit.products.hybrid_worker.manual_steps import worker_id
 from drkit.products.hybrid_worker.plan import stand_ins
-from drkit.simulator.hybrid_worker import arm as automation_arm
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import arm, model
 from drkit.simulator.signals import activity_log
 from tests.estates import Site
 from tests.workers import (
@@ -84,7 +82,7 @@ def test_the_snapshot_has_accounts_workers_their_machines_and_what_their_extensi
 def test_a_worker_that_names_no_machine_is_named_as_what_could_not_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = automation_arm.worker_body
+    genuine = arm.worker_body
 
     def without_machine(*some: Any) -> Any:
         body = genuine(*some)
@@ -92,8 +90,8 @@ def test_a_worker_that_names_no_machine_is_named_as_what_could_not_be_read(
 
     with site(tmp_path) as found:
         before = newest(found)
-        monkeypatch.setattr(automation_arm, "worker_body", without_machine)
-        asyncio.run(reading.snapshot(found.desk))
+        monkeypatch.setattr(arm, "worker_body", without_machine)
+        asyncio.run(assess.snapshot(found.desk))
         after = newest(found)
     # A worker that cannot be read is not gone.
     assert {one.id for one in after.environments} == {one.id for one in before.environments}
@@ -121,8 +119,8 @@ def test_workers_answer_to_the_prepared_account_and_to_it_alone(tmp_path: Path) 
         kept = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
         assert SECRET.encode() not in kept
         # Nothing is left for another runbook, and nothing is done twice by one.
-        asyncio.run(reading.assess(found.desk))
-        assert planning.plan(found.desk, kind="failover").runbook.steps == ()
+        asyncio.run(assess.assess(found.desk))
+        assert plan_.plan(found.desk, kind="failover").runbook.steps == ()
 
 
 def test_what_is_lost_or_whose_group_is_lost_is_not_released(tmp_path: Path) -> None:
@@ -176,7 +174,7 @@ def test_nothing_is_taken_off_while_protected_settings_are_not_to_be_had(
         assert apply(found).outcome == "partial"
         assert carried(found, WEB) == [OLD]
         monkeypatch.setenv("DRKIT_TEST_PROTECTED", json.dumps({"Proxy_URL": SECRET}))
-        assert asyncio.run(applying.resume(found.desk)).outcome == "succeeded"
+        assert asyncio.run(apply_.resume(found.desk)).outcome == "succeeded"
         assert reported(found)[WEB] == [REPLICA]
 
 
@@ -212,9 +210,9 @@ def test_without_a_prepared_account_a_new_one_is_made(tmp_path: Path) -> None:
         assert create.inputs["body"]["identity"] == {"type": "SystemAssigned"}
         assert apply(found).outcome == "succeeded"
         assert reported(found)[WEB] == [create.target]
-        assert linked.made(found.desk)[create.target.lower()] == OLD.lower()
-        asyncio.run(reading.assess(found.desk))
-        assert planning.plan(found.desk, kind="failover").runbook.steps == ()
+        assert history.made(found.desk)[create.target.lower()] == OLD.lower()
+        asyncio.run(assess.assess(found.desk))
+        assert plan_.plan(found.desk, kind="failover").runbook.steps == ()
 
 
 def test_without_an_account_in_another_region_nothing_is_called_lost(tmp_path: Path) -> None:
@@ -222,7 +220,7 @@ def test_without_an_account_in_another_region_nothing_is_called_lost(tmp_path: P
     made["automation"] = [one for one in made["automation"] if one["id"] == OLD]
     with site(tmp_path, made=made) as found:
         found.lose()
-        taken, _, _ = asyncio.run(reading.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.desk))
         assert [(one.state, "no other region" in one.reason) for one in taken.plans] == [("unknown", True)]
 
 
@@ -231,7 +229,7 @@ def test_an_account_is_lost_by_its_own_service_whatever_arm_says(tmp_path: Path,
     with site(tmp_path) as found:
         found.world.control("automation", reads=reads)
         found.lose()
-        taken, _, _ = asyncio.run(reading.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.desk))
         told = {one.plan: one.state for one in taken.plans}
         assert (told[OLD], told[CONTROL]) == ("lost", "answering")
 
@@ -246,21 +244,21 @@ async def _passed(found: Site, seconds: float) -> None:
 def test_in_the_first_minutes_a_lost_account_is_not_called_answering(tmp_path: Path, *, claimed: bool) -> None:
     with site(tmp_path, leaping=True) as found:
         found.world.control("lose", region="westeurope", announce=claimed, announce_after=0)
-        taken, _, _ = asyncio.run(reading.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.desk))
         (plan,) = [one for one in taken.plans if one.plan == OLD]
         assert plan.state == ("lost" if claimed else "unreachable"), plan.reason
         assert "its hosts were heard until" in plan.reason
         asyncio.run(_passed(found, 360))
         if not claimed:
             found.world.control("announce", region="westeurope", after_minutes=0)
-        taken, _, _ = asyncio.run(reading.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.desk))
         assert next(one.state for one in taken.plans if one.plan == OLD) == "lost"
 
 
 def test_an_account_that_answers_is_not_lost_for_a_claim(tmp_path: Path) -> None:
     with site(tmp_path) as found:
         found.world.control("announce", region="westeurope")
-        taken, _, _ = asyncio.run(reading.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.desk))
         assert {one.state for one in taken.plans} == {"answering"}
 
 
@@ -291,7 +289,7 @@ def test_an_extension_that_somebody_pointed_elsewhere_is_not_taken_off(tmp_path:
         lost(found)
         world = found.world.simulator.world
         (held,) = world.hosts[WEB.lower()].extensions.values()
-        held.settings["AutomationAccountURL"] = automation.account_of(world, world.resources[CONTROL.lower()]).url
+        held.settings["AutomationAccountURL"] = model.account_of(world, world.resources[CONTROL.lower()]).url
         assert apply(found).outcome == "partial"
         assert carried(found, WEB) == [CONTROL]
         assert any(
@@ -308,7 +306,7 @@ def test_drift_names_who_changed_an_extension_when_the_activity_log_has_it_by_th
         world = found.world.simulator.world
         world.delays["activity_log"] = (0.0, 0.0) if in_time else (600.0, 600.0)
         (held,) = world.hosts[WEB.lower()].extensions.values()
-        held.settings["AutomationAccountURL"] = automation.account_of(world, world.resources[CONTROL.lower()]).url
+        held.settings["AutomationAccountURL"] = model.account_of(world, world.resources[CONTROL.lower()]).url
         operation = "Microsoft.Compute/virtualMachines/extensions/write"
         activity_log.happened(world, f"{WEB}/extensions/{held.name}", operation, "eve@contoso.example")
         assert apply(found).outcome == "partial"
@@ -322,13 +320,13 @@ def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
         book = lost(found)
         assert apply(found).outcome == "partial"
         world = found.world.simulator.world
-        url = automation.account_of(world, world.resources[REPLICA.lower()]).url
+        url = model.account_of(world, world.resources[REPLICA.lower()]).url
         for step in book.steps:
             if step.action == "by-hand":
                 for held in world.hosts[step.host.lower()].extensions.values():
                     held.settings["AutomationAccountURL"] = url
-                applying.answer(found.desk, found.run, step.id, "done")
-        assert asyncio.run(applying.resume(found.desk)).outcome == "succeeded"
+                apply_.answer(found.desk, found.run, step.id, "done")
+        assert asyncio.run(apply_.resume(found.desk)).outcome == "succeeded"
         assert reported(found)[WEB] == [REPLICA]
 
 

@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import control
-from drkit.api import explain as telling
-from drkit.api import failback as returning
-from drkit.api import plan as planning
-from drkit.api import report as reporting
+from drkit.api import apply, control, explain, failback, plan
+from drkit.api import report as report_
 from drkit.errors import RefusedError
 from drkit.planning.explain import Explanation
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 from tests import returning as way
 from tests import workers
 from tests.chaos.every_record import place_of
@@ -48,7 +44,7 @@ def step_of(site: Site, machine: str, action: str) -> str:
     return next(one.id for one in site.book.steps if one.environment == WORKERS[machine] and one.action == action)
 
 
-def resumed(site: Site) -> applying.Applied:
+def resumed(site: Site) -> apply.Applied:
     return way.go_on(site, site.run)
 
 
@@ -85,10 +81,10 @@ def test_a_machine_that_goes_away_while_its_extension_is_taken_off_is_said_to_be
     assert (applied.outcome, applied.exit_code) == ("failed", 1)
     assert said in applied.reason
     assert f"`drkit resume {site.run}`" in applied.reason
-    report = reporting.report(site.desk, site.run)
+    report = report_.report(site.desk, site.run)
     assert [one["name"] for one in report["in_doubt"]] == ["cupboard"]
     way.assess(site)
-    told = telling.explain(site.desk, "cupboard")
+    told = explain.explain(site.desk, "cupboard")
     assert isinstance(told, Explanation)
     assert told.registration[0] == said
     assert told.to_do == f"`drkit resume {site.run}` goes on with it."
@@ -103,7 +99,7 @@ def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -
     killed(site, WEB, "done", "release")
     for action in ("release", "register", "verify"):
         with pytest.raises(RefusedError) as caught:
-            applying.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
+            apply.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
         assert "web-01 may have been taken off auto-we" in caught.value.what
         assert f"`drkit resume {site.run}`" in caught.value.remedy
     assert resumed(site).outcome == "succeeded"
@@ -112,13 +108,13 @@ def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -
 def test_what_somebody_else_installed_between_release_and_registration_is_not_written_over(site: Site) -> None:
     world = site.world.simulator.world
     killed(site, WEB, "intent", "register")
-    host, theirs = world.hosts[WEB.lower()], automation.account_of(world, world.resources[CONTROL.lower()])
+    host, theirs = world.hosts[WEB.lower()], model.account_of(world, world.resources[CONTROL.lower()])
     assert not host.extensions
     other = world.hosts[CUPBOARD.lower()].extensions
     held = next(iter(other.values())) if other else None
     assert held is not None
     copied = type(held)(**{name: getattr(held, name) for name in held.__dataclass_fields__})
-    copied.settings = {**held.settings, automation.URL: theirs.url}
+    copied.settings = {**held.settings, model.URL: theirs.url}
     host.extensions[copied.name.lower()] = copied
     applied = resumed(site)
     assert (applied.outcome, applied.exit_code) == ("partial", 3)
@@ -128,7 +124,7 @@ def test_what_somebody_else_installed_between_release_and_registration_is_not_wr
     assert theirs.url in detail
     assert "another registration is on it now" in applied.reason
     # A person sees whose it is, and leaves it so.
-    applying.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
+    apply.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
     assert resumed(site).outcome == "succeeded-with-exceptions"
     assert workers.carried(site, WEB) == [CONTROL]
 
@@ -141,14 +137,14 @@ def test_a_machine_that_carries_no_registration_any_more_is_noticed_explained_an
     taken.clear()
     assessed = way.assess(site)
     assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
-    told = telling.explain(site.desk, "web-01")
+    told = explain.explain(site.desk, "web-01")
     assert isinstance(told, Explanation)
     assert told.registration == ("web-01 carries no registration any more, and had that of auto-we",)
     assert "plan --kind repair" in told.to_do
     # What installs it again is kept, although a snapshot was taken since.
     way.snapshot(site)
     way.assess(site)
-    planned = planning.plan(site.desk)
+    planned = plan.plan(site.desk)
     assert planned.runbook.kind == "repair"
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
@@ -161,13 +157,13 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     way.restore(site)
     world = site.world.simulator.world
     (held,) = world.hosts[WEB.lower()].extensions.values()
-    theirs = automation.account_of(world, world.resources[CONTROL.lower()])
-    held.settings[automation.URL] = theirs.url
+    theirs = model.account_of(world, world.resources[CONTROL.lower()])
+    held.settings[model.URL] = theirs.url
     assert [(one.name, one.another) for one in way.assess(site).carried] == [("web-01", theirs.url)]
-    planned = planning.plan(site.desk)
+    planned = plan.plan(site.desk)
     assert planned.runbook.steps == ()
     assert any(theirs.url in one.reason for one in planned.runbook.left_alone)
-    told = telling.explain(site.desk, "web-01")
+    told = explain.explain(site.desk, "web-01")
     assert isinstance(told, Explanation)
     assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."
 
@@ -175,7 +171,7 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
 def unlisted(site: Site, machine: str) -> None:
     """Somebody deletes a machine's worker from its account; its extension stays."""
     world = site.world.simulator.world
-    account = automation.account_of(world, world.resources[OLD.lower()])
+    account = model.account_of(world, world.resources[OLD.lower()])
     for group in account.groups.values():
         for key in [key for key, one in group.workers.items() if one.machine.lower() == machine.lower()]:
             del group.workers[key]
@@ -186,11 +182,11 @@ def test_a_worker_that_its_account_does_not_list_any_more_is_noticed_explained_a
     unlisted(site, WEB)
     assessed = way.assess(site)
     assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
-    told = telling.explain(site.desk, "web-01")
+    told = explain.explain(site.desk, "web-01")
     assert isinstance(told, Explanation)
     assert told.registration == ("auto-we does not list web-01 any more",)
     assert "plan --kind repair" in told.to_do
-    planned = planning.plan(site.desk, kind="repair")
+    planned = plan.plan(site.desk, kind="repair")
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     assert workers.reported(site)[WEB] == [OLD]
@@ -202,6 +198,6 @@ def test_a_worker_whose_old_record_was_cleaned_up_is_not_missed_where_it_was(sit
     assert way.failover(site).outcome == "succeeded", way.unfinished(site)
     way.restore(site)
     way.assess(site)
-    assert way.carry_out(site, returning.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
     assert way.assess(site).carried == ()
-    assert planning.plan(site.desk, kind="repair").runbook.steps == ()
+    assert plan.plan(site.desk, kind="repair").runbook.steps == ()

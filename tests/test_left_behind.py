@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.api import apply as applying
-from drkit.api import plan as planning
-from drkit.api import report as reporting
+from drkit.api import apply, report
+from drkit.api import plan as plan_
 from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
-from drkit.planning import leftovers as behind
+from drkit.planning import leftovers
 from drkit.products.base import Captured
 from drkit.store.journal import RunState, StepState
-from drkit.survey import returned_records as zombies
+from drkit.survey import returned_records
 from tests import returning, workers
 from tests.builders import a_plan, a_vm, hosted, managed, one_lost
 from tests.estates import BY_HAND, HOSTED, MANAGED, estate, plan_id
@@ -42,10 +41,10 @@ def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_return
         assert {name for name, one in found.items() if one.state == "alive"} == names
         assert all(one.confirmed and not one.two_plans for one in found.values())
         # Hosts that moved look changed from their old plan; that is nothing to repair.
-        book = planning.plan(site.desk).runbook
+        book = plan_.plan(site.desk).runbook
         assert (book.kind, book.steps) == ("repair", ())
         assert any("failback" in one.remedy for one in book.left_alone)
-        assert reporting.report(site.desk)["deferred"]
+        assert report.report(site.desk)["deferred"]
 
 
 def test_workers_left_in_the_lost_account_are_deferred_and_found(
@@ -75,7 +74,7 @@ def test_what_a_death_kept_from_the_journal_is_deferred_on_resume(tmp_path: Path
         lines = path.read_bytes().splitlines(keepends=True)
         last = max(number for number, line in enumerate(lines) if json.loads(line)["kind"] == "deferred")
         path.write_bytes(b"".join(lines[: last + kept]))
-        assert asyncio.run(applying.resume(site.desk)).outcome == "succeeded"
+        assert asyncio.run(apply.resume(site.desk)).outcome == "succeeded"
         kinds = [json.loads(line)["kind"] for line in path.read_bytes().splitlines()]
         assert kinds.count("deferred") == 2
 
@@ -111,11 +110,11 @@ def test_only_what_answers_elsewhere_and_not_here_is_confirmed(
     book = a_runbook(a_step("f", "verify"), leaves_behind=(left,))
     state = RunState(run="run-0001", steps={"f": StepState("done")})
     state.deferred[was.id.lower()] = Deferred(behind=left, run="run-0001", when="t", now="new", now_plan=NEW.id)
-    items = behind.open_items([behind.Told("run-0001", book, state)])
-    found = [one for one in zombies.find(captured, items) if one.run]
+    items = leftovers.open_items([leftovers.Told("run-0001", book, state)])
+    found = [one for one in returned_records.find(captured, items) if one.run]
     assert bool(found) == read
     for one in found:
-        usable = bool(now) and zombies.stands(now[0])
+        usable = bool(now) and returned_records.stands(now[0])
         answers = kind == "self-hosted" and old == "Available"
         assert one.confirmed == (usable and not answers)
         assert one.two_plans == (usable and answers)

@@ -9,14 +9,12 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import control
-from drkit.api import status as standing_
+from drkit.api import apply, control, status
 from drkit.cli.views import terminal
 from drkit.errors import UsageError
 from drkit.execution import results
 from drkit.model.runbook import Affected
-from drkit.store import records as kept
+from drkit.store import records
 from drkit.store.records import LONGEST, Message
 from tests.test_control import begun, desk_of
 from tests.test_runbook import a_step
@@ -86,7 +84,7 @@ def test_what_is_in_the_way_in_the_inbox_is_ignored(bench: Make) -> None:
     os.mkfifo(folder / "0-fifo.json")
     (folder / "0-folder.json").mkdir()
     (folder / "0-link.json").symlink_to("/dev/zero")
-    (folder / "0-huge.json").write_bytes(b'{"drkit": "message/1", "what": "' + b"x" * kept.LARGEST_MESSAGE + b'"}')
+    (folder / "0-huge.json").write_bytes(b'{"drkit": "message/1", "what": "' + b"x" * records.LARGEST_MESSAGE + b'"}')
     (folder / "0-deep.json").write_bytes(b"[" * 20_000)
     (folder / "0-odd.json").write_bytes(b"\xff\xfe\x00")
     made.go(Scripted(), resumed=True)
@@ -141,9 +139,9 @@ def test_a_name_is_a_claim_beside_the_owner_of_the_file(bench: Make) -> None:
 
 
 def test_a_name_needs_no_doubt_where_the_file_is_theirs() -> None:
-    assert kept.claimed("grace@desk", "user grace") == "grace@desk"
-    assert kept.claimed("grace@desk", "") == "grace@desk (claimed)"
-    assert kept.claimed("", "user eve") == "nobody named (claimed; the file is of user eve)"
+    assert records.claimed("grace@desk", "user grace") == "grace@desk"
+    assert records.claimed("grace@desk", "") == "grace@desk (claimed)"
+    assert records.claimed("", "user eve") == "nobody named (claimed; the file is of user eve)"
 
 
 def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:
@@ -151,7 +149,7 @@ def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:
     begun(made, Scripted())
     made.say("answer", "b", "done")
     made.go(Scripted(), resumed=True)
-    standing = standing_.status(desk_of(made), RUN)
+    standing = status.status(desk_of(made), RUN)
     shown = "\n".join(str(part) for part in terminal.status(standing.runbook, standing.state, standing.outcome, ""))
     assert "1 done, 1 said" in shown
     found = results.report(
@@ -177,7 +175,7 @@ def test_a_word_for_a_verification_in_an_older_journal_is_not_believed(bench: Ma
             await kept_journal.append("ended", data={"outcome": "succeeded", "reason": ""})
 
     asyncio.run(forged())
-    standing = standing_.status(desk_of(made), RUN)
+    standing = status.status(desk_of(made), RUN)
     assert standing.outcome == "partial"
     assert results.outcomes(standing.runbook, standing.state)[0].ending != "recovered"
     assert "proves nothing" in standing.state.of("verify").detail
@@ -192,7 +190,7 @@ def test_what_a_run_would_ignore_is_not_sent(bench: Make) -> None:
     begun(made, Scripted())
     desk = desk_of(made)
     with pytest.raises(UsageError, match="at most 4000"):
-        applying.answer(desk, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
+        apply.answer(desk, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
     with pytest.raises(UsageError, match="at most 4000"):
         control.pause(desk, RUN, "x" * (LONGEST["text"] + 1))
     assert made.store.inbox(RUN) == []

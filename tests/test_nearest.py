@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.errors import FileError
-from drkit.model import suggest as nearest
+from drkit.model import suggest
 from drkit.model.settings import parse
 from drkit.products import tables
 from tests.cli_support import Here, copy_of_recorded, runbook_of
@@ -72,17 +72,17 @@ def test_a_product_that_is_none() -> None:
 
 
 def test_nothing_is_suggested_for_what_is_like_nothing() -> None:
-    assert nearest.remedy("zzz", ["westeurope", "northeurope"], "one of: …") == "one of: …"
-    assert nearest.remedy("", ["westeurope"], "one of: …") == "one of: …"
+    assert suggest.remedy("zzz", ["westeurope", "northeurope"], "one of: …") == "one of: …"
+    assert suggest.remedy("", ["westeurope"], "one of: …") == "one of: …"
 
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))
 def test_only_names_that_exist_are_suggested(text: str, names: list[str]) -> None:
-    assert set(nearest.near(text, names)) <= set(names) - {text}
+    assert set(suggest.near(text, names)) <= set(names) - {text}
 
 
 def test_names_of_any_length_are_compared_at_once() -> None:
     began = time.process_time()
-    nearest.near("w" * 100_000, ["w" * 99_999, *("ab" * 100 for _ in range(50)), *(f"vm-{n}" for n in range(5000))])
-    nearest.near("vm-77777", [f"vm-{number}" for number in range(5000)])
+    suggest.near("w" * 100_000, ["w" * 99_999, *("ab" * 100 for _ in range(50)), *(f"vm-{n}" for n in range(5000))])
+    suggest.near("vm-77777", [f"vm-{number}" for number in range(5000)])
     assert time.process_time() - began < 2

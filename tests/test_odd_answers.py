@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from drkit.api import assess as reading
-from drkit.api import check as checking
+from drkit.api import assess, check
 from drkit.errors import CloudError
 from drkit.model.estate import Assessment, Snapshot
 from drkit.simulator.core.state import Json
@@ -108,16 +107,16 @@ def rounds(fields: Mapping[str, set[Place]]) -> Iterator[dict[str, tuple[Place, 
 
 def test_every_field_made_odd_costs_its_reading_only(site: Site) -> None:
     oddities = Oddities(site.world)
-    asyncio.run(reading.snapshot(site.desk))
+    asyncio.run(assess.snapshot(site.desk))
     site.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
-    asyncio.run(reading.assess(site.desk))
-    asyncio.run(checking.check(site.desk))
+    asyncio.run(assess.assess(site.desk))
+    asyncio.run(check.check(site.desk))
     assert len(oddities.fields) > 25
     faults, number = [], 0
     for number, told in enumerate(rounds(dict(oddities.fields))):
         oddities.now = told
         ends = any(word in route for route in told for word in WHOLE)
-        work = (reading.snapshot, reading.assess, checking.check)[number % 3]
+        work = (assess.snapshot, assess.assess, check.check)[number % 3]
         try:
             asyncio.run(work(site.desk))
         except CloudError as error:

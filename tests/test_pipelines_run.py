@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from drkit.api import plan as planning
-from drkit.providers import blob_store as blob
+from drkit.api import plan
+from drkit.providers import blob_store
 from drkit.store.verify import verify
 from tests import azurite
 from tests.estates import REGION, TARGET, People, Site, done_twice, estate, guid
@@ -34,11 +34,11 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def address(account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An account with nothing in it."""
-    monkeypatch.setenv(blob.KEY, azurite.SECRET)
+    monkeypatch.setenv(blob_store.KEY, azurite.SECRET)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own-cache"))
     yield account
-    store = blob.open_store(account)
-    assert isinstance(store, blob.BlobStore)
+    store = blob_store.open_store(account)
+    assert isinstance(store, blob_store.BlobStore)
     for one in list(store.service.list_containers()):
         client = store.service.get_container_client(one.name)
         for item in list(client.list_blobs()):
@@ -75,7 +75,7 @@ def image(site: Site, folder: Path, store: str) -> Path:
         f"""#!/bin/sh
 /usr/bin/env >>{shlex.quote(str(folder / "handed"))}
 export HOME={shlex.quote(str(folder))} DRKIT_CLOUD={shlex.quote(str(site.world.ready))}
-export DRKIT_STORE={shlex.quote(store)} {blob.KEY}={azurite.SECRET}
+export DRKIT_STORE={shlex.quote(store)} {blob_store.KEY}={azurite.SECRET}
 exec {shlex.quote(str(BIN / "drkit"))} "$@"
 """
     )
@@ -104,7 +104,7 @@ def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(address:
         assert results["Validate"] == "Succeeded", first.said("preflight")
         assert results["Plan"] == "Succeeded", first.said("plan")
         digest = first.jobs["Plan"]["Plan"].outputs["plan.digest"]
-        site.planned = planning.show(site.desk, digest)
+        site.planned = plan.show(site.desk, digest)
         assert first.jobs["Plan"]["Plan"].outputs["plan.run"] == ""
 
         # Somebody changes the artifact on its way: nothing of it is approved.

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.api.context import desk
-from drkit.cli.views import azure_pipelines as pipelines
+from drkit.cli.views import azure_pipelines
 from drkit.model.cloud import Cloud
 from drkit.providers.auth import credential
 from tests.cli_support import Here, copy_of_recorded
@@ -55,23 +55,23 @@ def obeyed(text: str) -> list[str]:
 
 @given(st.lists(st.sampled_from(TRICKS), max_size=12).map("".join))
 def test_no_command_is_left_in_foreign_text_however_it_is_hidden(text: str) -> None:
-    assert obeyed(pipelines.defuse(text)) == []
-    assert len(pipelines.defuse(text)) == len(text)
+    assert obeyed(azure_pipelines.defuse(text)) == []
+    assert len(azure_pipelines.defuse(text)) == len(text)
 
 
 @given(st.text())
 def test_text_without_a_command_is_left_as_it_is(text: str) -> None:
     if not obeyed(text) and "#" not in unicodedata.normalize("NFKC", text):
-        assert pipelines.defuse(text) == text
+        assert azure_pipelines.defuse(text) == text
 
 
 def test_a_markdown_heading_is_no_command() -> None:
-    assert pipelines.defuse("## Decision [1]") == "## Decision [1]"
+    assert azure_pipelines.defuse("## Decision [1]") == "## Decision [1]"
 
 
 @given(st.dictionaries(st.text(), st.sampled_from(TRICKS)))
 def test_json_keeps_its_values_and_holds_no_command(value: dict[str, str]) -> None:
-    told = pipelines.defuse_json(json.dumps(value, ensure_ascii=False))
+    told = azure_pipelines.defuse_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(told) == value
     assert "#" not in told
 
@@ -92,7 +92,7 @@ def agent(line: str) -> tuple[str, dict[str, str], str]:
 
 @given(st.lists(st.sampled_from([*TRICKS, "%0A", "%AZP25", ";", "="]), max_size=8).map("".join))
 def test_a_command_carries_its_values_and_is_one_line(text: str) -> None:
-    line = pipelines.variable("a;b]", text)
+    line = azure_pipelines.variable("a;b]", text)
     name, properties, value = agent(line)
     assert "\n" not in line
     assert "\r" not in line
@@ -103,26 +103,28 @@ def test_a_command_carries_its_values_and_is_one_line(text: str) -> None:
 
 
 def test_each_command_is_what_the_agent_knows() -> None:
-    assert agent(pipelines.issue("error", "no ] way; 100%", "GuardError")) == (
+    assert agent(azure_pipelines.issue("error", "no ] way; 100%", "GuardError")) == (
         "task.logissue", {"type": "error", "code": "GuardError"}, "no ] way; 100%",
     )  # fmt: skip
-    assert agent(pipelines.progress(1, 3, "x")) == ("task.setprogress", {"value": "33"}, "x")
-    assert agent(pipelines.progress(0, 0, "x"))[1] == {"value": "100"}
-    assert agent(pipelines.complete("but")) == ("task.complete", {"result": "SucceededWithIssues"}, "but")
-    assert agent(pipelines.summary("a.md")) == ("task.uploadsummary", {}, str(Path("a.md").absolute()))
-    assert pipelines.group(ATTACK).count("##") == 1
-    assert pipelines.endgroup() == "##[endgroup]"
+    assert agent(azure_pipelines.progress(1, 3, "x")) == ("task.setprogress", {"value": "33"}, "x")
+    assert agent(azure_pipelines.progress(0, 0, "x"))[1] == {"value": "100"}
+    assert agent(azure_pipelines.complete("but")) == ("task.complete", {"result": "SucceededWithIssues"}, "but")
+    assert agent(azure_pipelines.summary("a.md")) == ("task.uploadsummary", {}, str(Path("a.md").absolute()))
+    assert azure_pipelines.group(ATTACK).count("##") == 1
+    assert azure_pipelines.endgroup() == "##[endgroup]"
 
 
 def test_a_run_with_exceptions_ends_with_issues_and_a_partial_one_with_an_error() -> None:
-    told = [agent(line) for line in pipelines.ended("succeeded-with-exceptions", "1 skipped", "run-0001")]
+    told = [agent(line) for line in azure_pipelines.ended("succeeded-with-exceptions", "1 skipped", "run-0001")]
     assert told[-1][1] == {"result": "SucceededWithIssues"}
-    assert [name for name, _, _ in map(agent, pipelines.ended("succeeded", "", "run-0001"))] == ["task.setvariable"]
-    assert agent(pipelines.ended("partial", "waits", "run-0001")[0])[1] == {"type": "error"}
+    assert [name for name, _, _ in map(agent, azure_pipelines.ended("succeeded", "", "run-0001"))] == [
+        "task.setvariable"
+    ]
+    assert agent(azure_pipelines.ended("partial", "waits", "run-0001")[0])[1] == {"type": "error"}
 
 
 def test_a_thousand_issues_are_thirty_and_a_number() -> None:
-    assert len(pipelines.issues("warning", range(1000))) == pipelines.MOST_ISSUES + 1
+    assert len(azure_pipelines.issues("warning", range(1000))) == azure_pipelines.MOST_ISSUES + 1
 
 
 @pytest.fixture

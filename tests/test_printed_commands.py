@@ -12,7 +12,7 @@ import click
 import pytest
 
 import drkit
-from drkit.cli import main as cli
+from drkit.cli import main
 from drkit.cli.app import main_group
 
 HOLE = "\ufffc"
@@ -84,7 +84,7 @@ def refusal(words: list[str]) -> str:
 
 
 def test_every_command_that_drkit_names_can_be_typed() -> None:
-    assert cli.COMMANDS
+    assert main.COMMANDS
     # Which command a hole is, is known only when it is printed.
     named = [(place, command) for place, command in printed() if command.split()[1:2] != [HOLE]]
     assert len(named) > 150

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from drkit.errors import UsageError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.simulator import sample_seed
-from drkit.survey import probe_output as by_hand
+from drkit.survey import probe_output
 from drkit.survey.probe import Probed, parse
 from tests.builders import a_plan, a_vm, hosted, one_lost
 from tests.cli_support import Cloud, Here, drkit, settings
@@ -46,8 +46,8 @@ def put(folder: Path, **files: str | bytes) -> Path:
 
 
 def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[str, Probed], list[str]]:
-    outputs, faults = by_hand.read(folder)
-    given, unused = by_hand.assign(outputs, base, found, now=NOW, fresh_minutes=20)
+    outputs, faults = probe_output.read(folder)
+    given, unused = probe_output.assign(outputs, base, found, now=NOW, fresh_minutes=20)
     return given, [*faults, *unused]
 
 
@@ -88,7 +88,7 @@ def test_an_output_is_read_however_it_was_kept(tmp_path: Path, content: bytes) -
         (output("rack-4-node-2", drkit="reach/1").encode(), "holds no probe's output"),
         (b"[" * 100_000, "holds no probe's output"),
         (b'{"drkit":"probe/1","imds":' + b"[" * 100_000, "holds no probe's output"),
-        (b"x" * (by_hand.MOST_BYTES + 1), "is too long"),
+        (b"x" * (probe_output.MOST_BYTES + 1), "is too long"),
         (output("rack-4-node-2", time=None).encode(), "does not say when it was read"),
         (output("rack-4-node-2", time="2026-11-23T08:00:00").encode(), "does not say when it was read"),
         (output("rack-4-node-2", minutes=-6).encode(), "which is yet to come"),
@@ -116,7 +116,7 @@ def test_a_folder_within_is_named_and_what_is_hidden_is_passed_over(tmp_path: Pa
 def test_what_is_no_folder_is_a_mistake(tmp_path: Path, name: str) -> None:
     put(tmp_path, file="x")
     with pytest.raises(UsageError, match="cannot be read"):
-        by_hand.read(tmp_path / name)
+        probe_output.read(tmp_path / name)
 
 
 def test_fields_of_odd_types_are_unknown_and_can_be_kept() -> None:
@@ -212,8 +212,8 @@ def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) ->
     ("own", "by_a_person"), [("up", False), ("down", True), ("none", True), (None, True)]
 )  # fmt: skip
 def test_a_host_that_answered_drkit_itself_has_said_the_latest_word(own: Any, by_a_person: bool) -> None:
-    given = Probed("up", rfc3339(NOW), GuestIdentity(), source=by_hand.SOURCE)
-    merged = by_hand.merge({"h": Probed(own, rfc3339(NOW))} if own else {}, {"h": given})
+    given = Probed("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
+    merged = probe_output.merge({"h": Probed(own, rfc3339(NOW))} if own else {}, {"h": given})
     assert (merged["h"] is given) is by_a_person
 
 
@@ -307,12 +307,12 @@ def test_the_script_goes_out_as_it_is_and_how_to_run_it_beside_it(
 ) -> None:
     here = Here(tmp_path, monkeypatch, capsys)
     done = here("probe-script", system)
-    assert (done.code, done.out) == (0, hostscripts.load(name).text)
-    asked = hostscripts.encode("codespaces\t~/.vsonline/environment.json")
+    assert (done.code, done.out) == (0, host_scripts.load(name).text)
+    asked = host_scripts.encode("codespaces\t~/.vsonline/environment.json")
     assert asked in done.err
     assert "drkit assess --probe-output" in done.err
     assert here("probe-script", system, "--quiet").err == ""
     told = here("probe-script", system, "--json").json
-    assert (told["system"], told["text"], told["sha256"]) == (system, done.out, hostscripts.load(name).sha256)
+    assert (told["system"], told["text"], told["sha256"]) == (system, done.out, host_scripts.load(name).sha256)
     assert asked in told["command"]
     assert here("probe-script", "beos").code == 64

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.survey.host_signals import Seen, signals
 from drkit.survey.probe import Probed, asked, parse
@@ -24,7 +24,7 @@ ENGINE = Path(__file__).parents[2] / "shared" / "tools" / "psengine"
 needs_engine = pytest.mark.skipif(
     not ENGINE.exists(), reason="the PowerShell engine (shared/tools/psengine) is not here"
 )
-SCRIPT = Path(hostscripts.__file__).parent / "probe.ps1"
+SCRIPT = Path(host_scripts.__file__).parent / "probe.ps1"
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
 ID = "1d2c3b4a-0001-4000-8000-00000000aaaa"
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm-desktop-win"
@@ -193,7 +193,7 @@ class Windows:
 
 def encoded(registrations: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """The probe's parameters as they travel: none that is empty."""
-    return hostscripts.load("probe_windows").encode({"drkit_registrations": asked(registrations)})
+    return host_scripts.load("probe_windows").encode({"drkit_registrations": asked(registrations)})
 
 
 FIELDS = [
@@ -219,20 +219,20 @@ HOME = {"codespaces": "~/.vsonline/environment.json"}
 
 
 def test_the_script_is_one_ascii_file_for_powershell() -> None:
-    script = hostscripts.load("probe_windows")
+    script = host_scripts.load("probe_windows")
     assert (script.shell, script.text) == ("powershell", SCRIPT.read_text("ascii"))
     assert script.sha256 == hashlib.sha256(script.text.encode()).hexdigest()
     assert script.text.startswith("#Requires -Version 5.1\n")
     assert "Set-StrictMode -Version Latest" in script.text
-    assert hostscripts.probe_for("windows") == script
-    assert hostscripts.probe_for("linux") == hostscripts.probe_for("") == hostscripts.load("probe")
+    assert host_scripts.probe_for("windows") == script
+    assert host_scripts.probe_for("linux") == host_scripts.probe_for("") == host_scripts.load("probe")
 
 
 def test_an_empty_value_does_not_travel_to_powershell() -> None:
-    assert hostscripts.load("probe_windows").encode({"drkit_registrations": ""}) == []
-    assert hostscripts.load("probe").encode({"drkit_registrations": ""}) == [("drkit_registrations", "-")]
+    assert host_scripts.load("probe_windows").encode({"drkit_registrations": ""}) == []
+    assert host_scripts.load("probe").encode({"drkit_registrations": ""}) == [("drkit_registrations", "-")]
     with pytest.raises(KeyError):
-        hostscripts.load("probe_windows").encode({})
+        host_scripts.load("probe_windows").encode({})
 
 
 @needs_engine
@@ -483,7 +483,7 @@ def test_a_parameter_that_is_malformed_leaves_registrations_unknown(windows: Win
 @needs_engine
 def test_a_parameter_in_its_place_or_with_its_name_in_front(windows: Windows) -> None:
     windows.register(windows.profile("anna"))
-    value = hostscripts.encode(asked(HOME))
+    value = host_scripts.encode(asked(HOME))
     for argument in (value, f"drkit_registrations={value}"):
         assert len(windows.run(argument)["registrations"]) == 1
     assert windows.run()["registrations"] is None

@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import assess as reading
-from drkit.api import context as workplace
+from drkit.api import assess, context
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import settings
@@ -42,11 +41,11 @@ def subscription() -> dict[str, Any]:
     }
 
 
-def desk(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> workplace.Desk:
+def desk(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> context.Desk:
     one = world.facts["principals"][role]
     principal = Principal(one["client_id"], one["client_secret"])
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    return workplace.Desk(
+    return context.Desk(
         own or Settings(), Store(folder / "store"), lambda: cloud, loopback_only=True, principal=principal
     )
 
@@ -67,7 +66,7 @@ def kinds(world: World) -> Mapping[str, int]:
 
 def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: World, tmp_path: Path) -> None:
     ours = desk(world, tmp_path)
-    taken, _ = asyncio.run(reading.snapshot(ours, subscriptions=[SUB.upper()]))
+    taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB.upper()]))
     assert len(taken.hosts) == VMS
     assert all(
         one.baseline.arm and one.baseline.arm.instance_id and one.baseline.arm.os_disk_unique_id for one in taken.hosts
@@ -76,7 +75,7 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
     assert [text for text in taken.unseen if "from inside" in text and "unknown for 300 virtual machines" in text]
     world.control("host", id=taken.hosts[0].id, event="delete", minutes_ago=10)
     world.control("host", id=taken.hosts[1].id, event="stop", minutes_ago=10)
-    found, _, code = asyncio.run(reading.assess(ours))
+    found, _, code = asyncio.run(assess.assess(ours))
     assert code == 0
     told = {one.host: one for one in found.hosts}
     assert len(told) == VMS
@@ -95,10 +94,10 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
 
 def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: World, tmp_path: Path) -> None:
     ours = desk(world, tmp_path)
-    taken, _ = asyncio.run(reading.snapshot(ours, subscriptions=[SUB]))
+    taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB]))
     world.control("lose", region="westeurope", minutes_ago=40, announce_after=10)
     try:
-        found, _, code = asyncio.run(reading.assess(ours))
+        found, _, code = asyncio.run(assess.assess(ours))
     finally:
         world.control("restore", region="westeurope")
     assert code == 0
@@ -110,7 +109,7 @@ def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: W
 
 def test_what_is_no_subscription_id_is_refused_before_anything_is_asked(world: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'prod' is not a subscription id"):
-        asyncio.run(reading.snapshot(desk(world, tmp_path), subscriptions=["prod"]))
+        asyncio.run(assess.snapshot(desk(world, tmp_path), subscriptions=["prod"]))
 
 
 # --- a drkit.toml to begin with
@@ -125,7 +124,7 @@ def estate(tmp_path: Path) -> Iterator[World]:
 
 def test_init_writes_what_is_registered_where_and_the_file_is_good(estate: World, tmp_path: Path) -> None:
     ours = desk(estate, tmp_path)
-    text, path = asyncio.run(reading.init(ours, str(tmp_path / "drkit.toml")))
+    text, path = asyncio.run(assess.init(ours, str(tmp_path / "drkit.toml")))
     assert path.read_text("utf-8") == text
     read = settings.load(path, tables())
     assert SUB in read.subscriptions
@@ -148,5 +147,5 @@ def test_init_overwrites_nothing(estate: World, tmp_path: Path) -> None:
     there = tmp_path / "drkit.toml"
     there.write_text("# mine\n")
     with pytest.raises(RefusedError, match="is there already"):
-        asyncio.run(reading.init(desk(estate, tmp_path), str(there)))
+        asyncio.run(assess.init(desk(estate, tmp_path), str(there)))
     assert there.read_text() == "# mine\n"

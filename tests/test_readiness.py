@@ -24,7 +24,7 @@ from drkit.planning.readiness.governance_rules import allows, within
 from drkit.planning.readiness.values import finding, protected_regions
 from drkit.products import registry
 from drkit.store import store
-from drkit.survey import capacity as rooms
+from drkit.survey import capacity as capacity_
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SUB = "/subscriptions/11111111-1111-4111-8111-111111111111"
@@ -346,5 +346,5 @@ async def test_a_machine_without_an_id_has_no_size_to_ask_for(odd: dict[str, Any
         return [{**whole, **odd}, {**whole, "id": fine}]
 
     azure = cast("Any", SimpleNamespace(compute=SimpleNamespace(vms=vms)))
-    found = await rooms.machines(azure, ["s"], [], ["westeurope"], "2026-11-30T00:00:00Z")
+    found = await capacity_.machines(azure, ["s"], [], ["westeurope"], "2026-11-30T00:00:00Z")
     assert [one.subject for one in found] == [fine]

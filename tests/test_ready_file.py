@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from drkit.drills import simulate as rehearsal
+from drkit.drills import simulate
 from tests.cli_support import Cloud
 
 
@@ -18,7 +18,7 @@ def test_a_link_in_a_shared_folder_does_not_get_what_is_written(tmp_path: Path) 
     path = tmp_path / "cloud.json"
     for name in (path.name, f"{path.name}.{os.getpid()}"):
         (tmp_path / name).symlink_to(treasure)
-    rehearsal._write_ready(path, {"control": "x"})
+    simulate._write_ready(path, {"control": "x"})
     assert treasure.read_text() == "mine"
     assert json.loads(path.read_bytes()) == {"control": "x"}
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600

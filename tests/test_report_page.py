@@ -20,10 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit.api import context as workplace
-from drkit.api import report as reporting
+from drkit.api import context, report
 from drkit.cli.views import html, junit, markdown, terminal
-from drkit.cli.views.html import timeline as gantt
+from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import table
 from drkit.model import runbook
 from drkit.model.estate import Behind, Deferred
@@ -45,13 +44,13 @@ WIDTHS = (360, 1440)
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, workplace.Desk]:
+def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Desk]:
     return three(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture(scope="module")
 def pages(
-    desks: dict[str, workplace.Desk], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    desks: dict[str, context.Desk], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, int, bool], chromium.Page]:
     wanted: list[tuple[str, int, bool]] = [(name, width, False) for name in desks for width in WIDTHS]
     wanted.append(("a smooth run", 1440, True))
@@ -59,7 +58,7 @@ def pages(
     def seen() -> list[chromium.Page]:
         folder = tmp_path_factory.mktemp("pages")
         for name, desk in desks.items():
-            (folder / f"{name}.html").write_text(html.report(reporting.report(desk)), "utf-8")
+            (folder / f"{name}.html").write_text(html.report(report.report(desk)), "utf-8")
         return chromium.look(
             require("chromium"),
             [(folder / f"{name}.html", width, dark, width == 1440 and not dark) for name, width, dark in wanted],
@@ -87,9 +86,9 @@ NAMES = ("every exception", "two thousand steps", "a smooth run")
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_sticks_out_and_the_content_is_there(
-    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, workplace.Desk]
+    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Desk]
 ) -> None:
-    page, found = pages[name, width, False], reporting.report(desks[name])
+    page, found = pages[name, width, False], report.report(desks[name])
     assert width - 20 <= page.found["wide"] <= width
     assert page.found["scroll"] <= page.found["wide"]
     assert page.found["out"] == []
@@ -107,8 +106,8 @@ def test_nothing_sticks_out_and_the_content_is_there(
     assert {"Decision", "Environments", "Timeline", "Steps", "The record"} <= set(page.found["titles"])
 
 
-def test_the_run_of_two_thousand_steps_has_them(desks: dict[str, workplace.Desk]) -> None:
-    assert len(reporting.report(desks["two thousand steps"])["steps"]) >= 2000
+def test_the_run_of_two_thousand_steps_has_them(desks: dict[str, context.Desk]) -> None:
+    assert len(report.report(desks["two thousand steps"])["steps"]) >= 2000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,9 +127,9 @@ def test_it_is_dark_where_that_is_wanted(pages: dict[tuple[str, int, bool], chro
 
 
 def test_every_exception_is_told_with_its_reason_and_whose_word(
-    pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, workplace.Desk]
+    pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Desk]
 ) -> None:
-    page, found = pages["every exception", 1440, False], reporting.report(desks["every exception"])
+    page, found = pages["every exception", 1440, False], report.report(desks["every exception"])
     bad = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
     assert {step["status"] for step in bad} == {"failed", "skipped", "drifted", "asked"}
     assert page.found["text"].count("<img src=x onerror=alert(1)>") >= len(bad)
@@ -270,8 +269,8 @@ def test_no_text_breaks_out_of_any_format(bad: str) -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
 
 
-def test_junit_counts_what_it_holds(desks: dict[str, workplace.Desk]) -> None:
-    found = reporting.report(desks["every exception"])
+def test_junit_counts_what_it_holds(desks: dict[str, context.Desk]) -> None:
+    found = report.report(desks["every exception"])
     root = ET.fromstring(junit.report(found))
     cases = list(root.iter("testcase"))
     assert int(root.attrib["tests"]) == len(cases) == len(found["steps"]) + len(found["outcomes"])
@@ -287,35 +286,35 @@ def test_junit_counts_what_it_holds(desks: dict[str, workplace.Desk]) -> None:
 
 
 @pytest.mark.parametrize(("name", "said"), [("a smooth run", "met"), ("every exception", "in time so far, 9 not back")])
-def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, desks: dict[str, workplace.Desk]) -> None:
-    found = reporting.report(desks[name])
+def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, desks: dict[str, context.Desk]) -> None:
+    found = report.report(desks[name])
     for shown in (html.report(found), markdown.report(found), terminal.render(*terminal.report(found), columns=200)):
         assert f"objective 4 h: {said}" in shown
         assert ("objective 4 h: met" in shown) == (said == "met")
 
 
-def test_what_was_left_before_it_began_is_in_the_timeline(desks: dict[str, workplace.Desk]) -> None:
-    found = reporting.report(desks["every exception"])
+def test_what_was_left_before_it_began_is_in_the_timeline(desks: dict[str, context.Desk]) -> None:
+    found = report.report(desks["every exception"])
     never = [step for step in found["steps"] if not step["began"] and step["status"] in ("skipped", "drifted")]
-    drawn = [title for piece in gantt.pieces(found) for title in piece.iter("title")]
+    drawn = [title for piece in timeline.pieces(found) for title in piece.iter("title")]
     assert sum("not begun" in str(title.text) for title in drawn) == len(never) > 0
 
 
-def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, workplace.Desk]) -> None:
-    found = reporting.report(desks["every exception"])
-    (piece,) = gantt.pieces(found)
+def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, context.Desk]) -> None:
+    found = report.report(desks["every exception"])
+    (piece,) = timeline.pieces(found)
     asked = [bar for bar in piece.iter("rect") if bar.get("class") == "ask" and float(bar.get("width", "0")) > 100]
     assert asked
-    assert {float(bar.get("x", "0")) + float(bar.get("width", "0")) for bar in asked} == {gantt.WIDTH - 12.0}
+    assert {float(bar.get("x", "0")) + float(bar.get("width", "0")) for bar in asked} == {timeline.WIDTH - 12.0}
 
 
-def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(desks: dict[str, workplace.Desk]) -> None:
-    found = reporting.report(desks["every exception"])
-    (piece,) = gantt.pieces(found)
+def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(desks: dict[str, context.Desk]) -> None:
+    found = report.report(desks["every exception"])
+    (piece,) = timeline.pieces(found)
     kinds = [line.get("class") for line in piece.iter("line")]
     assert (kinds.count("taken"), kinds.count("control")) == (1, 2)
-    assert {line.get("class") for line in gantt.legend(found).iter("line")} == {"taken", "control"}
-    smooth = gantt.legend(reporting.report(desks["a smooth run"]))
+    assert {line.get("class") for line in timeline.legend(found).iter("line")} == {"taken", "control"}
+    smooth = timeline.legend(report.report(desks["a smooth run"]))
     assert list(smooth.iter("line")) == []
 
 
@@ -325,14 +324,14 @@ def test_a_cleanup_counts_no_environments_and_calls_its_rows_by_what_was_done() 
     shown = html.report(found)
     assert "0 of 0" not in shown
     assert "recovery time" not in shown
-    labels = [str(text.text) for piece in gantt.pieces(found) for text in piece.iter("title")]
+    labels = [str(text.text) for piece in timeline.pieces(found) for text in piece.iter("title")]
     assert any(label.startswith("create api again") for label in labels)
 
 
 def test_local_time_stands_beside_where_it_differs(
-    desks: dict[str, workplace.Desk], monkeypatch: pytest.MonkeyPatch
+    desks: dict[str, context.Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = reporting.report(desks["a smooth run"])
+    found = report.report(desks["a smooth run"])
     try:
         for zone, said in (("XYZ-5:30", "(14:00 XYZ where this was written)"), ("UTC0", "")):
             monkeypatch.setenv("TZ", zone)
@@ -364,8 +363,8 @@ def test_long_tables_stand_in_a_box_and_short_words_stay_whole() -> None:
     assert made(61, "x" * 16) == ("div", ["long", None])
 
 
-def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dict[str, workplace.Desk]) -> None:
-    found = {**reporting.report(desks["a smooth run"]), "simulated": True}
+def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dict[str, context.Desk]) -> None:
+    found = {**report.report(desks["a smooth run"]), "simulated": True}
     assert html.report(found).count("SIMULATED") >= 3
     assert 'class="exercise"' in html.report(found)
     assert all("SIMULATED" in one.attrib["name"] for one in ET.fromstring(junit.report(found)).iter("testsuite"))
@@ -373,8 +372,8 @@ def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dic
     assert terminal.render(*terminal.report(found)).startswith("SIMULATED")
 
 
-def test_markdown_says_what_the_page_says(desks: dict[str, workplace.Desk]) -> None:
-    shown = markdown.report(reporting.report(desks["every exception"]))
+def test_markdown_says_what_the_page_says(desks: dict[str, context.Desk]) -> None:
+    shown = markdown.report(report.report(desks["every exception"]))
     for title in (
         "Decision",
         "Approval",
@@ -417,6 +416,6 @@ def test_nothing_was_aimed_at_what_is_lost_and_what_would_be_is_named(tmp_path: 
         aimed = [{"method": "DELETE", "target": f"https://management.azure.com{source.upper()}"}]
         await journal.append("intent", step=book.steps[0].id, attempt=1, data={"requests": aimed})
 
-    found = reporting.report(a_run(tmp_path, "astray", 1, 0, astray))
+    found = report.report(a_run(tmp_path, "astray", 1, 0, astray))
     assert len(found["untouched"]["aimed_there"]) == 1
     assert found["cost"]["uncounted"] == 1

@@ -9,18 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit.api import context as workplace
-from drkit.api import report as reporting
-from drkit.api import status as standing_
+from drkit.api import context, report, status
 from drkit.cli.views import owner_notices as letters_view
-from drkit.execution import owner_notices as letters
+from drkit.execution import owner_notices
 from tests.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.cli_support import Here
 from tests.reports import a_run, badly, smoothly
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, workplace.Desk]:
+def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Desk]:
     folder = tmp_path_factory.mktemp("told")
     return {
         "every exception": a_run(folder / "bad", "bad", 9, 4, badly),
@@ -31,11 +29,11 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, workplace.Desk]
 # owners
 
 
-def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, workplace.Desk]) -> None:
-    run, told, simulated = reporting.owners(desks["a smooth run"])
+def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, context.Desk]) -> None:
+    run, told, simulated = report.owners(desks["a smooth run"])
     assert not simulated
     by_owner = {letter.owner: letter for letter in told}
-    assert told[-1].owner == letters.NOBODY
+    assert told[-1].owner == owner_notices.NOBODY
     assert {one.environment for one in by_owner["person-0"].environments} == {"orders-0"}
     moved = by_owner["person-0"].environments[0]
     assert (moved.ending, moved.address["region"]) == ("recovered", TARGET)
@@ -56,7 +54,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, work
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, simulated: bool) -> None:
     def told(name: str) -> str:
-        one = letters.Told(
+        one = owner_notices.Told(
             id=name,
             environment=name,
             ending="recovered",
@@ -65,7 +63,9 @@ def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, si
             missing=name,
             do=name,
         )
-        return letters_view.text([letters.Letter(owner=name, environments=(one,))], "run-0001", simulated=simulated)
+        return letters_view.text(
+            [owner_notices.Letter(owner=name, environments=(one,))], "run-0001", simulated=simulated
+        )
 
     shown = told(bad)
     assert len(shown.splitlines()) <= len(told("good").splitlines())
@@ -80,16 +80,16 @@ def test_nobody_to_tell_is_said() -> None:
     assert "nobody to tell" in letters_view.text([], "run-0001")
 
 
-def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, workplace.Desk], tmp_path: Path) -> None:
-    told = reporting.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
+def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, context.Desk], tmp_path: Path) -> None:
+    told = report.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
     assert "since it was last looked at" in told[0].environments[0].missing
-    standing = standing_.status(desks["a smooth run"])
-    told = letters.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
+    standing = status.status(desks["a smooth run"])
+    told = owner_notices.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
     assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 
-def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, workplace.Desk]) -> None:
-    _, told, _ = reporting.owners(desks["every exception"])
+def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, context.Desk]) -> None:
+    _, told, _ = report.owners(desks["every exception"])
     endings = {one.ending for letter in told for one in letter.environments}
     assert endings - {"recovered"}
     assert all(one.do for letter in told for one in letter.environments)

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.errors import FileError
-from drkit.model import settings
-from drkit.model import toml_faults as tomlcheck
+from drkit.model import settings, toml_faults
 from drkit.model.settings import HostSettings, Settings, SettingsFile
 from drkit.products import tables
 from drkit.products.codespaces.settings import CodespacesSettings
@@ -336,7 +335,7 @@ first = 1979-05-27 07:32:00
 three = true
 """
     assert tomllib.loads(text)
-    assert tomlcheck.locate(text) == {
+    assert toml_faults.locate(text) == {
         ("top",): 1,
         ("quoted key",): 2,
         ("a",): 3,
@@ -427,7 +426,7 @@ def test_every_path_of_any_file_has_the_line_it_was_written_on(parts: list[tuple
             expected[(*path, key)] = len(lines) + 1
             lines += f"{quote(key)} = {written(value)}".split("\n")
     text = "\n".join(lines)
-    located = tomlcheck.locate(text)
+    located = toml_faults.locate(text)
     assert set(located) == set(paths(tomllib.loads(text)))
     assert {path: located[path] for path in expected} == expected
 
@@ -450,14 +449,14 @@ def test_any_text_is_settings_or_a_file_error(text: str) -> None:
 def keys() -> list[tuple[str, str]]:
     """(table, key) of everything a drkit.toml may hold."""
     listed = []
-    found: dict[str, Any] = {name: field.type for name, field in tomlcheck.fields(SettingsFile).items()}
+    found: dict[str, Any] = {name: field.type for name, field in toml_faults.fields(SettingsFile).items()}
     found |= {f"products.{name}": struct for name, struct in PRODUCTS.items()}
     found["host"] = HostSettings
     for name, struct in found.items():
         if name == "products":
             continue
         if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
-            listed += [(name, key) for key in tomlcheck.fields(struct)]
+            listed += [(name, key) for key in toml_faults.fields(struct)]
         else:
             listed.append(("", name))
     return listed
@@ -490,16 +489,16 @@ def test_the_sample_holds_every_key_and_its_examples_are_good() -> None:
 def test_the_documentation_has_every_key_with_its_default() -> None:
     text = (DOCS / "configuration.md").read_text("utf-8")
     sections = dict(re.findall(r"^## (?:`\[+)?([\w .-]+?)(?:\]+`)?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    defaults = tomlcheck.fields(SettingsFile)
+    defaults = toml_faults.fields(SettingsFile)
     for table, key in keys():
         rows = re.findall(rf"^\| `{key}` \| (.*?) \|", sections[table or "At the top"], re.MULTILINE)
         assert len(rows) == 1, (table, key)
         if table == "host":
-            field = tomlcheck.fields(HostSettings)[key]
+            field = toml_faults.fields(HostSettings)[key]
         elif table.startswith("products."):
-            field = tomlcheck.fields(PRODUCTS[table.removeprefix("products.")])[key]
+            field = toml_faults.fields(PRODUCTS[table.removeprefix("products.")])[key]
         else:
-            field = tomlcheck.fields(defaults[table].type)[key] if table else defaults[key]
+            field = toml_faults.fields(defaults[table].type)[key] if table else defaults[key]
         default = field.default_factory() if callable(field.default_factory) else field.default
         shown = "needed" if field.required else f"`{msgspec.json.encode(default).decode().replace(',', ', ')}`"
         assert rows[0] == shown.replace(".0`", "`"), (table, key)

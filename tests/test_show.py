@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from drkit import products
 from drkit.api.plan import Planned
-from drkit.cli.views import azure_pipelines as pipelines
-from drkit.cli.views import terminal
+from drkit.cli.views import azure_pipelines, terminal
 from drkit.model import actions, runbook
 from drkit.model.actions import described
 from drkit.model.runbook import Runbook, Step
@@ -33,7 +32,7 @@ def shown(book: Runbook, columns: int = 80) -> str:
 
 
 def summary(book: Runbook) -> str:
-    return pipelines.runbook_summary(book, "d" * 64, described(book, products.actions(), Settings()))
+    return azure_pipelines.runbook_summary(book, "d" * 64, described(book, products.actions(), Settings()))
 
 
 @pytest.mark.parametrize("columns", [80, 140])

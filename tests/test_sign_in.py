@@ -17,7 +17,7 @@ import pytest
 
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
-from drkit.execution import sign_in_codes as codes
+from drkit.execution import sign_in_codes
 from drkit.model import cloud as clouds
 from drkit.model import sign_in
 from drkit.model.sign_in import SignIn
@@ -98,24 +98,24 @@ def test_without_a_runtime_folder_the_socket_is_in_the_users_own_cache(
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     store = short / "store"
-    assert codes.socket_path(store, "run-0001").parent == short / ".cache" / "drkit" / "codes"
+    assert sign_in_codes.socket_path(store, "run-0001").parent == short / ".cache" / "drkit" / "codes"
     monkeypatch.setenv("XDG_CACHE_HOME", str(short / "c"))
-    assert codes.socket_path(store, "run-0001").parent == short / "c" / "drkit" / "codes"
+    assert sign_in_codes.socket_path(store, "run-0001").parent == short / "c" / "drkit" / "codes"
     runtime = short / "runtime"
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    assert codes.socket_path(store, "run-0001").parent == runtime / f"drkit-{os.getuid()}"
+    assert sign_in_codes.socket_path(store, "run-0001").parent == runtime / f"drkit-{os.getuid()}"
     runtime.chmod(0o1777)  # a shared folder is no runtime folder
-    assert codes.socket_path(store, "run-0001").parent == short / "c" / "drkit" / "codes"
+    assert sign_in_codes.socket_path(store, "run-0001").parent == short / "c" / "drkit" / "codes"
 
 
 async def test_the_holder_tells_its_own_user(short: Path) -> None:
     path = short / "own" / "x.sock"
-    async with codes.Codes(path) as holder:
+    async with sign_in_codes.Codes(path) as holder:
         assert holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
         assert not holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
         assert holder.show("b", SignIn(warning="names no page"))
-        found = await asyncio.to_thread(codes.ask, path, "run-0001", "me")
+        found = await asyncio.to_thread(sign_in_codes.ask, path, "run-0001", "me")
     assert [(one["step"], one["code"]) for one in found] == [("a", "ABCD1234E"), ("b", "")]
     assert [line.partition(":")[0] for line in terminal.codes(found)] == ["a", "b"]
     assert not path.exists()
@@ -168,7 +168,7 @@ def test_another_users_process_in_the_holders_place_is_not_believed(short: Path,
         with stranger(listen):
             os.read(read, 1)
             with pytest.raises(RefusedError) as refused:
-                codes.ask(path, "run-0001", "me")
+                sign_in_codes.ask(path, "run-0001", "me")
         if whose == "process":
             assert "another user's process listens in place of run-0001" in refused.value.what
         assert "ATTACKER1" not in f"{refused.value} {refused.value.remedy}"
@@ -179,7 +179,7 @@ def test_another_users_process_in_the_holders_place_is_not_believed(short: Path,
 @as_root
 async def test_the_holder_tells_no_other_user(short: Path) -> None:
     path = short / "own" / "x.sock"
-    async with codes.Codes(path) as holder:
+    async with sign_in_codes.Codes(path) as holder:
         holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
         path.parent.chmod(0o711)  # as if the folder's mode were all there is
         path.chmod(0o666)
@@ -209,11 +209,11 @@ async def test_a_folder_that_is_not_ones_own_alone_is_not_used(short: Path, kind
         folder.chmod(0o777)
     else:
         folder.touch(mode=0o600)
-    async with codes.Codes(folder / "x.sock") as holder:
+    async with sign_in_codes.Codes(folder / "x.sock") as holder:
         holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
         assert not any(stat.S_ISSOCK(one.lstat().st_mode) for one in short.rglob("*"))
         with pytest.raises(RefusedError, match="only on the machine that runs it"):
-            codes.ask(folder / "x.sock", "run-0001", "me")
+            sign_in_codes.ask(folder / "x.sock", "run-0001", "me")
 
 
 async def test_what_is_no_list_of_codes_is_none(short: Path) -> None:
@@ -226,7 +226,7 @@ async def test_what_is_no_list_of_codes_is_none(short: Path) -> None:
             writer.close()
 
         server = await asyncio.start_unix_server(answer, path=str(path))
-        assert await asyncio.to_thread(codes.ask, path, "run-0001", "me") == []
+        assert await asyncio.to_thread(sign_in_codes.ask, path, "run-0001", "me") == []
         server.close()
         await server.wait_closed()
         path.unlink(missing_ok=True)

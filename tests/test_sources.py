@@ -10,16 +10,19 @@ import pytest
 
 from drkit.errors import UnreachableError
 from drkit.model.settings import Settings
-from drkit.planning import plan_state as advice
+from drkit.planning import plan_state
 from drkit.providers import graph
-from drkit.survey import activity_log as activity
-from drkit.survey import availability_metric as downtime
-from drkit.survey import devops_status as witnesses
-from drkit.survey import emerging_issues as emerging
-from drkit.survey import health, machines
-from drkit.survey import impacted_resources as impacted
-from drkit.survey import site_recovery as recovery
-from drkit.survey import vm_annotations as platform_notes
+from drkit.survey import (
+    activity_log,
+    availability_metric,
+    devops_status,
+    emerging_issues,
+    health,
+    impacted_resources,
+    machines,
+    site_recovery,
+    vm_annotations,
+)
 
 EXAMPLES = Path(__file__).parents[1].parent / "shared" / "data" / "examples"
 NOW = "2026-11-23T03:00:00Z"
@@ -68,26 +71,26 @@ def test_a_state_that_is_none_is_unknown(state: Any) -> None:
 
 def test_the_published_annotation_is_read() -> None:
     row = {"properties": example("healthresources_properties_resourceannotation.json")}
-    found = platform_notes.of_current(row)
+    found = vm_annotations.of_current(row)
     assert found is not None
     assert (found.value, found.time) == ("VirtualMachineHostRebootedForRepair", "2022-09-25T20:21:37Z")
-    assert platform_notes.strongest([found]) == ("reboot-same-host", found)
+    assert vm_annotations.strongest([found]) == ("reboot-same-host", found)
 
 
 def test_the_published_availability_row_is_no_annotation() -> None:
     assert (
-        platform_notes.of_current({"properties": example("healthresources_properties_availabilitystatus.json")}) is None
+        vm_annotations.of_current({"properties": example("healthresources_properties_availabilitystatus.json")}) is None
     )
 
 
 def test_the_published_change_of_something_else_is_passed_over() -> None:
-    assert platform_notes.of_change({"properties": example("resourcechanges_properties.json")}) is True
+    assert vm_annotations.of_change({"properties": example("resourcechanges_properties.json")}) is True
 
 
 @pytest.mark.parametrize("row", [*ODD, {"properties": {}}, {"properties": {"targetResourceId": VM, "changes": []}}])
 def test_an_odd_row_is_no_annotation(row: Any) -> None:
-    assert platform_notes.of_current(row) is None
-    assert platform_notes.of_change(row) is None
+    assert vm_annotations.of_current(row) is None
+    assert vm_annotations.of_change(row) is None
 
 
 def change(at: str, name: str = "") -> dict[str, Any]:
@@ -100,8 +103,8 @@ def change(at: str, name: str = "") -> dict[str, Any]:
 
 def test_a_second_annotation_of_the_same_name_is_one_too() -> None:
     rows = [change("2026-11-20T01:00:00Z", "LiveMigrationSucceeded"), change("2026-11-21T01:00:00Z")]
-    found = {VM.lower(): [one for row in rows if not isinstance(one := platform_notes.of_change(row), bool) and one]}
-    platform_notes._name_repeated(found)
+    found = {VM.lower(): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
+    vm_annotations._name_repeated(found)
     assert [(one.value, one.time[:10]) for one in found[VM.lower()]] == [
         ("LiveMigrationSucceeded", "2026-11-20"),
         ("LiveMigrationSucceeded", "2026-11-21"),
@@ -126,13 +129,13 @@ EVENTS = {
 
 @pytest.mark.parametrize(("name", "event"), EVENTS.items())
 def test_an_annotation_tells_of_an_event(name: str, event: str) -> None:
-    assert platform_notes.event_named(name) == event
+    assert vm_annotations.event_named(name) == event
 
 
 def test_a_name_without_its_prefix_is_known() -> None:
-    assert platform_notes.warns("PossiblyDegradedDueToHardwareFailureWithRedeployDeadline")
-    assert platform_notes.warns("VirtualMachinePossiblyDegradedDueToHardwareFailure")
-    assert not platform_notes.warns("LiveMigrationSucceeded")
+    assert vm_annotations.warns("PossiblyDegradedDueToHardwareFailureWithRedeployDeadline")
+    assert vm_annotations.warns("VirtualMachinePossiblyDegradedDueToHardwareFailure")
+    assert not vm_annotations.warns("LiveMigrationSucceeded")
 
 
 MOMENTS = {
@@ -149,14 +152,14 @@ MOMENTS = {
 
 @pytest.mark.parametrize(("text", "moment"), MOMENTS.items(), ids=repr)
 def test_a_time_is_read_in_each_of_its_forms(text: Any, moment: str) -> None:
-    assert platform_notes.moment(text) == moment
+    assert vm_annotations.moment(text) == moment
 
 
 # the activity log
 
 
 def test_the_published_health_event_is_read() -> None:
-    found = activity.reading(example("activity_log_event_resourcehealth.json"))
+    found = activity_log.reading(example("activity_log_event_resourcehealth.json"))
     assert found is not None
     assert (found.signal, found.value, found.time) == ("health-event", "Unavailable", "2018-09-04T15:33:43Z")
     assert "cause=PlatformInitiated" in found.detail
@@ -168,17 +171,19 @@ def test_both_spellings_of_a_health_event_say_the_same() -> None:
     one = {"healthStatus": "Unavailable", "healthEventCause": "PlatformInitiated", "healthEventType": "Downtime"}
     other = {"currentHealthStatus": "Unavailable", "cause": "PlatformInitiated", "type": "Downtime"}
     for properties in (one, json.dumps(one), json.dumps(other)):
-        assert activity.reading(event | {"properties": properties}) == activity.reading(event | {"properties": other})
+        assert activity_log.reading(event | {"properties": properties}) == activity_log.reading(
+            event | {"properties": other}
+        )
 
 
 def test_the_published_incident_becomes_a_claim_of_its_region() -> None:
-    found = activity.service_events([example("activity_log_event_servicehealth.json")])
-    claims, _ = advice.read_claims(found, REGIONS, SERVICES)
+    found = activity_log.service_events([example("activity_log_event_servicehealth.json")])
+    claims, _ = plan_state.read_claims(found, REGIONS, SERVICES)
     assert [(one.region, one.id, one.since) for one in claims] == [("uksouth", "NA0F-BJG", "2017-07-20T21:41:00Z")]
 
 
 def test_the_published_administrative_event_is_about_no_machine() -> None:
-    assert [activity.reading(one) for one in example("activity_log_list_generic.json")["value"]] == [None] * len(
+    assert [activity_log.reading(one) for one in example("activity_log_list_generic.json")["value"]] == [None] * len(
         example("activity_log_list_generic.json")["value"]
     )
 
@@ -191,7 +196,7 @@ def test_who_deleted_a_machine_is_told() -> None:
         "caller": "ada@contoso.com",
         "status": "Succeeded",
     }
-    found = activity.reading(event)
+    found = activity_log.reading(event)
     assert found is not None
     assert (found.signal, found.value, found.detail) == ("operation", "delete", "by=ada@contoso.com status=Succeeded")
 
@@ -200,13 +205,13 @@ def test_who_deleted_a_machine_is_told() -> None:
     "event", [*ODD, {"operationName": 7, "resourceId": VM}, {"resourceId": VM, "eventTimestamp": NOW}]
 )
 def test_an_odd_event_is_passed_over(event: Any) -> None:
-    assert activity.reading(event) is None
-    assert activity.service_events([event]) == []
+    assert activity_log.reading(event) is None
+    assert activity_log.service_events([event]) == []
 
 
 @pytest.mark.parametrize("text", [None, 7, "{", "[]", '"x"', '[{"ImpactedRegions": 5}]', "[" * 100_000])
 def test_impacted_services_that_are_no_json_name_no_region(text: Any) -> None:
-    assert not any(one["impactedRegions"] for one in activity.impacted(text))
+    assert not any(one["impactedRegions"] for one in activity_log.impacted(text))
 
 
 # the metric
@@ -221,11 +226,11 @@ def metric(*values: float | None) -> dict[str, Any]:
 
 
 def test_the_published_metric_is_read() -> None:
-    assert downtime.counted(example("metrics_get.trimmed.json")) is not None
+    assert availability_metric.counted(example("metrics_get.trimmed.json")) is not None
 
 
 def test_a_minute_without_a_value_is_not_a_minute_down() -> None:
-    found = downtime.counted(metric(1, None, 0, 0.5, None, 1))
+    found = availability_metric.counted(metric(1, None, 0, 0.5, None, 1))
     assert found is not None
     assert (found.down, found.unknown, found.measured) == (2, 2, 4)
     assert (found.first, found.last) == ("2026-11-23T03:02:00Z", "2026-11-23T03:03:00Z")
@@ -233,11 +238,11 @@ def test_a_minute_without_a_value_is_not_a_minute_down() -> None:
 
 @pytest.mark.parametrize("body", [*ODD, {"value": [{"timeseries": [{"data": [{"timeStamp": "then"}]}]}]}])
 def test_an_odd_metric_is_unknown(body: Any) -> None:
-    assert downtime.counted(body) is None
+    assert availability_metric.counted(body) is None
 
 
 def test_a_value_of_the_wrong_type_is_unknown() -> None:
-    found = downtime.counted({"value": [{"timeseries": [{"data": [{"timeStamp": NOW, "average": "0"}]}]}]})
+    found = availability_metric.counted({"value": [{"timeseries": [{"data": [{"timeStamp": NOW, "average": "0"}]}]}]})
     assert found is not None
     assert (found.down, found.unknown) == (0, 1)
 
@@ -247,7 +252,7 @@ def test_a_value_of_the_wrong_type_is_unknown() -> None:
 
 def test_the_published_event_carries_the_tag_of_a_false_positive() -> None:
     events = example("servicehealth_events_list_by_subscription.json")["value"]
-    claims, statements = advice.read_claims(events, REGIONS, SERVICES)
+    claims, statements = plan_state.read_claims(events, REGIONS, SERVICES)
     assert claims == []
     assert [one.why_not for one in statements] == ["withdrawn as a false positive"]
 
@@ -260,7 +265,7 @@ def issue(**more: Any) -> dict[str, Any]:
 
 
 def test_an_active_emerging_issue_is_a_claim() -> None:
-    claims, _ = emerging.issues(issue(startTime="2026-11-23T02:00:00Z"), REGIONS, SERVICES)
+    claims, _ = emerging_issues.issues(issue(startTime="2026-11-23T02:00:00Z"), REGIONS, SERVICES)
     assert [(one.region, one.kind, one.id, one.since) for one in claims] == [
         ("westus", "emerging-issue", "T-1", "2026-11-23T02:00:00Z")
     ]
@@ -278,19 +283,19 @@ NO_CLAIMS = {
 
 @pytest.mark.parametrize("more", NO_CLAIMS.values(), ids=NO_CLAIMS)
 def test_an_issue_that_claims_nothing_is_shown(more: dict[str, Any]) -> None:
-    claims, statements = emerging.issues(issue(**more), REGIONS, SERVICES)
+    claims, statements = emerging_issues.issues(issue(**more), REGIONS, SERVICES)
     assert claims == []
     assert len(statements) == 1
 
 
 @pytest.mark.parametrize("body", [*ODD, issue(impacts=None), issue(impacts=[None, {"regions": [7]}])])
 def test_odd_issues_are_passed_over(body: Any) -> None:
-    assert emerging.issues(body, REGIONS, SERVICES) == ([], [])
+    assert emerging_issues.issues(body, REGIONS, SERVICES) == ([], [])
 
 
 def test_a_region_is_known_by_its_id_where_its_name_is_missing() -> None:
     impacts = [{"name": "Virtual Machines", "regions": [{"id": "central-us"}]}]
-    claims, _ = emerging.issues(issue(impacts=impacts), {"uscentral": "centralus"}, SERVICES)
+    claims, _ = emerging_issues.issues(issue(impacts=impacts), {"uscentral": "centralus"}, SERVICES)
     assert [one.region for one in claims] == ["centralus"]
 
 
@@ -304,7 +309,7 @@ def test_the_published_table_is_read_as_objects() -> None:
 
 @pytest.mark.parametrize("row", [*ODD, {"id": VM}, {"id": 7, "properties": {"targetResourceId": VM}}])
 def test_an_odd_row_names_no_impacted_machine(row: Any) -> None:
-    assert impacted.of_row(row) is None
+    assert impacted_resources.of_row(row) is None
 
 
 @pytest.mark.parametrize("body", [None, 7, {}, {"data": None}, {"data": {"rows": []}}, []])
@@ -317,7 +322,7 @@ def test_an_answer_that_is_no_table_is_refused(body: Any) -> None:
     "row", [*ODD, {"properties": {"providerSpecificDetails": {"instanceType": "HyperVReplicaAzure"}}}]
 )
 def test_an_item_of_another_kind_links_nothing(row: Any) -> None:
-    assert recovery.of_row(row) is None
+    assert site_recovery.of_row(row) is None
 
 
 def test_the_published_machines_are_read() -> None:
@@ -333,7 +338,7 @@ def test_the_published_machines_are_read() -> None:
 
 @pytest.mark.parametrize("body", ODD)
 def test_a_status_page_that_says_nothing_is_unknown(body: Any) -> None:
-    assert [one.value for one in witnesses.readings(body, NOW)] == ["unknown"]
+    assert [one.value for one in devops_status.readings(body, NOW)] == ["unknown"]
 
 
 def test_a_status_page_names_what_is_not_well() -> None:
@@ -342,7 +347,7 @@ def test_a_status_page_names_what_is_not_well() -> None:
         "status": {"health": "degraded", "message": "slow"},
         "services": [{"id": "Pipelines", "geographies": places}, 5],
     }
-    assert [(one.subject, one.value) for one in witnesses.readings(body, NOW)] == [
+    assert [(one.subject, one.value) for one in devops_status.readings(body, NOW)] == [
         ("Azure DevOps", "degraded"),
         ("Pipelines in Europe", "degraded"),
     ]

@@ -10,11 +10,7 @@ from typing import Any
 
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import control
-from drkit.api import plan as planning
-from drkit.api import status as standing
+from drkit.api import apply, assess, control, plan, status
 from drkit.errors import RefusedError
 from tests.chaos.every_record import place_of
 from tests.chaos.life import Lives
@@ -77,7 +73,7 @@ def test_a_holder_that_stands_still_keeps_its_run_and_the_other_is_told_who_and_
             assert "run-0001: under way, held by" in told
             assert "drkit resume" not in told
             assert "  under way  " in site.call("status").stdout
-            assert f"process {holder.pid}" in standing.overview(site.desk)[-2]
+            assert f"process {holder.pid}" in status.overview(site.desk)[-2]
         finally:
             os.kill(holder.pid, signal.SIGCONT)
         assert ended(holder) == [0]
@@ -109,26 +105,26 @@ def test_what_a_run_left_undone_is_planned_anew_for_an_approval_of_its_own(tmp_p
         first = site.run
         with pytest.raises(RefusedError, match="older than the last record"):
             control.rebase(site.desk, first)
-        asyncio.run(reading.assess(site.desk))
+        asyncio.run(assess.assess(site.desk))
         rest = control.rebase(site.desk, first)
         assert rest.runbook.rebases == first
         assert any(note.startswith(f"the rest of {first}") for note in rest.runbook.notes)
         with pytest.raises(RefusedError, match="not approved"):
-            asyncio.run(applying.apply(site.desk, rest.digest))
+            asyncio.run(apply.apply(site.desk, rest.digest))
         site.planned = rest
-        planning.approve(site.desk, rest.digest)
+        plan.approve(site.desk, rest.digest)
         with People(site):
             assert site.apply("--wait", "30", "--quiet") == 0
         assert site.run != first
         assert done_twice(site) == []
         with pytest.raises(RefusedError, match=f"carried out as {site.run}"):
-            asyncio.run(applying.resume(site.desk, first))
+            asyncio.run(apply.resume(site.desk, first))
 
 
 def test_a_run_whose_runbook_was_changed_is_named_and_not_passed_over(tmp_path: Path) -> None:
     with estate(tmp_path, leaping=True) as site:
         assert site.planned is not None
-        asyncio.run(applying.apply(site.desk, site.planned.digest, wait_minutes=0))
-        assert "open: run-0001" in "\n".join(standing.overview(site.desk))
+        asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=0))
+        assert "open: run-0001" in "\n".join(status.overview(site.desk))
         site.planned.path.write_bytes(site.planned.content.replace(b'"made_with":"', b'"made_with":"x', 1))
-        assert any(line.startswith("cannot be read: run-0001: ") for line in standing.overview(site.desk))
+        assert any(line.startswith("cannot be read: run-0001: ") for line in status.overview(site.desk))

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from drkit.model.estate import Assessment, Behind, Deferred, Environment, Zombie
 from drkit.model.runbook import Affected, Runbook
-from drkit.planning import cleanup as cleaning
-from drkit.planning import failback as mirror
-from drkit.planning import leftovers as behind
+from drkit.planning import cleanup, failback, leftovers
 from drkit.planning.leftovers import Moved, Told
 from drkit.products import registry
 from drkit.store.journal import RunState, StepState
-from drkit.survey import returned_records as zombies
+from drkit.survey import returned_records
 from tests.builders import (
     MARK,
     a_plan,
@@ -98,7 +96,7 @@ def assessed(given_cases: list[Case], state: str) -> Assessment:
     for one in items_of(given_cases):
         listed = {(env.plan.lower(), env.id.lower()): env for env in (*olds.values(), *news.values())}
         if given_cases[int(one.behind.name[1:])].read:
-            found.append(zombies._zombie(one, listed))
+            found.append(returned_records._zombie(one, listed))
     outcome = given_cases[0].outcome if given_cases else "no-failover"
     return an_assessment(
         [state_of(HOME, state)],
@@ -117,7 +115,7 @@ def cleaned(given_cases: list[Case], state: str) -> Runbook:
         for number, case in enumerate(given_cases)
         if case.discard and case.deferred
     }
-    return cleaning.cleanup(
+    return cleanup.cleanup(
         a_snapshot([HOME]), assessed(given_cases, state), some_settings(), registry(), run="run-0001", deferred=items,
         made=(), recorded={one.behind.id.lower() for one in items}, of_snapshot="s", of_assessment="a",
         made_against=MARK, version="0", discard=thrown,
@@ -163,7 +161,7 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
         )
         for number, case in enumerate(given_cases)
     ]  # fmt: skip
-    book = mirror.failback(
+    book = failback.failback(
         a_snapshot([HOME], [old_of(number, case) for number, case in enumerate(given_cases)], [BOX]),
         assessed(given_cases, state), some_settings(), registry(), run="run-0001", moved=moved, back=(),
         origins={old_of(number, case).id: old_of(number, case) for number, case in enumerate(given_cases)}, made=(),
@@ -233,4 +231,4 @@ def test_what_was_deleted_or_came_back_is_open_no_more(story: list[tuple[str, st
             state.steps["f"] = StepState("done", data={"id": name, "plan": "/home", "name": name})
             expected = {one for one in expected if one[1] != name}
         told.append(Told(run, book, state))
-    assert {(one.run, one.behind.id) for one in behind.open_items(told)} == expected
+    assert {(one.run, one.behind.id) for one in leftovers.open_items(told)} == expected

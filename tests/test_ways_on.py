@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from drkit.api import apply as applying
-from drkit.api import control
-from drkit.api import failback as returning
-from drkit.api import status as standing_
+from drkit.api import apply, control, failback, status
 from drkit.errors import RefusedError
 from drkit.planning import handover
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 from drkit.store.journal import RunState, StepState
 from drkit.store.store import Store
 from tests import returning as way
@@ -125,10 +122,10 @@ def halves(site: Site) -> None:
 
 def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site: Site) -> None:
     halves(site)
-    assert standing_.status(site.desk, "run-0001").replaced == "run-0002"
+    assert status.status(site.desk, "run-0001").replaced == "run-0002"
     for say in (
         lambda: control.abort(site.desk, "run-0001", "x"),
-        lambda: applying.skip(site.desk, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
+        lambda: apply.skip(site.desk, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
         lambda: control.rebase(site.desk, "run-0001"),
     ):
         with pytest.raises(RefusedError, match="the rest of run-0001 is carried out as run-0002"):
@@ -137,13 +134,13 @@ def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site:
     assert typed(site, "status", "run-0001", most=4) == []
     way.restore(site)
     way.assess(site)
-    planned = returning.failback(site.desk, "run-0001")
+    planned = failback.failback(site.desk, "run-0001")
     assert planned.runbook.of_run == "run-0002"
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     told = workers.reported(site)
     assert (told[WEB], told[CUPBOARD]) == ([OLD], [OLD])
     way.assess(site)
-    assert way.carry_out(site, returning.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
 
 
 def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_the_way_is_refused(site: Site) -> None:
@@ -158,7 +155,7 @@ def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_
         control.rebase(site.desk, site.run)
     assert f"`drkit abort {site.run} --reason TEXT`" in caught.value.remedy
     assert typed(site, "status", site.run) == []
-    standing = standing_.status(site.desk, "run-0001")
+    standing = status.status(site.desk, "run-0001")
     assert (standing.outcome, standing.open) == ("failed", False)
     told = workers.reported(site)
     assert all(len(by) == 1 for by in told.values())
@@ -169,7 +166,7 @@ def test_a_run_that_is_over_takes_no_answer_and_no_skip(site: Site) -> None:
     killed_in(site, WEB, "intent", "release")
     control.abort(site.desk, site.run, "enough")
     assert way.go_on(site, site.run).outcome == "failed"
-    for say in (applying.skip, applying.answer):
+    for say in (apply.skip, apply.answer):
         with pytest.raises(RefusedError, match="has ended: aborted by"):
             say(site.desk, site.run, step_of(site, WEB, "register"), "x")
     assert typed(site, "status", site.run, most=4) == []
@@ -222,10 +219,10 @@ def test_a_step_that_finishes_a_release_is_not_offered_to_be_left_out() -> None:
 def test_what_is_printed_of_somebody_elses_registration_leaves_it_so_when_typed(site: Site) -> None:
     killed_in(site, WEB, "intent", "register")
     world = site.world.simulator.world
-    theirs = automation.account_of(world, world.resources[CONTROL.lower()])
+    theirs = model.account_of(world, world.resources[CONTROL.lower()])
     held = next(iter(world.hosts[CUPBOARD.lower()].extensions.values()))
     copied = type(held)(**{name: getattr(held, name) for name in held.__dataclass_fields__})
-    copied.settings = {**held.settings, automation.URL: theirs.url}
+    copied.settings = {**held.settings, model.URL: theirs.url}
     world.hosts[WEB.lower()].extensions[copied.name.lower()] = copied
     applied = way.go_on(site, site.run)
     (line,) = [one for one in COMMAND.findall(applied.reason) if " skip " in one]

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
+from drkit.api import apply as apply_
+from drkit.api import assess
 from drkit.model.runbook import Runbook
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 from tests.estates import Site, World
 from tests.simulator import workers
 from tests.simulator.support import seed, vm_id
@@ -58,7 +58,7 @@ def site(
     try:
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
-        asyncio.run(reading.snapshot(found.desk))
+        asyncio.run(assess.snapshot(found.desk))
         try:
             yield found
         finally:
@@ -73,9 +73,9 @@ def lost(found: Site) -> Runbook:
     return found.plan().runbook
 
 
-def apply(found: Site) -> applying.Applied:
+def apply(found: Site) -> apply_.Applied:
     assert found.planned is not None
-    return asyncio.run(applying.apply(found.desk, found.planned.digest))
+    return asyncio.run(apply_.apply(found.desk, found.planned.digest))
 
 
 def actions(book: Runbook, machine: str) -> list[str]:
@@ -88,8 +88,7 @@ def carried(found: Site, machine: str) -> list[str]:
     """The accounts that a machine's extensions name."""
     host = found.world.simulator.world.hosts[machine.lower()]
     named = [
-        automation.account_at(found.world.simulator.world, one.settings.get(automation.URL))
-        for one in host.extensions.values()
+        model.account_at(found.world.simulator.world, one.settings.get(model.URL)) for one in host.extensions.values()
     ]
     return [one.id for one in named if one]
 

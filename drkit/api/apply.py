@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit.api import history as linked
+from drkit.api import history as history_
 from drkit.api.context import Desk
 from drkit.api.plan import Planned, approvable, candidates, observed, show, show_of
 from drkit.api.status import DONE, begun, closed
@@ -17,8 +17,7 @@ from drkit.model import estate
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
-from drkit.planning import handover, replicas
-from drkit.planning import recovery_point as history
+from drkit.planning import handover, recovery_point, replicas
 from drkit.products import actions, actors
 from drkit.store import approvals, journal
 from drkit.store.journal import RunState
@@ -71,9 +70,9 @@ async def apply(
     execution.check_guards(job)
     with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
         _not_begun(desk, shown)
-        linked.not_superseded(desk, book)
+        history_.not_superseded(desk, book)
         if book.rebases:
-            linked.not_replaced(desk, book.rebases)
+            history_.not_replaced(desk, book.rebases)
         desk.store.keep_runbook(shown.content)
         # Here, where nothing else refuses any more: with --yes it writes one.
         approved = approval_for(desk, shown, clock, yes=yes, targets=targets)
@@ -119,7 +118,7 @@ async def resume(
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
     _still_wanted(desk, name, shown.runbook, state)
-    linked.not_superseded(desk, shown.runbook, name)
+    history_.not_superseded(desk, shown.runbook, name)
     clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     # A run that was begun with an older runbook goes on by the rules of its time.
@@ -133,7 +132,7 @@ async def resume(
 
 def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None:
     """RefusedError for a run that was aborted and left no host in doubt, or whose rest another run has begun to carry out."""
-    linked.not_replaced(desk, name)
+    history_.not_replaced(desk, name)
     if closed(book, state):
         raise RefusedError(
             f"{name} has ended: {state.stopped}",
@@ -159,7 +158,7 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
         desk.loopback_only,
         desk.principal,
         actions(),
-        linked.recorded(desk, book),
+        history_.recorded(desk, book),
     )
 
 
@@ -328,7 +327,7 @@ def _outage_since(desk: Desk, book: Runbook) -> str:
     if assessed is None:
         return ""
     moments = [
-        history.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
+        recovery_point.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
         for finding in assessed.plans
         for plan in book.source_plans
         if estate.same_id(plan, finding.plan)
@@ -357,7 +356,7 @@ def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
     known = state.of(found.id)
     if known.status in ("done", "skipped"):
         raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
-    linked.not_replaced(desk, name)
+    history_.not_replaced(desk, name)
     if closed(book, state):
         raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
     if what == "skip" and (why := handover.refusal(book, state, found)):

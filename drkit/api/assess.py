@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit.api import history as linked
+from drkit.api import history
 from drkit.api.context import Desk
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import estate, files
+from drkit.model import estate, files, suggest
 from drkit.model import settings as settings_
-from drkit.model import suggest as nearest
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment, Capture, Claim, Snapshot, region_name
 from drkit.model.settings import Settings
-from drkit.planning import leftovers as behind
+from drkit.planning import leftovers
 from drkit.products import registry, tables
 from drkit.store.records import Declaration, who
 
@@ -74,7 +73,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
 
     RefusedError (4) when the file is there already.
     """
-    from drkit.api import init_template as begin
+    from drkit.api import init_template
     from drkit.survey import capture as survey
 
     path = Path(out)
@@ -85,7 +84,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
     async with reader(desk) as azure:
         taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
-    text = begin.text(taken, lines, store)
+    text = init_template.text(taken, lines, store)
     settings_.parse(text, out, tables())
     files.write_out(path, text.encode())
     return text, path
@@ -100,7 +99,7 @@ async def assess(
     probes run by hand; those that cannot be used are among what was not read. CredentialError when no token can be had.
     """
     from drkit.survey import assess as survey
-    from drkit.survey import probe_output as by_hand
+    from drkit.survey import probe_output as probe_output_
 
     cloud, clock = desk.cloud, desk.clock
     generations = generations_of(desk)
@@ -117,7 +116,7 @@ async def assess(
         Claim(one.region, "declaration", f"declared {one.when}", one.when, one.reason, one.who)
         for one in desk.store.declarations()
     ]
-    outputs, faults = by_hand.read(Path(probe_output)) if probe_output else ([], [])
+    outputs, faults = probe_output_.read(Path(probe_output)) if probe_output else ([], [])
     earlier = desk.store.newest(Assessment)
     async with reader(desk) as azure:
         taken = await survey.take(
@@ -131,7 +130,7 @@ async def assess(
             declared=declared,
             refusals=refusals_of(desk, clock),
             printed=outputs,
-            deferred=behind.open_items(linked.told(desk)),
+            deferred=leftovers.open_items(history.told(desk)),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
@@ -151,12 +150,12 @@ class ProbeScript:
 
 def probe_script(settings: Settings, system: str) -> ProbeScript:
     """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
-    from drkit.model import host_scripts as hostscripts
+    from drkit.model import host_scripts
     from drkit.survey import capture as survey
     from drkit.survey import probe
 
-    script = hostscripts.probe_for(system)
-    asked = hostscripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
+    script = host_scripts.probe_for(system)
+    asked = host_scripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
     command = (
         f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
         if script.shell == "powershell"
@@ -177,7 +176,7 @@ def blind(taken: Assessment) -> bool:
 
 def reader(desk: Desk) -> Session:
     """A session that can only read, and probe."""
-    from drkit.model import host_scripts as hostscripts
+    from drkit.model import host_scripts
     from drkit.providers.guard import reading_guard
     from drkit.providers.retry import Budget
     from drkit.providers.session import Session
@@ -185,7 +184,7 @@ def reader(desk: Desk) -> Session:
     return Session(
         desk.cloud,
         clock=desk.clock,
-        guard=reading_guard(frozenset(hostscripts.load(name).sha256 for name in hostscripts.PROBES.values())),
+        guard=reading_guard(frozenset(host_scripts.load(name).sha256 for name in host_scripts.PROBES.values())),
         loopback_only=desk.loopback_only,
         principal=desk.principal,
         budget=Budget(seconds=desk.settings.run.request_budget_seconds),
@@ -206,7 +205,7 @@ def _known_region(text: str, newest: Snapshot) -> str:
     names = {location.name for location in newest.locations} | {plan.region for plan in newest.plans}
     if names and region not in names:
         raise UsageError(
-            f"there is no region {text!r}", remedy=nearest.remedy(text, names, f"one of: {', '.join(sorted(names))}")
+            f"there is no region {text!r}", remedy=suggest.remedy(text, names, f"one of: {', '.join(sorted(names))}")
         )
     return region
 

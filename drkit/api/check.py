@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit.api import assess as reading
-from drkit.api import history as linked
-from drkit.api import plan as planning
+from drkit.api import assess
+from drkit.api import history as history_
+from drkit.api import plan as plan_
 from drkit.api.context import Desk
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
-from drkit.model import estate, files, limits, runbook
-from drkit.model import suggest as nearest
+from drkit.model import estate, files, limits, runbook, suggest
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
 from drkit.model.readiness import Forecast, Readiness
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
-from drkit.planning import failover as planner
-from drkit.planning import readiness, replicas
-from drkit.planning import recovery_point as history
-from drkit.planning import what_if as assumption
+from drkit.planning import failover, readiness, recovery_point, replicas, what_if
 from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Context, Product
@@ -62,7 +58,7 @@ async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checke
     """
     if out and not lose:
         raise UsageError("--out goes with --lose REGION: the runbook of an assumed loss is written there")
-    generations = reading.generations_of(desk)
+    generations = assess.generations_of(desk)
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
     found, projected, blind = await _seen(desk, generations, lost)
@@ -109,7 +105,7 @@ def _region(lose: str, newest: Snapshot | None) -> str:
         raise UsageError(
             f"no plan is in {lose!r}",
             where="--lose",
-            remedy=nearest.remedy(region, here, f"one of: {', '.join(sorted(here))}") if here else "there are no plans",
+            remedy=suggest.remedy(region, here, f"one of: {', '.join(sorted(here))}") if here else "there are no plans",
         )
     return region
 
@@ -119,7 +115,7 @@ def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
     files.make_folder(folder, remedy="choose another --out")
     paths = (folder / "runbook.json", folder / "assessment.json")
     for path, written in zip(paths, (content, estate.encode(assessed)), strict=True):
-        planning.write_out(str(path), written)
+        plan_.write_out(str(path), written)
     return paths
 
 
@@ -129,14 +125,14 @@ async def _seen(
     """Everything the rules may know, the runbooks there would be with what they rest on, and whether Azure did not answer at all."""
     settings, products = desk.settings, registry()
     newest = generations[-1] if generations else None
-    base = history.compose(generations, {}) if generations else None
+    base = recovery_point.compose(generations, {}) if generations else None
     protected = readiness.protected_regions(newest, settings)
     regions = [lost] if lost else [one for one in protected if base and any(plan.region == one for plan in base.plans)]
     now = desk.clock.now()
     seen = Seen(
         now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
     )
-    async with reading.reader(desk) as azure:
+    async with assess.reader(desk) as azure:
         try:
             subscriptions = await _subscriptions(azure, settings, newest)
         except CredentialError:
@@ -186,7 +182,7 @@ class Reader:
     async def targets(self, base: Snapshot | None, protected: Sequence[str]) -> list[TargetFacts]:
         """The facts of every region that plans of a protected region may move to."""
         found: dict[tuple[str, str, str], TargetFacts] = {}
-        refusals = reading.refusals_of(self.desk, self.clock)
+        refusals = assess.refusals_of(self.desk, self.clock)
         for plan in base.plans if base else ():
             product = self.products.get(plan.product)
             if base is None or product is None or plan.region not in protected:
@@ -209,11 +205,11 @@ class Reader:
         settings = msgspec.structs.replace(
             self.settings, targets=[one for one in self.settings.targets if one != region]
         )
-        assessed = assumption.assume(
+        assessed = what_if.assume(
             base, region, settings, self.products, targets, made_against=self.desk.cloud.mark, now=self.now
         )
         try:
-            book = planner.plan(
+            book = failover.plan(
                 base,
                 assessed,
                 settings,
@@ -274,23 +270,20 @@ class Reader:
     async def readings(self, seen: Seen) -> list[Reading]:
         """What Azure would say to those runbooks, and where what drkit needs stands."""
         from drkit.planning.readiness.estate_rules import linked_hosts
-        from drkit.survey import capacity as rooms
-        from drkit.survey import dependencies as places
-        from drkit.survey import governance as obstacles
-        from drkit.survey import reachability as reach
+        from drkit.survey import capacity, dependencies, governance, reachability
 
         now, own = self.now, self.settings.check
         subscriptions = list(dict.fromkeys([*self.subscriptions, *(write.subscription for _, write in seen.writes())]))
-        found = await obstacles.locks(self.azure, subscriptions, now)
-        found += await obstacles.policies(self.azure, subscriptions, now)
-        found += await obstacles.permissions(self.azure, _scopes(seen, subscriptions), now)
-        found += await reach.read(self.azure, linked_hosts(seen), now)
-        found += await rooms.machines(self.azure, self.subscriptions, self.settings.targets, seen.protected, now)
-        found += await rooms.names(self.azure, self._names(seen), subscriptions, now)
-        found += await places.read(
+        found = await governance.locks(self.azure, subscriptions, now)
+        found += await governance.policies(self.azure, subscriptions, now)
+        found += await governance.permissions(self.azure, _scopes(seen, subscriptions), now)
+        found += await reachability.read(self.azure, linked_hosts(seen), now)
+        found += await capacity.machines(self.azure, self.subscriptions, self.settings.targets, seen.protected, now)
+        found += await capacity.names(self.azure, self._names(seen), subscriptions, now)
+        found += await dependencies.read(
             self.azure, self.subscriptions, store=self._store(), machine=own.machine, needs=own.needs, now=now
         )
-        found += await places.target_groups(self.azure, self.subscriptions, now)
+        found += await dependencies.target_groups(self.azure, self.subscriptions, now)
         return [*found, *_target_plans(seen, now)]
 
     def _store(self) -> str:
@@ -313,7 +306,7 @@ class Reader:
 def _made(desk: Desk) -> dict[str, str]:
     """As ``linked.made``; where the journals may not be read, none speaks for anything."""
     try:
-        return linked.made(desk)
+        return history_.made(desk)
     except ForbiddenError:
         return {}
 

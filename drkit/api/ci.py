@@ -9,10 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drkit.api import apply as applying
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import status as standing
+from drkit.api import apply, history, plan, status
 from drkit.api.apply import Applied
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
@@ -84,8 +81,8 @@ def open_runs(desk: Desk) -> list[Standing]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
     return [
         one
-        for one in standing.runs(desk)
-        if one.open and (not linked.over(one.state) or handover.in_doubt(one.runbook, one.state))
+        for one in status.runs(desk)
+        if one.open and (not history.over(one.state) or handover.in_doubt(one.runbook, one.state))
     ]
 
 
@@ -100,7 +97,7 @@ def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = 
             continue
         if region and region not in book.source_plans.values():
             continue
-        return one.run, planning.show(desk, one.digest)
+        return one.run, plan.show(desk, one.digest)
     return None
 
 
@@ -109,19 +106,19 @@ def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bo
 
     RefusedError as of ``returning.failback``, and when there is no failover.
     """
-    from drkit.api import failback as returning
+    from drkit.api import failback
 
     going = open_like(desk, kind="failback", of_run=run or "") if or_open else None
     if going:
         if out:
-            planning.write_out(out, going[1].content)
+            plan.write_out(out, going[1].content)
         return going[1], going[0]
     if run is None:
-        kinds = [one.run for one in standing.runs(desk) if one.runbook.kind == "failover"]
+        kinds = [one.run for one in status.runs(desk) if one.runbook.kind == "failover"]
         if not kinds:
             raise RefusedError("there is no failover to go back from", where=str(desk.store.address))
         run = kinds[-1]
-    return returning.failback(desk, run, out=out), ""
+    return failback.failback(desk, run, out=out), ""
 
 
 def run_of(desk: Desk, digest: str) -> str:
@@ -146,7 +143,7 @@ def exact(digest: str) -> str:
 
 def pinned(desk: Desk, name: str, digest: str) -> Planned:
     """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
-    expected, shown = exact(digest), planning.show(desk, name)
+    expected, shown = exact(digest), plan.show(desk, name)
     if shown.digest != expected:
         raise RefusedError(
             f"is another runbook: its sha256 is {shown.digest}, not {expected}",
@@ -183,12 +180,10 @@ async def carry_out(
     told = False
     while True:
         try:
-            begun = _run_of(desk, planning.show(desk, name).digest) if or_resume else ""
+            begun = _run_of(desk, plan.show(desk, name).digest) if or_resume else ""
             if begun:
-                return await applying.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
-            return await applying.apply(
-                desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event
-            )
+                return await apply.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
+            return await apply.apply(desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event)
         except LockedError as error:
             if time.monotonic() >= until:
                 raise

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import status as standing_
+from drkit.api import history, plan
+from drkit.api import status as status_
 from drkit.api.apply import send
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
@@ -43,7 +42,7 @@ def abort(desk: Desk, run: str, reason: str) -> str:
 
 def retry(desk: Desk, run: str, step: str) -> str:
     """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
-    standing = standing_.status(desk, run)
+    standing = status_.status(desk, run)
     found = standing.runbook.find(step)
     status = standing.state.of(found.id).status
     if status not in ("failed", "drifted"):
@@ -56,9 +55,9 @@ def retry(desk: Desk, run: str, step: str) -> str:
 
 
 def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
-    standing = standing_.status(desk, run)
+    standing = status_.status(desk, run)
     state = standing.state
-    linked.not_replaced(desk, standing.run)
+    history.not_replaced(desk, standing.run)
     if closed(standing.runbook, state):
         raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
     now = rfc3339(desk.clock.now())
@@ -90,10 +89,10 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
 
     RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
     """
-    standing = standing_.status(desk, run)
+    standing = status_.status(desk, run)
     name, state, book = standing.run, standing.state, standing.runbook
-    linked.not_replaced(desk, name)
-    if standing.outcome in standing_.DONE:
+    history.not_replaced(desk, name)
+    if standing.outcome in status_.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
     if book.of_run:
         raise RefusedError(
@@ -136,6 +135,6 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
                 remedy=f"`drkit resume {name}` finishes it first",
             )
 
-    return planning.plan(
+    return plan.plan(
         desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes, fits=fits
     )

@@ -9,15 +9,15 @@ from typing import Any, get_args
 
 import msgspec
 
-from drkit.api import history as linked
+from drkit.api import history
 from drkit.api.assess import assess
 from drkit.api.context import Desk
 from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
-from drkit.model import suggest as nearest
+from drkit.model import suggest
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot, last
-from drkit.planning import explain as explaining
+from drkit.planning import explain as explain_
 from drkit.planning.explain import Explanation, PlanExplanation
 from drkit.planning.transparency import ROWS, Outcome
 
@@ -41,9 +41,9 @@ def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
         )
     assessed = found[0]
     base = composed(desk, assessed)
-    hosts, plans = explaining.subjects(name, base)
+    hosts, plans = explain_.subjects(name, base)
     if len(hosts) + len(plans) != 1:
-        home = "" if hosts or plans else explaining.plan_of(name, base)
+        home = "" if hosts or plans else explain_.plan_of(name, base)
         if home:
             raise UsageError(
                 f"{name!r} is an environment without a known host, and verdicts are of hosts",
@@ -54,24 +54,24 @@ def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
             f"{name!r} is {'more than one thing' if names else 'no host, plan or environment of the snapshot'}",
             remedy=f"one of: {', '.join(names)}"
             if names
-            else nearest.remedy(name, explaining.names(base), "`drkit assess` lists them"),
+            else suggest.remedy(name, explain_.names(base), "`drkit assess` lists them"),
         )
     if plans:
         state = next((one for one in assessed.plans if one.plan.lower() == plans[0].id.lower()), None)
         if state is None:
             raise RefusedError("the assessment does not speak of it", where=plans[0].id, remedy="`drkit assess` again")
-        return explaining.plan(state, plans[0], assessed, base)
+        return explain_.plan(state, plans[0], assessed, base)
     finding = next((one for one in assessed.hosts if one.host.lower() == hosts[0].id.lower()), None)
     if finding is None:
         raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
-    return explaining.host(
+    return explain_.host(
         finding,
         hosts[0],
         assessed,
         trust_registration=desk.settings.assess.trust_registration,
         in_doubt=[
             (one.words, following)
-            for one, following in linked.in_doubt(desk)
+            for one, following in history.in_doubt(desk)
             if one.host.lower() == hosts[0].id.lower()
         ],
     )
@@ -92,7 +92,7 @@ def check_words(words: Sequence[str], *more: str) -> None:
         if word not in (*VERDICTS, *more):
             known = (*VERDICTS, *more)
             raise UsageError(
-                f"{word!r} is no verdict", remedy=nearest.remedy(word, known, f"one of: {', '.join(known)}")
+                f"{word!r} is no verdict", remedy=suggest.remedy(word, known, f"one of: {', '.join(known)}")
             )
 
 
@@ -103,11 +103,11 @@ def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = 
         hosts = tuple(one for one in hosts if one.outcome in verdicts or one.reason in verdicts)
     if plan:
         base = composed(desk, assessed)
-        _, found = explaining.subjects(plan, base)
+        _, found = explain_.subjects(plan, base)
         if not found:
             known = [one.name for one in base.plans]
             raise UsageError(
-                f"there is no plan {plan!r}", remedy=nearest.remedy(plan, known, f"one of: {', '.join(known)}")
+                f"there is no plan {plan!r}", remedy=suggest.remedy(plan, known, f"one of: {', '.join(known)}")
             )
         ids = {one.id.lower() for one in found}
         mine = {one.host.host.lower() for one in base.environments if one.plan.lower() in ids and one.host}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import status as standing_
+from drkit.api import history, status
+from drkit.api import plan as plan_
 from drkit.api.context import Desk
 from drkit.api.plan import Planned
 from drkit.errors import RefusedError, UsageError
@@ -17,9 +16,9 @@ from drkit.model.actions import described
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Behind, Environment, Snapshot
 from drkit.model.runbook import Runbook
-from drkit.planning import cleanup as cleaning
-from drkit.planning import failback as mirror
-from drkit.planning import leftovers as behind
+from drkit.planning import cleanup as cleanup_
+from drkit.planning import failback as failback_
+from drkit.planning import leftovers
 from drkit.planning.leftovers import Moved, Told
 from drkit.products import actions, registry
 from drkit.version import __version__
@@ -40,23 +39,23 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
         raise RefusedError(
             f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
         )
-    for other in linked.told(desk):
-        if other.book.kind == "failback" and other.book.of_run in names and not linked.over(other.state):
+    for other in history.told(desk):
+        if other.book.kind == "failback" and other.book.of_run in names and not history.over(other.state):
             raise RefusedError(
                 f"{told.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
             )
     ground = _ground(desk, chain)
-    items = [one for one in behind.open_items(linked.told(desk)) if one.run in names]
+    items = [one for one in leftovers.open_items(history.told(desk)) if one.run in names]
     # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
     made = _made(chain) if told.book.kind == "failover" and not items else []
     gone = {
         step.target.lower()
-        for one in linked.told(desk)
+        for one in history.told(desk)
         for step in one.book.steps
         if step.effect == "delete" and one.state.of(step.id).status == "done"
     }
-    book = cleaning.cleanup(
+    book = cleanup_.cleanup(
         ground.snapshot,
         ground.assessment,
         desk.settings,
@@ -72,7 +71,7 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
         version=__version__,
         discard=discard,
     )
-    cleaning.nothing(book, told.run)
+    cleanup_.nothing(book, told.run)
     return _kept(desk, book, out)
 
 
@@ -92,17 +91,17 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         }
         raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
     back: set[tuple[str, str]] = set()
-    for other in linked.told(desk):
+    for other in history.told(desk):
         if other.book.of_run not in names:
             continue
-        standing = standing_.status(desk, other.run)
+        standing = status.status(desk, other.run)
         if standing.outcome == "partial":
             raise RefusedError(
                 f"{other.run}, the {other.book.kind} of {told.run}, is unfinished: {standing.reason}",
                 remedy=f"`drkit resume {other.run}`, or give it up: `drkit abort {other.run} --reason TEXT`",
             )
         if other.book.kind == "failback":
-            if standing.outcome in standing_.DONE:
+            if standing.outcome in status.DONE:
                 raise RefusedError(
                     f"{told.run} went back as {other.run}",
                     remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
@@ -110,11 +109,11 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
             # What a failback that was given up brought home without finishing goes the same way again, which records the rest.
             back |= {
                 (one.plan.lower(), one.environment.lower())
-                for one in behind.moved(other.book, other.state)
+                for one in leftovers.moved(other.book, other.state)
                 if one.settled
             }
     ground = _ground(desk, chain)
-    book = mirror.failback(
+    book = failback_.failback(
         ground.snapshot,
         ground.assessment,
         desk.settings,
@@ -131,7 +130,7 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         made_against=desk.cloud.mark,
         version=__version__,
     )
-    cleaning.nothing(book, told.run)
+    cleanup_.nothing(book, told.run)
     return _kept(desk, book, out)
 
 
@@ -141,30 +140,30 @@ def _moved(chain: Sequence[Told]) -> list[Moved]:
         {
             (one.plan.lower(), one.environment.lower()): one
             for told in chain
-            for one in behind.moved(told.book, told.state)
+            for one in leftovers.moved(told.book, told.state)
         }.values()
     )
 
 
 def _made(chain: Sequence[Told]) -> list[Behind]:
     """What these runs created, each thing once."""
-    return list({one.id.lower(): one for told in reversed(chain) for one in behind.made(told)}.values())
+    return list({one.id.lower(): one for told in reversed(chain) for one in leftovers.made(told)}.values())
 
 
 def _recorded(chain: Sequence[Told]) -> frozenset[str]:
-    return frozenset(item for told in chain for item in behind.recorded(told))
+    return frozenset(item for told in chain for item in leftovers.recorded(told))
 
 
 def _origins(desk: Desk, chain: Sequence[Told]) -> dict[str, Environment]:
     """What these runs moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment."""
     started = parse_time(chain[0].state.started)
-    runs = linked.told(desk)
+    runs = history.told(desk)
     before = runs[: next(number for number, one in enumerate(runs) if one.run == chain[0].run)]
     found: dict[str, Environment] = {}
     for taken in desk.store.snapshots():
         if parse_time(taken.taken) <= started:
             # An environment that came back under another id was planned by that one, snapshot or not.
-            for known in (taken, behind.advanced(taken, before)):
+            for known in (taken, leftovers.advanced(taken, before)):
                 found |= {one.id.lower(): one for one in known.environments}
     return found
 
@@ -183,9 +182,9 @@ def _ended(desk: Desk, run: str) -> tuple[Told, tuple[Told, ...]]:
 
     RefusedError while it is unfinished: its rest is finished, or given up, first; and while a host is in doubt.
     """
-    named = standing_.status(desk, run).run
-    chain = linked.chain(desk, named)
-    standing = standing_.status(desk, chain[-1].run if chain else named)
+    named = status.status(desk, run).run
+    chain = history.chain(desk, named)
+    standing = status.status(desk, chain[-1].run if chain else named)
     clouds.check_same(standing.runbook.made_against, desk.cloud, standing.run)
     if standing.outcome == "partial" or not standing.state.outcome:
         raise RefusedError(
@@ -210,18 +209,18 @@ def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
     clouds.check_same(assessed.made_against, desk.cloud, str(path))
     wanted = {one.plan.lower(): one.plan for run in chain for one in run.book.leaves_behind if one.plan}
     for plan in assessed.plans:
-        if plan.plan.lower() in wanted and plan.state not in cleaning.ANSWERING:
+        if plan.plan.lower() in wanted and plan.state not in cleanup_.ANSWERING:
             raise RefusedError(
                 f"{plan.plan.rsplit('/', 1)[-1]} has not returned: it is {plan.state}, {plan.reason}",
                 where=plan.plan,
                 remedy="`drkit assess` again when its region is back; nothing is written to it before",
             )
-    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), planning.composed(desk, assessed))
+    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), plan_.composed(desk, assessed))
 
 
 def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
     content = runbook.encode(book)
     if out:
-        planning.write_out(out, content)
+        plan_.write_out(out, content)
     kept = desk.store.keep_runbook(content)
     return Planned(book, content, runbook.digest(content), kept, (), described(book, actions(), desk.settings))

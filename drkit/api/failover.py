@@ -11,13 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import check as checking
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import report as reporting
-from drkit.api import status as standing_
+from drkit.api import apply, assess, check, history, status
+from drkit.api import plan as plan_
+from drkit.api import report as report_
 from drkit.api.apply import Applied
 from drkit.api.context import Desk
 from drkit.api.loop import run as to_its_end
@@ -117,7 +113,7 @@ class Ended:
 def begin(desk: Desk) -> Begin:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = desk.cloud.mark, linked.told(desk)
+    ours, told = desk.cloud.mark, history.told(desk)
     unread = set(desk.store.runs()) - {one.run for one in told}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}
@@ -133,7 +129,7 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
     """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
     look, newest = Begin("look", notes=notes), desk.store.newest(Assessment)
     try:
-        shown = planning.show(desk)
+        shown = plan_.show(desk)
     except DrkitError:
         return look
     book = shown.runbook
@@ -143,7 +139,7 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
         files.read(newest[1], limit=files.LARGE)
     ):
         return look
-    if applying.approved(desk, shown):
+    if apply.approved(desk, shown):
         return Begin("apply", digest=shown.digest, notes=notes)
     if desk.settings.run.separate_approver and desk.clock.now() - parse_time(newest[0].taken) < FRESH:
         return Begin("approval", digest=shown.digest, notes=notes)
@@ -261,7 +257,7 @@ class _Path:
             raise self._unapproved(start.digest)
         if start.at == "apply":
             self.talk.say("A runbook of the newest assessment is approved and was not begun: this carries it out.")
-            planned = planning.show(self.desk, start.digest)
+            planned = plan_.show(self.desk, start.digest)
             self.talk.show(planned)
             return self._carry_out(planned=planned)
         self._snapshot()
@@ -295,7 +291,7 @@ class _Path:
                 "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
             )
             self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
-            self.talk.show(self.run(reading.snapshot(self.desk))[0])
+            self.talk.show(self.run(assess.snapshot(self.desk))[0])
             return
         age = age_text(parse_time(newest[0].taken), self.desk.clock.now())
         self.talk.say(
@@ -307,7 +303,7 @@ class _Path:
         self._stage("check")
         self.talk.say("Looking for what would be in the way. This reads only.")
         try:
-            self.talk.show(self.run(checking.check(self.desk)))
+            self.talk.show(self.run(check.check(self.desk)))
         except DrkitError as error:
             self.talk.say(f"That could not be read ({error.what}); it goes on without.")
 
@@ -315,7 +311,7 @@ class _Path:
         """The assessment in which a plan is lost; None when drkit cannot tell."""
         self._stage("assess")
         self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This reads only.")
-        assessed, _, code = self.run(reading.assess(self.desk, declare_lost=declare_lost, reason=reason))
+        assessed, _, code = self.run(assess.assess(self.desk, declare_lost=declare_lost, reason=reason))
         self.talk.show(assessed)
         if code == 0 and not _lost(assessed):
             newest = self.desk.store.newest(Snapshot)
@@ -342,7 +338,7 @@ class _Path:
             self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
             said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
             if said:
-                found, _, code = self.run(reading.assess(self.desk, declare_lost=silent[0], reason=said))
+                found, _, code = self.run(assess.assess(self.desk, declare_lost=silent[0], reason=said))
                 self.talk.show(found)
                 if code or _lost(found):
                     return found, code
@@ -351,7 +347,7 @@ class _Path:
 
     def _plan(self) -> Planned:
         self._stage("plan")
-        planned = planning.plan(self.desk, kind="failover")
+        planned = plan_.plan(self.desk, kind="failover")
         self.ended.digest = planned.digest
         self.talk.show(planned)
         return planned
@@ -369,13 +365,13 @@ class _Path:
         for text in dict.fromkeys(f"drkit's advice: {one.advice}. {one.reason}." for one in advices):
             self.talk.say(text)
         digest = planned.digest[:12]
-        found = planning.candidates(self.desk, planned.runbook)
+        found = plan_.candidates(self.desk, planned.runbook)
         for plan, one in found.items():
             self.talk.say(f"{plan} would take over from {one.plan}, and is a candidate only: {one.why}.")
         if self.desk.settings.run.separate_approver:
             raise self._unapproved(planned.digest)
         if self.yes:
-            planning.approvable(self.desk, planned, self.targets, f"{self.again} --yes")
+            plan_.approvable(self.desk, planned, self.targets, f"{self.again} --yes")
         if self.yes and not wait:
             self.talk.say(f"{who()} approves it, with --yes; the journal says so.")
             return
@@ -398,7 +394,7 @@ class _Path:
             if not estate.same_id(said, plan):
                 raise self._unapproved(planned.digest)
             given.append(plan)
-        planning.approve(self.desk, planned.digest, note="on the guided path", targets=given)
+        plan_.approve(self.desk, planned.digest, note="on the guided path", targets=given)
 
     def _decision(self, question: str) -> str:
         self.ended.decisions += 1
@@ -407,7 +403,7 @@ class _Path:
 
     def _unapproved(self, digest: str) -> RefusedError:
         short, other = digest[:12], self.desk.settings.run.separate_approver
-        options = replicas.options(planning.candidates(self.desk, planning.show(self.desk, digest).runbook))
+        options = replicas.options(plan_.candidates(self.desk, plan_.show(self.desk, digest).runbook))
         approve = f"drkit approve {short} {options}".strip()
         return RefusedError(
             f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
@@ -423,7 +419,7 @@ class _Path:
         wait = 0.0 if self._present else self.wait_minutes
         if planned is not None:
             applied = self.run(
-                applying.apply(
+                apply.apply(
                     self.desk,
                     planned.digest,
                     yes=self.yes,
@@ -433,14 +429,14 @@ class _Path:
                 )
             )
         else:
-            applied = self.run(applying.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
+            applied = self.run(apply.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
         while self._present and applied.outcome == "partial" and self._people(applied):
-            applied = self.run(applying.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
+            applied = self.run(apply.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
         return self._report(applied)
 
     def _people(self, applied: Applied) -> bool:
         """Ask who is ready; True when the run can go on with what was said."""
-        standing = standing_.status(self.desk, applied.run)
+        standing = status.status(self.desk, applied.run)
         offered = waiting(standing)
         stopped = any(standing.state.of(step.id).status == "open" for step in standing.runbook.steps)
         if not offered or stopped or schedule.startable(standing.runbook, standing.state):
@@ -459,18 +455,16 @@ class _Path:
                 self.talk.say(f"{error.what}: {error.remedy}")
                 continue
             for one in ready:
-                applying.answer(
-                    self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready"
-                )
+                apply.answer(self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready")
             return bool(ready)
 
     def _report(self, applied: Applied) -> Ended:
         self._stage("report")
         self.ended.run, self.ended.outcome = applied.run, applied.outcome
         self.ended.reason, self.ended.exit_code = applied.reason, applied.exit_code
-        standing = standing_.status(self.desk, applied.run)
+        standing = status.status(self.desk, applied.run)
         self.ended.digest = standing.digest
-        self.ended.report = reporting.report(self.desk, applied.run)
+        self.ended.report = report_.report(self.desk, applied.run)
         self.talk.show(self.ended.report)
         if applied.outcome == "partial":
             if number := len(waiting(standing)):

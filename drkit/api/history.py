@@ -9,30 +9,29 @@ from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.model.clock import parse_time
 from drkit.model.estate import Snapshot
 from drkit.model.runbook import Runbook
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from drkit.store import journal
 from drkit.store.journal import RunState
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
-def told(desk: Desk) -> list[behind.Told]:
+def told(desk: Desk) -> list[leftovers.Told]:
     """Every run that can be read, oldest first, with its runbook."""
-    found: list[behind.Told] = []
+    found: list[leftovers.Told] = []
     for run in desk.store.runs():
         try:
             state = desk.store.state(run)
             if state.runbook:
                 book = desk.store.runbook_of(state.runbook)[0]
                 journal.disbelieve(state, book.asking)
-                found.append(behind.Told(run, book, state))
+                found.append(leftovers.Told(run, book, state))
         except (FileError, RefusedError, IntegrityError):
             continue
     return found
 
 
-def replaced(runs: Iterable[behind.Told]) -> dict[str, str]:
+def replaced(runs: Iterable[leftovers.Told]) -> dict[str, str]:
     """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
     return {one.book.rebases: one.run for one in runs if one.book.rebases}
 
@@ -43,7 +42,7 @@ def not_replaced(desk: Desk, run: str) -> None:
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
-def chain(desk: Desk, run: str) -> tuple[behind.Told, ...]:
+def chain(desk: Desk, run: str) -> tuple[leftovers.Told, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
     every = told(desk)
     by_name, later = {one.run: one for one in every}, replaced(every)
@@ -93,7 +92,7 @@ def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
         return frozenset()
     # It must be there, and readable: nothing is deleted on the word of what cannot be read.
     desk.store.runbook_of(desk.store.state(book.of_run).runbook)
-    return frozenset(item for one in chain(desk, book.of_run) for item in behind.recorded(one))
+    return frozenset(item for one in chain(desk, book.of_run) for item in leftovers.recorded(one))
 
 
 def not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:

@@ -10,21 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from drkit.api import history as linked
+from drkit.api import history as history_
 from drkit.api.assess import blind, generations_of
 from drkit.api.context import Desk
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import estate, files, runbook
-from drkit.model import suggest as nearest
+from drkit.model import estate, files, runbook, suggest
 from drkit.model.actions import Described, described, differences, stopped
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment, Snapshot, region_name, same_id
 from drkit.model.runbook import Kind, Runbook, Takeover
-from drkit.planning import failover as planner
-from drkit.planning import leftovers as behind
-from drkit.planning import recovery_point as history
-from drkit.planning import replicas
+from drkit.planning import failover, leftovers, recovery_point, replicas
 from drkit.products import actions, registry
 from drkit.store.records import Approval, who
 from drkit.store.store import DIGEST
@@ -80,15 +76,15 @@ def plan(
     else:
         base = load(Path(snapshot), Snapshot)
         clouds.check_same(base.made_against, desk.cloud, snapshot)
-    base = behind.advanced(base, linked.told(desk))
+    base = leftovers.advanced(base, history_.told(desk))
     region = region_name(graceful_from)
     here = {plan.region for plan in base.plans}
     if region and region not in here:
         raise UsageError(
             f"no plan is in {graceful_from!r}",
-            remedy=nearest.remedy(region, here, f"one of: {', '.join(sorted(here))}"),
+            remedy=suggest.remedy(region, here, f"one of: {', '.join(sorted(here))}"),
         )
-    book = planner.plan(
+    book = failover.plan(
         base,
         assessed,
         desk.settings,
@@ -100,7 +96,7 @@ def plan(
         kind=kind,
         graceful_from=region,
         force=force,
-        made=linked.made(desk),
+        made=history_.made(desk),
     )
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
@@ -128,7 +124,7 @@ def candidates(desk: Desk, book: Runbook) -> dict[str, Takeover]:
     if not open_ones:
         return {}
     try:
-        return replicas.candidates(book, desk.settings, linked.made(desk))
+        return replicas.candidates(book, desk.settings, history_.made(desk))
     except ForbiddenError:
         return open_ones
 
@@ -158,9 +154,13 @@ def composed(desk: Desk, assessed: Assessment) -> Snapshot:
     cutoffs = {
         finding.plan.lower(): moment
         for finding in assessed.plans
-        if (moment := history.cutoff(finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")))
+        if (
+            moment := recovery_point.cutoff(
+                finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")
+            )
+        )
     }
-    return history.compose(generations, cutoffs)
+    return recovery_point.compose(generations, cutoffs)
 
 
 def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
@@ -176,7 +176,7 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
 
 def _outlived(desk: Desk) -> list[str]:
     newest = desk.store.newest(Snapshot)
-    back = linked.since_snapshot(desk, newest[0]) if newest else ""
+    back = history_.since_snapshot(desk, newest[0]) if newest else ""
     return [f"{back}: `drkit snapshot` while all is well"] if back else []
 
 
@@ -208,7 +208,7 @@ def show(desk: Desk, name: str = "latest") -> Planned:
 def _stopped(desk: Desk, book: Runbook) -> list[str]:
     """Why its guards would not let it be carried out, computed again: what a file says of its own guards proves nothing."""
     try:
-        recorded = linked.recorded(desk, book)
+        recorded = history_.recorded(desk, book)
     except DrkitError as error:
         return [f"what {book.of_run} recorded cannot be read, and nothing is deleted without: {error}"]
     return [

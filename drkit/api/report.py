@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit.api import status as standing_
+from drkit.api import status
 from drkit.api.context import Desk
 from drkit.errors import DrkitError
-from drkit.execution import evidence, results
-from drkit.execution import owner_notices as letters
+from drkit.execution import evidence, owner_notices, results
 from drkit.model.actions import described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.products import actions
@@ -17,7 +16,7 @@ from drkit.store.records import File
 
 def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
     """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
-    standing = standing_.status(desk, run)
+    standing = status.status(desk, run)
     found = results.report(
         standing.run,
         standing.runbook,
@@ -44,11 +43,11 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
     }
 
 
-def owners(desk: Desk, run: str = "latest") -> tuple[str, list[letters.Letter], bool]:
+def owners(desk: Desk, run: str = "latest") -> tuple[str, list[owner_notices.Letter], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
-    standing = standing_.status(desk, run)
+    standing = status.status(desk, run)
     looked = _kept(desk, Snapshot, standing.runbook.of_snapshot)
-    told = letters.letters(standing.runbook, standing.state, looked.taken if looked else "")
+    told = owner_notices.letters(standing.runbook, standing.state, looked.taken if looked else "")
     return standing.run, told, standing.runbook.made_against.simulated
 
 

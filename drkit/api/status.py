@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drkit.api import history as linked
+from drkit.api import history
 from drkit.api.context import Desk
 from drkit.api.plan import show_of
 from drkit.errors import DrkitError, RefusedError
@@ -14,8 +14,7 @@ from drkit.model import cloud as clouds
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from drkit.store import journal
 from drkit.store.journal import Record, RunState
 
@@ -50,7 +49,7 @@ def status(desk: Desk, run: str = "latest") -> Standing:
     found = _standing(desk, name)
     if found is None:
         raise _never_began(desk, name)
-    return _or_replaced(found, linked.replaced(linked.told(desk)))
+    return _or_replaced(found, history.replaced(history.told(desk)))
 
 
 def _or_replaced(found: Standing, gone: Mapping[str, str]) -> Standing:
@@ -152,8 +151,8 @@ def overview(desk: Desk) -> list[str]:
         return [*lines, "next: `drkit assess`"]
     lines.append(f"assessment {assessed[0].generation} is {clouds.age_text(parse_time(assessed[0].taken), now)} old")
     lost = any(finding.state == "lost" for finding in assessed[0].plans)
-    if not lost and (way := behind.way_on(assessed[0].zombies)):
+    if not lost and (way := leftovers.way_on(assessed[0].zombies)):
         return [*lines, f"next: {way}"]
-    if back := linked.since_snapshot(desk, newest[0]):
+    if back := history.since_snapshot(desk, newest[0]):
         return [*lines, f"next: `drkit snapshot`, since {back}"]
     return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]

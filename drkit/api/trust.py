@@ -16,8 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from drkit.errors import RefusedError
-from drkit.model import files
-from drkit.model import toml_faults as tomlcheck
+from drkit.model import files, toml_faults
 from drkit.model.toml_faults import Fault
 
 TrustedHost = Annotated[
@@ -76,11 +75,11 @@ def load(path: Path) -> Trust:
     """
     if not os.path.lexists(path):
         return Trust(path)
-    text = tomlcheck.decode(files.read(path, own=True), str(path))
-    table = tomlcheck.parse(text, str(path))
-    faults: list[Fault] = tomlcheck.check(table, TrustFile)
+    text = toml_faults.decode(files.read(path, own=True), str(path))
+    table = toml_faults.parse(text, str(path))
+    faults: list[Fault] = toml_faults.check(table, TrustFile)
     if faults:
-        tomlcheck.refuse(faults, text, str(path), 'docs/configuration.md, "What a found file may say"')
+        toml_faults.refuse(faults, text, str(path), 'docs/configuration.md, "What a found file may say"')
     found = msgspec.convert(table, TrustFile)
     return Trust(
         path,

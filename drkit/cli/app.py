@@ -16,8 +16,7 @@ import click
 from drkit.cli import examples
 from drkit.cli.completion import offer
 from drkit.errors import DrkitError
-from drkit.model import files
-from drkit.model import log as logfile
+from drkit.model import files, log
 from drkit.version import __version__
 
 if TYPE_CHECKING:
@@ -91,13 +90,13 @@ class Common:
 
     def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
-        from drkit.api import context as workplace
+        from drkit.api import context
         from drkit.cli.views.text import safe
         from drkit.products import faults
 
         for fault in faults():
             note(f"drkit: {safe(fault, 800)}")
-        return workplace.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
+        return context.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
         """A result: JSON, or the lines for people."""
@@ -114,9 +113,9 @@ class Common:
     def pipe(self, commands: Callable[[Any], list[str]]) -> None:
         """Logging commands, in a pipeline only; ``commands`` makes them with the view. Beside JSON they go to stderr."""
         if self.pipelines:
-            from drkit.cli.views import azure_pipelines as pipelines
+            from drkit.cli.views import azure_pipelines
 
-            for line in commands(pipelines):
+            for line in commands(azure_pipelines):
                 _echo(line, err=self.json)
 
 
@@ -145,9 +144,9 @@ def note(text: str) -> None:
 
     shown = "\n".join(exact(line) for line in text.split("\n"))
     if Pipelines.wanted:
-        from drkit.cli.views import azure_pipelines as pipelines
+        from drkit.cli.views import azure_pipelines
 
-        shown = pipelines.defuse(shown)
+        shown = azure_pipelines.defuse(shown)
     _echo(shown, err=True)
 
 
@@ -160,12 +159,12 @@ def _echo(text: str, *, err: bool) -> None:
 
 def _defused(text: str) -> str:
     """What is printed in a pipeline, without anything an agent could take for a command."""
-    from drkit.cli.views import azure_pipelines as pipelines
+    from drkit.cli.views import azure_pipelines
 
     # One JSON object keeps its values: in it an escape says the same.
     if Json.wanted and text[:1] in "{[":
-        return pipelines.defuse_json(text)
-    return pipelines.defuse(text)
+        return azure_pipelines.defuse_json(text)
+    return azure_pipelines.defuse(text)
 
 
 def _let_go(stream: Any) -> None:
@@ -194,7 +193,7 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
             for name in written:
                 if options.get(name):
                     files.check_out(options[name], remedy=f"choose another --{name}")
-            with logfile.writing(options.pop("log_file")):
+            with log.writing(options.pop("log_file")):
                 return _logged(called, function, common, options)
 
         run.__doc__ = function.__doc__
@@ -242,14 +241,14 @@ def target_option(
 
 def _logged(name: str, function: Callable[..., Any], common: Common, options: dict[str, Any]) -> Any:
     """The command, its beginning and its end in the log file, if there is one."""
-    logfile.say("command begun", command=name, version=__version__)
+    log.say("command begun", command=name, version=__version__)
     try:
         code = function(common, **options)
     except DrkitError as error:
         told = {"what": error.what, "where": error.where, "remedy": error.remedy, "exit_code": error.exit_code}
-        logfile.say("command failed", logging.ERROR, command=name, **told)
+        log.say("command failed", logging.ERROR, command=name, **told)
         raise
-    logfile.say("command ended", command=name, exit_code=code)
+    log.say("command ended", command=name, exit_code=code)
     return code
 
 
@@ -270,11 +269,10 @@ class Json:
 def main_group(ctx: click.Context) -> None:
     """Brings region-bound registrations back when an Azure region is lost."""
     if ctx.invoked_subcommand is None:
-        from drkit.api import context as workplace
-        from drkit.api import status as standing
+        from drkit.api import context, status
 
         # Its first line names the cloud, so that only the account it reads first need be said on stderr.
-        for line in standing.overview(workplace.desk(announce_store=note)):
+        for line in status.overview(context.desk(announce_store=note)):
             say(line)
 
 

@@ -139,10 +139,10 @@ def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The stories that a drill can play."""
-    from drkit.drills import stories as story
+    from drkit.drills import stories as stories_
 
     yield "list", "all of them"
-    yield from ((name, "") for name in story.names())
+    yield from ((name, "") for name in stories_.names())
 
 
 def clouds(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:

@@ -16,8 +16,7 @@ import click
 
 from drkit.cli import core_dumps
 from drkit.cli.app import Json, Pipelines, main_group, note, say
-from drkit.cli.commands import after, before, during, running
-from drkit.cli.commands import failover as night
+from drkit.cli.commands import after, before, during, failover, running
 from drkit.errors import DrkitError, FileError, UsageError
 
 OF_PATHS = frozenset(
@@ -34,7 +33,7 @@ OF_PATHS = frozenset(
     }
 )
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = (before, night, during, running, after)
+COMMANDS = (before, failover, during, running, after)
 
 
 def main() -> NoReturn:
@@ -158,9 +157,9 @@ def _failed(error: DrkitError) -> int:
     if error.remedy:
         note(f"  {safe(error.remedy, 400)}")
     if Pipelines.wanted:
-        from drkit.cli.views import azure_pipelines as pipelines
+        from drkit.cli.views import azure_pipelines
 
-        issue = pipelines.issue("error", f"{error}", type(error).__name__)
+        issue = azure_pipelines.issue("error", f"{error}", type(error).__name__)
         with contextlib.suppress(OSError):
             click.echo(issue, err=asked)
     if asked and not Json.told:

@@ -18,23 +18,18 @@ from typing import Any
 
 import aiohttp
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import context as workplace
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import report as reporting
-from drkit.api import status as standing_
+from drkit.api import apply, assess, context, history, report
+from drkit.api import plan as plan_
+from drkit.api import status as status_
 from drkit.cli.views import html, junit, markdown, terminal
 from drkit.cli.views import json as json_view
 from drkit.cli.views.text import duration, plural, safe
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
-from drkit.model import files
-from drkit.model import suggest as nearest
+from drkit.model import files, suggest
 from drkit.model.estate import Assessment, Snapshot, id_part, last
 from drkit.model.runbook import Runbook, Step
-from drkit.planning import leftovers as behind
+from drkit.planning import leftovers
 from drkit.products import registry
 from drkit.store.journal import RunState
 
@@ -90,7 +85,7 @@ class Story:
 class Drill:
     """One drill: where its files are, how it speaks, what it found so far."""
 
-    desk: workplace.Desk
+    desk: context.Desk
     control: Control
     folder: Path
     region: str
@@ -135,7 +130,7 @@ class Drill:
         assessed = await self._assess()
         planned = self._plan("plan")
         self.command(f"approve {planned.digest[:12]}")
-        approval = planning.approve(self.desk, planned.digest)
+        approval = plan_.approve(self.desk, planned.digest)
         before = await self._writes()
         self.line(f"approved by {approval.who} (unauthenticated: a folder); writes to Azure so far: {before}")
         if self.story.disturb:
@@ -150,7 +145,7 @@ class Drill:
 
     async def _snapshot(self) -> Snapshot:
         self.command("snapshot")
-        taken, _ = await reading.snapshot(self.desk)
+        taken, _ = await assess.snapshot(self.desk)
         kinds = Counter(one.kind for one in taken.environments)
         places = {host.region for host in taken.hosts if host.region}
         self.line(
@@ -163,7 +158,7 @@ class Drill:
             here = {plan.region for plan in taken.plans}
             known = f"regions with plans: {', '.join(sorted(here)) or 'none'}"
             raise RefusedError(
-                f"no plan is in {self.region}", where="--lose", remedy=nearest.remedy(self.region, here, known)
+                f"no plan is in {self.region}", where="--lose", remedy=suggest.remedy(self.region, here, known)
             )
         return taken
 
@@ -182,7 +177,7 @@ class Drill:
 
     async def _assess(self) -> Assessment:
         self.command("assess")
-        assessed, _, _ = await reading.assess(self.desk)
+        assessed, _, _ = await assess.assess(self.desk)
         lost = [one for one in assessed.plans if one.state == "lost"]
         self.line(f"lost: {', '.join(last(one.plan) for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
         if lost and lost[0].advice:
@@ -204,9 +199,9 @@ class Drill:
         for line in terminal.render(made, columns=self.columns - 2).splitlines():
             self.say(f"  {line}")
 
-    def _plan(self, command: str, **options: Any) -> planning.Planned:
+    def _plan(self, command: str, **options: Any) -> plan_.Planned:
         self.command(command)
-        planned = planning.plan(self.desk, **options)
+        planned = plan_.plan(self.desk, **options)
         book = planned.runbook
         if not options:
             made = terminal.plan_table(book)
@@ -225,7 +220,7 @@ class Drill:
             self.line(f"every step with its reason: {path.name}")
         return planned
 
-    def told_of(self, planned: planning.Planned) -> None:
+    def told_of(self, planned: plan_.Planned) -> None:
         """A runbook in short, and its text beside the others."""
         self.line(terminal.effects_line(planned.runbook))
         for one in planned.runbook.left_alone[:4]:
@@ -269,7 +264,7 @@ class Drill:
         self.spawned.append(process)
         return process
 
-    async def _first_run(self, planned: planning.Planned) -> str:
+    async def _first_run(self, planned: plan_.Planned) -> str:
         """Apply in a process of its own, kill it after an intent, resume."""
         digest = planned.digest[:12]
         self.command(f"apply {digest}")
@@ -286,7 +281,7 @@ class Drill:
         await self.attend("resume", run, planned.runbook)
         return run
 
-    async def _until_intent(self, process: asyncio.subprocess.Process, planned: planning.Planned) -> tuple[str, str]:
+    async def _until_intent(self, process: asyncio.subprocess.Process, planned: plan_.Planned) -> tuple[str, str]:
         """Wait until the run recorded the intent of the first environment to be created."""
         wanted = next((step.id for step in planned.runbook.steps if step.action == "create" and step.environment), "")
         mark = f'"kind":"intent","step":"{wanted}"'.encode()
@@ -313,7 +308,7 @@ class Drill:
         """
         acted: set[str] = set()
         deadline = asyncio.get_running_loop().time() + RUN_SECONDS
-        digest = planning.show(self.desk, name).digest if verb == "apply" else ""
+        digest = plan_.show(self.desk, name).digest if verb == "apply" else ""
         before = -1
         told = asyncio.get_running_loop().time()
         run = "" if verb == "apply" else name
@@ -334,7 +329,7 @@ class Drill:
             if not run or code not in (0, 1, 3):
                 log = files.read(self.folder / "runs.log", limit=files.LARGE).decode("utf-8", "replace").splitlines()
                 raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
-            standing = standing_.status(self.desk, run)
+            standing = status_.status(self.desk, run)
             if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
                 break
             verb, before = "resume", len(acted)
@@ -364,7 +359,7 @@ class Drill:
             status = state.of(step.id).status
             if status == "drifted" and step.id not in acted:
                 acted.add(step.id)
-                applying.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
+                apply.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
             elif status == "asked" and step.id not in acted:
                 await self._asked(run, step, state, book, acted)
 
@@ -372,16 +367,16 @@ class Drill:
         if step.action == "by-hand":
             acted.add(step.id)
             await self._by_hand(step)
-            applying.answer(self.desk, run, step.id, "done as the runbook says")
+            apply.answer(self.desk, run, step.id, "done as the runbook says")
             return
         owner = str(step.inputs.get("owner", ""))
         person = await self.control.get(f"people/{owner}")
         if person["ready"]:
             acted.add(step.id)
-            applying.answer(self.desk, run, step.id, "ready")
+            apply.answer(self.desk, run, step.id, "ready")
         elif person["ready_after"] is None and self._quiet(state, book, acted):
             acted.add(step.id)
-            applying.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
+            apply.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
 
     def _quiet(self, state: RunState, book: Runbook, acted: set[str]) -> bool:
         """Whether nothing else is under way or answered."""
@@ -392,7 +387,7 @@ class Drill:
 
     async def _by_hand(self, step: Step) -> None:
         """The person at the machine types the commands of the runbook."""
-        known = {one.id: one for one in planning.composed(self.desk, self._assessment()).environments}
+        known = {one.id: one for one in plan_.composed(self.desk, self._assessment()).environments}
         # What is on its way back is known by the id it had before it left.
         before = next((one.environment for one in self._moved if one.now == step.environment), step.environment)
         one = known[before]
@@ -400,8 +395,8 @@ class Drill:
             await self.control.post(call, body)
 
     @property
-    def _moved(self) -> list[behind.Moved]:
-        return [one for run in linked.told(self.desk) for one in behind.moved(run.book, run.state)]
+    def _moved(self) -> list[leftovers.Moved]:
+        return [one for run in history.told(self.desk) for one in leftovers.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
         found = self.desk.store.newest(Assessment)
@@ -409,7 +404,7 @@ class Drill:
             raise RefusedError("there is no assessment")
         return found[0]
 
-    def _tell_run(self, standing: standing_.Standing) -> None:
+    def _tell_run(self, standing: status_.Standing) -> None:
         book, state = standing.runbook, standing.state
         counts = Counter(state.of(step.id).status for step in book.steps)
         texts = [f"{number} {word}" for word, number in counts.items() if word != "pending"]
@@ -442,14 +437,14 @@ class Drill:
     async def _rest(self) -> list[str]:
         """Assess again; apply what is left, and the repair that the planner lists apart, side by side."""
         self.command("assess")
-        await reading.assess(self.desk)
+        await assess.assess(self.desk)
         left = self._plan("plan", kind="failover")
         repair = self._plan("plan --kind repair", kind="repair")
         jobs: list[asyncio.Task[str]] = []
         for planned in (repair, left):
             if not planned.runbook.steps:
                 continue
-            planning.approve(self.desk, planned.digest)
+            plan_.approve(self.desk, planned.digest)
             self.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
             begun = asyncio.Event()
             task = asyncio.create_task(self.attend("apply", planned.digest, planned.runbook, begun))
@@ -461,7 +456,7 @@ class Drill:
     # the end
 
     async def _end(self, assessed: Assessment, runs: Sequence[str], before: int) -> dict[str, Any]:
-        standings = [standing_.status(self.desk, run) for run in runs]
+        standings = [status_.status(self.desk, run) for run in runs]
         found = _together([results.outcomes(one.runbook, one.state) for one in standings])
         numbers = results.numbers(found)
         since = next((one.since for one in standings if one.since), "")
@@ -559,7 +554,7 @@ class Drill:
     def _reports(self, runs: Sequence[str]) -> list[Path]:
         paths = []
         for run in runs:
-            found = reporting.report(self.desk, run)
+            found = report.report(self.desk, run)
             self._keep(f"report-{run}.md", markdown.report(found))
             self._keep(f"report-{run}.html", html.report(found))
             self._keep(f"report-{run}.xml", junit.report(found))

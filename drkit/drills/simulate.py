@@ -19,13 +19,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit.api import context as workplace
+from drkit.api import context
 from drkit.cli.views import terminal
 from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import files, settings
-from drkit.model import host_scripts as hostscripts
+from drkit.model import files, host_scripts, settings
 from drkit.model.cloud import Cloud
 from drkit.model.estate import Host, Snapshot, region_name
 from drkit.products import registry, tables
@@ -59,7 +58,7 @@ async def simulate(
     with tempfile.TemporaryDirectory(prefix="drkit-simulator-") as folder:
         try:
             simulator = Simulator(
-                content, host_scripts=hostscripts.hashes(), port=port, speed=speed, folder=Path(folder)
+                content, host_scripts=host_scripts.hashes(), port=port, speed=speed, folder=Path(folder)
             )
             await simulator.start()
         except ValueError as error:
@@ -351,7 +350,7 @@ async def _walk(
     returning: bool,
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
-    desk = workplace.Desk(
+    desk = context.Desk(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
     speed = facts["clock"]["speed"]

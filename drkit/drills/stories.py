@@ -21,13 +21,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit.api import assess as reading
-from drkit.api import context as workplace
-from drkit.api import explain as telling
+from drkit.api import assess as assess_
+from drkit.api import context, explain
 from drkit.cli.views.explain import lines
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.estate import Assessment, HostFinding
 from drkit.model.settings import parse
 from drkit.planning.explain import Explanation
@@ -83,7 +82,7 @@ class Stage:
     """A story on its stage: the desk to work at, and the steps not yet played."""
 
     story: Story
-    desk: workplace.Desk
+    desk: context.Desk
     clock: StoryClock
     http: aiohttp.ClientSession
     control: str
@@ -117,7 +116,7 @@ class Stage:
 
     async def assess(self) -> Assessment:
         """What drkit says now."""
-        return (await reading.assess(self.desk))[0]
+        return (await assess_.assess(self.desk))[0]
 
     def finding(self, assessed: Assessment) -> HostFinding:
         """What it says of the host that the story is about."""
@@ -144,17 +143,17 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
     """A story on its stage, its baseline taken. ``settings``: the text of a drkit.toml (default: the story's own)."""
     clock = StoryClock(ORIGIN - timedelta(minutes=BEFORE), datetime.now(UTC), 1.0)
     seed = {**story.seed(), "origin": simulated.precise(clock.origin)}
-    simulator = Simulator(seed, host_scripts=hostscripts.hashes(), folder=folder / "cloud")
+    simulator = Simulator(seed, host_scripts=host_scripts.hashes(), folder=folder / "cloud")
     simulator.world.clock = clock
     await simulator.start()
     try:
         facts = simulator.ready
         cloud = clouds.from_ready(msgspec.convert(json.loads(json.dumps(facts)), clouds.ReadyFile), "the story's own")
         chosen = parse(settings_text(story) if settings is None else settings, "the story's settings", tables())
-        desk = workplace.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
+        desk = context.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
-            await reading.snapshot(desk)
+            await assess_.snapshot(desk)
             yield Stage(story, desk, clock, http, str(facts["control"]), list(story.timeline))
     finally:
         await simulator.stop()
@@ -230,6 +229,6 @@ async def play(name: str, folder: Path | None = None) -> Played:
     async with staged(story, folder) as stage:
         steps = await stage.play(story.ends)
         assessed = await stage.assess()
-        found = telling.explain(stage.desk, story.subject)
+        found = explain.explain(stage.desk, story.subject)
         assert isinstance(found, Explanation)  # noqa: S101  a host's id means a host
         return Played(story, steps, assessed, stage.finding(assessed), found)

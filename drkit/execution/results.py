@@ -11,8 +11,7 @@ import msgspec
 from drkit.model import runbook as book
 from drkit.model.clock import parse_time
 from drkit.model.runbook import Affected, Runbook, Step
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from drkit.store.journal import RunState, StepState
 
 Ending = Literal["recovered", "needs_person", "waiting", "lost"]
@@ -50,7 +49,7 @@ def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
         if step.environment:
             chains.setdefault(step.environment, []).append(state.of(step.id))
     doubts = {one.environment: one for one in handover.in_doubt(runbook, state)}
-    moved = {one.environment: one for one in behind.moved(runbook, state)}
+    moved = {one.environment: one for one in leftovers.moved(runbook, state)}
     return [
         _outcome(one, state, chains.get(one.environment, []), doubts.get(one.environment), moved.get(one.environment))
         for one in runbook.environments
@@ -62,7 +61,7 @@ def _outcome(
     state: RunState,
     steps: list[StepState],
     doubt: handover.InDoubt | None,
-    moved: behind.Moved | None,
+    moved: leftovers.Moved | None,
 ) -> Outcome:
     ending: Ending
     detail, at, now = affected.reason, "", ""

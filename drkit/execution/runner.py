@@ -25,8 +25,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.execution import attribution as culprits
-from drkit.execution import schedule
+from drkit.execution import attribution, schedule
 from drkit.execution.actors import Contained
 from drkit.execution.ports import Inbox
 from drkit.model.clock import Clock, StoppedError
@@ -488,14 +487,14 @@ class Runner:
     async def _drifted_off(self, step: Step, error: RegisteredElsewhereError) -> None:
         """Another registration is on the host: nothing is written over it, and who put it there is named where Azure tells."""
         host = step.host.lower()
-        told = await culprits.named(self.context, [host]) if host.startswith("/subscriptions/") else {}
+        told = await attribution.named(self.context, [host]) if host.startswith("/subscriptions/") else {}
         by = f"; changed by {told[host]}" if told.get(host) else "; Azure does not tell by whom"
         await self._drifted(step, max(1, self.state.of(step.id).attempt), f"{error}{by}", another=error.another)
 
     async def _with_names(self, step: Step, context: Context, observation: Observation) -> list[str]:
         """What differs, in words, with who changed it as far as Azure tells."""
-        asked = culprits.unnamed(schedule.differing(step.preconditions, observation), observation)
-        told = await culprits.named(context, asked) if asked else {}
+        asked = attribution.unnamed(schedule.differing(step.preconditions, observation), observation)
+        told = await attribution.named(context, asked) if asked else {}
         return schedule.compare(step.preconditions, replace(observation, changed={**observation.changed, **told}))
 
     async def _look(self, step: Step, product: Actor, context: Context, *, left: bool) -> Observation:

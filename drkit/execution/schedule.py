@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drkit.model.runbook import Precondition, Runbook, Step
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from drkit.products.base import Observation
 from drkit.store.journal import RunState, StepState
 
@@ -196,7 +195,7 @@ def _back(runbook: Runbook, state: RunState) -> str:
         if lost and state.of(step.id).status == "drifted" and "answers" in state.of(step.id).data.get("drift", ()):
             run = state.run
             way = f"; `drkit assess`, then `drkit failback {run}` brings back what it moved"
-            back = way if behind.moved(runbook, state) else ""
+            back = way if leftovers.moved(runbook, state) else ""
             return (
                 f"{_short(step.plan)} answers again, so what was not begun is left: `drkit abort {run} --reason TEXT`, "
                 f"then `drkit resume {run}` closes it{back}; when it is lost again, `drkit resume {run}` goes on"

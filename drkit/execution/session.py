@@ -13,13 +13,11 @@ from functools import cache, partial
 from typing import Any
 
 from drkit.errors import DrkitError, IntegrityError, RefusedError
-from drkit.execution import other_runs as foreign
-from drkit.execution import schedule
+from drkit.execution import other_runs, schedule
 from drkit.execution.ports import HeldJournal, RunStore
 from drkit.execution.runner import Event, Nap, Runner, acting, permitted
 from drkit.execution.sign_in_codes import Codes, socket_path
-from drkit.model import actions, runbook, sign_in
-from drkit.model import host_scripts as hostscripts
+from drkit.model import actions, host_scripts, runbook, sign_in
 from drkit.model.actions import Tables
 from drkit.model.clock import Clock, StoppedError, rfc3339
 from drkit.model.cloud import Cloud, Principal
@@ -156,7 +154,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
 async def _look_elsewhere(job: Job, journal: HeldJournal, context: Context) -> None:
     """RefusedError, once, when another store's run is seen; it is journaled, so that whoever saw to that run can go on with this one."""
     try:
-        await foreign.refuse(
+        await other_runs.refuse(
             context,
             _began(job.store, journal.run),
             lambda text: job.show(Event("note", None, text)),
@@ -205,7 +203,7 @@ def guard_of(job: Job, journal: HeldJournal) -> Guard:
         return step is not None and actions.may_delete(step, job.runbook, url, arm, job.recorded)
 
     return writing_guard(
-        allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), hostscripts.reading(), deletes
+        allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), host_scripts.reading(), deletes
     )
 
 
@@ -242,7 +240,7 @@ def check_scripts(book: Runbook) -> None:
 
 def _has(script: str, sha256: str) -> bool:
     try:
-        hostscripts.approved(script, sha256)
+        host_scripts.approved(script, sha256)
     except KeyError:
         return False
     return True

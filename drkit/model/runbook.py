@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from drkit.errors import FileError, UsageError
-from drkit.model import suggest as nearest
+from drkit.model import suggest
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Behind, Environment
 from drkit.model.operation import bare
@@ -192,7 +192,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         listed = f"one of: {', '.join(step.id for step in (found or self.steps)[:8])}"
         raise UsageError(
             f"{'no step' if not found else 'more than one step'} is called {text!r}",
-            remedy=listed if found else nearest.remedy(text, (step.id for step in self.steps), listed),
+            remedy=listed if found else suggest.remedy(text, (step.id for step in self.steps), listed),
         )
 
 

@@ -16,9 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from drkit.model import files
-from drkit.model import suggest as nearest
-from drkit.model import toml_faults as tomlcheck
+from drkit.model import files, suggest, toml_faults
 from drkit.model.cloud import CredentialName
 from drkit.model.estate import region_name
 from drkit.model.toml_faults import Fault
@@ -258,7 +256,7 @@ def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Set
     """
     remedy = "" if path.is_file() else "name a file; docs/drkit.sample.toml is one to begin with"
     raw = files.read(path, own=True, remedy=remedy)
-    return parse(tomlcheck.decode(raw, str(path)), str(path), products)
+    return parse(toml_faults.decode(raw, str(path)), str(path), products)
 
 
 def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
@@ -267,16 +265,16 @@ def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = 
     ``products`` names the product tables that may appear, each with its struct, whose keys all have defaults.
     """
     text = text.removeprefix("\ufeff")
-    table = tomlcheck.parse(text, where)
+    table = toml_faults.parse(text, where)
     homes = _homes(products)
-    faults = tomlcheck.check(table, SettingsFile, (), homes)
+    faults = toml_faults.check(table, SettingsFile, (), homes)
     faults += _product_faults(table.get("products"), products, homes)
     faults += _store_faults(table.get("store"))
     faults += _twice(table.get("targets"), "targets", region_name)
     faults += _twice(table.get("subscriptions"), "subscriptions", str.lower)
     faults += _host_faults(table.get("host"), products)
     if faults:
-        tomlcheck.refuse(faults, text, where, "docs/configuration.md describes every key")
+        toml_faults.refuse(faults, text, where, "docs/configuration.md describes every key")
     settings = msgspec.convert(table, Settings)
     given = {name: _differing(settings.product(name, products[name])) for name in settings.products}
     return msgspec.structs.replace(
@@ -295,14 +293,14 @@ def addresses(settings: Settings, products: Mapping[str, type[msgspec.Struct]] =
     """
     tables: list[tuple[str, msgspec.Struct]] = [
         (key, value)
-        for key in tomlcheck.fields(SettingsFile)
+        for key in toml_faults.fields(SettingsFile)
         if isinstance(value := getattr(settings, key, None), msgspec.Struct)
     ]
     tables += [(f"products.{name}", settings.product(name, type_)) for name, type_ in products.items()]
     return [
         (f"{table}.{key}", str(getattr(struct, field.name)))
         for table, struct in tables
-        for key, field in tomlcheck.fields(type(struct)).items()
+        for key, field in toml_faults.fields(type(struct)).items()
         if field.type in (Endpoint, HostName) and getattr(struct, field.name) not in ("", field.default)
     ]
 
@@ -333,7 +331,7 @@ _KINDS: dict[str, Kind] = {"microsoft.compute/virtualmachines": "azure-vm", "mic
 def _homes(products: Mapping[str, type[msgspec.Struct]]) -> dict[str, str]:
     """Key -> where it belongs, for keys that belong in one table only."""
     tables: dict[str, type[msgspec.Struct]] = {
-        name: field.type for name, field in tomlcheck.fields(SettingsFile).items() if isinstance(field.type, type)
+        name: field.type for name, field in toml_faults.fields(SettingsFile).items() if isinstance(field.type, type)
     }
     tables = {name: struct for name, struct in tables.items() if issubclass(struct, msgspec.Struct)}
     tables |= {f"products.{name}": struct for name, struct in products.items()}
@@ -341,7 +339,7 @@ def _homes(products: Mapping[str, type[msgspec.Struct]]) -> dict[str, str]:
         key: ["at the top of the file, before the first [table]"] for key in ("store", "targets", "subscriptions")
     }
     for name, struct in tables.items():
-        for key in tomlcheck.fields(struct):
+        for key in toml_faults.fields(struct):
             homes.setdefault(key, []).append(f"in [{name}]")
     return {key: places[0] for key, places in homes.items() if len(places) == 1}
 
@@ -353,22 +351,22 @@ def _product_faults(
     for name, table in tables.items() if isinstance(tables, dict) else ():
         if name in products:
             if isinstance(table, dict):
-                faults += tomlcheck.check(table, products[name], ("products", name), homes)
+                faults += toml_faults.check(table, products[name], ("products", name), homes)
         else:
             faults.append(Fault(("products", name), _unknown_product(name, products)))
     return faults
 
 
 def _unknown_product(name: str, products: Mapping[str, object]) -> str:
-    near = nearest.remedy(name, products, f"known: {', '.join(sorted(products))}")
-    return f"drkit knows no product {tomlcheck.quoted(name)}; {near}"
+    near = suggest.remedy(name, products, f"known: {', '.join(sorted(products))}")
+    return f"drkit knows no product {toml_faults.quoted(name)}; {near}"
 
 
 def _store_faults(store: object) -> list[Fault]:
     if not isinstance(store, str) or "://" not in store:
         return []
     if "?" in store or "@" in store:
-        return [Fault(("store",), f"an address without what follows a ? or stands before an @; {tomlcheck.SECRETS}")]
+        return [Fault(("store",), f"an address without what follows a ? or stands before an @; {toml_faults.SECRETS}")]
     if not store.lower().startswith("https://"):
         return [Fault(("store",), "must be a folder, or an address that begins with https://")]
     return []
@@ -380,7 +378,7 @@ def _twice(values: object, key: str, normal: Any) -> list[Fault]:
     for index, value in enumerate(values if isinstance(values, list) else ()):
         if isinstance(value, str):
             if normal(value) in seen:
-                faults.append(Fault((key, index), f"{tomlcheck.quoted(value)} stands here twice; leave one out"))
+                faults.append(Fault((key, index), f"{toml_faults.quoted(value)} stands here twice; leave one out"))
             seen.add(normal(value))
     return faults
 
@@ -401,8 +399,8 @@ def _host_faults(entries: object, products: Mapping[str, object]) -> list[Fault]
         environment = values.get("environment", "")
         claim = (product, environment.casefold() or f"on {host.casefold()}")
         if claim in claimed:
-            what = f"environment {tomlcheck.quoted(environment)} is claimed" if environment else "this host is named"
-            where = f", by {tomlcheck.quoted(claimed[claim])} before" if environment else ""
+            what = f"environment {toml_faults.quoted(environment)} is claimed" if environment else "this host is named"
+            where = f", by {toml_faults.quoted(claimed[claim])} before" if environment else ""
             faults.append(Fault((*at, "environment"), f"{what} twice{where}; leave one entry"))
         claimed.setdefault(claim, host)
     return faults
@@ -413,7 +411,7 @@ def _host_entry_faults(host: str, values: Mapping[str, str]) -> list[tuple[str, 
     kind, told = values.get("kind", ""), kind_of(host)
     if "/" in host and not told:
         what = "is neither a plain name nor the full ARM id (/subscriptions/...) of a virtual machine or an Arc machine"
-        return [("id", f"{tomlcheck.quoted(host)} {what}")]
+        return [("id", f"{toml_faults.quoted(host)} {what}")]
     faults = []
     if told and kind in ("azure-vm", "arc", "physical") and kind != told:
         faults.append(("kind", f'is "{kind}", but the id is that of kind "{told}"; leave kind out'))

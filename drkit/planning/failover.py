@@ -11,8 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from drkit.errors import RefusedError, UsageError
-from drkit.model import actions, runbook
-from drkit.model import suggest as nearest
+from drkit.model import actions, runbook, suggest
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Behind, Plan, Snapshot, same_id
 from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
@@ -313,7 +312,7 @@ def guarded(
     if unknown:
         raise UsageError(
             f"there is no guard {', '.join(unknown)} to force",
-            remedy=nearest.remedy(
+            remedy=suggest.remedy(
                 unknown[0],
                 (result.name for result in results),
                 f"one of: {', '.join(result.name for result in results)}",

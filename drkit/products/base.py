@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import msgspec
 
 from drkit.errors import DrkitError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.clock import Clock
 from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.operation import Operation, Request
@@ -132,10 +132,10 @@ class Context:
         return hashlib.sha256(f"{salted}{self.run}/{step}/{number}".encode()).hexdigest()[:32]
 
 
-def approved_script(step: Step, context: Context, name: str) -> hostscripts.HostScript:
+def approved_script(step: Step, context: Context, name: str) -> host_scripts.HostScript:
     """The host script of that name as the runbook has it approved; StepFailedError when this drkit has none of that hash."""
     try:
-        return hostscripts.approved(name, context.runbook.scripts.get(name, ""))
+        return host_scripts.approved(name, context.runbook.scripts.get(name, ""))
     except KeyError:
         raise StepFailedError(
             f"the script {name} is not the one that was approved",

@@ -14,7 +14,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from drkit.errors import GuardError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.answers import cleaned
 from drkit.model.clock import Clock
 from drkit.model.limits import Operation
@@ -60,7 +60,7 @@ class Watch:
         if body is not None and not isinstance(body, bytes):
             raise GuardError(f"{method} was not sent: its body cannot be looked at", where=bare(url))
         if method == "POST" and self.probes is None and is_run_command(url):
-            self.probes = hostscripts.reading()
+            self.probes = host_scripts.reading()
         leaving = Outgoing(method, url, body, classify(method, url, body, self.probes or frozenset()))
         check_shape(leaving)
         return leaving

@@ -13,7 +13,7 @@ from azure.core.rest import HttpRequest
 
 from drkit.errors import GuardError, NotFoundError, UnreachableError, UnreadableError
 from drkit.model.operation import Operation, Progress, bare
-from drkit.providers import long_running as lro
+from drkit.providers import long_running
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
 from drkit.providers.error_mapping import from_answer
 from drkit.providers.pages import Pages
@@ -154,7 +154,7 @@ class Rest:
     def begun(self, method: str, url: str, status: int, headers: Mapping[str, str], body: Any) -> Operation | None:
         """The operation an answer of 2xx started, if it did."""
         now = self._session.clock.now()
-        operation = lro.started(method, url, status, headers, body, retry_after(headers, now), now)
+        operation = long_running.started(method, url, status, headers, body, retry_after(headers, now), now)
         if operation is None:
             return None
         return msgspec.structs.replace(operation, url=self._session.routes.publish(joined(url, operation.url)))
@@ -178,17 +178,17 @@ class Rest:
         answer = await self.request("GET", operation.url, allow=allowed, **options)
         wait = retry_after(answer.headers, self._session.clock.now())
         if operation.style == "azure-async-operation":
-            progress = lro.status_document(answer.body, wait)
+            progress = long_running.status_document(answer.body, wait)
         elif operation.style == "location":
             if answer.status in _RETHROWN:
                 raise self._error(operation, answer, bool(options.get("token")))
-            progress = lro.location(answer.status, answer.body, wait)
+            progress = long_running.location(answer.status, answer.body, wait)
         else:
             if answer.status == 404:
                 error = self._error(operation, answer, bool(options.get("token")))
                 if not isinstance(error, NotFoundError):
                     raise error
-            progress = lro.resource(operation.method, answer.status, answer.body, wait)
+            progress = long_running.resource(operation.method, answer.status, answer.body, wait)
         if progress.state == "failed":
             return msgspec.structs.replace(progress, message=self._session.redact(progress.message))
         return progress

@@ -26,8 +26,7 @@ from typing import Any
 import msgspec
 
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
-from drkit.model import estate, files, runbook
-from drkit.model import suggest as nearest
+from drkit.model import estate, files, runbook, suggest
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.readiness import Readiness
@@ -323,7 +322,7 @@ class Store:
             raise UsageError(
                 f"there is no run {run!r}",
                 where=str(self.folder),
-                remedy=nearest.remedy(run, [*self.runs(), "latest"], f"runs: {known}"),
+                remedy=suggest.remedy(run, [*self.runs(), "latest"], f"runs: {known}"),
             )
         return path
 

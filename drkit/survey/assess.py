@@ -26,15 +26,19 @@ from drkit.model.estate import (
     region_name,
 )
 from drkit.model.settings import Settings
-from drkit.planning import plan_state as advice
-from drkit.planning import recovery_point as history
+from drkit.planning import plan_state, recovery_point
 from drkit.products.base import Endpoint, Product
-from drkit.survey import capture as snapshot
-from drkit.survey import devops_status as witnesses
-from drkit.survey import emerging_issues as emerging
-from drkit.survey import health, hosts, probe, registrations
-from drkit.survey import probe_output as by_hand
-from drkit.survey import returned_records as zombies
+from drkit.survey import capture as capture_
+from drkit.survey import (
+    devops_status,
+    emerging_issues,
+    health,
+    hosts,
+    probe,
+    probe_output,
+    registrations,
+    returned_records,
+)
 from drkit.survey.draft import Night
 
 if TYPE_CHECKING:
@@ -64,7 +68,7 @@ async def take(
     declared: Sequence[Claim],
     refusals: Mapping[tuple[str, str], tuple[str, ...]],
     probes: Mapping[str, probe.Probed] | None = None,
-    printed: Sequence[by_hand.Printed] = (),
+    printed: Sequence[probe_output.Printed] = (),
     deferred: Sequence[Deferred] = (),
 ) -> Assessment:
     """Read, judge, and say what could not be read.
@@ -76,7 +80,7 @@ async def take(
     if not settings.subscriptions and newest.subscriptions:
         settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
     subscriptions, down = await _subscriptions(azure, settings, newest)
-    captured = await snapshot.capture(azure, products, subscriptions, settings, clock)
+    captured = await capture_.capture(azure, products, subscriptions, settings, clock)
     now = rfc3339(clock.now())
     night = Night(now, newest, captured, down)
     if down:
@@ -86,9 +90,9 @@ async def take(
     cutoffs = {
         plan.id.lower(): moment
         for plan in newest.plans
-        if (moment := history.cutoff(night.states[plan.id.lower()].failing_since, night.claims, plan.region))
+        if (moment := recovery_point.cutoff(night.states[plan.id.lower()].failing_since, night.claims, plan.region))
     }
-    night.base = history.compose(generations, cutoffs)
+    night.base = recovery_point.compose(generations, cutoffs)
     findings, lost_regions = await hosts.findings(
         azure, products, subscriptions, settings, clock, night, probes, printed, earlier
     )
@@ -109,7 +113,7 @@ async def take(
         present_plans=tuple(plan for plan in captured.plans if plan.id.lower() in ids),
         witnesses=(*night.regions.values(), *(await _witnesses(azure, products, settings, clock))),
         unread=tuple(night.unread),
-        zombies=tuple(zombies.find(captured, deferred)),
+        zombies=tuple(returned_records.find(captured, deferred)),
         carried=tuple(registrations.find(night.base, captured, products, findings, deferred, now)),
     )
 
@@ -135,13 +139,13 @@ async def _witnesses(
                 said += await product.witnesses(azure, settings, clock)
         except CloudError as error:
             said.append(Reading(name, "status", "unknown", "its service", rfc3339(clock.now()), error.what))
-    return [*said, *await witnesses.read(azure, settings, clock)]
+    return [*said, *await devops_status.read(azure, settings, clock)]
 
 
 async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot) -> tuple[list[str], str]:
     """The subscriptions to look at; none, and why, when ARM itself does not answer: a hundred questions would all hang."""
     try:
-        return await snapshot.subscriptions_of(azure, settings), ""
+        return await capture_.subscriptions_of(azure, settings), ""
     except CredentialError as error:
         if error.code != NO_AUTHORITY:
             raise
@@ -167,13 +171,13 @@ async def _claims(
     for event in events:
         try:
             with read("Service Health"):
-                claims, statements = advice.read_claims([event], regions, services)
+                claims, statements = plan_state.read_claims([event], regions, services)
         except CloudError as error:
             night.unread.append(f"Service Health: an event could not be read: {error.what}")
             continue
         night.claims.extend(claims)
         night.statements.extend(statements)
-    issues, more, missing = await emerging.read(azure, regions, services) if subscriptions else ([], [], [])
+    issues, more, missing = await emerging_issues.read(azure, regions, services) if subscriptions else ([], [], [])
     night.claims.extend(issues)
     night.statements.extend(more)
     night.unread.extend(missing)
@@ -208,7 +212,7 @@ async def _plans(
         awake = [one for one in mine if one.state.lower() not in ASLEEP]
         known = before.get(plan.id.lower())
         reports = _reports(plan, mine, service, known, night)
-        seen = advice.PlanSignals(
+        seen = plan_state.PlanSignals(
             service=service.value,
             listing=listing,  # type: ignore[arg-type]
             control=control.value,
@@ -220,11 +224,13 @@ async def _plans(
             heard_at=reports.last,
             settled_at=reports.settled,
         )
-        state, reason = advice.plan_state(seen)
+        state, reason = plan_state.plan_state(seen)
         failing = ""
         silent = reports.heard in ("before", "open")
         if state in ("lost", "unreachable", "unknown", "degraded") and (listing != "yes" or silent):
-            failing = history.failing_since(plan.id, generations, known.failing_since if known else "") or night.now
+            failing = (
+                recovery_point.failing_since(plan.id, generations, known.failing_since if known else "") or night.now
+            )
         readings = (
             service,
             control,
@@ -246,7 +252,7 @@ async def _plans(
 class _Reports:
     """What the hosts' own reports to a plan say while its service does not answer drkit."""
 
-    heard: advice.Heard = ""
+    heard: plan_state.Heard = ""
     last: str = ""
     settled: str = ""
     readings: tuple[Reading, ...] = ()
@@ -265,8 +271,8 @@ def _reports(
     if "service" in was and was["service"].value == "no":
         since = str(was[SILENT].value) if SILENT in was else was["service"].time
     claims = [one.since for one in night.claims if one.region == plan.region and _moment(one.since)]
-    heard = advice.heard(last, since, min(claims, key=parse_time) if claims else "", night.now)
-    settled = rfc3339(parse_time(since) + advice.SETTLES)
+    heard = plan_state.heard(last, since, min(claims, key=parse_time) if claims else "", night.now)
+    settled = rfc3339(parse_time(since) + plan_state.SETTLES)
     return _Reports(
         heard,
         last,
@@ -331,12 +337,12 @@ def _advised(night: Night, settings: Settings) -> list[PlanFinding]:
         finding = night.states[plan.id.lower()]
         mine = [one for one in night.base.environments if one.plan.lower() == plan.id.lower()]
         managed = sum(one.kind == "managed" for one in mine)
-        forecast = advice.move_minutes(1, managed, len(mine) - managed, settings.run.sign_in_minutes)
-        since = history.cutoff(finding.failing_since, night.claims, plan.region)
+        forecast = plan_state.move_minutes(1, managed, len(mine) - managed, settings.run.sign_in_minutes)
+        since = recovery_point.cutoff(finding.failing_since, night.claims, plan.region)
         found.append(
             msgspec.structs.replace(
                 finding,
-                advice=advice.wait_or_move(
+                advice=plan_state.wait_or_move(
                     finding.state,
                     failing_since=since,
                     now=parse_time(night.now),

@@ -10,7 +10,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Reading
-from drkit.survey import activity_log as activity
+from drkit.survey import activity_log
 from drkit.survey.vm_annotations import moment, subject_of
 
 if TYPE_CHECKING:
@@ -128,6 +128,6 @@ async def _logged(azure: Session, subscription: str, clock: Clock) -> list[dict[
     try:
         with reading():
             logged = await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now())
-            return activity.service_events(logged)
+            return activity_log.service_events(logged)
     except CloudError:
         return []

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 from drkit.model.clock import Clock, parse_time
 from drkit.model.estate import Host, Reading, id_part
 from drkit.planning.transparency import Verdict
-from drkit.survey import activity_log as activity
-from drkit.survey import availability_metric as downtime
-from drkit.survey import health
+from drkit.survey import activity_log, availability_metric, health
 from drkit.survey.draft import Night
 from drkit.survey.host_signals import Seen
 
@@ -56,12 +54,12 @@ async def _read(azure: Session, host: Host, seen: Seen, now_id: str, night: Nigh
     known = host.baseline.guest_time or host.baseline.arm_time
     start = parse_time(known) if known else now - METRIC
     subscription = id_part(host.id, "subscriptions")
-    found, why = await activity.of_machine(azure, subscription, host.id, max(start, now - LOG), clock)
+    found, why = await activity_log.of_machine(azure, subscription, host.id, max(start, now - LOG), clock)
     faults = [why]
     if seen.arm == "found" or now_id != host.id.lower():
         earlier, why = await health.history(azure, now_id, clock)
         found += [one for one in reversed(earlier) if one.signal == "availability-history" and one.time > known]
-        length, more = await downtime.read(azure, now_id, max(start, now - METRIC), clock)
+        length, more = await availability_metric.read(azure, now_id, max(start, now - METRIC), clock)
         found += [length] if length else []
         faults += [why, more]
     night.unread.extend(one for one in faults if one)

@@ -13,12 +13,9 @@ from drkit.model.clock import Clock
 from drkit.model.estate import Host, Reading
 from drkit.model.settings import Settings
 from drkit.products.base import Product
-from drkit.survey import capture as snapshot
-from drkit.survey import fleet, health, machines, probe
+from drkit.survey import capture as capture_
+from drkit.survey import fleet, health, machines, probe, probe_output, site_recovery, vm_annotations
 from drkit.survey import impacted_resources as impacted
-from drkit.survey import probe_output as by_hand
-from drkit.survey import site_recovery as recovery
-from drkit.survey import vm_annotations as platform_notes
 from drkit.survey.draft import Night
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ class Sources:
     available: dict[str, Reading] = field(default_factory=dict)
     probed: dict[str, probe.Probed] = field(default_factory=dict)
     told: dict[str, list[Reading]] = field(default_factory=dict)
-    links: dict[str, recovery.Link] = field(default_factory=dict)
+    links: dict[str, site_recovery.Link] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     impacted: dict[str, str] = field(default_factory=dict)
 
@@ -49,22 +46,22 @@ async def gather(
     clock: Clock,
     night: Night,
     given: Mapping[str, probe.Probed] | None,
-    printed: Sequence[by_hand.Printed],
+    printed: Sequence[probe_output.Printed],
     silent: set[str],
 ) -> Sources:
     sources = await _machines(azure, subscriptions, settings, clock, night)
-    night.unread.extend(snapshot.unseen([machine.host for machine in sources.found.found.values()]))
-    sources.told, unread = await platform_notes.read(azure, subscriptions)
-    sources.links, more = await recovery.read(azure, subscriptions)
+    night.unread.extend(capture_.unseen([machine.host for machine in sources.found.found.values()]))
+    sources.told, unread = await vm_annotations.read(azure, subscriptions)
+    sources.links, more = await site_recovery.read(azure, subscriptions)
     night.unread.extend(unread + more)
     if any(claim.kind == "service-health" for claim in night.claims):
         sources.impacted, unread = await impacted.read(azure, subscriptions)
         night.unread.extend(unread)
     probed = await probe.run(
-        azure, _wanted(sources, night.lost), snapshot.registration_paths(products, settings), settings, clock
+        azure, _wanted(sources, night.lost), capture_.registration_paths(products, settings), settings, clock
     )
     probed = probe.still_silent(probed, silent) | dict(given or {})
-    outputs, unused = by_hand.assign(
+    outputs, unused = probe_output.assign(
         printed,
         night.base.hosts,
         [machine.host for machine in sources.found.found.values()],
@@ -72,7 +69,7 @@ async def gather(
         fresh_minutes=settings.assess.fresh_minutes,
     )
     night.unread.extend(unused)
-    sources.probed = by_hand.merge(probed, outputs)
+    sources.probed = probe_output.merge(probed, outputs)
     if night.down:
         sources.missing = {host.id.lower(): f"unreachable: {night.down}" for host in night.base.hosts}
     else:

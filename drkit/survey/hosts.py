@@ -12,13 +12,17 @@ from drkit.model.estate import Assessment, Host, HostFinding, Reading
 from drkit.model.settings import Settings
 from drkit.planning import transparency
 from drkit.products.base import Product
-from drkit.survey import capture as snapshot
-from drkit.survey import health, machines, probe
-from drkit.survey import host_details as closer
-from drkit.survey import host_signals as signals
-from drkit.survey import host_sources as gathering
-from drkit.survey import probe_output as by_hand
-from drkit.survey import vm_annotations as platform_notes
+from drkit.survey import (
+    capture,
+    health,
+    host_details,
+    host_signals,
+    host_sources,
+    machines,
+    probe,
+    probe_output,
+    vm_annotations,
+)
 from drkit.survey.draft import Night
 from drkit.survey.successors import Successors, find, with_guest
 
@@ -37,12 +41,12 @@ async def findings(
     clock: Clock,
     night: Night,
     given: Mapping[str, probe.Probed] | None,
-    printed: Sequence[by_hand.Printed],
+    printed: Sequence[probe_output.Printed],
     earlier: Assessment | None = None,
 ) -> tuple[list[HostFinding], set[str]]:
     """The finding of every host, and the regions that our fleet and a claim call lost. ``earlier``: the assessment before."""
     silent = _silent(earlier, night.now)
-    sources = await gathering.gather(azure, products, subscriptions, settings, clock, night, given, printed, silent)
+    sources = await host_sources.gather(azure, products, subscriptions, settings, clock, night, given, printed, silent)
     found = sources.found
     successors = find(night.base, found, sources.probed, sources.links)
     now_ids = {host.id.lower(): _now_id(host, successors) for host in night.base.hosts}
@@ -55,29 +59,29 @@ async def findings(
     zones = _zones(night, healths)
     registrations = _registrations(night)
     held: dict[str, list[str]] = defaultdict(list)
-    paths = snapshot.registration_paths(products, settings)
+    paths = capture.registration_paths(products, settings)
     for one in night.base.environments:
         # A product that keeps no registration on its hosts has none that could be another one there.
         if one.host and paths.get(one.product):
             held[one.host.host.lower()].append(one.id)
     states = {one.id.lower(): one.state for one in night.captured.environments}
-    judged: list[tuple[Host, signals.Seen, transparency.Verdict, Host | None, str]] = []
+    judged: list[tuple[Host, host_signals.Seen, transparency.Verdict, Host | None, str]] = []
     for host in night.base.hosts:
         key = host.id.lower()
         kind, heir = successors.get(key, ("none", None))
         machine, now_id = found.found.get(key), now_ids[key]
         probed = sources.probed.get(heir.id.lower()) if heir and kind == "moved" else sources.probed.get(key)
-        told = platform_notes.since(
+        told = vm_annotations.since(
             sorted([*sources.told.get(key, ()), *(sources.told.get(now_id, ()) if now_id != key else ())], key=_time),
             host.baseline.guest_time or host.baseline.arm_time,
         )
-        seen = signals.Seen(
+        seen = host_signals.Seen(
             arm=_arm_of(host, machine, sources.missing),
             now=machine.host if machine else heir if kind == "moved" else None,
             health=healths[key],
             probe=probed,
             region=regions.get(host.region, ("ok", ""))[0],  # type: ignore[arg-type]
-            event=platform_notes.strongest(told)[0],
+            event=vm_annotations.strongest(told)[0],
             successor=kind,  # type: ignore[arg-type]
             arc_cloned=bool(machine and machine.arc_cloned),
             registration_ids=tuple(held.get(key, ())),
@@ -90,11 +94,13 @@ async def findings(
                 *_said(host, held.get(key, ()), states, night),
             ),
         )
-        verdict = transparency.judge(signals.signals(host, seen), trust_registration=settings.assess.trust_registration)
+        verdict = transparency.judge(
+            host_signals.signals(host, seen), trust_registration=settings.assess.trust_registration
+        )
         if key in zones and verdict.outcome in ("host-lost", "undetermined"):
             verdict = transparency.with_notes(verdict, "zone")
         judged.append((host, seen, verdict, heir, now_id))
-    details = await closer.look(azure, judged, night, clock)
+    details = await host_details.look(azure, judged, night, clock)
     result = [
         _finding(host, seen, verdict, found.found.get(host.id.lower()), heir, settings, night.now, details)
         for host, seen, verdict, heir, _ in judged
@@ -135,7 +141,7 @@ def _health(
         return {"connected": "ok", "disconnected": "down"}.get(status, "unknown")
     if machine is None:
         return "unknown"
-    return signals.health_of(
+    return host_signals.health_of(
         reading,
         by_customer=health.by_customer(reading) if reading else False,
         since=health.since(reading) if reading else "",
@@ -163,7 +169,7 @@ def _regions(
         control = any(not bad for other, values in flags.items() if other != region for bad in values) or any(
             reading.value == "yes" for key, reading in night.regions.items() if not key.endswith(f"/{region}")
         )
-        observed, text = signals.observed_regions(
+        observed, text = host_signals.observed_regions(
             {region: flags[region]},
             control=control,
             min_hosts=settings.assess.region_min_hosts,
@@ -196,7 +202,7 @@ def _zones(night: Night, healths: Mapping[str, str]) -> set[str]:
 def _registrations(night: Night) -> tuple[frozenset[str], frozenset[str]]:
     """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
     answering = frozenset(one.id.lower() for one in night.captured.environments if one.state.lower() == "available")
-    listed = snapshot.whole_plans(night.captured.captures)
+    listed = capture.whole_plans(night.captured.captures)
     there = {one.id.lower() for one in night.captured.environments}
     disowned = frozenset(
         one.id.lower()
@@ -209,7 +215,7 @@ def _registrations(night: Night) -> tuple[frozenset[str], frozenset[str]]:
 def _readings(
     host: Host,
     machine: machines.Machine | None,
-    sources: gathering.Sources,
+    sources: host_sources.Sources,
     now_id: str,
     probed: probe.Probed | None,
     region: tuple[str, str] | None,
@@ -227,7 +233,7 @@ def _readings(
         value = arm.instance_id if arm else "not found" if why.startswith("gone") else "not seen"
         parts = (
             [f"was {old.instance_id}"]
-            if arm and old and not signals.same_uuid(arm.instance_id, old.instance_id)
+            if arm and old and not host_signals.same_uuid(arm.instance_id, old.instance_id)
             else []
         )
         parts += [f"power {shown.power}"] if shown and host.kind == "azure-vm" else [] if shown else [why]
@@ -291,7 +297,7 @@ def _said(host: Host, held: Sequence[str], states: Mapping[str, str], night: Nig
 
 def _finding(
     host: Host,
-    seen: signals.Seen,
+    seen: host_signals.Seen,
     verdict: transparency.Verdict,
     machine: machines.Machine | None,
     heir: Host | None,
@@ -304,7 +310,7 @@ def _finding(
         verdict = transparency.with_notes(verdict, "provisional")
     if seen.probe and seen.probe.stale:
         verdict = transparency.with_notes(transparency.lower_confidence(verdict), "old-probe")
-    if signals.contradicted(seen):
+    if host_signals.contradicted(seen):
         verdict = transparency.with_notes(verdict, "sources-disagree")
     current = machine.host if machine else None
     if seen.successor in ("moved", "proved") and heir is not None:
@@ -318,7 +324,7 @@ def _finding(
         rule=verdict.rule,
         reason=verdict.reason,
         notes=verdict.notes,
-        signals=signals.builtins(signals.signals(host, seen)),
+        signals=host_signals.builtins(host_signals.signals(host, seen)),
         readings=readings,
         successor=heir.id if heir and seen.successor == "proved" else "",
         found=current,
@@ -327,7 +333,7 @@ def _finding(
 
 def _provisional(host: Host, readings: Sequence[Reading], now: str, minutes: float) -> bool:
     """Whether something happened to it so lately that the slower sources may still speak."""
-    moments = [one.time for one in readings if one.signal in (platform_notes.SIGNAL, "operation")]
+    moments = [one.time for one in readings if one.signal in (vm_annotations.SIGNAL, "operation")]
     for signal in ("health-event", "availability-history"):
         # The log repeats a state that lasts; only a change of it is an event.
         state: object = None

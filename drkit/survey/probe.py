@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from drkit.errors import CloudError, ConflictError, ForbiddenError, UnreadableError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.answers import read, text_of
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import GuestIdentity, Host, Registration
@@ -68,7 +68,7 @@ def still_silent(found: Mapping[str, Probed], silent: Collection[str]) -> dict[s
 async def _one(
     azure: Session, host: Host, registrations: Mapping[str, str], settings: Settings, clock: Clock
 ) -> Probed:
-    script = hostscripts.probe_for(host.os)
+    script = host_scripts.probe_for(host.os)
     lines = asked(registrations)
     began = clock.monotonic()
     try:

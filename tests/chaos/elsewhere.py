@@ -12,8 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drkit.api import control
-from drkit.api import status as standing
+from drkit.api import control, status
 from drkit.errors import DrkitError
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import Ground
@@ -97,7 +96,7 @@ class Elsewhere:
         )
 
     def _ended(self) -> bool:
-        return not self.site.run or standing.closed(self.site.book, self.site.state)
+        return not self.site.run or status.closed(self.site.book, self.site.state)
 
     def see_through(self) -> None:
         """Somebody makes sure that the run of this store is over: it is aborted, or goes on to its end."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from drkit.api import failback as back
-from drkit.api import plan as planning
+from drkit.api import plan
 from tests import returning, workers
 from tests.chaos.life import Place
 from tests.estates import BY_HAND, HOSTED, MANAGED, Json, People, Site, done_twice, estate, guid, host_id, plan_id
@@ -147,7 +147,7 @@ def _gone_over(site: Site) -> None:
     returning.assess(site)
     returning.judge(site, site.faults)
     site.planned = back.failback(site.desk, site.run)
-    planning.approve(site.desk, site.planned.digest)
+    plan.approve(site.desk, site.planned.digest)
     site.begin()
     site.world.walk()
 

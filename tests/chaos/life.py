@@ -18,8 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit.api import apply as applying
-from drkit.api import context as workplace
+from drkit.api import apply, context
 from drkit.errors import DrkitError
 from drkit.model import cloud as clouds
 from drkit.model import settings
@@ -72,9 +71,9 @@ class Place:
 def store_of(name: str) -> Any:
     """A store by its name: a folder, or an account's address."""
     if name.startswith("http"):
-        from drkit.providers import blob_store as blob
+        from drkit.providers import blob_store
 
-        return blob.open_store(name, seconds=15)
+        return blob_store.open_store(name, seconds=15)
     return Store(Path(name))
 
 
@@ -106,14 +105,14 @@ def _exit_code(place: Place, life: Life) -> int:
     store = store_of(place.store)
     if life.records or life.at:
         mortal(store, life)
-    desk = workplace.Desk(
+    desk = context.Desk(
         settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
     )
     runs = [run for run in store.runs() if store.state(run).runbook == place.digest]
     try:
         if runs:
-            return asyncio.run(applying.resume(desk, runs[-1], wait_minutes=30)).exit_code
-        return asyncio.run(applying.apply(desk, place.digest, wait_minutes=30)).exit_code
+            return asyncio.run(apply.resume(desk, runs[-1], wait_minutes=30)).exit_code
+        return asyncio.run(apply.apply(desk, place.digest, wait_minutes=30)).exit_code
     except DrkitError as error:
         print(type(error).__name__, error, flush=True)
         return error.exit_code

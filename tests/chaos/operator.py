@@ -9,14 +9,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from drkit.api import apply as applying
-from drkit.api import control
-from drkit.api import history as linked
-from drkit.api import plan as planning
-from drkit.api import status as standing_
+from drkit.api import apply, control, history, status
+from drkit.api import plan as plan_
 from drkit.errors import DrkitError
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from tests import returning
 from tests.chaos.life import Place
 from tests.estates import Site
@@ -64,10 +60,10 @@ class Operator:
             elif word == "abort":
                 control.abort(desk, run, "enough")
             else:
-                steps = standing_.status(desk, run).runbook.steps
+                steps = status.status(desk, run).runbook.steps
                 step = self.story.choice(steps).id
                 if word == "skip":
-                    applying.skip(desk, run, step, "not tonight")
+                    apply.skip(desk, run, step, "not tonight")
                 else:
                     control.retry(desk, run, step)
         except DrkitError:
@@ -80,7 +76,7 @@ class Operator:
         try:
             returning.assess(self.site)
             planned = control.rebase(self.site.desk, self.site.run)
-            planning.approve(self.site.desk, planned.digest)
+            plan_.approve(self.site.desk, planned.digest)
         except DrkitError:
             self.said["refused"] += 1
             return place
@@ -96,7 +92,7 @@ def unsaid(site: Site, serving: dict[str, list[str]], elsewhere: Site | None = N
     to say that took it off.
     """
     sites = [site] if elsewhere is None else [site, elsewhere]
-    named = {doubt.host.lower() for each in sites for doubt, _ in linked.in_doubt(each.desk)}
+    named = {doubt.host.lower() for each in sites for doubt, _ in history.in_doubt(each.desk)}
     faults = [
         f"{machine}: serves nobody, and drkit does not say so"
         for machine, plans in serving.items()
@@ -108,26 +104,26 @@ def unsaid(site: Site, serving: dict[str, list[str]], elsewhere: Site | None = N
 def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
     """Where the word of one store and the world differ."""
     desk = site.desk
-    doubts = {doubt.host.lower(): doubt for doubt, _ in linked.in_doubt(desk)}
+    doubts = {doubt.host.lower(): doubt for doubt, _ in history.in_doubt(desk)}
     faults: list[str] = []
     for machine, plans in serving.items():
         doubt = doubts.get(machine.lower())
         if plans and doubt is not None and doubt.certain and doubt.words.endswith("registered nowhere"):
             faults.append(f"{machine}: serves {plans}, and drkit says that it is registered nowhere")
     last: dict[str, str] = {}
-    for told in linked.told(desk):
-        for moved in behind.moved(told.book, told.state):
+    for told in history.told(desk):
+        for moved in leftovers.moved(told.book, told.state):
             if moved.host:
                 last[moved.host.lower()] = moved.now_plan
     for machine, plans in serving.items():
         said = last.get(machine.lower())
         if said and machine.lower() not in doubts and said.lower() not in [plan.lower() for plan in plans]:
             faults.append(f"{machine}: serves {plans}, and drkit says {said}")
-    for standing in standing_.runs(desk):
-        if standing.outcome in standing_.DONE and any(host in doubts for host in _hosts(standing)):
+    for standing in status.runs(desk):
+        if standing.outcome in status.DONE and any(host in doubts for host in _hosts(standing)):
             faults.append(f"{standing.run}: {standing.outcome} with a host in doubt")
     return faults
 
 
-def _hosts(standing: standing_.Standing) -> set[str]:
+def _hosts(standing: status.Standing) -> set[str]:
     return {one.host.lower() for one in handover.in_doubt(standing.runbook, standing.state)}

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit.api import apply as applying
-from drkit.api import assess as reading
-from drkit.api import plan as planning
-from drkit.drills import simulate as rehearsal
+from drkit.api import apply, assess
+from drkit.api import plan as plan_
+from drkit.drills import simulate
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Step
 from drkit.products import registry
@@ -32,12 +31,12 @@ def sample(folder: Path, account: str | None = None) -> Iterator[tuple[Site, Pla
     for name in ("world", "site"):
         (folder / name).mkdir(parents=True)
     content = sample_seed(SEED)
-    story = rehearsal._story(content, SEED, REGION, sample=True)
+    story = simulate._story(content, SEED, REGION, sample=True)
     world = World(folder / "world", content)
     site = Site(world, folder / "site", account=account)
     try:
-        rehearsal._write_settings(site.folder / "drkit.toml", story)
-        asyncio.run(reading.snapshot(site.desk))
+        simulate._write_settings(site.folder / "drkit.toml", story)
+        asyncio.run(assess.snapshot(site.desk))
         for one in sample_stories(SEED):
             world.control(str(one["call"]), **one["body"])
         world.control("lose", region=REGION, minutes_ago=MINUTES_AGO, announce_after=ANNOUNCED_AFTER)
@@ -85,7 +84,7 @@ class Everybody(Crowd):
             self._by_hand(step)
         elif self.site.world.view(f"people/{step.inputs['owner']}")["ready_after"] is None:
             self.said.add(step.id)
-            applying.skip(self.site.desk, run, step.id, "cannot be reached tonight")
+            apply.skip(self.site.desk, run, step.id, "cannot be reached tonight")
             return
         elif not self.ready(step):
             return
@@ -99,6 +98,6 @@ class Everybody(Crowd):
             return  # typed already
         kept = self.site.store.newest(Assessment)
         assert kept is not None
-        one = next(one for one in planning.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
+        one = next(one for one in plan_.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
         for call, body in registry()[step.product].rehearsal.by_hand(step, one):
             self.site.world.control(call, **body)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from drkit.api import history as linked
+from drkit.api import history
 from tests.chaos.elsewhere import KEPT_OUT, Elsewhere
 from tests.chaos.every_record import place_of
 from tests.chaos.grounds import GROUNDS, Ground
@@ -236,7 +236,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 fate.operator = dict(second.said)
                 # Nobody is lost of whom drkit says that they are; and who was skipped, or left by an abort, is not back.
                 desks = [site.desk, *([beside.site.desk] if beside is not None else [])]
-                named = {doubt.host.lower() for desk in desks for doubt, _ in linked.in_doubt(desk)}
+                named = {doubt.host.lower() for desk in desks for doubt, _ in history.in_doubt(desk)}
                 fate.lost = [
                     one
                     for one in fate.lost

@@ -68,9 +68,9 @@ def _be_drkit(words: Sequence[str], folder: Path, environment: Mapping[str, str]
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.argv = ["drkit", *words]
-        from drkit.cli import main as cli
+        from drkit.cli import main
 
-        cli.main()
+        main.main()
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1
     except BaseException:

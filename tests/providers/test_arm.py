@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drkit.errors import ConflictError, GuardError, NotFoundError, UnknownFateError, UnreachableError, UnreadableError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation, Request
 from drkit.providers.compute import run_command_output, vm_names
@@ -224,7 +224,7 @@ def accepted(server: Server) -> Answer:
 async def test_a_run_command_is_known_by_its_url_before_it_is_waited_for(
     server: Server, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hostscripts, "load", lambda _name: SCRIPT)
+    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     server.on("POST", "/runCommand$", accepted(server))
     begun = await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": "codespaces\t~/.x; rm -rf /"})
     assert (begun.style, begun.url, begun.retry_after) == ("location", f"{server.url}/l?m=1", 5)
@@ -246,7 +246,7 @@ async def test_a_run_command_is_known_by_its_url_before_it_is_waited_for(
 
 async def test_a_script_for_powershell_is_run_by_powershell(server: Server, session: Session) -> None:
     server.on("POST", "/runCommand$", accepted(server))
-    script = hostscripts.load("probe_windows")
+    script = host_scripts.load("probe_windows")
     await session.compute.run_command(VM, script, {"drkit_registrations": ""})
     sent = json.loads(server.calls("POST")[0].body)
     assert sent == {"commandId": "RunPowerShellScript", "script": [script.text], "parameters": []}
@@ -254,7 +254,7 @@ async def test_a_script_for_powershell_is_run_by_powershell(server: Server, sess
 
 
 async def test_a_probe_needs_leave(server: Server, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostscripts, "load", lambda _name: SCRIPT)
+    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     server.on("POST", "/runCommand$", accepted(server))
     async with Session(cloud_of(server), clock=clock, guard=reading(SCRIPT.sha256)) as session:
         await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": ""})
@@ -271,7 +271,7 @@ async def test_a_probe_needs_leave(server: Server, clock: FakeClock, monkeypatch
 async def test_a_run_command_whose_fate_is_unknown_is_sent_once(
     server: Server, session: Session, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hostscripts, "load", lambda _name: SCRIPT)
+    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     server.on("POST", "/runCommand$", answer)
     with pytest.raises(UnknownFateError):
         await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": ""})
@@ -279,7 +279,7 @@ async def test_a_run_command_whose_fate_is_unknown_is_sent_once(
 
 
 async def test_a_busy_vm_is_a_conflict(server: Server, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostscripts, "load", lambda _name: SCRIPT)
+    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     fault = {"error": {"code": "Conflict", "message": "Run command extension execution is in progress."}}
     server.on("POST", "/runCommand$", Answer(409, json=fault))
     with pytest.raises(ConflictError, match="in progress"):

@@ -10,7 +10,7 @@ import pytest
 
 from drkit.errors import CloudError, ConflictError, ForbiddenError, GuardError, NotFoundError, UnreachableError
 from drkit.model.operation import Operation, Progress
-from drkit.providers import long_running as lro
+from drkit.providers import long_running
 from drkit.providers.rest import with_query
 from drkit.providers.session import Session
 
@@ -378,19 +378,21 @@ HEADERS = {"azure-asyncoperation": "https://a/op", "location": "https://a/l"}
 def test_what_an_answer_starts(
     method: str, status: int, headers: dict[str, str], body: Any, style: str | None, url: str
 ) -> None:
-    begun = lro.started(method, "https://a/r", status, headers, body, None, FakeClock().now())
+    begun = long_running.started(method, "https://a/r", status, headers, body, None, FakeClock().now())
     assert (begun.style, begun.url) == (style, url) if begun else style is None
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"status": None}, {"status": "Sideways"}])
 def test_a_status_document_that_says_nothing_is_still_running(body: Any) -> None:
-    assert lro.status_document(body, None).state == "running"
+    assert long_running.status_document(body, None).state == "running"
 
 
 def test_a_location_that_leads_to_an_unfinished_resource_is_still_running() -> None:
-    assert lro.location(200, {"properties": {"provisioningState": "Creating"}}, 3) == Progress("running", retry_after=3)
-    assert lro.location(200, {"properties": {"provisioningState": "Succeeded"}}, 3).state == "succeeded"
-    assert lro.location(400, None, None).code == "HTTP 400"
+    assert long_running.location(200, {"properties": {"provisioningState": "Creating"}}, 3) == Progress(
+        "running", retry_after=3
+    )
+    assert long_running.location(200, {"properties": {"provisioningState": "Succeeded"}}, 3).state == "succeeded"
+    assert long_running.location(400, None, None).code == "HTTP 400"
 
 
 # A product's token stays with the hosts it was issued for

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from drkit.errors import CloudError
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation
 from drkit.providers.session import Session
@@ -26,7 +26,7 @@ async def test_no_secret_reaches_a_log_or_an_error(
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "azure")
     caplog.set_level(logging.DEBUG, "msal")
-    monkeypatch.setattr(hostscripts, "load", lambda _name: SCRIPT)
+    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     echo = {"error": {"code": "Bad", "message": f"token {PLAN_TOKEN}, secret {SECRET}, sig=abcdef0123456789"}}
     server.on("POST", "/readAllEnvironments$", Answer(json={"accessToken": PLAN_TOKEN}))
     server.on("GET", "^/weu/", Answer(401, json=echo))

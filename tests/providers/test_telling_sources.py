@@ -10,9 +10,7 @@ import pytest
 from drkit.errors import UnreachableError
 from drkit.providers.graph import SECONDS
 from drkit.providers.session import Session
-from drkit.survey import activity_log as activity
-from drkit.survey import health
-from drkit.survey import vm_annotations as platform_notes
+from drkit.survey import activity_log, health, vm_annotations
 
 from .support import Answer, FakeClock, Seen, Server
 
@@ -65,7 +63,7 @@ async def test_an_exhausted_quota_is_waited_for(reader: Session, server: Server,
 @pytest.mark.parametrize("body", [{}, [], {"data": "x"}, {"data": None}])
 async def test_annotations_that_cannot_be_read_are_said(reader: Session, server: Server, body: Any) -> None:
     server.on("POST", GRAPH, Answer(json=body))
-    found, unread = await platform_notes.read(reader, [SUB])
+    found, unread = await vm_annotations.read(reader, [SUB])
     assert found == {}
     assert len(unread) == 2
 
@@ -110,7 +108,7 @@ async def test_every_page_of_the_log_is_read(reader: Session, server: Server) ->
 async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Server, clock: FakeClock) -> None:
     url = f"{server.url}/subscriptions/{SUB}/providers/Microsoft.Insights/eventtypes/management/values?page=2"
     server.on("GET", LOG, Answer(json={"value": [event()], "nextLink": url}))
-    found, why = await activity.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
     assert found == []
     assert "circle" in why
 
@@ -128,7 +126,7 @@ async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Serve
 )
 async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server, clock: FakeClock, odd: Any) -> None:
     server.on("GET", LOG, Answer(json={"value": [event(**odd), event()]}))
-    found, why = await activity.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
     assert why == ""
     assert [one.value for one in found][-1] == "restart"
 
@@ -136,7 +134,7 @@ async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server
 @pytest.mark.parametrize("body", [{}, {"value": None}, []])
 async def test_a_log_that_is_none_is_said(reader: Session, server: Server, clock: FakeClock, body: Any) -> None:
     server.on("GET", LOG, Answer(json=body))
-    found, why = await activity.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
     assert (found, bool(why)) == ([], True)
 
 

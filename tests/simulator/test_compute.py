@@ -95,10 +95,10 @@ def test_an_unknown_script_gets_azures_shape_and_nothing_is_run(fresh: Fresh) ->
 
 
 def test_only_the_last_4096_bytes_of_output_are_kept(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
-    from drkit.simulator.hosts import scripts as hosts
+    from drkit.simulator.hosts import scripts
 
     azure = fresh()
-    monkeypatch.setattr(hosts, "run", lambda *_: hosts.Answer("a" + "é" * 3000))
+    monkeypatch.setattr(scripts, "run", lambda *_: scripts.Answer("a" + "é" * 3000))
     text = run(azure, "web-01", PROBE)[0].message.partition("[stdout]\n")[2].partition("\n[stderr]")[0]
     assert text == "é" * 2048
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.simulator.codespaces.environments import bearers, of_plan, state_of, surroundings
 from drkit.simulator.core.clock import Clock
 from drkit.simulator.core.seed import build
 from drkit.simulator.core.state import Loss, World
-from drkit.simulator.hosts import events as host_events
-from drkit.simulator.hosts import scripts as hosts
+from drkit.simulator.hosts import events, scripts
 from drkit.simulator.hosts.machine import Host
 from drkit.simulator.samples.estate import Names, sample_seed
 
@@ -55,7 +54,7 @@ def act(world: World, host: Host, script: str, **values: str) -> Any:
         (f"drkit_{key}", base64.urlsafe_b64encode(value.encode()).decode().rstrip("=") or "-")
         for key, value in values.items()
     ]
-    answer = hosts.run(host, surroundings(world), SCRIPTS, sha256, parameters)
+    answer = scripts.run(host, surroundings(world), SCRIPTS, sha256, parameters)
     assert not answer.stderr
     return json.loads(answer.stdout.splitlines()[-1])
 
@@ -87,7 +86,7 @@ def restore(world: World, host: Host) -> Any:
 
 def lose(world: World, region: str) -> None:
     world.lost[region] = Loss(region, world.now())
-    host_events.region_changed(world, region, lost=True)
+    events.region_changed(world, region, lost=True)
 
 
 def test_probe_prints_what_identifies_the_machine_and_what_is_registered_on_it(world: World) -> None:
@@ -117,12 +116,12 @@ def test_generation_1_shows_its_uuid_byte_swapped(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["vm-orders-build", "vm-desktop-win"])
 def test_nothing_is_run_of_an_unknown_script(world: World, name: str) -> None:
-    answer = hosts.run(vm(world, name), surroundings(world), SCRIPTS, "f" * 64, [])
-    assert answer.stdout == hosts.NOTHING_IS_RUN
+    answer = scripts.run(vm(world, name), surroundings(world), SCRIPTS, "f" * 64, [])
+    assert answer.stdout == scripts.NOTHING_IS_RUN
 
 
 def test_a_parameter_that_is_not_base64url_is_refused(world: World) -> None:
-    answer = hosts.run(
+    answer = scripts.run(
         vm(world, "vm-orders-build"), surroundings(world), SCRIPTS, f"{0:064x}", [("drkit_registrations", "§")]
     )
     assert answer.stdout == ""
@@ -266,7 +265,7 @@ def test_a_hanging_stop_takes_as_long_as_it_is_given(world: World) -> None:
         "force": "1",
     }
     given = [(f"drkit_{k}", base64.urlsafe_b64encode(v.encode()).decode().rstrip("=")) for k, v in values.items()]
-    assert hosts.run(host, surroundings(world), SCRIPTS, f"{2:064x}", given).seconds == 45
+    assert scripts.run(host, surroundings(world), SCRIPTS, f"{2:064x}", given).seconds == 45
 
 
 def test_a_second_delivery_does_nothing_again(world: World) -> None:
@@ -314,12 +313,12 @@ def test_a_nonce_belongs_to_one_script(world: World) -> None:
     release(world, host)
     given = [("drkit_nonce", RELEASE), ("drkit_user", "aoife"), ("drkit_registration", PATH)]
     coded = [(name, base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")) for name, value in given]
-    answer = hosts.run(host, surroundings(world), SCRIPTS, f"{4:064x}", coded)
+    answer = scripts.run(host, surroundings(world), SCRIPTS, f"{4:064x}", coded)
     assert (answer.stdout, answer.stderr) == ("", "drkit: this nonce belongs to a release\n")
 
 
 def test_every_script_that_runs_on_hosts_is_acted_out() -> None:
-    assert hosts.SCRIPTS.keys() == hostscripts.PARAMETERS.keys()
+    assert scripts.SCRIPTS.keys() == host_scripts.PARAMETERS.keys()
 
 
 def test_a_registered_machine_refuses_a_second_registration(world: World) -> None:
@@ -448,20 +447,20 @@ def test_what_an_event_changes_in_the_guest(world: World, event: str, changed: s
     host = vm(world, "vm-orders-build")
     before = {name: str(getattr(host, name)) for name in SHOWN}
     more = {"new_id": host.id + "-2"} if event == "restore_new" else {}
-    host_events.happen(world, host, event, more)
+    events.happen(world, host, event, more)
     assert {name for name in SHOWN if str(getattr(host, name)) != before[name]} == changed
 
 
 def test_an_ephemeral_disk_does_not_survive_another_node(world: World) -> None:
     host = vm(world, "vm-orders-build")
     host.ephemeral = True
-    host_events.happen(world, host, "heal", {})
+    events.happen(world, host, "heal", {})
     assert host.registration() is None
 
 
 def test_a_reimage_spares_what_lies_on_a_data_disk(world: World) -> None:
     for name, folders in (("vm-billing-batch", ["/data/billing"]), ("vm-orders-build", [])):
-        host_events.happen(world, vm(world, name), "reimage", {})
+        events.happen(world, vm(world, name), "reimage", {})
         assert vm(world, name).folders == folders
 
 
@@ -470,7 +469,7 @@ def test_a_restored_vm_is_another_object_with_another_disk(world: World) -> None
     old = world.resource(host.id)
     assert old is not None
     old_disk = old.properties["storageProfile"]["osDisk"]["managedDisk"]["id"]
-    host_events.happen(world, host, "restore_new", {"new_id": old.id + "-r1"})
+    events.happen(world, host, "restore_new", {"new_id": old.id + "-r1"})
     new = world.resource(old.id + "-r1")
     assert new is not None
     assert world.resource(old.id) is None
@@ -487,7 +486,7 @@ def test_restore_in_place_changes_the_disk_and_keeps_the_vm(world: World) -> Non
     resource = world.resource(host.id)
     assert resource is not None
     before = (resource.properties["vmId"], json.dumps(resource.properties["storageProfile"]["osDisk"]))
-    host_events.happen(world, host, "restore_in_place", {})
+    events.happen(world, host, "restore_in_place", {})
     assert resource.properties["vmId"] == before[0]
     assert json.dumps(resource.properties["storageProfile"]["osDisk"]) != before[1]
 
@@ -496,24 +495,24 @@ def test_a_registration_survives_a_reboot_only_as_a_service(world: World) -> Non
     host = vm(world, "vm-orders-build")
     held = host.registration()
     assert held is not None
-    host_events.happen(world, host, "reboot", {})
+    events.happen(world, host, "reboot", {})
     assert held.id in bearers(world)
     held.service = False
-    host_events.happen(world, host, "reboot", {})
+    events.happen(world, host, "reboot", {})
     assert held.id not in bearers(world)
 
 
 def test_stop_start_and_delete(world: World) -> None:
     host = vm(world, "vm-orders-build")
-    host_events.happen(world, host, "stop", {})
+    events.happen(world, host, "stop", {})
     assert host.power == "deallocated"
     assert host.registrations[0].id not in bearers(world)
     boot, node = host.boot_id, host.physical_host
-    host_events.happen(world, host, "start", {})
+    events.happen(world, host, "start", {})
     assert host.power == "running"
     assert host.boot_id != boot
     assert host.physical_host != node
-    assert host_events.happen(world, host, "delete", {}) == {}
+    assert events.happen(world, host, "delete", {}) == {}
     assert world.resource(host.id) is None
     assert host.id.lower() not in world.hosts
 
@@ -524,7 +523,7 @@ def test_a_regions_return_is_a_boot_for_its_machines(world: World) -> None:
     lose(world, "westeurope")
     assert inside.registrations[0].id not in bearers(world)
     del world.lost["westeurope"]
-    host_events.region_changed(world, "westeurope", lost=False)
+    events.region_changed(world, "westeurope", lost=False)
     assert inside.boot_id != boots[0]
     assert outside.boot_id == boots[1]
 
@@ -532,9 +531,9 @@ def test_a_regions_return_is_a_boot_for_its_machines(world: World) -> None:
 def test_a_person_types_the_commands_on_a_machine_without_a_channel(world: World) -> None:
     host = vm(world, "rack-4-node-2")
     lose(world, "westeurope")
-    host_events.happen(world, host, "codespaces-stop", {"force": True})
+    events.happen(world, host, "codespaces-stop", {"force": True})
     what = {"user": "gustav", "plan": TARGET, "name": "hsm-bench", "workspace": "/srv/hsm"}
-    host_events.happen(world, host, "codespaces-start", what)
+    events.happen(world, host, "codespaces-start", what)
     wait(world, 120)
     held = host.registration()
     assert held is not None
@@ -546,4 +545,4 @@ def test_a_person_types_the_commands_on_a_machine_without_a_channel(world: World
 )
 def test_an_event_that_cannot_be_is_refused(world: World, event: str, details: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"event|new_id|codespaces-start"):
-        host_events.happen(world, vm(world, "vm-orders-build"), event, details)
+        events.happen(world, vm(world, "vm-orders-build"), event, details)

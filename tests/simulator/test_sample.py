@@ -12,8 +12,8 @@ from drkit.simulator import sample_seed
 from drkit.simulator.codespaces.environments import bearers, state_of
 from drkit.simulator.core.seed import build, check
 from drkit.simulator.core.state import Loss, World
-from drkit.simulator.hosts import events as host_events
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hosts import events
+from drkit.simulator.hybrid_worker import model
 from drkit.simulator.samples.estate import Names, sample_stories
 
 NAMES = Names(1)
@@ -29,7 +29,7 @@ def tell(world: World) -> None:
     for story in sample_stories():
         body = dict(story["body"])
         host = world.hosts[body.pop("id").lower()]
-        host_events.happen(world, host, body.pop("event"), body)
+        events.happen(world, host, body.pop("event"), body)
 
 
 def states(world: World) -> dict[str, str]:
@@ -122,7 +122,7 @@ def test_the_hosts_are_of_every_kind(world: World) -> None:
 
 
 def test_the_workers_of_the_lost_account_stand_everywhere_and_all_report(world: World) -> None:
-    found = {account.id.rpartition("/")[2]: account for account in automation.accounts(world)}
+    found = {account.id.rpartition("/")[2]: account for account in model.accounts(world)}
     assert {name: account.region for name, account in found.items()} == {
         "auto-ops-weu": "westeurope",
         "auto-builds-eus": "eastus",
@@ -139,24 +139,24 @@ def test_the_workers_of_the_lost_account_stand_everywhere_and_all_report(world: 
     assert [host.hostname for host in lost if any(one.protected for one in host.extensions.values())] == [
         "vm-artifact-cache"
     ]
-    assert len(list(automation.reporting(world))) == 6
+    assert len(list(model.reporting(world))) == 6
     assert not list(found["auto-ops-dr-eus"].workers())
     tell(world)
-    assert {host.hostname for _, host in automation.reporting(world)} == {host.hostname for host in lost} - {
+    assert {host.hostname for _, host in model.reporting(world)} == {host.hostname for host in lost} - {
         "vm-thesis-box"
     } | {"vm-edge-proxy"}
     world.lost["westeurope"] = Loss("westeurope", world.now())
-    assert [host.hostname for _, host in automation.reporting(world)] == ["vm-edge-proxy"]
+    assert [host.hostname for _, host in model.reporting(world)] == ["vm-edge-proxy"]
 
 
 def test_the_replica_is_prepared_and_lacks_something_of_most_kinds(world: World) -> None:
-    found = {account.id.rpartition("/")[2]: account for account in automation.accounts(world)}
+    found = {account.id.rpartition("/")[2]: account for account in model.accounts(world)}
     lost, replica = found["auto-ops-weu"], found["auto-ops-dr-eus"]
     resource = world.resource(replica.id)
     assert resource is not None
     assert resource.tags["drkit-target"] == "true"
     lacking = {kind for kind, held in lost.assets.items() if held.keys() - replica.assets.get(kind, {}).keys()}
-    assert lacking == automation.ASSETS.keys() - {"modules", "variables", "python2Packages"}
+    assert lacking == model.ASSETS.keys() - {"modules", "variables", "python2Packages"}
 
 
 def test_settings_name_the_hosts_no_probe_can_find(world: World) -> None:

@@ -14,8 +14,7 @@ from drkit.simulator.core import control
 from drkit.simulator.core.server import Simulator
 from drkit.simulator.samples.stories import STORIES, Story
 from drkit.simulator.samples.story_estate import SUBSCRIPTION, vm
-from drkit.simulator.signals import health
-from drkit.simulator.signals import resource_graph as graph
+from drkit.simulator.signals import health, resource_graph
 
 CASES = {
     case["name"]: case["expect"]
@@ -47,7 +46,7 @@ def play(story: Story, folder: Path) -> Simulator:
 
 
 def rows(simulator: Simulator, query: str) -> list[dict[str, Any]]:
-    return graph.answer_query(simulator.world, query, {SUBSCRIPTION})
+    return resource_graph.answer_query(simulator.world, query, {SUBSCRIPTION})
 
 
 def test_every_named_story_is_there() -> None:

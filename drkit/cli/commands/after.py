@@ -27,28 +27,26 @@ def report(
     common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
 ) -> int:
     """What a run did, and what became of each environment; as evidence, with --out report.html."""
-    from drkit.api import ci as pipelining
-    from drkit.api import plan as planning
-    from drkit.api import report as reporting
-    from drkit.cli.views import json
-    from drkit.cli.views import owner_notices as letters
+    from drkit.api import ci, plan
+    from drkit.api import report as report_
+    from drkit.cli.views import json, owner_notices
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
     if digest is not None:
-        run = pipelining.run_of(common.desk(), pipelining.exact(digest))
+        run = ci.run_of(common.desk(), ci.exact(digest))
     if owners:
-        name, told, simulated = reporting.owners(common.desk(), run)
+        name, told, simulated = report_.owners(common.desk(), run)
         value: dict[str, Any] = {"drkit": "letters/1", "run": name, "simulated": simulated, "letters": told}
-        text = letters.text(told, name, simulated=simulated)
+        text = owner_notices.text(told, name, simulated=simulated)
     else:
-        value = reporting.report(common.desk(), run)
+        value = report_.report(common.desk(), run)
         text = "" if wanted in ("text", "json") else _rendered(value, wanted)
     if wanted == "json":
         text = json.encode(value)
     elif not text:
         text = views().render(*views().report(value))
     if out:
-        planning.write_out(out, f"{text.rstrip()}\n".encode())
+        plan.write_out(out, f"{text.rstrip()}\n".encode())
         common.tell({"run": value["run"], "path": out, "format": wanted}, lambda: [f"kept as {out}"])
         if wanted == "markdown":
             common.pipe(lambda view: [view.summary(out)])
@@ -118,10 +116,10 @@ def verify(common: Common, run: str, head: str | None) -> int:
 @click.option("--or-open", is_flag=True, help="Where a way back is open, its runbook instead of a new one.")
 def failback(common: Common, run: str | None, out: str | None, summary: str | None, or_open: bool) -> int:
     """Write the runbook that brings what a failover (default: the newest) moved back to where it was, now that the region answers."""
-    from drkit.api import ci as pipelining
+    from drkit.api import ci
 
     desk = common.desk()
-    planned, going = pipelining.way_back(desk, run, out=out, or_open=or_open)
+    planned, going = ci.way_back(desk, run, out=out, or_open=or_open)
     tell_planned(common, planned, summary, going)
     return 0
 
@@ -135,10 +133,10 @@ def failback(common: Common, run: str | None, out: str | None, summary: str | No
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
 def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | None, out: str | None) -> int:
     """Write the runbook that deletes what a run left behind, by id, where it is confirmed elsewhere."""
-    from drkit.api import failback as returning
+    from drkit.api import failback as failback_
 
     if bool(discard) != bool((reason or "").strip()):
         raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may go")
-    planned = returning.cleanup(common.desk(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
+    planned = failback_.cleanup(common.desk(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
     common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     return 0

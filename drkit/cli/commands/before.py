@@ -19,9 +19,9 @@ MOST_WRONG = 20
 @click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
 def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
-    from drkit.api import assess as reading
+    from drkit.api import assess
 
-    text, path = finish(reading.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
+    text, path = finish(assess.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -36,15 +36,14 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 @click.option("--only-wrong", is_flag=True, help="For a timer: say nothing but what was not read, or looks wrong.")
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
-    from drkit.api import assess as reading
-    from drkit.api import explain as telling
+    from drkit.api import assess, explain
     from drkit.cli.views.text import safe
 
     heard: list[str] = []
     desk = common.desk(heard.append if only_wrong else None)
-    taken, path = finish(reading.snapshot(desk, subscriptions=subscriptions))
+    taken, path = finish(assess.snapshot(desk, subscriptions=subscriptions))
     if only_wrong and not common.json:
-        wrong = telling.wrong(taken)
+        wrong = explain.wrong(taken)
         for line in wrong[:MOST_WRONG]:
             say(safe(line, 300))
         if len(wrong) > MOST_WRONG:
@@ -60,13 +59,13 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
 @click.option("--summary", metavar="FILE", help="Write what was found as Markdown.")
 def check(common: Common, lose: str, out: str | None, summary: str | None) -> int:
     """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
-    from drkit.api import check as checking
-    from drkit.api import plan as planning
-    from drkit.cli.views import check as readiness
+    from drkit.api import check as check_
+    from drkit.api import plan
+    from drkit.cli.views import check as views_check
 
-    found = finish(checking.check(common.desk(), lose=lose, out=out))
+    found = finish(check_.check(common.desk(), lose=lose, out=out))
     if summary:
-        planning.write_out(summary, readiness.summary(found).encode())
+        plan.write_out(summary, views_check.summary(found).encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.pipe(lambda view: view.findings(found.readiness.findings))
     value: Any = found.readiness
@@ -74,7 +73,7 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
         value = {
             "readiness": found.readiness, "runbook": found.runbook, "digest": found.digest, "written": found.written,
         }  # fmt: skip
-    common.tell(value, lambda: readiness.lines(found))
+    common.tell(value, lambda: views_check.lines(found))
     return found.exit_code
 
 
@@ -85,9 +84,9 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
 )
 def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
     """Refuse a machine or a store that a recovery cannot rest on: what a pipeline does first."""
-    from drkit.api import ci as pipelining
+    from drkit.api import ci
 
-    fit = finish(pipelining.preflight(common.desk(), protected=away_from, machine=machine))
+    fit = finish(ci.preflight(common.desk(), protected=away_from, machine=machine))
     runs = ", ".join(fit.open_runs) or "none"
     common.tell(
         fit,
@@ -105,11 +104,11 @@ def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
 @click.argument("kind", type=click.Choice(KINDS))
 def schema(common: Common, kind: str) -> int:
     """The JSON Schema of a kind of file."""
-    from drkit.api import schema as api
+    from drkit.api import schema as schema_
     from drkit.cli.views import json
 
     del common
-    say(json.encode(api.schema(kind)))
+    say(json.encode(schema_.schema(kind)))
     return 0
 
 
@@ -135,13 +134,13 @@ def simulate(
 ) -> int:  # fmt: skip
     """Serve the embedded Azure on loopback until a signal stops it."""
     from drkit.cli.views import json
-    from drkit.drills import simulate as rehearsal
+    from drkit.drills import simulate as simulate_
 
     if lose or restore:
         if lose and restore:
             raise UsageError("--lose and --restore do not go together", remedy="one after the other")
         told = finish(
-            rehearsal.happen(common.desk().cloud, lose=lose or "", restore=restore or "", minutes_ago=minutes_ago)
+            simulate_.happen(common.desk().cloud, lose=lose or "", restore=restore or "", minutes_ago=minutes_ago)
         )
         word = f"{told['region']} is back" if restore else f"{told['region']} is lost since {told.get('since', '')}"
         common.tell(told, lambda: [word, "next: `drkit assess`"])
@@ -151,11 +150,11 @@ def simulate(
         if common.json:
             say(json.encode(facts))
             return
-        for line in rehearsal.exports(facts, ready):
+        for line in simulate_.exports(facts, ready):
             say(line)
 
     return finish(
-        rehearsal.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, leash=leash, serving=serving)
+        simulate_.simulate(estate=estate, port=port, speed=speed, seed=seed, ready=ready, leash=leash, serving=serving)
     )
 
 
@@ -185,7 +184,7 @@ def drill(
 ) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
     from drkit.cli.views import json
-    from drkit.drills import simulate as rehearsal
+    from drkit.drills import simulate as simulate_
 
     quiet = common.json or common.quiet
     if story is not None:
@@ -205,7 +204,7 @@ def drill(
             (note if common.json else say)(line)
 
     found = finish(
-        rehearsal.drill(
+        simulate_.drill(
             estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=common.store,
             say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose, returning=returning,
         )

@@ -28,17 +28,17 @@ def assess(
     only: str | None,
 ) -> int:
     """Say how each plan is and what happened to each host. Reads only."""
-    from drkit.api import assess as reading
-    from drkit.api import explain as telling
+    from drkit.api import assess as assess_
+    from drkit.api import explain as explain_
 
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
-    telling.check_words(verdicts)
+    explain_.check_words(verdicts)
     desk = common.desk()
     taken, path, code = finish(
-        reading.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output)
+        assess_.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output)
     )
-    shown = telling.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
+    shown = explain_.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
     common.tell(shown, lambda: views().assessment(shown, str(path)))
     return code
 
@@ -47,10 +47,10 @@ def assess(
 @click.argument("name")
 def explain(common: Common, name: str) -> int:
     """Why a host's verdict, or a plan's state, is what it is, and what to do."""
-    from drkit.api import explain as telling
+    from drkit.api import explain as explain_
     from drkit.cli.views.explain import lines
 
-    found = telling.explain(common.desk(), name)
+    found = explain_.explain(common.desk(), name)
     common.tell(found, lambda: lines(found, views().width()))
     return 0
 
@@ -67,10 +67,10 @@ def explain(common: Common, name: str) -> int:
 )
 def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
     """Assess again and again, and print what changed. Ends with 0, 1 (--until was not reached) or 5 (cannot tell)."""
-    from drkit.api import explain as telling
+    from drkit.api import explain as explain_
 
     told, code = finish(
-        telling.watched(
+        explain_.watched(
             common.desk(), every_minutes=every, for_minutes=for_minutes, until=until,
             tell=(lambda text: None if common.quiet else note(text)) if common.json else say,
         )
@@ -84,9 +84,9 @@ def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
 @click.argument("system", type=click.Choice(["linux", "windows"]), default="linux")
 def probe_script(common: Common, system: str) -> int:
     """Print the probe, to run by hand on a host that drkit cannot reach."""
-    from drkit.api import assess as reading
+    from drkit.api import assess as assess_
 
-    found = reading.probe_script(common.desk().settings, system)
+    found = assess_.probe_script(common.desk().settings, system)
     if common.json:
         common.tell(found, list)
         return 0
@@ -128,9 +128,8 @@ def plan(
     detailed_exitcode: bool,
 ) -> int:
     """Write the runbook. Pure: the same snapshot and assessment give the same bytes."""
-    from drkit.api import ci as pipelining
-    from drkit.api import control
-    from drkit.api import plan as planning
+    from drkit.api import ci, control
+    from drkit.api import plan as plan_
 
     if graceful != bool(from_region):
         raise UsageError("--graceful and --from REGION go together")
@@ -140,11 +139,11 @@ def plan(
     if or_open and rebase:
         raise UsageError("--or-open and --rebase do not go together", remedy="leave one out")
     desk = common.desk()
-    going = pipelining.open_like(desk, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
+    going = ci.open_like(desk, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
     if going:
         planned = going[1]
         if out:
-            planning.write_out(out, planned.content)
+            plan_.write_out(out, planned.content)
     elif rebase:
         if kind or graceful or snapshot or assessment:
             raise UsageError(
@@ -153,7 +152,7 @@ def plan(
             )
         planned = control.rebase(desk, rebase, force=forced, out=out)
     else:
-        planned = planning.plan(
+        planned = plan_.plan(
             desk,
             kind=kind,
             graceful_from=from_region or "",
@@ -173,11 +172,11 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         value["run"] = run
         note(f"{run} is open: this is its runbook, and `drkit resume {run}` goes on with it")
     if summary:
-        from drkit.api import plan as planning
-        from drkit.cli.views import azure_pipelines as pipelines
+        from drkit.api import plan as plan_
+        from drkit.cli.views import azure_pipelines
 
-        text = pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
-        planning.write_out(summary, text.encode())
+        text = azure_pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
+        plan_.write_out(summary, text.encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     common.pipe(lambda view: view.planned(planned.runbook, planned.digest, run, planned.warnings))
@@ -187,11 +186,11 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
 @click.argument("runbook", default="latest")
 def show(common: Common, runbook: str) -> int:
     """Show a runbook whole: every step, its reason, what was left alone."""
-    from drkit.api import plan as planning
+    from drkit.api import plan as plan_
 
     desk = common.desk()
-    shown = planning.show(desk, runbook)
-    open_ones = planning.candidate_lines(desk, shown.runbook)
+    shown = plan_.show(desk, runbook)
+    open_ones = plan_.candidate_lines(desk, shown.runbook)
     value = {
         "runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told,
         "warnings": shown.warnings, "candidates": open_ones,
@@ -211,23 +210,23 @@ def show(common: Common, runbook: str) -> int:
 @target_option()
 def approve(common: Common, runbook: str, hours: float, note: str, digest: str | None, targets: tuple[str, ...]) -> int:
     """Approve a runbook's exact bytes, by digest or file; shows what is approved, and asks at a terminal."""
-    from drkit.api import ci as pipelining
-    from drkit.api import plan as planning
+    from drkit.api import ci
+    from drkit.api import plan as plan_
 
     desk = common.desk()
-    shown = planning.named(desk, runbook)
+    shown = plan_.named(desk, runbook)
     if digest is not None:
-        shown = pipelining.pinned(desk, runbook, digest)
+        shown = ci.pinned(desk, runbook, digest)
     if not common.json and not common.quiet:
-        open_ones = planning.candidate_lines(desk, shown.runbook)
+        open_ones = plan_.candidate_lines(desk, shown.runbook)
         parts = views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones)
         say(views().render(*parts[:-1]))
-    planning.approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
+    plan_.approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
     if not common.json and sys.stdin.isatty() and not _agreed():
         raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
     desk.store.keep_runbook(shown.content)
-    approval = planning.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
+    approval = plan_.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
     common.tell(
         approval,
         lambda: [

@@ -85,7 +85,7 @@ def failover(
 ) -> int:  # fmt: skip
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
     from drkit.api import failover as guided
-    from drkit.api import plan as planning
+    from drkit.api import plan
     from drkit.cli.views import html
 
     if bool(declare_lost) != bool((reason or "").strip()):
@@ -113,7 +113,7 @@ def failover(
     path = ""
     if ended.report is not None:
         path = out or f"report-{ended.run}.html"
-        planning.write_out(path, html.report(ended.report).encode())
+        plan.write_out(path, html.report(ended.report).encode())
         talk.say(f"The report, for who asks afterwards: {path}. What each owner is to be told: drkit report --owners")
     if common.json:
         value = {

@@ -12,7 +12,7 @@ import click
 
 from drkit.cli.app import Common, command, finish, note, target_option, views
 from drkit.errors import DrkitError
-from drkit.model import log as logfile
+from drkit.model import log
 
 if TYPE_CHECKING:
     from drkit.api.context import Desk
@@ -33,11 +33,11 @@ def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
             return
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
-            from drkit.api import status as standing_
+            from drkit.api import status as status_
             from drkit.cli.views import text
             from drkit.execution import progress
 
-            standing = standing_.status(desk, run())
+            standing = status_.status(desk, run())
             note(
                 f"  {text.progress(progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency))}"
             )
@@ -53,9 +53,7 @@ def _listener(
     def heard(event: Any) -> None:
         # A sign-in code is shown on the terminal, and written nowhere.
         text = event.text if event.kind != "code" else ""
-        logfile.say(
-            f"step {event.kind}" if event.step else event.kind, step=event.step.id if event.step else "", text=text
-        )
+        log.say(f"step {event.kind}" if event.step else event.kind, step=event.step.id if event.step else "", text=text)
         if not common.quiet:
             note(views().event(event.kind, event.step.id if event.step else "", event.text))
             tell_progress()
@@ -77,9 +75,9 @@ def _stands(standing: Standing) -> list[Any]:
 
 
 def _applied(common: Common, desk: Desk, applied: Any) -> int:
-    from drkit.api import status as standing_
+    from drkit.api import status as status_
 
-    standing = standing_.status(desk, applied.run)
+    standing = status_.status(desk, applied.run)
     common.tell(
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
         lambda: _stands(standing),
@@ -100,17 +98,16 @@ def apply(
     targets: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Carry out an approved runbook."""
-    from drkit.api import ci as pipelining
-    from drkit.api import plan as planning
+    from drkit.api import ci, plan
 
     desk = common.desk()
     listener = _listener(
         common,
-        cache(lambda: len(planning.show(desk, runbook).runbook.steps)),
+        cache(lambda: len(plan.show(desk, runbook).runbook.steps)),
         _progress(desk, lambda: desk.store.runs()[-1]),
     )
     applied = finish(
-        pipelining.carry_out(
+        ci.carry_out(
             desk, runbook, digest=digest, or_resume=or_resume, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=listener,
             say=note,
         )
@@ -123,14 +120,14 @@ def apply(
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     """Go on with a run, whatever ended it."""
-    from drkit.api import apply as applying
-    from drkit.api import status as standing_
+    from drkit.api import apply as apply_
+    from drkit.api import status as status_
 
     desk = common.desk()
     listener = _listener(
-        common, cache(lambda: len(standing_.status(desk, run).runbook.steps)), _progress(desk, lambda: run)
+        common, cache(lambda: len(status_.status(desk, run).runbook.steps)), _progress(desk, lambda: run)
     )
-    applied = finish(applying.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
+    applied = finish(apply_.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
     return _applied(common, desk, applied)
 
 
@@ -140,9 +137,9 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
 @click.argument("text", default="done")
 def answer(common: Common, run: str, step: str, text: str) -> int:
     """Tell a run that what a step asks of a person is done, or that the person is ready."""
-    from drkit.api import apply as applying
+    from drkit.api import apply as apply_
 
-    found = applying.answer(common.desk(), run, step, text)
+    found = apply_.answer(common.desk(), run, step, text)
     common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
     return 0
 
@@ -157,9 +154,9 @@ def _taken_up(run: str) -> str:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
 def skip(common: Common, run: str, step: str, reason: str) -> int:
     """Leave a step out, with a reason."""
-    from drkit.api import apply as applying
+    from drkit.api import apply as apply_
 
-    found = applying.skip(common.desk(), run, step, reason)
+    found = apply_.skip(common.desk(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
     return 0
 
@@ -217,19 +214,19 @@ def abort(common: Common, run: str, reason: str) -> int:
 @click.option("--open", "only_open", is_flag=True, help="Without a run: only those that can be gone on with.")
 def status(common: Common, run: str | None, show_code: bool, only_open: bool) -> int:
     """Where a run stands; without one, the list of runs."""
-    from drkit.api import ci as pipelining
-    from drkit.api import status as standing_
+    from drkit.api import ci
+    from drkit.api import status as status_
     from drkit.cli.views import text
     from drkit.execution import progress
     from drkit.planning import handover
 
     desk = common.desk()
     if show_code:
-        found = standing_.codes(desk, run or "latest")
+        found = status_.codes(desk, run or "latest")
         common.tell({"codes": found}, lambda: views().codes(found))
         return 0
     if run is None:
-        listed = pipelining.open_runs(desk) if only_open else standing_.runs(desk)
+        listed = ci.open_runs(desk) if only_open else status_.runs(desk)
         rows = [
             (
                 one.run,
@@ -260,7 +257,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
             ),
         )
         return 0
-    standing = standing_.status(desk, run)
+    standing = status_.status(desk, run)
     value_one = {
         "run": standing.run,
         "outcome": standing.outcome,

@@ -24,8 +24,7 @@ from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
-from drkit.planning import handover
-from drkit.planning import leftovers as behind
+from drkit.planning import handover, leftovers
 from drkit.store.journal import RunState
 
 COLOURS = {
@@ -162,7 +161,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
     if lost:
         parts.append("next: `drkit plan` writes the runbook")
-    elif alive and (way := behind.way_on(alive)):
+    elif alive and (way := leftovers.way_on(alive)):
         parts.append(f"next: {way}")
     elif taken.carried:
         parts.append("next: `drkit plan --kind repair` registers again what carries no registration")

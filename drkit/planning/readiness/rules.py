@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from drkit.model.readiness import Finding
-from drkit.planning.readiness import dependency_rules as place_rules
-from drkit.planning.readiness import estate_rules, target_rules
-from drkit.planning.readiness import governance_rules as azure_rules
+from drkit.planning.readiness import dependency_rules, estate_rules, governance_rules, target_rules
 from drkit.planning.readiness.values import Seen, reported
 
 EXPLAINED = frozenset({"offer", "sku", "quota", "provider", "target"})
@@ -50,11 +48,11 @@ _APPLIED: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
     target_rules.names,
     target_rules.runbook,
     target_rules.forecast,
-    azure_rules.permissions,
-    azure_rules.reading,
-    azure_rules.locks,
-    azure_rules.policies,
-    place_rules.places,
+    governance_rules.permissions,
+    governance_rules.reading,
+    governance_rules.locks,
+    governance_rules.policies,
+    dependency_rules.places,
 )
 
 

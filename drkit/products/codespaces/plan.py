@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.estate import Environment, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import (
@@ -49,7 +49,7 @@ def propose(proposal: Proposal) -> Proposed:
     ready = plan_steps[-1].id if plan_steps else ""
     chains = tuple(_chain(proposal, item, ready) for item in proposal.items)
     used = {str(step.inputs.get("script", "")) for chain in chains for step in chain.steps}
-    scripts = {name: hostscripts.load(name).sha256 for name in HOST_SCRIPTS} if used - {""} else {}
+    scripts = {name: host_scripts.load(name).sha256 for name in HOST_SCRIPTS} if used - {""} else {}
     left = tuple(_not_carried(plan, proposal)) if target and not target.plan_exists else ()
     return Proposed(plan_steps, chains, left, (), scripts)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.model import host_scripts as hostscripts
+from drkit.model import host_scripts
 from drkit.model.estate import Environment, Host, Plan, same_id, slug
 from drkit.model.runbook import Affected, Estimate, Precondition, Step
 from drkit.model.settings import Settings
@@ -71,7 +71,7 @@ def propose(proposal: Proposal) -> Proposed:
             plan_steps.append(step)
     chains = tuple(_chain(proposal, item, account, groups) for item in proposal.items)
     used = any(step.action == "reach" for chain in chains for step in chain.steps)
-    scripts = {"reach": hostscripts.load("reach").sha256} if used else {}
+    scripts = {"reach": host_scripts.load("reach").sha256} if used else {}
     returning = proposal.kind == "failback"
     left = [*lacking(proposal), *(() if returning else stale(chains, proposal))] if target else []
     notes = (

@@ -10,15 +10,14 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from drkit.simulator.arm import resource_manager as arm
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import resource_manager, write_rules
 from drkit.simulator.codespaces.environments import surroundings
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, busy, headers
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, Operation, Resource, World, region_lost
 from drkit.simulator.core.wire import Answer, ArmError, page, resource_body
-from drkit.simulator.hosts import scripts as hosts
+from drkit.simulator.hosts import scripts
 from drkit.simulator.hosts.machine import Host, host_from_seed
 
 VM = "Microsoft.Compute/virtualMachines"
@@ -186,7 +185,7 @@ def instance_view(world: World, vm: Resource, host: Host) -> Json:
 
 
 def vm(call: Call) -> Answer:
-    found = arm.find(call)
+    found = resource_manager.find(call)
     body = resource_body(found)
     if "instanceview" in call.query.get("$expand", "").lower():
         view = instance_view(call.world, found, host_of(call, found))
@@ -195,13 +194,15 @@ def vm(call: Call) -> Answer:
 
 
 def view(call: Call) -> Answer:
-    found = arm.find(call, call.raw_path.rpartition("/")[0])
+    found = resource_manager.find(call, call.raw_path.rpartition("/")[0])
     return Answer(body=instance_view(call.world, found, host_of(call, found)))
 
 
 def vms(call: Call) -> Answer:
     """Of the group or subscription. With ``statusOnly=true`` run-time status instead of the model."""
-    scope = rules.group(call).id if "group" in call.path else f"/subscriptions/{rules.subscription(call).id}"
+    scope = (
+        write_rules.group(call).id if "group" in call.path else f"/subscriptions/{write_rules.subscription(call).id}"
+    )
     found = []
     for one in call.world.under(scope, VM):
         body = resource_body(one)
@@ -217,8 +218,8 @@ def vms(call: Call) -> Answer:
 
 def run_command(call: Call) -> Answer:
     """Accepted; one at a time on a VM. Needs the VM's region, its group's region, and the VM running."""
-    world, found = call.world, arm.find(call, call.raw_path.rpartition("/")[0])
-    host, at = host_of(call, found), rules.group(call)
+    world, found = call.world, resource_manager.find(call, call.raw_path.rpartition("/")[0])
+    host, at = host_of(call, found), write_rules.group(call)
     body: Json = call.body if isinstance(call.body, dict) else {}
     command, script = body.get("commandId", ""), body.get("script") or []
     wanted = "RunShellScript" if host.os == "linux" else "RunPowerShellScript"
@@ -226,9 +227,9 @@ def run_command(call: Call) -> Answer:
         raise ArmError(400, "InvalidParameter", f"The value '{command}' of parameter 'commandId' is invalid.")
     sha256, name = _script(world, script)
     call.note |= {"script": name, "subject": found.id, "kind": "probe" if name in PROBES else "write"}
-    loss = rules.lost(call, found.location, at.location)
+    loss = write_rules.lost(call, found.location, at.location)
     if loss and loss.arm != "hang":
-        rules.provider_answers(call, loss.region)
+        write_rules.provider_answers(call, loss.region)
     if not host.running:
         raise ArmError(409, "OperationNotAllowed", "The operation requires the VM to be running (or set to run).")
     if busy(world, found.id, call.action):
@@ -244,7 +245,7 @@ def run_command(call: Call) -> Answer:
     elif host.silent:
         operation = begin(call, UNANSWERED, found.id, region, lambda _: _no_agent(found))
     else:
-        ran = hosts.run(host, surroundings(world), world.host_scripts, sha256, given)
+        ran = scripts.run(host, surroundings(world), world.host_scripts, sha256, given)
 
         def finish(operation: Operation) -> None:
             operation.result = output(host, ran.stdout, ran.stderr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import write_rules
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, Resource
 from drkit.simulator.core.wire import Answer, ArmError, ResourceId, resource_body
@@ -31,10 +31,10 @@ def is_part(body: Json, parsed: ResourceId) -> bool:
 
 def put_part(call: Call, body: Json, parsed: ResourceId) -> Answer:
     """Create or update at once. What it is part of must be there (ParentResourceNotFound otherwise)."""
-    group = rules.group(call)
+    group = write_rules.group(call)
     above, _, last = call.raw_path.rpartition("/providers/")
     namespace = last.split("/")[0]
-    rules.registered(call, namespace)
+    write_rules.registered(call, namespace)
     parent = above if "/providers/" in above else call.raw_path.rsplit("/", 2)[0]
     if "/providers/" in parent and len(parsed.types) > 1 and call.world.resource(parent) is None:
         raise ArmError(
@@ -56,7 +56,7 @@ def put_part(call: Call, body: Json, parsed: ResourceId) -> Answer:
 
 def put_definition(call: Call) -> Answer:
     """A custom role; the same name again changes it."""
-    rules.subscription(call)
+    write_rules.subscription(call)
     properties = _properties(call)
     actions = [action for one in properties.get("permissions", ()) for action in one.get("actions", ())]
     call.world.roles[f"custom:{call.path['name'].lower()}"] = actions

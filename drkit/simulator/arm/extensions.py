@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import write_rules
 from drkit.simulator.arm.compute import VM, agent_ready
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, busy, headers
@@ -19,7 +19,7 @@ from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, Operation, Resource, World
 from drkit.simulator.core.wire import Answer, ArmError, page
 from drkit.simulator.hosts.machine import Extension, Host, host_from_seed
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 
 ARC = "Microsoft.HybridCompute/machines"
 INSTALLING, REMOVING = 120.0, 60.0
@@ -34,7 +34,7 @@ def machine_id(call: Call) -> str:
 
 
 def _machine(call: Call) -> tuple[Resource, Host]:
-    resource = rules.parent(call, machine_id(call))
+    resource = write_rules.parent(call, machine_id(call))
     host = call.world.hosts.get(resource.id.lower())
     if host is None:
         entry = {"id": resource.id, "kind": "arc", "hostname": resource.name, "location": resource.location}
@@ -104,9 +104,9 @@ def get(call: Call) -> Answer:
 
 def _may_change(call: Call, machine: Resource, host: Host) -> None:
     """The provider needs the machine's region and its group's; a VM must run, and takes one operation at a time."""
-    loss = rules.lost(call, machine.location, rules.group(call).location)
+    loss = write_rules.lost(call, machine.location, write_rules.group(call).location)
     if loss and loss.arm != "hang":
-        rules.provider_answers(call, loss.region)
+        write_rules.provider_answers(call, loss.region)
     if machine.is_a(VM) and not host.running:
         text = "Cannot modify extensions in the VM when the VM is not running."
         raise ArmError(409, "OperationNotAllowed", text)
@@ -125,7 +125,7 @@ def _start(
 ) -> Operation:
     """An operation on the machine, carried out by its agent. ``work`` raises what the agent says when it fails."""
     world, arc, began = call.world, machine.is_a(ARC), call.world.now()
-    loss = rules.lost(call, machine.location, rules.group(call).location)
+    loss = write_rules.lost(call, machine.location, write_rules.group(call).location)
     region = loss.region if loss else machine.location
 
     def ready() -> bool:
@@ -161,7 +161,7 @@ def _start(
 def put(call: Call) -> Answer:
     """Accepted: 201 (200 for an update) of a VM, 202 of an Arc machine; installed when the operation ends."""
     machine, host = _machine(call)
-    rules.registered(call, machine.type.partition("/")[0])
+    write_rules.registered(call, machine.type.partition("/")[0])
     body = call.body if isinstance(call.body, dict) else {}
     given, arc = body.get("properties") or {}, machine.is_a(ARC)
     for key in ("publisher", "type"):
@@ -196,7 +196,7 @@ def put(call: Call) -> Answer:
     host.extensions[name.lower()] = made
 
     def work() -> None:
-        said = automation.onboard(call.world, host, made)
+        said = model.onboard(call.world, host, made)
         if said:
             raise ArmError(
                 409,

@@ -7,8 +7,7 @@ https://learn.microsoft.com/azure/governance/policy/concepts/effect-deny
 
 from __future__ import annotations
 
-from drkit.simulator.arm import resource_manager as arm
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import resource_manager, write_rules
 from drkit.simulator.arm.compute import SIZE
 from drkit.simulator.arm.identity import within
 from drkit.simulator.core.routing import Call, Route
@@ -47,7 +46,7 @@ def take(world: World, given: Json) -> Json:
 
 def locks(call: Call) -> Answer:
     """Those of the subscription, its groups and their resources."""
-    root = f"/subscriptions/{rules.subscription(call).id}"
+    root = f"/subscriptions/{write_rules.subscription(call).id}"
     found = [
         {
             "properties": {"level": one["level"], "notes": one.get("notes", "")},
@@ -108,7 +107,7 @@ def _placed(call: Call, region: str) -> None:
 
 def assignments(call: Call) -> Answer:
     """Those that apply to the subscription, from above too, and those of scopes inside it."""
-    root = f"/subscriptions/{rules.subscription(call).id}"
+    root = f"/subscriptions/{write_rules.subscription(call).id}"
     found = []
     for one in call.world.policies:
         scope = one["scope"].rstrip("/")
@@ -147,7 +146,7 @@ def definition(call: Call) -> Answer:
 
 def deleted_accounts(call: Call) -> Answer:
     """Automation accounts deleted in the last 30 days."""
-    root = f"/subscriptions/{rules.subscription(call).id}"
+    root = f"/subscriptions/{write_rules.subscription(call).id}"
     found = [
         {
             "id": f"{root}/providers/Microsoft.Automation/deletedAutomationAccounts/{one['id'].rsplit('/', 1)[-1]}",
@@ -169,7 +168,7 @@ def deleted_accounts(call: Call) -> Answer:
 
 def skus(call: Call) -> Answer:
     """VM sizes; a quota of kind ``sku`` that is 0 bars a region to the subscription. ``$filter=location eq 'x'`` only."""
-    at = rules.subscription(call)
+    at = write_rules.subscription(call)
     wanted = normal(call.query.get("$filter", "").partition("'")[2].partition("'")[0])
     found = []
     for region in [wanted] if wanted in call.world.locations else list(call.world.locations):
@@ -196,9 +195,9 @@ def skus(call: Call) -> Answer:
 
 def usages(call: Call) -> Answer:
     """The regional cores, used and allowed."""
-    at, region = rules.subscription(call), normal(call.path["region"])
-    vms = call.world.under(f"/subscriptions/{at.id}", rules.VIRTUAL_MACHINES)
-    used = sum(rules.CORES for vm in vms if vm.location == region)
+    at, region = write_rules.subscription(call), normal(call.path["region"])
+    vms = call.world.under(f"/subscriptions/{at.id}", write_rules.VIRTUAL_MACHINES)
+    used = sum(write_rules.CORES for vm in vms if vm.location == region)
     cores = {"value": "cores", "localizedValue": "Total Regional vCPUs"}
     limit = call.world.limit(at.id, region, "cores", 100)
     return Answer(body={"value": [{"limit": limit, "unit": "Count", "currentValue": used, "name": cores}]})
@@ -206,27 +205,37 @@ def usages(call: Call) -> Answer:
 
 READS = "Microsoft.Authorization"
 ROUTES = [
-    Route("GET", f"{arm.AT}/{AUTHORIZATION}/locks", locks, f"{READS}/locks/read"),
-    Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyAssignments", assignments, f"{READS}/policyAssignments/read"),
-    Route("GET", f"{arm.AT}/{AUTHORIZATION}/policyDefinitions/{{name}}", definition, f"{READS}/policyDefinitions/read"),
+    Route("GET", f"{resource_manager.AT}/{AUTHORIZATION}/locks", locks, f"{READS}/locks/read"),
+    Route(
+        "GET",
+        f"{resource_manager.AT}/{AUTHORIZATION}/policyAssignments",
+        assignments,
+        f"{READS}/policyAssignments/read",
+    ),
+    Route(
+        "GET",
+        f"{resource_manager.AT}/{AUTHORIZATION}/policyDefinitions/{{name}}",
+        definition,
+        f"{READS}/policyDefinitions/read",
+    ),
     Route("GET", f"/{AUTHORIZATION}/policyDefinitions/{{name}}", definition),
     Route(
         "GET",
-        f"{arm.AT}/{AUTHORIZATION}/policySetDefinitions/{{name}}",
+        f"{resource_manager.AT}/{AUTHORIZATION}/policySetDefinitions/{{name}}",
         definition,
         f"{READS}/policySetDefinitions/read",
     ),
     Route("GET", f"/{AUTHORIZATION}/policySetDefinitions/{{name}}", definition),
     Route(
         "GET",
-        f"{arm.AT}/providers/Microsoft.Automation/deletedAutomationAccounts",
+        f"{resource_manager.AT}/providers/Microsoft.Automation/deletedAutomationAccounts",
         deleted_accounts,
         "Microsoft.Automation/deletedAutomationAccounts/read",
     ),
-    Route("GET", f"{arm.AT}/providers/Microsoft.Compute/skus", skus, "Microsoft.Compute/skus/read"),
+    Route("GET", f"{resource_manager.AT}/providers/Microsoft.Compute/skus", skus, "Microsoft.Compute/skus/read"),
     Route(
         "GET",
-        f"{arm.AT}/providers/Microsoft.Compute/locations/{{region}}/usages",
+        f"{resource_manager.AT}/providers/Microsoft.Compute/locations/{{region}}/usages",
         usages,
         "Microsoft.Compute/locations/usages/read",
     ),

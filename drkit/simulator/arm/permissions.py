@@ -5,8 +5,7 @@ https://learn.microsoft.com/rest/api/authorization/permissions (list for resourc
 
 from __future__ import annotations
 
-from drkit.simulator.arm import resource_manager as arm
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import resource_manager, write_rules
 from drkit.simulator.arm.identity import within
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json
@@ -19,9 +18,9 @@ def listed(call: Call) -> Answer:
     """One entry a role of the caller's at or above the scope."""
     scope = call.raw_path.lower().partition(f"/{PERMISSIONS.lower()}")[0]
     if "group" in call.path:
-        rules.group(call)
+        write_rules.group(call)
     if "resource" in call.path:
-        arm.find(call, scope)
+        resource_manager.find(call, scope)
     world, caller = call.world, call.caller
     roles = dict.fromkeys(
         entry["role"]
@@ -34,7 +33,7 @@ def listed(call: Call) -> Answer:
 
 READ = "Microsoft.Authorization/permissions/read"
 ROUTES = [
-    Route("GET", f"{arm.AT}/{PERMISSIONS}", listed, READ),
-    Route("GET", f"{arm.GROUP}/{PERMISSIONS}", listed, READ),
-    Route("GET", f"{arm.ANY}/{PERMISSIONS}", listed, READ),
+    Route("GET", f"{resource_manager.AT}/{PERMISSIONS}", listed, READ),
+    Route("GET", f"{resource_manager.GROUP}/{PERMISSIONS}", listed, READ),
+    Route("GET", f"{resource_manager.ANY}/{PERMISSIONS}", listed, READ),
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from drkit.simulator.arm import catalog
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import catalog, write_rules
 from drkit.simulator.arm.identity import ROLE_IDS, within
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, headers
@@ -50,11 +49,11 @@ def subscriptions(call: Call) -> Answer:
 
 
 def subscription(call: Call) -> Answer:
-    return Answer(body=subscription_body(rules.subscription(call), call.world.tenant))
+    return Answer(body=subscription_body(write_rules.subscription(call), call.world.tenant))
 
 
 def locations(call: Call) -> Answer:
-    root = f"/subscriptions/{rules.subscription(call).id}/locations"
+    root = f"/subscriptions/{write_rules.subscription(call).id}/locations"
     found = [
         {
             "id": f"{root}/{one.name}",
@@ -77,7 +76,7 @@ def locations(call: Call) -> Answer:
 
 
 def provider_body(call: Call, namespace: str) -> Json:
-    found = rules.subscription(call)
+    found = write_rules.subscription(call)
     state = "Registered" if namespace in found.registered else "NotRegistered"
     if namespace in found.registering:
         state = "Registering"
@@ -117,7 +116,7 @@ def provider(call: Call) -> Answer:
 
 
 def register(call: Call) -> Answer:
-    found, namespace = rules.subscription(call), _namespace(call)
+    found, namespace = write_rules.subscription(call), _namespace(call)
     if namespace not in found.registered | found.registering:
         found.registering.add(namespace)
 
@@ -133,7 +132,7 @@ def register(call: Call) -> Answer:
 
 
 def groups(call: Call) -> Answer:
-    root = f"/subscriptions/{rules.subscription(call).id}/".lower()
+    root = f"/subscriptions/{write_rules.subscription(call).id}/".lower()
     found = [group for key, group in call.world.groups.items() if key.startswith(root)]
     wanted = _filter(call, {"tagname", "tagvalue"})
     if "tagname" in wanted:
@@ -142,12 +141,12 @@ def groups(call: Call) -> Answer:
 
 
 def group(call: Call) -> Answer:
-    return Answer(body=group_body(rules.group(call)))
+    return Answer(body=group_body(write_rules.group(call)))
 
 
 def group_exists(call: Call) -> Answer:
     try:
-        rules.group(call)
+        write_rules.group(call)
     except ArmError:
         return Answer(404)
     return Answer(204)
@@ -155,7 +154,7 @@ def group_exists(call: Call) -> Answer:
 
 def put_group(call: Call) -> Answer:
     """Create or update. A group's location cannot change; one located in a lost region cannot be written."""
-    at, body = rules.subscription(call), _body(call)
+    at, body = write_rules.subscription(call), _body(call)
     name, wanted = call.path["group"], body.get("location")
     if not wanted:
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
@@ -175,7 +174,7 @@ def put_group(call: Call) -> Answer:
     if found and found.state == "Deleting":
         text = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
         raise ArmError(409, "ResourceGroupBeingDeleted", text)
-    rules.provider_answers(call, location.name)
+    write_rules.provider_answers(call, location.name)
     made = found or Group(f"/subscriptions/{at.id}/resourceGroups/{name}", at.id, name, location.name)
     made.tags = dict(body.get("tags") or {})
     call.world.groups[key] = made
@@ -184,9 +183,9 @@ def put_group(call: Call) -> Answer:
 
 def delete_group(call: Call) -> Answer:
     """Accepted; the group and what is in it are gone when the operation ends."""
-    found = rules.group(call)
+    found = write_rules.group(call)
     inside = list(call.world.under(found.id))
-    rules.provider_answers(call, found.location, *(one.location for one in inside))
+    write_rules.provider_answers(call, found.location, *(one.location for one in inside))
     found.state = "Deleting"
 
     def finish(_: Operation) -> None:
@@ -234,9 +233,9 @@ def assignments(call: Call) -> Answer:
 
 def resources(call: Call) -> Answer:
     """Of the subscription, or of the group in the path, as the generic list gives them: without properties."""
-    scope = f"/subscriptions/{rules.subscription(call).id}"
+    scope = f"/subscriptions/{write_rules.subscription(call).id}"
     if "group" in call.path:
-        scope = rules.group(call).id
+        scope = write_rules.group(call).id
     wanted = _filter(call, {"resourcetype", "resourcegroup", "location", "name", "tagname", "tagvalue"})
     found = []
     for one in call.world.under(scope):
@@ -253,7 +252,7 @@ def resources(call: Call) -> Answer:
 
 def find(call: Call, resource_id: str = "") -> Resource:
     """The resource of that id, or of the path; ResourceGroupNotFound or ResourceNotFound otherwise."""
-    at, wanted = rules.group(call), resource_id or call.raw_path
+    at, wanted = write_rules.group(call), resource_id or call.raw_path
     found = call.world.resource(wanted)
     if found is None:
         parsed = parse_id(wanted)
@@ -281,27 +280,29 @@ def resource_exists(call: Call) -> Answer:
 
 def put_resource(call: Call) -> Answer:
     """Create or update, ending some time later (``Azure-AsyncOperation``)."""
-    from drkit.simulator.arm import compute  # which build on this module
-    from drkit.simulator.arm import deployments as deployed
+    from drkit.simulator.arm import (
+        compute,  # which build on this module
+        deployments,
+    )
 
-    at, body, parsed = rules.group(call), _body(call), parse_id(call.raw_path)
+    at, body, parsed = write_rules.group(call), _body(call), parse_id(call.raw_path)
     if parsed is None:
         raise ArmError(404, "InvalidResourceType", f"'{call.raw_path}' is not the id of a resource.")
-    if deployed.is_part(body, parsed):
-        return deployed.put_part(call, body, parsed)
-    rules.registered(call, parsed.namespace)
+    if deployments.is_part(body, parsed):
+        return deployments.put_part(call, body, parsed)
+    write_rules.registered(call, parsed.namespace)
     found = call.world.resource(call.raw_path)
-    location = rules.location(call, body.get("location") or (found.location if found else ""), parsed.type)
-    rules.same_location(found, location.name)
-    rules.provider_answers(call, location.name, at.location)
-    rules.capacity(call, parsed.type, location.name, found)
+    location = write_rules.location(call, body.get("location") or (found.location if found else ""), parsed.type)
+    write_rules.same_location(found, location.name)
+    write_rules.provider_answers(call, location.name, at.location)
+    write_rules.capacity(call, parsed.type, location.name, found)
     made = found or Resource(f"{at.id}/providers/{parsed.type}/{parsed.name}", parsed.type, parsed.name, location.name)
     made.tags = dict(body.get("tags") or {})
     made.properties = dict(body.get("properties") or {}) | {"provisioningState": "Updating" if found else "Creating"}
     fixed = {"id", "name", "type", "location", "tags", "properties"}
     made.extra = {key: value for key, value in body.items() if key not in fixed}
     call.world.put(made)
-    if found is None and made.is_a(rules.VIRTUAL_MACHINES):
+    if found is None and made.is_a(write_rules.VIRTUAL_MACHINES):
         compute.equip(call.world, made)
 
     def finish(_: Operation) -> None:
@@ -315,7 +316,7 @@ def put_resource(call: Call) -> Answer:
 def patch_resource(call: Call) -> Answer:
     """Merge tags and properties, at once."""
     found, body = find(call), _body(call)
-    rules.provider_answers(call, found.location, rules.group(call).location)
+    write_rules.provider_answers(call, found.location, write_rules.group(call).location)
     if "tags" in body:
         found.tags = dict(body["tags"] or {})
     found.properties = found.properties | (body.get("properties") or {})
@@ -324,11 +325,11 @@ def patch_resource(call: Call) -> Answer:
 
 def delete_resource(call: Call) -> Answer:
     """Accepted (``Location``), or 204 where there is nothing."""
-    at = rules.group(call)
+    at = write_rules.group(call)
     found = call.world.resource(call.raw_path)
     if found is None:
         return Answer(204)
-    rules.provider_answers(call, found.location, at.location)
+    write_rules.provider_answers(call, found.location, at.location)
 
     def finish(_: Operation) -> None:
         call.world.remove(found.id)

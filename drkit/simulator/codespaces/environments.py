@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from drkit.simulator.core.state import Json, Resource, World, region_lost
 from drkit.simulator.hosts.machine import Host, Refusal, identity
 from drkit.simulator.hosts.people import Job, Person
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 
 GLOBAL = "online.visualstudio.com"
 SPELLINGS = {"eastus": "EastUs", "southeastasia": "SouthEastAsia", "westeurope": "WestEurope", "westus2": "WestUs2"}
@@ -313,7 +313,7 @@ class Around:
         """The services' hosts answer unless their region is lost; anything else a host asks for is not there."""
         parts = urlsplit(url)
         if parts.hostname not in HOSTS:
-            return automation.answers(self.world, parts.hostname or "", parts.path)
+            return model.answers(self.world, parts.hostname or "", parts.path)
         if region_lost(self.world, HOSTS[parts.hostname] or ""):
             return 0
         return 401 if parts.path.lower().startswith("/api/v1/environments") else 200

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import write_rules
 from drkit.simulator.arm.identity import jwt
 from drkit.simulator.codespaces.environments import PLANS, of_plan
 from drkit.simulator.core.routing import Call, Route
@@ -24,7 +24,7 @@ EXTRA = ("sku", "identity")
 
 
 def _plan(call: Call, namespace: str) -> Resource | None:
-    group = rules.group(call)
+    group = write_rules.group(call)
     return call.world.resource(f"{group.id}/providers/{namespace}/plans/{call.path['name']}")
 
 
@@ -42,7 +42,7 @@ def _found(call: Call, namespace: str) -> Resource:
 
 def _answers(call: Call, plan: Resource) -> None:
     """The provider acts on a plan in the plan's region and in its group's."""
-    rules.provider_answers(call, plan.location, rules.group(call).location)
+    write_rules.provider_answers(call, plan.location, write_rules.group(call).location)
 
 
 def _body(call: Call) -> Json:
@@ -54,17 +54,17 @@ def _body(call: Call) -> Json:
 def put(call: Call, namespace: str) -> Answer:
     """Synchronous: 200 with the plan. Its location cannot be changed."""
     kind = f"{namespace}/plans"
-    group, body, existing = rules.group(call), _body(call), _plan(call, namespace)
-    rules.registered(call, namespace)
+    group, body, existing = write_rules.group(call), _body(call), _plan(call, namespace)
+    write_rules.registered(call, namespace)
     if not body.get("location"):
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-    location = rules.location(call, body["location"], kind)
-    rules.same_location(existing, body["location"])
+    location = write_rules.location(call, body["location"], kind)
+    write_rules.same_location(existing, body["location"])
     name = existing.name if existing else call.path["name"]
     if not name[:1].isascii() or not name[:1].isalnum():
         raise ArmError(400, "InvalidResourceName", f"The resource name '{name}' is invalid.")
-    rules.provider_answers(call, location.name, group.location)
-    limit = call.world.limit(rules.subscription(call).id, location.name, "plans", PLANS)
+    write_rules.provider_answers(call, location.name, group.location)
+    limit = call.world.limit(write_rules.subscription(call).id, location.name, "plans", PLANS)
     others = [r for t in NAMESPACES for r in call.world.under(f"/subscriptions/{group.subscription}", f"{t}/plans")]
     if existing is None and len(others) >= limit:
         raise ArmError(403, "ExceededQuota", f"You have exceeded the Codespace quota. Plans per subscription: {limit}.")
@@ -84,7 +84,7 @@ def get(call: Call, namespace: str) -> Answer:
 
 def patch(call: Call, namespace: str) -> Answer:
     plan, body = _found(call, namespace), _body(call)
-    rules.same_location(plan, body.get("location", plan.location))
+    write_rules.same_location(plan, body.get("location", plan.location))
     _answers(call, plan)
     plan.tags = dict(body.get("tags", plan.tags) or {})
     plan.properties |= body.get("properties") or {}
@@ -105,12 +105,12 @@ def delete(call: Call, namespace: str) -> Answer:
 
 
 def list_group(call: Call, namespace: str) -> Answer:
-    plans = call.world.under(rules.group(call).id, f"{namespace}/plans")
+    plans = call.world.under(write_rules.group(call).id, f"{namespace}/plans")
     return page([resource_body(plan) for plan in plans], call.query, call.link)
 
 
 def list_subscription(call: Call, namespace: str) -> Answer:
-    plans = call.world.under(f"/subscriptions/{rules.subscription(call).id}", f"{namespace}/plans")
+    plans = call.world.under(f"/subscriptions/{write_rules.subscription(call).id}", f"{namespace}/plans")
     return page([resource_body(plan) for plan in plans], call.query, call.link)
 
 

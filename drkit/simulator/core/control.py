@@ -41,14 +41,13 @@ from aiohttp import web
 
 from drkit.errors import DrkitError
 from drkit.simulator.arm import governance
-from drkit.simulator.codespaces import environments as codespaces_environments
+from drkit.simulator.codespaces import environments
 from drkit.simulator.core.clock import precise
 from drkit.simulator.core.seed import set_signals
 from drkit.simulator.core.state import Json, Loss, World, normal
 from drkit.simulator.core.wire import group_body, resource_body
-from drkit.simulator.hosts import events as host_events
-from drkit.simulator.hosts import machine, people
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hosts import events, machine, people
+from drkit.simulator.hybrid_worker import model
 from drkit.simulator.signals import health
 
 if TYPE_CHECKING:
@@ -117,8 +116,8 @@ def lose(simulator: Simulator, body: Json) -> Json:
         raise ValueError("mode is refuse or hang, arm is 5xx or hang")
     since = _when(world, body)
     world.lost[region] = Loss(region, since, mode, arm)
-    host_events.region_changed(world, region, lost=True, since=since)
-    automation.silence(world, region, since)
+    events.region_changed(world, region, lost=True, since=since)
+    model.silence(world, region, since)
     if body.get("announce", True):
         after = body.get("announce_after", world.random.randint(10, 60))
         health.make_event(world, region, float(after), started=since, emerging=body.get("emerging"))
@@ -130,7 +129,7 @@ def restore(simulator: Simulator, body: Json) -> Json:
     region = _region(simulator, body)
     with world.at(_when(world, body)):
         if world.lost.pop(region, None):
-            host_events.region_changed(world, region, lost=False)
+            events.region_changed(world, region, lost=False)
             for event in world.events:
                 if event["region"] == region and event["ended"] is None:
                     event["ended"] = max(world.now(), event["visible"])
@@ -170,7 +169,7 @@ def _region(simulator: Simulator, body: Json) -> str:
 def host(simulator: Simulator, body: Json) -> Json:
     world = simulator.world
     with world.at(_when(world, body)):
-        return host_events.happen(world, world.hosts[body["id"].lower()], body["event"], body)
+        return events.happen(world, world.hosts[body["id"].lower()], body["event"], body)
 
 
 def signals(simulator: Simulator, body: Json) -> Json:
@@ -215,7 +214,7 @@ def change(simulator: Simulator, body: Json) -> Json:
         if not hasattr(environment, name):
             raise ValueError(f"an environment has no {name!r}")
         setattr(environment, name, value)
-    return codespaces_environments.describe(environment, world)
+    return environments.describe(environment, world)
 
 
 # what goes wrong
@@ -263,8 +262,8 @@ def automation_behaviour(simulator: Simulator, body: Json) -> Json:
     """Whether an account takes a worker whose machine carries another account's extension; what reads of lost ones get."""
     world = simulator.world
     reads = body.get("reads", world.automation_reads)
-    if reads not in automation.READS:
-        raise ValueError(f"reads is one of {', '.join(automation.READS)}")
+    if reads not in model.READS:
+        raise ValueError(f"reads is one of {', '.join(model.READS)}")
     world.automation_reads = reads
     if "account" not in body:
         return {"reads": reads}
@@ -272,7 +271,7 @@ def automation_behaviour(simulator: Simulator, body: Json) -> Json:
     if body["machine_with_extension"] not in ("accept", "refuse"):
         raise ValueError("machine_with_extension is accept or refuse")
     account.refuses = body["machine_with_extension"] == "refuse"
-    return {"reads": reads, **automation.describe(account, world)}
+    return {"reads": reads, **model.describe(account, world)}
 
 
 def token(simulator: Simulator, body: Json) -> Json:
@@ -291,9 +290,9 @@ def state(simulator: Simulator, _rest: str, _query: dict[str, str]) -> Json:
     return {
         "groups": [group_body(group) for group in world.groups.values()],
         "resources": [resource_body(resource) for resource in world.resources.values()],
-        "environments": [codespaces_environments.describe(one, world) for one in world.environments.values()],
+        "environments": [environments.describe(one, world) for one in world.environments.values()],
         "hosts": [machine.describe(one, world) for one in world.hosts.values()],
-        "automation": [automation.describe(one, world) for one in automation.accounts(world)],
+        "automation": [model.describe(one, world) for one in model.accounts(world)],
         "people": [people.describe(one, world) for one in world.people.values()],
         "lost": {region: loss.mode for region, loss in world.lost.items()},
         "events": [health.view(event) for event in world.events],

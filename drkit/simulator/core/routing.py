@@ -124,44 +124,47 @@ class Table:
 
 def routes() -> list[Route]:
     """Every route the simulator serves, apart from its own control interface."""
-    from drkit.simulator.arm import compute, extensions, governance, identity, permissions
-    from drkit.simulator.arm import deployments as deployed
-    from drkit.simulator.arm import resource_manager as arm
-    from drkit.simulator.codespaces import plans as codespaces_plans
-    from drkit.simulator.codespaces import service as codespaces_service
+    from drkit.simulator.arm import (
+        compute,
+        deployments,
+        extensions,
+        governance,
+        identity,
+        permissions,
+        resource_manager,
+    )
+    from drkit.simulator.codespaces import plans, service
     from drkit.simulator.core import operations
-    from drkit.simulator.hybrid_worker import arm as automation_arm
-    from drkit.simulator.signals import activity_log, health, metrics
-    from drkit.simulator.signals import resource_graph as graph
-    from drkit.simulator.signals import site_recovery as recovery
+    from drkit.simulator.hybrid_worker import arm as hybrid_worker_arm
+    from drkit.simulator.signals import activity_log, health, metrics, resource_graph, site_recovery
 
     modules = (
         identity,
         operations,
         permissions,
-        arm,
+        resource_manager,
         compute,
-        deployed,
+        deployments,
         extensions,
         governance,
         health,
         activity_log,
         metrics,
-        graph,
-        recovery,
-        codespaces_plans,
-        codespaces_service,
-        automation_arm,
+        resource_graph,
+        site_recovery,
+        plans,
+        service,
+        hybrid_worker_arm,
     )
     return [route for module in modules for route in module.ROUTES]
 
 
 def service_hosts() -> dict[str, str | None]:
     """Public host name -> the region it stands in (None: a global host)."""
-    from drkit.simulator.codespaces import environments as codespaces_environments
-    from drkit.simulator.hybrid_worker import model as automation
+    from drkit.simulator.codespaces import environments
+    from drkit.simulator.hybrid_worker import model
 
-    return codespaces_environments.HOSTS | automation.HOSTS
+    return environments.HOSTS | model.HOSTS
 
 
 def plane_of(host: str) -> str:

@@ -93,10 +93,10 @@ def check(seed: Any, where: str) -> None:
 def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where: str = "the seed") -> World:
     """The world a seed describes, its clock started. FileError names the entry that does not fit."""
     from drkit.simulator.arm import compute, governance
-    from drkit.simulator.codespaces import environments as codespaces_environments
+    from drkit.simulator.codespaces import environments
     from drkit.simulator.hosts import machine, people
-    from drkit.simulator.hybrid_worker import model as automation
-    from drkit.simulator.signals import site_recovery as recovery
+    from drkit.simulator.hybrid_worker import model
+    from drkit.simulator.signals import site_recovery
 
     check(seed, where)
     try:
@@ -153,7 +153,7 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
             compute.make_vm(world, made, **entry.get("vm", {}))
 
     def environment(entry: Json) -> None:
-        made = codespaces_environments.environment_from_seed(entry, world)
+        made = environments.environment_from_seed(entry, world)
         world.environments[made.id] = made
 
     def person(entry: Json) -> None:
@@ -177,14 +177,14 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
     each("groups", group)
     each("resources", resource)
     each("hosts", host)
-    each("automation", lambda entry: automation.account_from_seed(world, entry))
+    each("automation", lambda entry: model.account_from_seed(world, entry))
     each("environments", environment)
     each("people", person)
     each("assignments", assignment)
     each("quota", limit)
     for key in governance.LISTS:
         each(key, partial(governance.add, world, key))
-    each("protected", lambda entry: recovery.protect(world, entry))
+    each("protected", lambda entry: site_recovery.protect(world, entry))
     for number, entry in enumerate(seed.get("principals", [])):
         if (
             not isinstance(entry, dict)
@@ -204,7 +204,7 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         raise FileError(f"signals: {_said(error)}", where=where) from error
     world.before.clear()
     try:
-        automation.beat(world)
+        model.beat(world)
     except ODD as error:
         raise FileError(f"extensions: {_said(error)}", where=where) from error
     return world

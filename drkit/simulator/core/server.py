@@ -13,8 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
-from drkit.simulator.arm import governance, identity
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import governance, identity, write_rules
 from drkit.simulator.core import control, tls
 from drkit.simulator.core.clock import precise
 from drkit.simulator.core.faults import EFFECT, Faults
@@ -25,7 +24,7 @@ from drkit.simulator.core.stale_lists import Cache
 from drkit.simulator.core.state import Json
 from drkit.simulator.core.throttle import Throttle
 from drkit.simulator.core.wire import Answer, ArmError, Hang, check_api_version, parse_id
-from drkit.simulator.hybrid_worker import model as automation
+from drkit.simulator.hybrid_worker import model
 
 ARM_HOST, LOGIN_HOST = "management.azure.com", "login.microsoftonline.com"
 ARM_REGION = "northeurope"
@@ -103,7 +102,7 @@ class Simulator:
             },
             "subscriptions": [subscription.id for subscription in world.subscriptions.values()],
             "services": {host: port.url for host, port in self.ports.items() if host != ARM_HOST}
-            | {host: self.ports[served].url for host, served in automation.aliases(world).items()},
+            | {host: self.ports[served].url for host, served in model.aliases(world).items()},
             "control": f"{main}{control.PREFIX}/{self.token}",
             "pid": os.getpid(),
             "clock": world.clock.public(),
@@ -202,7 +201,7 @@ class Simulator:
             )
             check_api_version(call.query)
             if subscription:
-                rules.subscription(call)
+                write_rules.subscription(call)
             parsed = parse_id(call.raw_path)
             call.action = route.action.replace("{type}", parsed.type if parsed else "")
             identity.authorize(call)

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 from drkit.simulator.arm.compute import make_vm
 from drkit.simulator.core.state import Json, World, normal
-from drkit.simulator.hosts import events as host_events
+from drkit.simulator.hosts import events
 from drkit.simulator.hosts.events import DELETE, WRITE, asked, boot, new, node, wipe
 from drkit.simulator.hosts.machine import Host, Surroundings, host_keys, mac
 
@@ -16,7 +16,7 @@ def _swap_disk(world: World, around: Surroundings, host: Host, details: Json) ->
     vm = world.resource(host.id)
     if vm is None:
         raise ValueError("swap-disk needs a VM")
-    host_events.replace_disk(world, host, vm, f"{vm.name}_OsDisk_{new(host, 'disk')[:8]}")
+    events.replace_disk(world, host, vm, f"{vm.name}_OsDisk_{new(host, 'disk')[:8]}")
     if details.get("content", "new") == "new":
         wipe(host)
     boot(host, around.now())
@@ -66,4 +66,4 @@ def _recreate(world: World, around: Surroundings, host: Host, details: Json) -> 
     return host
 
 
-EVENTS: dict[str, host_events.Act] = {"swap-disk": _swap_disk, "clone": _clone, "recreate": _recreate}
+EVENTS: dict[str, events.Act] = {"swap-disk": _swap_disk, "clone": _clone, "recreate": _recreate}

@@ -54,11 +54,10 @@ def happen(world: World, host: Host, event: str, details: Json) -> Json:
 
 
 def all_events() -> dict[str, Act]:
-    from drkit.simulator.hosts import copies as host_copies  # which build on this module
-    from drkit.simulator.hosts import incidents as host_incidents
-    from drkit.simulator.signals import site_recovery as recovery  # which build on this module
+    from drkit.simulator.hosts import copies, incidents
+    from drkit.simulator.signals import site_recovery
 
-    return EVENTS | host_incidents.EVENTS | host_copies.EVENTS | recovery.EVENTS
+    return EVENTS | incidents.EVENTS | copies.EVENTS | site_recovery.EVENTS
 
 
 def region_changed(world: World, region: str, lost: bool, since: datetime | None = None) -> None:

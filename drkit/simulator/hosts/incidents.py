@@ -7,7 +7,7 @@ https://learn.microsoft.com/azure/reliability/reliability-virtual-machines
 from __future__ import annotations
 
 from drkit.simulator.core.state import Json, World, normal
-from drkit.simulator.hosts import events as host_events
+from drkit.simulator.hosts import events
 from drkit.simulator.hosts.events import ago, boot, new, note, told
 from drkit.simulator.hosts.machine import Host, Surroundings, mac
 from drkit.simulator.signals.vm_annotations import PLATFORM, bring_up, take_down
@@ -50,10 +50,10 @@ def _down(world: World, _: Surroundings, host: Host, details: Json) -> Host:
 def _up(world: World, around: Surroundings, host: Host, details: Json) -> Host:
     """The platform brought it back; ``other_node``: elsewhere."""
     if details.get("other_node"):
-        host_events.to_another_node(host)
+        events.to_another_node(host)
         note(world, host, details, "VirtualMachineMigrationInitiatedForRepair")
         if host.ephemeral:
-            host_events.wipe(host)
+            events.wipe(host)
     _wake(world, around, host)
     return host
 
@@ -116,7 +116,7 @@ def _other_hardware(world: World, around: Surroundings, host: Host, _: Json) -> 
     return host
 
 
-EVENTS: dict[str, host_events.Act] = {
+EVENTS: dict[str, events.Act] = {
     "freeze": _freeze,
     "crash": _crash,
     "storage-blip": _blip,

@@ -12,8 +12,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from drkit.simulator.arm import resource_manager as arm
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import resource_manager, write_rules
 from drkit.simulator.arm.compute import VM
 from drkit.simulator.core.routing import AUTOMATION, Call, Route
 from drkit.simulator.core.state import Json, Resource, region_lost
@@ -55,7 +54,7 @@ def moment(value: datetime | None) -> str | None:
 
 
 def account_id(call: Call) -> str:
-    return f"{rules.group(call).id}/providers/{NAMESPACE}/automationAccounts/{call.path['account']}"
+    return f"{write_rules.group(call).id}/providers/{NAMESPACE}/automationAccounts/{call.path['account']}"
 
 
 def account_body(call: Call, resource: Resource, *, listed: bool = False) -> Json:
@@ -89,15 +88,15 @@ def account_body(call: Call, resource: Resource, *, listed: bool = False) -> Jso
 
 def put(call: Call) -> Answer:
     """Synchronous. ``publicNetworkAccess`` and ``disableLocalAuth`` are kept as sent."""
-    rules.registered(call, NAMESPACE)
-    group, body = rules.group(call), call.body if isinstance(call.body, dict) else {}
+    write_rules.registered(call, NAMESPACE)
+    group, body = write_rules.group(call), call.body if isinstance(call.body, dict) else {}
     found = call.world.resource(account_id(call))
     wanted = body.get("location") or (found.location if found else "")
     if not wanted:
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-    location = rules.location(call, wanted, f"{NAMESPACE}/automationAccounts")
-    rules.same_location(found, wanted)
-    rules.provider_answers(call, location.name, group.location)
+    location = write_rules.location(call, wanted, f"{NAMESPACE}/automationAccounts")
+    write_rules.same_location(found, wanted)
+    write_rules.provider_answers(call, location.name, group.location)
     made = found or Resource(account_id(call), TYPE, call.path["account"], location.name)
     made.tags = dict(body.get("tags") or {})
     given = body.get("properties") or {}
@@ -113,7 +112,7 @@ def put(call: Call) -> Answer:
 
 def get(call: Call) -> Answer:
     """From Resource Manager's cache, so of a lost region too."""
-    return Answer(body=account_body(call, arm.find(call, account_id(call))))
+    return Answer(body=account_body(call, resource_manager.find(call, account_id(call))))
 
 
 def delete(call: Call) -> Answer:
@@ -121,13 +120,15 @@ def delete(call: Call) -> Answer:
     found = call.world.resource(account_id(call))
     if found is None:
         return Answer(204)
-    rules.provider_answers(call, found.location, rules.group(call).location)
+    write_rules.provider_answers(call, found.location, write_rules.group(call).location)
     call.world.remove(found.id)
     return Answer(200)
 
 
 def accounts(call: Call) -> Answer:
-    scope = rules.group(call).id if "group" in call.path else f"/subscriptions/{rules.subscription(call).id}"
+    scope = (
+        write_rules.group(call).id if "group" in call.path else f"/subscriptions/{write_rules.subscription(call).id}"
+    )
     found = call.world.under(scope, TYPE)
     return page([account_body(call, one, listed=True) for one in found], call.query, call.link)
 
@@ -137,9 +138,9 @@ def accounts(call: Call) -> Answer:
 
 def _inside(call: Call) -> tuple[Resource, Account]:
     """The account in the path. A write needs its region and its group's; a read of a lost one may be from a cache."""
-    found = rules.parent(call, account_id(call))
+    found = write_rules.parent(call, account_id(call))
     if call.method != "GET":
-        rules.provider_answers(call, found.location, rules.group(call).location)
+        write_rules.provider_answers(call, found.location, write_rules.group(call).location)
     elif region_lost(call.world, found.location) and call.world.automation_reads != "cached":
         if call.world.automation_reads == "hang":
             raise Hang
@@ -197,7 +198,7 @@ def _group(call: Call, account: Account) -> Group:
 
 def put_group(call: Call) -> Answer:
     """``{}``, or ``properties.credential.name``: the credential that jobs of the group run under."""
-    rules.registered(call, NAMESPACE)
+    write_rules.registered(call, NAMESPACE)
     resource, account = _inside(call)
     name, body = call.path["workers"], call.body if isinstance(call.body, dict) else {}
     found = account.groups.get(name.lower())
@@ -229,7 +230,7 @@ def delete_group(call: Call) -> Answer:
 
 def put_worker(call: Call) -> Answer:
     """Adds a machine to a group. Nothing is done on the machine: that is its extension's part."""
-    rules.registered(call, NAMESPACE)
+    write_rules.registered(call, NAMESPACE)
     resource, account = _inside(call)
     group, wanted = _group(call, account), call.path["worker"]
     body = call.body if isinstance(call.body, dict) else {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drkit.simulator.hosts.machine import host_keys, mac
-from drkit.simulator.samples import workers as sample_workers
+from drkit.simulator.samples import workers
 
 Json = dict[str, Any]
 SPACE = uuid.UUID("b3c9a1de-0f6f-4c83-9b53-7c8ad2f9e61a")
@@ -37,7 +37,7 @@ GROUPS = {
     "rg-platform-eus": ("platform", "eastus"),
     "rg-platform-hosts": ("platform", "westeurope"),
     "rg-build-eus": ("platform", "eastus"),
-    **sample_workers.GROUPS,
+    **workers.GROUPS,
 }
 TARGET = "rg-dev-dr-eus"
 PLANS = {
@@ -153,7 +153,7 @@ class Names:
         return f"{self.group(group)}/providers/{namespace}/plans/{name}"
 
     def automation(self, name: str) -> str:
-        group = self.group(sample_workers.ACCOUNTS[name])
+        group = self.group(workers.ACCOUNTS[name])
         return f"{group}/providers/Microsoft.Automation/automationAccounts/{name}"
 
     def host(self, name: str, group: str) -> str:
@@ -183,8 +183,8 @@ def sample_seed(seed: int = 1) -> Json:
             for name, (_, region) in GROUPS.items()
         ],
         "resources": [*(_plan(names, name) for name in PLANS), _arc(names, next(row for row in rows if row[0] == ARC))],
-        "hosts": [sample_workers.outfit(names, row[0], _host(names, number, row)) for number, row in enumerate(rows)],
-        "automation": sample_workers.accounts(names),
+        "hosts": [workers.outfit(names, row[0], _host(names, number, row)) for number, row in enumerate(rows)],
+        "automation": workers.accounts(names),
         "environments": [
             *(_managed(names, n, line.split()) for n, line in enumerate(MANAGED.strip().splitlines())),
             *(_static(names, number, row) for number, row in enumerate(rows) if row[3] != "-"),
@@ -197,7 +197,7 @@ def sample_seed(seed: int = 1) -> Json:
         "settings": {
             "codespaces": {"registration": REGISTRATION},
             "host": _settings(names, rows),
-            **sample_workers.settings(names),
+            **workers.settings(names),
         },
     }
 

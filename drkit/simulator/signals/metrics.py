@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
-from drkit.simulator.arm import resource_manager as arm
+from drkit.simulator.arm import resource_manager
 from drkit.simulator.arm.compute import VM
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, Resource, World
@@ -55,7 +55,7 @@ def points(world: World, vm: Resource, since: datetime, until: datetime, minutes
 
 def metrics(call: Call) -> Answer:
     """The metric of one VM over ``timespan`` (default: the last hour) by ``interval`` (a minute)."""
-    vm = arm.find(call, call.raw_path.lower().rpartition("/providers/microsoft.insights")[0])
+    vm = resource_manager.find(call, call.raw_path.lower().rpartition("/providers/microsoft.insights")[0])
     if not vm.is_a(VM):
         raise ArmError(400, "BadRequest", f"The simulator has metrics of {VM} only.")
     names = [name for name in call.query.get("metricnames", NAME).split(",") if name]

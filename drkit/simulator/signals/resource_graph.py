@@ -22,7 +22,7 @@ from drkit.simulator.core.clock import precise
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, World
 from drkit.simulator.core.wire import Answer, ArmError
-from drkit.simulator.signals import resource_graph_rows as graph_rows
+from drkit.simulator.signals import resource_graph_rows
 
 PAGE = 1000
 QUERIES, WINDOW = 15, timedelta(seconds=5)
@@ -81,10 +81,10 @@ def machines(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """VMs joined with their availability and latest annotation, in the columns of that query."""
     states: dict[str, Json] = {}
     notes: dict[str, Json] = {}
-    for row in graph_rows.health(world, subscriptions):
+    for row in resource_graph_rows.health(world, subscriptions):
         kept = states if row["type"].endswith("availabilitystatuses") else notes
         kept[row["properties"]["targetResourceId"].lower()] = row["properties"]
-    for row in graph_rows.resources(world, subscriptions):
+    for row in resource_graph_rows.resources(world, subscriptions):
         yield _machine(row, states.get(row["id"].lower(), {}), notes.get(row["id"].lower(), {}))
 
 
@@ -116,7 +116,7 @@ def _machine(row: Json, state: Json, note: Json) -> Json:
 
 def health(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Availability and annotations as they stand, with the columns of the joined query."""
-    for row in graph_rows.health(world, subscriptions):
+    for row in resource_graph_rows.health(world, subscriptions):
         told = row["properties"]
         yield row | {
             "targetId": told["targetResourceId"].lower(),
@@ -133,7 +133,7 @@ def health(world: World, subscriptions: set[str]) -> Iterator[Json]:
 
 def changes(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Changes of health, with the columns that the documented query adds."""
-    for row in graph_rows.health_changes(world, subscriptions):
+    for row in resource_graph_rows.health_changes(world, subscriptions):
         properties, told = row["properties"], row["properties"]["changes"]
         target = properties["targetResourceId"].lower()
 
@@ -154,7 +154,7 @@ def changes(world: World, subscriptions: set[str]) -> Iterator[Json]:
 
 def events(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Service Health events, with the columns of that query."""
-    for row in graph_rows.service_health(world, subscriptions):
+    for row in resource_graph_rows.service_health(world, subscriptions):
         told = row["properties"]
         yield row | {
             "trackingId": row["name"],
@@ -172,7 +172,7 @@ def events(world: World, subscriptions: set[str]) -> Iterator[Json]:
 
 
 def impacted(world: World, subscriptions: set[str]) -> Iterator[Json]:
-    for row in graph_rows.impacted(world, subscriptions):
+    for row in resource_graph_rows.impacted(world, subscriptions):
         told = row["properties"]
         flat = {
             "properties_targetResourceId": told["targetResourceId"],
@@ -183,7 +183,7 @@ def impacted(world: World, subscriptions: set[str]) -> Iterator[Json]:
 
 def recovery(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Site Recovery's items, with their links as columns."""
-    for row in graph_rows.recovery(world, subscriptions):
+    for row in resource_graph_rows.recovery(world, subscriptions):
         told = row["properties"]["providerSpecificDetails"]
         yield row | {
             "source": told["fabricObjectId"],

@@ -10,13 +10,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drkit.simulator.arm import write_rules as rules
+from drkit.simulator.arm import write_rules
 from drkit.simulator.arm.compute import make_vm
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, World, normal
 from drkit.simulator.core.wire import Answer, page
-from drkit.simulator.hosts import events as host_events
+from drkit.simulator.hosts import events
 from drkit.simulator.hosts.machine import Host, Surroundings, host_keys, mac
 from drkit.simulator.signals import activity_log
 
@@ -89,7 +89,7 @@ def fail_over(world: World, around: Surroundings, host: Host, details: Json) -> 
     item = item_of(world, host)
     item.under_way, item.began, item.point = "UnplannedFailover", world.now(), stamp(world.now() - POINTS)
     if not details.get("keep") and host.running:
-        host_events.happen(world, host, "stop", {"by": "Site Recovery"})
+        events.happen(world, host, "stop", {"by": "Site Recovery"})
 
     def finish() -> None:
         item.recovered = _copy(world, around, host, item, item.source.split("/")[-1]).id
@@ -121,7 +121,7 @@ def clean_up(world: World, _: Surroundings, host: Host, __: Json) -> Host:
     """Removes the copy of a test failover."""
     item = item_of(world, host)
     if item.tested:
-        host_events.happen(world, world.hosts[item.tested.lower()], "delete", {"by": "Site Recovery"})
+        events.happen(world, world.hosts[item.tested.lower()], "delete", {"by": "Site Recovery"})
     item.tested = ""
     return host
 
@@ -131,19 +131,19 @@ def _copy(world: World, around: Surroundings, host: Host, item: Protected, name:
     made = deepcopy(host)
     made.id = f"{item.group}/providers/Microsoft.Compute/virtualMachines/{name}"
     made.location, made.zone = item.location, ""
-    made.vm_id = host_events.new(made, "vm")
+    made.vm_id = events.new(made, "vm")
     made.macs = [mac(made.vm_id)]
     made.host_keys = host_keys(made.vm_id)
-    made.physical_host = host_events.node(made)
+    made.physical_host = events.node(made)
     made.power, made.silent = "running", False
     make_vm(world, made)
     world.hosts[made.id.lower()] = made
-    host_events.boot(made, around.now())
+    events.boot(made, around.now())
     activity_log.happened(world, made.id, "Microsoft.Compute/virtualMachines/write", "Site Recovery")
     return made
 
 
-EVENTS: dict[str, host_events.Act] = {
+EVENTS: dict[str, events.Act] = {
     "asr-failover": fail_over,
     "asr-commit": commit,
     "asr-test-failover": fail_over_in_test,
@@ -212,7 +212,7 @@ def item_body(world: World, item: Protected) -> Json:
 
 def items(call: Call) -> Answer:
     """Of a vault."""
-    at = f"{rules.group(call).id}/providers/{VAULT}/{call.path['vault']}".lower()
+    at = f"{write_rules.group(call).id}/providers/{VAULT}/{call.path['vault']}".lower()
     found = [item_body(call.world, item) for item in call.world.protected if item.vault.lower() == at]
     return page(found, call.query, call.link)
 

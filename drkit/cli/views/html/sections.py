@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from drkit.cli.views.html import timeline as gantt
+from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import Part, el, table
 from drkit.cli.views.text import duration, plural
 from drkit.model.clock import parse_time
@@ -168,11 +168,11 @@ def _environments(found: Mapping[str, Any]) -> Element:
 
 
 def _timeline(found: Mapping[str, Any]) -> Element:
-    drawn = gantt.pieces(found)
+    drawn = timeline.pieces(found)
     if not drawn:
         return _section("timeline", "Timeline", el("p", "Nothing was begun."))
     box = el("div", *drawn, class_="scroll", tabindex="0", role="group", aria_label="Timeline; scrolls")
-    return _section("timeline", "Timeline", gantt.legend(found), box)
+    return _section("timeline", "Timeline", timeline.legend(found), box)
 
 
 def _exceptions(found: Mapping[str, Any]) -> Element | None:
