@@ -1,7 +1,8 @@
 """drkit brings region-bound registrations back when an Azure region is lost.
 
-Each public name is one of the module that ``_PLACES`` names, loaded when first used. ``drkit.blocking`` has the same names for code
-that is not async; ``drkit.errors`` has what they raise.
+``_PLACES`` lists the public names by module; a module is loaded when one of its names is first used. The imports above the list
+repeat it for type checkers only. ``drkit.blocking`` offers the same names to code that is not async, built from this list;
+``drkit.errors`` has the errors that they raise.
 """
 
 import sys
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from drkit.api.assess import snapshot as snapshot
     from drkit.api.check import Checked as Checked
     from drkit.api.check import check as check
-    from drkit.api.ci import Fit as Fit
+    from drkit.api.ci import PreflightResult as PreflightResult
     from drkit.api.ci import carry_out as carry_out
     from drkit.api.ci import open_runs as open_runs
     from drkit.api.ci import preflight as preflight
-    from drkit.api.context import Desk as Desk
+    from drkit.api.context import Context as Context
     from drkit.api.context import desk as desk
     from drkit.api.control import abort as abort
     from drkit.api.control import pause as pause
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from drkit.api.control import retry as retry
     from drkit.api.control import unpause as unpause
     from drkit.api.control import verify as verify
-    from drkit.api.explain import Look as Look
+    from drkit.api.explain import WatchUpdate as WatchUpdate
     from drkit.api.explain import explain as explain
     from drkit.api.explain import watch as watch
     from drkit.api.failback import cleanup as cleanup
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from drkit.api.report import owners as owners
     from drkit.api.report import report as report
     from drkit.api.schema import schema as schema
-    from drkit.api.status import Standing as Standing
+    from drkit.api.status import RunStatus as RunStatus
     from drkit.api.status import codes as codes
     from drkit.api.status import overview as overview
     from drkit.api.status import runs as runs
@@ -66,20 +67,20 @@ if TYPE_CHECKING:
     from drkit.drills.simulate import simulate as simulate
 
 _PLACES = {
-    "api.schema": ("schema",),
     "api.apply": ("Applied", "answer", "apply", "resume", "skip"),
-    "api.plan": ("Planned", "approve", "plan", "show"),
     "api.assess": ("ProbeScript", "assess", "init", "probe_script", "snapshot"),
-    "api.status": ("Standing", "codes", "overview", "runs", "status"),
     "api.check": ("Checked", "check"),
+    "api.ci": ("PreflightResult", "carry_out", "open_runs", "preflight"),
+    "api.context": ("Context", "desk"),
     "api.control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
-    "api.ci": ("Fit", "carry_out", "open_runs", "preflight"),
-    "api.failover": ("failover",),
-    "drills.simulate": ("drill", "happen", "simulate"),
-    "api.report": ("owners", "report"),
+    "api.explain": ("WatchUpdate", "explain", "watch"),
     "api.failback": ("cleanup", "failback"),
-    "api.explain": ("Look", "explain", "watch"),
-    "api.context": ("Desk", "desk"),
+    "api.failover": ("failover",),
+    "api.plan": ("Planned", "approve", "plan", "show"),
+    "api.report": ("owners", "report"),
+    "api.schema": ("schema",),
+    "api.status": ("RunStatus", "codes", "overview", "runs", "status"),
+    "drills.simulate": ("drill", "happen", "simulate"),
 }  # fmt: skip
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 _MODULES = ("blocking", "errors")

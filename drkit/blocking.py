@@ -1,35 +1,19 @@
-"""The public names of drkit for code that is not async: the same names and arguments, each running to its end before it returns.
+"""The public names of drkit for code that is not async: the same names and arguments; each runs to its end before it returns.
 
-Inside a running event loop they refuse (UsageError): there the names of ``drkit`` itself are awaited.
+The names come from the list in ``drkit/__init__.py``. Inside a running event loop they refuse (UsageError): await the names of
+``drkit`` itself there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drkit.api import apply as apply_
-from drkit.api import assess as assess_
-from drkit.api import check as check_
-from drkit.api import ci
-from drkit.api import explain as explain_
-from drkit.api.apply import Applied, answer, skip
-from drkit.api.assess import ProbeScript, probe_script
-from drkit.api.check import Checked
-from drkit.api.ci import Fit, open_runs
-from drkit.api.context import Desk, desk
-from drkit.api.control import abort, pause, rebase, retry, unpause, verify
-from drkit.api.explain import Look, explain
-from drkit.api.failback import cleanup, failback
-from drkit.api.failover import failover
+import drkit
 from drkit.api.loop import refuse_inside, run
-from drkit.api.plan import Planned, approve, plan, show
-from drkit.api.report import owners, report
-from drkit.api.schema import schema
-from drkit.api.status import Standing, codes, overview, runs, status
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +37,7 @@ def _each(function: Callable[P, AsyncIterator[T]]) -> Callable[P, Iterator[T]]:
 
 
 def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
-    """What an async iterator gives, one by one, in one loop that lives as long as somebody asks for more."""
+    """The items of an async iterator, one by one, in one event loop that lives as long as the caller asks for more."""
     end = object()
 
     async def following() -> Any:
@@ -70,36 +54,70 @@ def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
             runner.run(close())
 
 
-apply = _blocking(apply_.apply)
-assess = _blocking(assess_.assess)
-carry_out = _blocking(ci.carry_out)
-check = _blocking(check_.check)
-init = _blocking(assess_.init)
-preflight = _blocking(ci.preflight)
-resume = _blocking(apply_.resume)
-snapshot = _blocking(assess_.snapshot)
-watch = _each(explain_.watch)
+__all__ = [name for name in drkit.__all__ if name not in ("__version__", "blocking", "errors")]
 
 if TYPE_CHECKING:
-    from drkit.drills import simulate as simulate_
+    from drkit import Applied as Applied
+    from drkit import Checked as Checked
+    from drkit import Context as Context
+    from drkit import Planned as Planned
+    from drkit import PreflightResult as PreflightResult
+    from drkit import ProbeScript as ProbeScript
+    from drkit import RunStatus as RunStatus
+    from drkit import WatchUpdate as WatchUpdate
+    from drkit import abort as abort
+    from drkit import answer as answer
+    from drkit import approve as approve
+    from drkit import cleanup as cleanup
+    from drkit import codes as codes
+    from drkit import desk as desk
+    from drkit import explain as explain
+    from drkit import failback as failback
+    from drkit import failover as failover
+    from drkit import open_runs as open_runs
+    from drkit import overview as overview
+    from drkit import owners as owners
+    from drkit import pause as pause
+    from drkit import plan as plan
+    from drkit import probe_script as probe_script
+    from drkit import rebase as rebase
+    from drkit import report as report
+    from drkit import retry as retry
+    from drkit import runs as runs
+    from drkit import schema as schema
+    from drkit import show as show
+    from drkit import skip as skip
+    from drkit import status as status
+    from drkit import unpause as unpause
+    from drkit import verify as verify
 
-    drill = _blocking(simulate_.drill)
-    happen = _blocking(simulate_.happen)
-    simulate = _blocking(simulate_.simulate)
+    apply = _blocking(drkit.apply)
+    assess = _blocking(drkit.assess)
+    carry_out = _blocking(drkit.carry_out)
+    check = _blocking(drkit.check)
+    drill = _blocking(drkit.drill)
+    happen = _blocking(drkit.happen)
+    init = _blocking(drkit.init)
+    preflight = _blocking(drkit.preflight)
+    resume = _blocking(drkit.resume)
+    simulate = _blocking(drkit.simulate)
+    snapshot = _blocking(drkit.snapshot)
+    watch = _each(drkit.watch)
 
-else:
+else:  # so that a name that does not exist is an error to a type checker
 
     def __getattr__(name: str) -> Any:
-        """What needs the embedded Azure, which is loaded only then."""
-        if name not in ("drill", "happen", "simulate"):
+        """A public name of drkit, wrapped when it is async; kept, so that it is the same object at the next look."""
+        if name not in __all__:
             raise AttributeError(f"module 'drkit.blocking' has no attribute {name!r}")
-        return _blocking(getattr(import_module("drkit.drills.simulate"), name))
+        value = getattr(drkit, name)
+        if inspect.iscoroutinefunction(value):
+            value = _blocking(value)
+        elif inspect.isasyncgenfunction(value):
+            value = _each(value)
+        globals()[name] = value
+        return value
 
 
-__all__ = [
-    "Applied", "Checked", "Desk", "Fit", "Look", "Planned", "ProbeScript", "Standing",
-    "abort", "answer", "apply", "approve", "assess", "carry_out", "check", "cleanup", "codes", "desk", "drill", "explain",
-    "failback", "failover", "happen", "init", "open_runs", "overview", "owners", "pause", "plan", "preflight", "probe_script",
-    "rebase", "report", "resume", "retry", "runs", "schema",
-    "show", "simulate", "skip", "snapshot", "status", "unpause", "verify", "watch",
-]  # fmt: skip
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from drkit.model.estate import Behind, Deferred, Environment, HostLink, Plan, PlanFinding, Zombie
+from drkit.model.estate import Deferred, Environment, HostLink, Leftover, Plan, PlanFinding, Zombie
 from drkit.model.runbook import Runbook
 from drkit.model.settings import ChannelSettings, Settings
 from drkit.planning import cleanup
@@ -114,16 +114,16 @@ def _zombie(record: str, one: Environment, now: Environment, stay: Plan) -> Zomb
 def cleaned(home: Plan, stay: Plan, old: Environment, now: Environment, record: str) -> Runbook:
     """A cleanup that deletes one record, what drkit made for it, and the group."""
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{stay.resource_group}"
-    behind = Behind(
+    behind = Leftover(
         id=record, product=old.product, kind="record", name=old.name, plan=home.id, region=home.region, finals=(),
         environment=old.id,
     )  # fmt: skip
     made = [
-        Behind(
+        Leftover(
             id=stay.id, product=old.product, kind="plan", name=stay.name, plan=stay.id, region=stay.region, finals=(),
             source=home.id,
         ),
-        Behind(
+        Leftover(
             id=group, product="azure", kind="group", name=stay.resource_group, plan="", region=stay.region, finals=(),
             source="run-0001",
         ),
@@ -138,8 +138,8 @@ def cleaned(home: Plan, stay: Plan, old: Environment, now: Environment, record: 
             lost_regions=(), zombies=(_zombie(record, old, now, stay),), present=(), present_plans=(home, stay),
         ),
         some_settings(), registry(), run="run-0001", deferred=[Deferred(behind=behind, run="run-0001", when="t")], made=made,
-        recorded={record.lower(), *(one.id.lower() for one in made)}, of_snapshot="s", of_assessment="a",
-        made_against=MARK, version="0", discard={},
+        recorded={record.lower(), *(one.id.lower() for one in made)}, snapshot_digest="s", of_assessment="a",
+        cloud=MARK, version="0", discard={},
     )  # fmt: skip
 
 

@@ -148,9 +148,9 @@ def make(snapshot: Snapshot, assessment: Assessment, settings: Settings | None =
         assessment,
         settings or some_settings(),
         registry(),
-        of_snapshot="s" * 64,
+        snapshot_digest="s" * 64,
         of_assessment="a" * 64,
-        made_against=MARK,
+        cloud=MARK,
         version="0",
         **more,
     )

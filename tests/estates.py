@@ -293,9 +293,9 @@ class Site:
         return self.account or str(self.folder / "store")
 
     @property
-    def desk(self) -> context.Desk:
+    def desk(self) -> context.Context:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
-        return context.Desk(
+        return context.Context(
             settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True,
             own_clock=self.world.clock,
         )  # fmt: skip

@@ -129,7 +129,7 @@ def prepared() -> Prepared:
     world = World(folder / "world", seed(), leaping=True)
     try:
         cloud = clouds.from_ready_file(world.ready, "of a test")
-        desk = context.Desk(
+        desk = context.Context(
             settings.load(folder / "drkit.toml", tables()), Store(folder / ".drkit"), lambda: cloud, loopback_only=True,
             own_clock=world.clock,
         )  # fmt: skip

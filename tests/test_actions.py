@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit import products
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
 from drkit.model import actions, runbook
 from drkit.model.actions import Tables
@@ -297,8 +297,8 @@ def test_what_may_be_deleted(kind: Any, effect: Any, target: str, host: str, url
 # wherever it is read
 
 
-def a_desk(folder: Path) -> Desk:
-    return Desk(Settings(), Store(folder), lambda: pytest.fail("no cloud is needed"))
+def a_desk(folder: Path) -> Context:
+    return Context(Settings(), Store(folder), lambda: pytest.fail("no cloud is needed"))
 
 
 def test_a_runbook_that_breaks_a_table_is_read_nowhere(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_digest_means_those_bytes_wherever_a_link_leads(tmp_path: Path) -> Non
     desk = a_desk(tmp_path / "store")
     kept = desk.store.keep_runbook(runbook.encode(FAILOVER))
     outside = tmp_path / "forged.json"
-    outside.write_bytes(runbook.encode(msgspec.structs.replace(FAILOVER, made_with="forged")))
+    outside.write_bytes(runbook.encode(msgspec.structs.replace(FAILOVER, drkit_version="forged")))
     kept.unlink()
     kept.symlink_to(outside)
     for name in (kept.stem, kept.stem[:12], str(kept), "latest"):

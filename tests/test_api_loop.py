@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from drkit.execution.runner import Nap
+from drkit.execution.runner import InterruptibleClock
 from drkit.model.clock import StoppedError
 from drkit.store import journal
 
@@ -33,7 +33,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     assert not running.ready.exists()
 
 
-class Desk:
+class Context:
     """A folder and the commands typed in it."""
 
     def __init__(self, folder: Path, cloud: Cloud) -> None:
@@ -71,7 +71,7 @@ def until(what: str, true: Any) -> None:
 
 
 def test_the_loop_as_separate_processes(cloud: Cloud, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, cloud)
+    desk = Context(tmp_path, cloud)
     (tmp_path / "drkit.toml").write_text(settings(more=PATIENT))
 
     # before
@@ -203,7 +203,7 @@ def test_the_loop_as_separate_processes(cloud: Cloud, tmp_path: Path) -> None:
 
 
 def test_a_region_whose_arm_accepts_no_token_still_leaves_the_store_as_it_was(cloud: Cloud, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, cloud)
+    desk = Context(tmp_path, cloud)
     (tmp_path / "drkit.toml").write_text("[run]\nrequest_budget_seconds = 2\n")
     cloud.control("fault", url="/subscriptions", times=0, status=401, code="InvalidAuthenticationToken")
     done = desk("snapshot")
@@ -229,7 +229,7 @@ class Slow:
 
 
 async def test_a_nap_ends_when_its_time_is_over() -> None:
-    nap = Nap(Slow())
+    nap = InterruptibleClock(Slow())
     began = time.monotonic()
     await nap.sleep(0.05)
     assert 0.04 < time.monotonic() - began < 1
@@ -237,7 +237,7 @@ async def test_a_nap_ends_when_its_time_is_over() -> None:
 
 
 async def test_every_nap_ends_at_once_when_the_run_is_to_be_left() -> None:
-    nap = Nap(Slow())
+    nap = InterruptibleClock(Slow())
     sleeping = [asyncio.create_task(nap.sleep(3600)) for _ in range(20)]
     await asyncio.sleep(0.01)
     began = time.monotonic()
@@ -250,7 +250,7 @@ async def test_every_nap_ends_at_once_when_the_run_is_to_be_left() -> None:
 
 
 async def test_a_nap_that_is_cancelled_leaves_nothing_behind() -> None:
-    nap = Nap(Slow())
+    nap = InterruptibleClock(Slow())
     before = len(asyncio.all_tasks())
     sleeping = asyncio.create_task(nap.sleep(3600))
     await asyncio.sleep(0.01)

@@ -415,7 +415,7 @@ def test_a_digest_or_its_beginning_names_it(bench: Make, cut: int, tmp_path: Pat
     made = bench(a_step("a"))
     digest = kept(made)
     monkeypatch.chdir(tmp_path)
-    Path(digest[:cut]).write_bytes(runbook.encode(msgspec.structs.replace(made.book, of_snapshot="other")))
+    Path(digest[:cut]).write_bytes(runbook.encode(msgspec.structs.replace(made.book, snapshot_digest="other")))
     assert plan.approve(desk_of(made), digest[:cut].upper()).digest == digest
 
 

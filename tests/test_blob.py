@@ -126,7 +126,7 @@ def test_a_generation_is_never_written_over(store: blob_store.BlobStore) -> None
 def test_a_check_is_compared_with_the_one_that_another_machine_kept(
     store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
-    made = Readiness(made_against=CloudMark("https://management.azure.com"), taken="2026-11-23T07:00:00Z")
+    made = Readiness(cloud=CloudMark("https://management.azure.com"), taken="2026-11-23T07:00:00Z")
     assert store.keep(made).parts[-2:] == ("readiness", "000001.json")
     other = blob_store.BlobStore(tmp_path / "other", address, store.service, SHORT)
     found = other.newest(Readiness)

@@ -105,8 +105,8 @@ def test_each_role_may_do_to_the_store_what_its_commands_do(
     asked: tuple[blob_store.BlobStore, set[tuple[str, str]]],
 ) -> None:
     store, seen = asked
-    store.keep(Snapshot(made_against=MARK, taken=NOW))
-    store.keep(Assessment(made_against=MARK, taken=NOW))
+    store.keep(Snapshot(cloud=MARK, taken=NOW))
+    store.keep(Assessment(cloud=MARK, taken=NOW))
     store.keep_runbook(BOOK)
     store.newest(Snapshot)
     store.runs()

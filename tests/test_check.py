@@ -63,14 +63,14 @@ class Addressed(Store):
     address = ""
 
 
-def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> context.Desk:
+def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> context.Context:
     one = world.facts["principals"][case.role]
     cloud = clouds.from_ready_file(world.ready, "of a test")
     store = Store(folder / "store")
     if case.store:
         store = Addressed(folder / "store")
         store.address = case.store
-    return context.Desk(
+    return context.Context(
         settings.load(folder / "drkit.toml", tables()),
         store,
         lambda: cloud,
@@ -81,7 +81,7 @@ def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> conte
 
 
 @contextmanager
-def running(case: Case, folder: Path) -> Iterator[tuple[World, context.Desk]]:
+def running(case: Case, folder: Path) -> Iterator[tuple[World, context.Context]]:
     """The estate of a case, captured and changed as it says."""
     folder.mkdir(exist_ok=True)
     world = World(folder, seed_of(case))
@@ -150,13 +150,13 @@ def test_every_rule_has_an_estate_that_has_it_and_one_that_has_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, context.Desk]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, context.Context]]:
     case = Case("plain", ("", "", ""), settings='[check]\nmachine = "East US"')
     with running(case, tmp_path_factory.mktemp("base")) as found:
         yield found
 
 
-def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, context.Desk]) -> None:
+def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, context.Context]) -> None:
     world, desk = base
     first = asyncio.run(check.check(desk))
     again = asyncio.run(check.check(desk)).readiness
@@ -183,7 +183,7 @@ def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[W
     assert free.generation == first.readiness.generation + 4
 
 
-def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, context.Desk]) -> None:
+def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, context.Context]) -> None:
     world, desk = base
     before = desk.store.newest(Readiness)
     rule = world.control("fault", url="/subscriptions[?]", status=503, times=0)
@@ -191,7 +191,7 @@ def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple
         hurried = msgspec.structs.replace(
             desk.settings, run=msgspec.structs.replace(desk.settings.run, request_budget_seconds=2)
         )
-        found = asyncio.run(check.check(context.Desk(hurried, desk.store, desk.find_cloud, loopback_only=True)))
+        found = asyncio.run(check.check(context.Context(hurried, desk.store, desk.find_cloud, loopback_only=True)))
     finally:
         world.control("unfault", id=rule["id"])
     assert found.exit_code == 5
@@ -217,13 +217,13 @@ def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def assumed(base: tuple[World, context.Desk], tmp_path: Path) -> tuple[context.Desk, Checked]:
+def assumed(base: tuple[World, context.Context], tmp_path: Path) -> tuple[context.Context, Checked]:
     _, desk = base
     return desk, asyncio.run(check.check(desk, lose="West Europe", out=str(tmp_path / "out")))
 
 
 def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
-    assumed: tuple[context.Desk, Checked],
+    assumed: tuple[context.Context, Checked],
 ) -> None:
     desk, found = assumed
     book_at, assessment_at = found.written
@@ -252,7 +252,7 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
         assert "drkit apply" not in text
 
 
-def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, context.Desk]) -> None:
+def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, context.Context]) -> None:
     _, desk = base
     before = (desk.store.newest(Assessment), desk.store.newest(Readiness))
     books = sorted((desk.store.folder / "state" / "runbooks").glob("*"))
@@ -262,7 +262,7 @@ def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, cont
     assert sorted((desk.store.folder / "state" / "runbooks").glob("*")) == books
 
 
-def test_what_cannot_be_lost_is_refused(base: tuple[World, context.Desk]) -> None:
+def test_what_cannot_be_lost_is_refused(base: tuple[World, context.Context]) -> None:
     _, desk = base
     with pytest.raises(UsageError, match="no plan is in 'mars'"):
         asyncio.run(check.check(desk, lose="mars"))

@@ -53,12 +53,12 @@ def test_a_file_with_a_region_that_is_none_is_refused(tmp_path: Path, name: str,
     kept: Snapshot | Assessment
     if place in ("lost", "present"):
         kept = Assessment(
-            made_against=MARK, taken=TIME, of_snapshot="",
+            cloud=MARK, taken=TIME, snapshot_digest="",
             lost_regions=(name,) if place == "lost" else (), present_plans=(plan,) if place == "present" else (),
         )  # fmt: skip
     else:
         kept = Snapshot(
-            made_against=MARK, taken=TIME, plans=(plan,), hosts=(a_vm("m", region=name),) if place == "host" else (),
+            cloud=MARK, taken=TIME, plans=(plan,), hosts=(a_vm("m", region=name),) if place == "host" else (),
             locations=(Location(name, "x"),) if place == "location" else (),
         )  # fmt: skip
     path = tmp_path / "file.json"

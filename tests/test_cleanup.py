@@ -46,11 +46,11 @@ def test_old_records_go_by_id_and_nothing_else(tmp_path: Path) -> None:
         way.assess(site)
         planned = failback.cleanup(site.desk, "latest")
         book = planned.runbook
-        assert (book.kind, book.of_run) == ("cleanup", "run-0001")
+        assert (book.kind, book.source_run) == ("cleanup", "run-0001")
         assert {step.target for step in book.steps if step.effect == "delete"} == {
             guid(name) for name in NAMES - {"docs"}
         }
-        kept = [one for one in book.left_alone if one.name == "docs"]
+        kept = [one for one in book.unchanged if one.name == "docs"]
         assert "not pushed" in kept[0].reason
         assert "--discard docs" in kept[0].remedy
         before = {one["id"]: one for one in site.environments() if one["plan"].lower() != plan_id().lower()}

@@ -97,12 +97,12 @@ def test_a_plan_is_created_with_what_can_be_carried_over_and_then_verified() -> 
 
 def test_an_empty_subnet_or_a_key_of_microsoft_s_is_nothing_to_carry() -> None:
     plan = a_plan(properties={"vnetProperties": {"subnetId": ""}, "encryption": {"keySource": "Microsoft.Codespaces"}})
-    assert proposed(plan=plan).left_alone == ()
+    assert proposed(plan=plan).unchanged == ()
 
 
 @pytest.mark.parametrize("odd", [None, 7, "x", [], {}, {"subnetId": None}])
 def test_odd_properties_of_a_plan_harm_nothing(odd: Any) -> None:
-    assert proposed(plan=a_plan(properties={"vnetProperties": odd, "encryption": odd})).left_alone == ()
+    assert proposed(plan=a_plan(properties={"vnetProperties": odd, "encryption": odd})).unchanged == ()
 
 
 def test_a_plan_that_is_there_or_stays_is_only_verified() -> None:

@@ -250,7 +250,7 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(azure_settings.tracing_enabled, "_user_value", True)
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    desk = context.Desk(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
+    desk = context.Context(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
     asyncio.run(assess.snapshot(desk))
     spans = kept.get_finished_spans()
     assert any(span.attributes and span.attributes.get("http.request.method") == "GET" for span in spans)

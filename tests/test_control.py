@@ -20,7 +20,7 @@ from drkit.model.estate import Assessment, Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Affected, Precondition, Step
 from drkit.model.settings import RunSettings, Settings
-from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.base import Observation, Result, StepContext, StepFailedError, changed_by
 from drkit.store.store import Store
 from tests.test_runbook import a_step
 from tests.test_runner import ADA, RUN, Answer, Bench, Make, Scripted, bench, host_chain, passing
@@ -195,7 +195,7 @@ def test_so_many_steps_at_a_time_go_on_in_one_subscription(bench: Make) -> None:
             self.now: Counter[str] = Counter()
             self.most: Counter[str] = Counter()
 
-        async def act(self, step: Step, context: Context) -> Any:
+        async def act(self, step: Step, context: StepContext) -> Any:
             place = step.target[15]
             self.now[place] += 1
             self.most[place] = max(self.most[place], self.now[place])
@@ -230,14 +230,14 @@ def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome
 # --- the commands ------------------------------------------------------------------------------------------------------
 
 
-def desk_of(made: Bench, **settings: Any) -> context_.Desk:
+def desk_of(made: Bench, **settings: Any) -> context_.Context:
     class Clocked:
-        mark = made.book.made_against
+        mark = made.book.cloud
 
         def clock(self) -> SystemClock:
             return SystemClock()
 
-    desk = context_.Desk(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    desk = context_.Context(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
     made.store.judge = lambda _book, _where: None  # the scripted product has no table
     return desk
 
@@ -298,7 +298,7 @@ def test_a_held_run_is_not_rebased_and_an_old_assessment_is_not_planned_on(bench
     assert made.store.holder(RUN) == ""
     with pytest.raises(RefusedError, match="drkit assess"):
         control.rebase(desk, RUN)
-    made.store.keep(Assessment(made_against=made.book.made_against, taken="2026-11-23T07:00:00Z"))
+    made.store.keep(Assessment(cloud=made.book.cloud, taken="2026-11-23T07:00:00Z"))
     with pytest.raises(RefusedError, match="older than the last record"):
         control.rebase(desk, RUN)
 

@@ -405,7 +405,7 @@ def test_show_announces_every_write_of_the_drill(sample: tuple[Path, dict[str, A
     for state in [desk.store.state(run) for run in desk.store.runs()]:
         shown = plan_.show(desk, state.runbook)
         # By a runbook of the simulator ARM is at a port; its record has the host that is served there.
-        arm = shown.runbook.made_against.arm.rstrip("/")
+        arm = shown.runbook.cloud.arm.rstrip("/")
         for step in shown.told:
             announced |= {(one.method, one.target.replace(arm, ARM).lower()) for one in step.requests}
     record = json.loads((folder / "requests.json").read_text("utf-8"))

@@ -18,7 +18,7 @@ from drkit.model.clock import SystemClock
 from drkit.model.operation import Operation
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
-from drkit.products.base import Context, StepFailedError
+from drkit.products.base import StepContext, StepFailedError
 from drkit.products.codespaces.act_on_host import HostSteps
 from tests.estates import People, Site, estate
 
@@ -76,20 +76,20 @@ async def test_an_earlier_script_does_not_write_as_root_outside_a_home(action: s
         clock=SystemClock(),
     )
 
-    async def put_back(step: Step, context: Context) -> Any:
+    async def put_back(step: Step, context: StepContext) -> Any:
         return await steps._restore(step, context, 0, "nobody signed in")
 
-    async def listed(_step: Step, _context: Context) -> bool:
+    async def listed(_step: Step, _context: StepContext) -> bool:
         return True
 
     steps = HostSteps(cast("Any", None), listed)
     act = steps.act if action == "release" else put_back
     if path.startswith("/shared/"):
         with pytest.raises(StepFailedError) as failed:
-            await act(step, cast("Context", context))
+            await act(step, cast("StepContext", context))
         assert (failed.value.code, sent) == ("UnsafeScript", [])
     else:
-        await act(step, cast("Context", context))
+        await act(step, cast("StepContext", context))
         assert sent == ["~/else" if path == "~/else" else "~/.vsonline/environment.json"]
 
 

@@ -122,7 +122,7 @@ async def test_a_chapter_of_the_page_is_what_its_story_says(name: str) -> None:
 # watching
 
 
-async def looks(name: str, folder: Path, **more: Any) -> list[api_explain.Look]:
+async def looks(name: str, folder: Path, **more: Any) -> list[api_explain.WatchUpdate]:
     found = []
     async with stories.staged(STORIES[name], folder) as stage:
         async for look in api_explain.watch(stage.desk, **more):
@@ -161,7 +161,7 @@ async def test_watch_looks_less_often_while_nothing_answers(tmp_path: Path) -> N
 def assessment(*found: HostFinding) -> Assessment:
     from drkit.model.cloud import CloudMark
 
-    return Assessment(made_against=CloudMark("https://arm", "", True), taken="2026-11-23T03:00:00Z", hosts=found)
+    return Assessment(cloud=CloudMark("https://arm", "", True), taken="2026-11-23T03:00:00Z", hosts=found)
 
 
 def test_a_verdict_that_becomes_final_is_a_change() -> None:

@@ -301,7 +301,7 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="is a failback, not a failover"):
             failback.failback(site.desk, "run-0002")
         # The machine-readable runbook of the way back is linked, and the store's own next word is the cleanup.
-        assert (planned.runbook.of_run, planned.runbook.lost_regions) == ("run-0001", ())
+        assert (planned.runbook.source_run, planned.runbook.lost_regions) == ("run-0001", ())
         assert status.overview(site.desk)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
         assert way.carry_out(site, failback.cleanup(site.desk, "run-0002")).outcome == "succeeded"
         way.assess(site)

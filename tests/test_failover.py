@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from drkit.api import apply, control, failover, plan
-from drkit.api.failover import Begin, Ended, Waiting
+from drkit.api.failover import Ended, ResumePoint, Waiting
 from drkit.cli.views import failover as view
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
@@ -121,11 +121,11 @@ def test_without_anybody_to_ask_it_stops_before_the_approval_and_goes_on_after_i
         go(site, Script())
     shown = plan.show(site.desk)
     plan.approve(site.desk, shown.digest)
-    assert failover.begin(site.desk) == Begin("apply", digest=shown.digest)
+    assert failover.begin(site.desk) == ResumePoint("apply", digest=shown.digest)
     talk = Script()
     ended = go(site, talk)
     assert (ended.digest, ended.outcome, ended.exit_code, talk.asked) == (shown.digest, "partial", 3, [])
-    assert failover.begin(site.desk) == Begin("resume", ended.run, ended.digest)
+    assert failover.begin(site.desk) == ResumePoint("resume", ended.run, ended.digest)
     assert any("drkit status run-0001" in line for line in talk.said)
     # a person comes, and it goes on with the run, deciding nothing any more
     person = Script({"people": ["all", "all", "all"]}, site=site)
@@ -150,7 +150,7 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
         with pytest.raises(RefusedError, match="somebody else than who carries it out"):
             go(site, Script({}), yes=yes)
         digest = plan.show(site.desk).digest
-        assert failover.begin(site.desk) == Begin("approval", digest=digest)
+        assert failover.begin(site.desk) == ResumePoint("approval", digest=digest)
     assert len(list((site.store.folder / "state/runbooks").glob("*.json"))) == 1
 
 

@@ -27,7 +27,7 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
         assert site.planned is not None
         other.keep_runbook(site.planned.content)
         desk = site.desk
-        elsewhere = context.Desk(desk.settings, other, desk.find_cloud, loopback_only=True)
+        elsewhere = context.Context(desk.settings, other, desk.find_cloud, loopback_only=True)
         asyncio.run(apply.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
         writes = [one for one in site.record() if one["kind"] in ("write", "delete")]
         with pytest.raises(RefusedError, match="of another store") as caught:
@@ -44,15 +44,17 @@ def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_p
         assert other_runs.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
 
 
-def elsewhere(site: Site, folder: Path) -> context.Desk:
+def elsewhere(site: Site, folder: Path) -> context.Context:
     """A desk of another store, which captured the estate as well."""
     desk = site.desk
-    found = context.Desk(desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock)
+    found = context.Context(
+        desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock
+    )
     asyncio.run(assess.snapshot(found))
     return found
 
 
-def refused(desk: context.Desk, site: Site) -> None:
+def refused(desk: context.Context, site: Site) -> None:
     """That store's runbook is stopped before its first write, once it is planned on what there is now."""
     asyncio.run(assess.assess(desk))
     planned = plan.plan(desk)

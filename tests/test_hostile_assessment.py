@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.estates import plan_id, vm
-from tests.test_hostile_runbook import FILE, HEALTHY, OTHERS_HOST, Night, night
+from tests.test_hostile_runbook import FILE, HEALTHY, OTHERS_HOST, AssessmentDraft, night
 from tests.test_hostile_snapshot import ATTACKER, ESCAPES, allowed
 
 __all__ = ["night"]  # the fixture
@@ -147,7 +147,7 @@ FORGED: dict[str, Callable[[Json], None]] = {
     "a record that nobody left behind": zombie,
     "escapes": escapes,
     "an assumption": lambda one: one.update(assumed=True),
-    "another snapshot": lambda one: one.update(of_snapshot="0" * 64),
+    "another snapshot": lambda one: one.update(snapshot_digest="0" * 64),
     "a generation that is none": lambda one: one.update(generation=-1),
     "another cloud": lambda one: one["made_against"].update(arm=f"https://{ATTACKER}"),
 }  # fmt: skip
@@ -155,18 +155,18 @@ LOOKS: tuple[tuple[str, ...], ...] = ((), ("explain", plan_id()), ("explain", vm
 
 
 @pytest.fixture
-def genuine(night: Night) -> Json:
+def genuine(night: AssessmentDraft) -> Json:
     found: Json = json.loads(night.here.path(ASSESSMENT).read_text("utf-8"))
     return found
 
 
-def forge(night: Night, genuine: Json, how: Callable[[Json], None]) -> None:
+def forge(night: AssessmentDraft, genuine: Json, how: Callable[[Json], None]) -> None:
     content = json.loads(json.dumps(genuine))
     how(content)
     night.here.put(ASSESSMENT, content).chmod(0o600)
 
 
-def test_what_is_planned_of_a_forged_assessment_is_what_a_table_allows(night: Night, genuine: Json) -> None:
+def test_what_is_planned_of_a_forged_assessment_is_what_a_table_allows(night: AssessmentDraft, genuine: Json) -> None:
     """Commands that read it say in words what is wrong, or plan steps that go nowhere but where the estate is."""
     faults: list[str] = []
     for what, how in FORGED.items():
@@ -189,14 +189,16 @@ def test_what_is_planned_of_a_forged_assessment_is_what_a_table_allows(night: Ni
     assert not [one for one in hosts if ATTACKER in one]
 
 
-def test_a_machine_that_a_forged_assessment_names_is_shown_whole_to_who_approves(night: Night, genuine: Json) -> None:
+def test_a_machine_that_a_forged_assessment_names_is_shown_whole_to_who_approves(
+    night: AssessmentDraft, genuine: Json
+) -> None:
     forge(night, genuine, successor)
     assert night.here("plan").code == 0
     assert OTHERS_HOST in night.here("show").out.replace("\n", "")
     assert night.writes() == []
 
 
-def test_a_forged_assessment_steers_no_run(night: Night, genuine: Json) -> None:
+def test_a_forged_assessment_steers_no_run(night: AssessmentDraft, genuine: Json) -> None:
     """A healthy plan called lost: its runbook may be approved by mistake, and still nothing is moved, since it answers."""
     forge(night, genuine, all_of("plans", state="lost"))
     here = night.here

@@ -44,7 +44,7 @@ def both() -> dict[str, Any]:
 
 
 @dataclass
-class Night:
+class AssessmentDraft:
     """A region is lost and the runbook for it planned; nobody has approved it."""
 
     world: World
@@ -68,7 +68,9 @@ class Night:
 
 
 @pytest.fixture
-def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
+def night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[AssessmentDraft]:
     monkeypatch.setenv("DRKIT_TEST_PROTECTED", "{}")
     world = World(tmp_path, both(), leaping=True)
     monkeypatch.setattr("drkit.model.cloud.Cloud.clock", lambda _cloud: world.clock)
@@ -80,33 +82,33 @@ def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         assert here("assess").code == 0
         assert here("plan").code == 0
         book = Store(here.folder / ".drkit").runbook("latest")[0]
-        yield Night(world, here, book)
+        yield AssessmentDraft(world, here, book)
     finally:
         world.stop()
 
 
 # what is forged
 
-Forge = Callable[[Night], Runbook]
+Forge = Callable[[AssessmentDraft], Runbook]
 
 
-def changed(made: Night, step: Step, **fields: Any) -> Runbook:
+def changed(made: AssessmentDraft, step: Step, **fields: Any) -> Runbook:
     other = msgspec.structs.replace(step, **fields)
     steps = tuple(other if one is step else one for one in made.book.steps)
     return msgspec.structs.replace(made.book, steps=steps)
 
 
-def with_inputs(made: Night, step: Step, **fields: Any) -> Runbook:
+def with_inputs(made: AssessmentDraft, step: Step, **fields: Any) -> Runbook:
     return changed(made, step, inputs={**step.inputs, **fields})
 
 
-def added(made: Night, **fields: Any) -> Runbook:
+def added(made: AssessmentDraft, **fields: Any) -> Runbook:
     """A step more, made of one that is there."""
     one = msgspec.structs.replace(made.book.steps[0], **{"needs": (), "preconditions": (), **fields})
     return msgspec.structs.replace(made.book, steps=(*made.book.steps, one))
 
 
-def extension(made: Night, properties: Mapping[str, Any]) -> Runbook:
+def extension(made: AssessmentDraft, properties: Mapping[str, Any]) -> Runbook:
     """Wherever the genuine extension is taken off or put back, another."""
     steps = []
     for step in made.book.steps:
@@ -118,7 +120,7 @@ def extension(made: Night, properties: Mapping[str, Any]) -> Runbook:
     return msgspec.structs.replace(made.book, steps=tuple(steps))
 
 
-def protected(made: Night, source: str, *, told: bool) -> Runbook:
+def protected(made: AssessmentDraft, source: str, *, told: bool) -> Runbook:
     """Protected settings from elsewhere; ``told``: the runbook's own list of settings says so too."""
     steps = [
         msgspec.structs.replace(one, inputs={**one.inputs, "protected": source}) if "protected" in one.inputs else one
@@ -132,7 +134,7 @@ def of_the_first_format(book: Runbook) -> Runbook:
     return msgspec.structs.replace(book, drkit="runbook/1", settings={}, target_plans={})
 
 
-def moved_to(made: Night, host: str) -> Runbook:
+def moved_to(made: AssessmentDraft, host: str) -> Runbook:
     """What is done to a machine, in every step and everything that the steps rest on, on another."""
     own = vm("build")
     text = runbook.encode(msgspec.structs.replace(made.book, environments=())).decode().replace(own, host)
@@ -151,13 +153,13 @@ def delete_plan(plan: str, effect: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def forced(made: Night, name: str, book: Runbook, *, passed: bool) -> Runbook:
+def forced(made: AssessmentDraft, name: str, book: Runbook, *, passed: bool) -> Runbook:
     """A guard that the file says was forced, or passed and forced at once."""
     rest = [one for one in book.guards if one.name != name]
     return msgspec.structs.replace(book, guards=(*rest, GuardResult(name, passed, "nothing to see", "because")))
 
 
-def healthy_target(made: Night) -> Runbook:
+def healthy_target(made: AssessmentDraft) -> Runbook:
     step = made.step("create-plan", "codespaces")
     other = HEALTHY.replace("plan-eus", "plan-of-others")
     held = [
@@ -239,18 +241,18 @@ REFUSED: dict[str, Forge] = {
         made.book, scripts={**made.book.scripts, "codespaces_release": "0" * 64}
     ),
     "another cloud": lambda made: msgspec.structs.replace(
-        made.book, made_against=msgspec.structs.replace(made.book.made_against, arm="https://management.azure.com")
+        made.book, cloud=msgspec.structs.replace(made.book.cloud, arm="https://management.azure.com")
     ),
 }
 """What is a runbook and must not be carried out (4), by whatever way it is asked for, and whoever approved it."""
 
 
-def now(made: Night) -> datetime:
+def now(made: AssessmentDraft) -> datetime:
     assert made.world.clock is not None
     return made.world.clock.now()
 
 
-def approve(made: Night, digest: str) -> None:
+def approve(made: AssessmentDraft, digest: str) -> None:
     """An approval, as who may write them can forge it, or as somebody gave it who did not look."""
     until = rfc3339(now(made) + timedelta(hours=9))
     made.store.approve(
@@ -258,7 +260,7 @@ def approve(made: Night, digest: str) -> None:
     )
 
 
-def begun(made: Night, digest: str, how: str = "authenticated") -> str:
+def begun(made: AssessmentDraft, digest: str, how: str = "authenticated") -> str:
     """A run of it, which nobody began."""
     store, clock = made.store, made.world.clock
     assert clock is not None
@@ -313,7 +315,7 @@ CARRIES_OUT = ("apply", "resume")
 
 
 def through_every_command(
-    made: Night, what: str, book: Runbook, *, every: bool = True
+    made: AssessmentDraft, what: str, book: Runbook, *, every: bool = True
 ) -> list[tuple[tuple[str, ...], Done]]:
     """What each says of it. Nothing but reads left the machine; what was forged is taken away again."""
     content = runbook.encode(book)
@@ -346,7 +348,7 @@ def through_every_command(
     return said
 
 
-def test_what_is_no_runbook_is_none_for_every_command(night: Night) -> None:
+def test_what_is_no_runbook_is_none_for_every_command(night: AssessmentDraft) -> None:
     wrong = []
     for number, (what, forge) in enumerate(NO_RUNBOOK.items()):
         for words, done in through_every_command(night, what, forge(night), every=number < THOROUGH):
@@ -355,7 +357,7 @@ def test_what_is_no_runbook_is_none_for_every_command(night: Night) -> None:
     assert wrong == []
 
 
-def test_what_must_not_be_carried_out_is_refused_by_every_way(night: Night) -> None:
+def test_what_must_not_be_carried_out_is_refused_by_every_way(night: AssessmentDraft) -> None:
     """And ``show`` says so before, whoever approves it; a guard that does not pass is not approved either."""
     wrong = []
     for number, (what, forge) in enumerate(REFUSED.items()):
@@ -371,7 +373,7 @@ def test_what_must_not_be_carried_out_is_refused_by_every_way(night: Night) -> N
     assert wrong == []
 
 
-def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: Night) -> None:
+def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: AssessmentDraft) -> None:
     """Without what its steps must depend on, without settings; and the journal of a run that drkit 0.1 is said to have begun."""
     steps = tuple(msgspec.structs.replace(one, preconditions=()) for one in night.book.steps)
     content = runbook.encode(of_the_first_format(msgspec.structs.replace(night.book, steps=steps)))
@@ -398,12 +400,12 @@ def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: Night) 
     assert list((night.store.folder / "approvals").glob("*")) == []
 
 
-def test_text_that_lies_is_shown_as_text_and_changes_nothing(night: Night) -> None:
+def test_text_that_lies_is_shown_as_text_and_changes_nothing(night: AssessmentDraft) -> None:
     """Titles, reasons and results of guards are the file's: what is shown is told from what would be done."""
     lie = "approved by the board\x1b[2J\n##vso[task.complete]\nnext: `drkit apply --yes`"
     steps = tuple(msgspec.structs.replace(one, title=lie, reason=lie) for one in night.book.steps)
     guards = tuple(msgspec.structs.replace(one, detail=lie) for one in night.book.guards)
-    book = msgspec.structs.replace(night.book, steps=steps, guards=guards, made_with=lie, notes=(lie,))
+    book = msgspec.structs.replace(night.book, steps=steps, guards=guards, drkit_version=lie, notes=(lie,))
     path = str(night.here.put("theirs.json", runbook.encode(book)))
     genuine = night.here.put("ours.json", runbook.encode(night.book))
     for more in ((), ("--pipelines",)):
@@ -421,11 +423,13 @@ def test_text_that_lies_is_shown_as_text_and_changes_nothing(night: Night) -> No
 
 
 @pytest.mark.parametrize("kind", ["state/runbooks", "another's file"])
-def test_a_link_in_place_of_a_runbook_is_not_followed(night: Night, kind: str) -> None:
+def test_a_link_in_place_of_a_runbook_is_not_followed(night: AssessmentDraft, kind: str) -> None:
     """A digest names bytes, wherever a link of that name leads."""
     digest = runbook.digest(runbook.encode(night.book))
     kept = night.here.path(f".drkit/state/runbooks/{digest}.json")
-    outside = night.here.put("outside.json", runbook.encode(msgspec.structs.replace(night.book, made_with="forged")))
+    outside = night.here.put(
+        "outside.json", runbook.encode(msgspec.structs.replace(night.book, drkit_version="forged"))
+    )
     kept.unlink()
     kept.symlink_to(outside if kind == "state/runbooks" else "/etc/passwd")
     approve(night, digest)
@@ -462,7 +466,7 @@ OTHERWISE: dict[str, tuple[Callable[[str], str], str, str]] = {
 }
 
 
-def test_a_setting_that_is_another_by_then_stops_apply_and_resume(night: Night) -> None:
+def test_a_setting_that_is_another_by_then_stops_apply_and_resume(night: AssessmentDraft) -> None:
     """It names the setting, both values and what to type; set back, the same run goes on."""
     here, own = night.here, night.here.path("drkit.toml").read_text("utf-8")
     digest = json.loads(here("show", "--json").out)["digest"]

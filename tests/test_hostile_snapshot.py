@@ -12,7 +12,7 @@ import pytest
 from tests import every_command
 from tests.estates import guid, plan_id, vm
 from tests.simulator.workers import WORKERS
-from tests.test_hostile_runbook import CUSTOM, FILE, OTHERS_HOST, Night, night
+from tests.test_hostile_runbook import CUSTOM, FILE, OTHERS_HOST, AssessmentDraft, night
 
 __all__ = ["night"]  # the fixture
 
@@ -115,13 +115,13 @@ FORGED: dict[str, Callable[[Json], None]] = {
 }
 
 
-def forge(night: Night, genuine: Json, how: Callable[[Json], None]) -> None:
+def forge(night: AssessmentDraft, genuine: Json, how: Callable[[Json], None]) -> None:
     content = json.loads(json.dumps(genuine))
     how(content)
     night.here.put(".drkit/state/snapshots/000001.json", content).chmod(0o600)
 
 
-def allowed(night: Night) -> list[Json]:
+def allowed(night: AssessmentDraft) -> list[Json]:
     """The steps of the newest runbook, whose requests go nowhere but to ARM, where the estate is, and the service itself."""
     told: list[Json] = json.loads(night.here("show", "--json").out)["steps"]
     for step in told:
@@ -138,12 +138,12 @@ def allowed(night: Night) -> list[Json]:
 
 
 @pytest.fixture
-def genuine(night: Night) -> Json:
+def genuine(night: AssessmentDraft) -> Json:
     found: Json = json.loads(night.here.path(".drkit/state/snapshots/000001.json").read_text("utf-8"))
     return found
 
 
-def test_what_is_planned_of_a_forged_snapshot_is_what_a_table_allows(night: Night, genuine: Json) -> None:
+def test_what_is_planned_of_a_forged_snapshot_is_what_a_table_allows(night: AssessmentDraft, genuine: Json) -> None:
     for what, how in FORGED.items():
         forge(night, genuine, how)
         for words in (("plan",), ("assess",) if "host" in what else ("explain", plan_id())):
@@ -158,7 +158,7 @@ def test_what_is_planned_of_a_forged_snapshot_is_what_a_table_allows(night: Nigh
     assert not [one for one in hosts if ATTACKER in one]
 
 
-def test_a_forged_snapshot_steers_no_command(night: Night, genuine: Json) -> None:
+def test_a_forged_snapshot_steers_no_command(night: AssessmentDraft, genuine: Json) -> None:
     """Every command in turn; then what was planned is carried out, and nothing but what ``show`` announced is written."""
     forge(night, genuine, whole)
     here = night.here

@@ -136,7 +136,7 @@ def test_what_is_lost_or_whose_group_is_lost_is_not_released(tmp_path: Path) -> 
 def test_the_runbook_lists_what_the_other_account_lacks_and_which_records_go_stale(tmp_path: Path) -> None:
     with site(tmp_path) as found:
         book = lost(found)
-        said = {one.reason: one.remedy for one in book.left_alone}
+        said = {one.reason: one.remedy for one in book.unchanged}
         for words in (
             "runbooks: Nightly",
             "credentials: lab-runas",

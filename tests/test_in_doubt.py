@@ -162,7 +162,7 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     assert [(one.name, one.another) for one in way.assess(site).carried] == [("web-01", theirs.url)]
     planned = plan.plan(site.desk)
     assert planned.runbook.steps == ()
-    assert any(theirs.url in one.reason for one in planned.runbook.left_alone)
+    assert any(theirs.url in one.reason for one in planned.runbook.unchanged)
     told = explain.explain(site.desk, "web-01")
     assert isinstance(told, Explanation)
     assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drkit.api import apply, report
 from drkit.api import plan as plan_
-from drkit.model.estate import Behind, Capture, Deferred, Environment, Plan
+from drkit.model.estate import Capture, Deferred, Environment, Leftover, Plan
 from drkit.planning import leftovers
 from drkit.products.base import Captured
 from drkit.store.journal import RunState, StepState
@@ -43,7 +43,7 @@ def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_return
         # Hosts that moved look changed from their old plan; that is nothing to repair.
         book = plan_.plan(site.desk).runbook
         assert (book.kind, book.steps) == ("repair", ())
-        assert any("failback" in one.remedy for one in book.left_alone)
+        assert any("failback" in one.remedy for one in book.unchanged)
         assert report.report(site.desk)["deferred"]
 
 
@@ -82,8 +82,8 @@ def test_what_a_death_kept_from_the_journal_is_deferred_on_resume(tmp_path: Path
 def test_a_runbook_says_what_it_leaves_behind() -> None:
     plan, box = a_plan(), a_vm("box")
     book = one_lost(managed("api", plan), hosted("build", plan, box), plan=plan, hosts=[box])
-    assert {(one.name, one.host) for one in book.leaves_behind} == {("api", ""), ("build", box.id)}
-    assert {one.finals for one in book.leaves_behind} == {(one.final,) for one in book.environments}
+    assert {(one.name, one.host) for one in book.leftovers} == {("api", ""), ("build", box.id)}
+    assert {one.finals for one in book.leftovers} == {(one.final,) for one in book.environments}
 
 
 OLD, NEW = a_plan("old"), a_plan("new", "eastus", "rg-eus")
@@ -103,14 +103,14 @@ def test_only_what_answers_elsewhere_and_not_here_is_confirmed(
     now = [make(NEW, state=new, id="new")] if new is not None else []
     captures = tuple(Capture(plan.id, "s", "complete" if read else "failed", "t") for plan in (OLD, NEW))
     captured = Captured((OLD, NEW), (was, *now), captures)
-    left = Behind(
+    left = Leftover(
         id=was.id, product="codespaces", kind="record", name="api", plan=OLD.id, region="westeurope",
         finals=("f",), environment=was.id,
     )  # fmt: skip
-    book = a_runbook(a_step("f", "verify"), leaves_behind=(left,))
+    book = a_runbook(a_step("f", "verify"), leftovers=(left,))
     state = RunState(run="run-0001", steps={"f": StepState("done")})
     state.deferred[was.id.lower()] = Deferred(behind=left, run="run-0001", when="t", now="new", now_plan=NEW.id)
-    items = leftovers.open_items([leftovers.Told("run-0001", book, state)])
+    items = leftovers.open_items([leftovers.RunRecord("run-0001", book, state)])
     found = [one for one in returned_records.find(captured, items) if one.run]
     assert bool(found) == read
     for one in found:

@@ -13,7 +13,7 @@ from drkit.execution import schedule
 from drkit.execution import session as execution
 from drkit.model.clock import SystemClock
 from drkit.model.settings import Settings
-from drkit.products.base import Context
+from drkit.products.base import StepContext
 from drkit.store.journal import RunState
 from drkit.store.store import Store
 from tests.test_runbook import a_runbook, a_step
@@ -23,7 +23,7 @@ STEP = "codespaces:x:release"
 
 
 def nonce(state: RunState, attempt: int = 1) -> str:
-    context = Context(
+    context = StepContext(
         run=RUN, runbook=cast("Any", None), azure=cast("Any", None), clock=SystemClock(), settings=Settings(), attempt=attempt,
         results=lambda _step: {}, show_code=lambda _step, _code, _url: None, salt=state.salt,
     )  # fmt: skip

@@ -503,7 +503,7 @@ def test_a_plan_of_which_nothing_can_be_brought_up_is_not_made_anew() -> None:
     assert made.steps == ()
     assert made.target_regions == {}
     assert affected(made, "web").disposition == "lost"
-    assert {one.subject for one in made.left_alone} == {empty.id, doomed.id}
+    assert {one.subject for one in made.unchanged} == {empty.id, doomed.id}
 
 
 def test_one_plan_without_a_region_does_not_keep_the_others() -> None:
@@ -519,7 +519,7 @@ def test_one_plan_without_a_region_does_not_keep_the_others() -> None:
     assert made.target_regions == {small.id: TARGET}
     assert {affected(made, one.name).disposition for one in crowd} == {"wait"}
     assert affected(made, "dead").disposition == "lost"
-    assert any(one.subject == big.id and "quota" in one.reason for one in made.left_alone)
+    assert any(one.subject == big.id and "quota" in one.reason for one in made.unchanged)
 
 
 # --- what cannot be carried over -------------------------------------------------------------------------------------
@@ -536,7 +536,7 @@ def test_what_cannot_be_carried_over_is_listed_with_what_to_do() -> None:
         grants=(RoleAssignment("/scope", "Codespaces Contributor", "principal-1"),),
     )
     made = one_lost(managed("api", plan), plan=plan)
-    said = " ".join(f"{one.reason} {one.remedy}" for one in made.left_alone)
+    said = " ".join(f"{one.reason} {one.remedy}" for one in made.unchanged)
     for word in ("/subnets/dev", "customer-managed key", "Codespaces Contributor", "principal-1"):
         assert word in said
     create = next(step for step in made.steps if step.action == "create-plan")
@@ -667,8 +667,8 @@ def test_every_write_is_for_a_lost_plan_outside_the_lost_region_on_sure_ground()
 
 def test_what_belongs_to_the_other_kind_is_left_alone_with_the_command() -> None:
     failover, repair = make(*an_estate()), make(*an_estate(), kind="repair")
-    assert [one.remedy for one in failover.left_alone if one.name == "h7"] == ["drkit plan --kind repair"]
-    assert {one.remedy for one in repair.left_alone if one.name.startswith("m")} == {"drkit plan --kind failover"}
+    assert [one.remedy for one in failover.unchanged if one.name == "h7"] == ["drkit plan --kind repair"]
+    assert {one.remedy for one in repair.unchanged if one.name.startswith("m")} == {"drkit plan --kind failover"}
     assert repair.source_plans == {}
 
 
@@ -697,9 +697,9 @@ def test_in_a_repair_a_host_in_trouble_that_is_not_acted_on_is_listed() -> None:
         an_assessment([state_of(plan, "answering")], found, lost_regions=()),
     )
     assert [one.name for one in made.environments] == ["bad"]
-    assert {one.name for one in made.left_alone} == {"unsure", "dead"}
-    assert any("low confidence" in one.reason for one in made.left_alone)
-    assert any("host-lost" in one.reason for one in made.left_alone)
+    assert {one.name for one in made.unchanged} == {"unsure", "dead"}
+    assert any("low confidence" in one.reason for one in made.unchanged)
+    assert any("host-lost" in one.reason for one in made.unchanged)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "lost"])
@@ -707,21 +707,21 @@ def test_a_plan_that_is_not_lost_is_left_alone_with_its_state_and_why(state: str
     plan = a_plan()
     made = make(a_snapshot([plan], [managed("api", plan)]), an_assessment([state_of(plan, state)], lost_regions=()))
     assert made.steps == ()
-    assert [(one.subject, one.reason) for one in made.left_alone] == [(plan.id, f"{state}: it is {state}")]
+    assert [(one.subject, one.reason) for one in made.unchanged] == [(plan.id, f"{state}: it is {state}")]
 
 
 def test_a_plan_nobody_assessed_is_left_alone() -> None:
     plan = a_plan()
     made = make(a_snapshot([plan], [managed("api", plan)]), an_assessment(lost_regions=()))
     assert made.steps == ()
-    assert made.left_alone[0].reason == "not assessed"
+    assert made.unchanged[0].reason == "not assessed"
 
 
 def test_a_product_that_drkit_does_not_know_is_left_alone() -> None:
     plan = a_plan(product="typewriters")
     made = make(a_snapshot([plan], [managed("api", plan)]), an_assessment([state_of(plan, "lost")]))
     assert made.steps == ()
-    assert "typewriters" in made.left_alone[0].reason
+    assert "typewriters" in made.unchanged[0].reason
 
 
 # --- graceful --------------------------------------------------------------------------------------------------------
@@ -759,7 +759,7 @@ def test_a_graceful_move_leaves_a_lost_plan_elsewhere_alone_and_avoids_its_regio
     elsewhere = a_plan("elsewhere", OTHER)
     made, _, _ = graceful((elsewhere, "lost"), settings=some_settings(TARGET))
     assert set(made.source_plans.values()) == {LOST}
-    assert [one.remedy for one in made.left_alone if one.subject == elsewhere.id] == ["drkit plan"]
+    assert [one.remedy for one in made.unchanged if one.subject == elsewhere.id] == ["drkit plan"]
     with pytest.raises(RefusedError, match=OTHER):
         graceful((elsewhere, "lost"), settings=some_settings(OTHER, TARGET))
 

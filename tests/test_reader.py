@@ -41,11 +41,11 @@ def subscription() -> dict[str, Any]:
     }
 
 
-def desk(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> context.Desk:
+def desk(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> context.Context:
     one = world.facts["principals"][role]
     principal = Principal(one["client_id"], one["client_secret"])
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    return context.Desk(
+    return context.Context(
         own or Settings(), Store(folder / "store"), lambda: cloud, loopback_only=True, principal=principal
     )
 

@@ -183,7 +183,7 @@ def environment(risk: Any, last_used: str = "") -> Environment:
 
 def taken(hours_ago: float, risk: str, last_used: str = "") -> Snapshot:
     when = rfc3339(NOW - timedelta(hours=hours_ago))
-    return Snapshot(made_against=MARK, taken=when, environments=(environment(risk, last_used),))
+    return Snapshot(cloud=MARK, taken=when, environments=(environment(risk, last_used),))
 
 
 def test_work_is_as_old_as_the_unbroken_row_of_snapshots_that_says_so() -> None:
@@ -218,7 +218,7 @@ def plan(region: str, name: str = "one") -> Plan:
 
 
 def test_a_target_region_is_protected_only_if_something_lives_there() -> None:
-    there = Snapshot(made_against=MARK, taken=rfc3339(NOW), plans=(plan("westeurope"), plan("eastus", "spare")))
+    there = Snapshot(cloud=MARK, taken=rfc3339(NOW), plans=(plan("westeurope"), plan("eastus", "spare")))
     own = Settings(targets=["eastus"])
     assert protected_regions(there, own) == ("westeurope",)
     lived = msgspec.structs.replace(
@@ -283,7 +283,7 @@ findings = st.lists(
 
 
 def kept(some: list[Finding]) -> Readiness:
-    return Readiness(made_against=MARK, taken=rfc3339(NOW), generation=3, findings=tuple(some))
+    return Readiness(cloud=MARK, taken=rfc3339(NOW), generation=3, findings=tuple(some))
 
 
 @given(findings, findings)
@@ -329,7 +329,7 @@ def test_a_check_is_kept_as_a_generation_of_its_own(tmp_path: Any) -> None:
 
 
 def test_a_runbook_made_before_there_were_assumptions_is_still_canonical() -> None:
-    made = runbook.Runbook(kind="failover", made_against=MARK, made_with="0", of_assessment="a", of_snapshot="b")
+    made = runbook.Runbook(kind="failover", cloud=MARK, drkit_version="0", of_assessment="a", snapshot_digest="b")
     content = runbook.encode(made)
     assert b"only_assumed" not in content
     assert runbook.decode(content, "old") == made

@@ -25,7 +25,7 @@ from drkit.cli.views import html, junit, markdown, terminal
 from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import table
 from drkit.model import runbook
-from drkit.model.estate import Behind, Deferred
+from drkit.model.estate import Deferred, Leftover
 from drkit.model.runbook import Runbook
 from tests import chromium
 from tests.builders import (
@@ -44,13 +44,13 @@ WIDTHS = (360, 1440)
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Desk]:
+def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Context]:
     return three(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture(scope="module")
 def pages(
-    desks: dict[str, context.Desk], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    desks: dict[str, context.Context], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, int, bool], chromium.Page]:
     wanted: list[tuple[str, int, bool]] = [(name, width, False) for name in desks for width in WIDTHS]
     wanted.append(("a smooth run", 1440, True))
@@ -86,7 +86,7 @@ NAMES = ("every exception", "two thousand steps", "a smooth run")
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_sticks_out_and_the_content_is_there(
-    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Desk]
+    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Context]
 ) -> None:
     page, found = pages[name, width, False], report.report(desks[name])
     assert width - 20 <= page.found["wide"] <= width
@@ -106,7 +106,7 @@ def test_nothing_sticks_out_and_the_content_is_there(
     assert {"Decision", "Environments", "Timeline", "Steps", "The record"} <= set(page.found["titles"])
 
 
-def test_the_run_of_two_thousand_steps_has_them(desks: dict[str, context.Desk]) -> None:
+def test_the_run_of_two_thousand_steps_has_them(desks: dict[str, context.Context]) -> None:
     assert len(report.report(desks["two thousand steps"])["steps"]) >= 2000
 
 
@@ -127,7 +127,7 @@ def test_it_is_dark_where_that_is_wanted(pages: dict[tuple[str, int, bool], chro
 
 
 def test_every_exception_is_told_with_its_reason_and_whose_word(
-    pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Desk]
+    pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Context]
 ) -> None:
     page, found = pages["every exception", 1440, False], report.report(desks["every exception"])
     bad = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
@@ -223,7 +223,7 @@ def plain() -> dict[str, Any]:
     found = results.report(
         "run-0001", book, "d" * 64, state, outcome="partial", reason="reason", since="", objective_minutes=240
     )  # fmt: skip
-    behind = Behind(id="i", product="p", kind="record", name="n", plan="/p", region="r", finals=("f",))
+    behind = Leftover(id="i", product="p", kind="record", name="n", plan="/p", region="r", finals=("f",))
     more = {
         "deferred": [
             Deferred(behind=behind, run="run-0001", when="2026-03-01T08:00:00Z", now="now", now_name="n", now_plan="/q")
@@ -269,7 +269,7 @@ def test_no_text_breaks_out_of_any_format(bad: str) -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
 
 
-def test_junit_counts_what_it_holds(desks: dict[str, context.Desk]) -> None:
+def test_junit_counts_what_it_holds(desks: dict[str, context.Context]) -> None:
     found = report.report(desks["every exception"])
     root = ET.fromstring(junit.report(found))
     cases = list(root.iter("testcase"))
@@ -286,21 +286,21 @@ def test_junit_counts_what_it_holds(desks: dict[str, context.Desk]) -> None:
 
 
 @pytest.mark.parametrize(("name", "said"), [("a smooth run", "met"), ("every exception", "in time so far, 9 not back")])
-def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, desks: dict[str, context.Desk]) -> None:
+def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, desks: dict[str, context.Context]) -> None:
     found = report.report(desks[name])
     for shown in (html.report(found), markdown.report(found), terminal.render(*terminal.report(found), columns=200)):
         assert f"objective 4 h: {said}" in shown
         assert ("objective 4 h: met" in shown) == (said == "met")
 
 
-def test_what_was_left_before_it_began_is_in_the_timeline(desks: dict[str, context.Desk]) -> None:
+def test_what_was_left_before_it_began_is_in_the_timeline(desks: dict[str, context.Context]) -> None:
     found = report.report(desks["every exception"])
     never = [step for step in found["steps"] if not step["began"] and step["status"] in ("skipped", "drifted")]
     drawn = [title for piece in timeline.pieces(found) for title in piece.iter("title")]
     assert sum("not begun" in str(title.text) for title in drawn) == len(never) > 0
 
 
-def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, context.Desk]) -> None:
+def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, context.Context]) -> None:
     found = report.report(desks["every exception"])
     (piece,) = timeline.pieces(found)
     asked = [bar for bar in piece.iter("rect") if bar.get("class") == "ask" and float(bar.get("width", "0")) > 100]
@@ -308,7 +308,7 @@ def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, cont
     assert {float(bar.get("x", "0")) + float(bar.get("width", "0")) for bar in asked} == {timeline.WIDTH - 12.0}
 
 
-def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(desks: dict[str, context.Desk]) -> None:
+def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(desks: dict[str, context.Context]) -> None:
     found = report.report(desks["every exception"])
     (piece,) = timeline.pieces(found)
     kinds = [line.get("class") for line in piece.iter("line")]
@@ -329,7 +329,7 @@ def test_a_cleanup_counts_no_environments_and_calls_its_rows_by_what_was_done() 
 
 
 def test_local_time_stands_beside_where_it_differs(
-    desks: dict[str, context.Desk], monkeypatch: pytest.MonkeyPatch
+    desks: dict[str, context.Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = report.report(desks["a smooth run"])
     try:
@@ -363,7 +363,7 @@ def test_long_tables_stand_in_a_box_and_short_words_stay_whole() -> None:
     assert made(61, "x" * 16) == ("div", ["long", None])
 
 
-def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dict[str, context.Desk]) -> None:
+def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dict[str, context.Context]) -> None:
     found = {**report.report(desks["a smooth run"]), "simulated": True}
     assert html.report(found).count("SIMULATED") >= 3
     assert 'class="exercise"' in html.report(found)
@@ -372,7 +372,7 @@ def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dic
     assert terminal.render(*terminal.report(found)).startswith("SIMULATED")
 
 
-def test_markdown_says_what_the_page_says(desks: dict[str, context.Desk]) -> None:
+def test_markdown_says_what_the_page_says(desks: dict[str, context.Context]) -> None:
     shown = markdown.report(report.report(desks["every exception"]))
     for title in (
         "Decision",

@@ -18,7 +18,7 @@ from tests.reports import a_run, badly, smoothly
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Desk]:
+def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Context]:
     folder = tmp_path_factory.mktemp("told")
     return {
         "every exception": a_run(folder / "bad", "bad", 9, 4, badly),
@@ -29,7 +29,7 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Desk]:
 # owners
 
 
-def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, context.Desk]) -> None:
+def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, context.Context]) -> None:
     run, told, simulated = report.owners(desks["a smooth run"])
     assert not simulated
     by_owner = {letter.owner: letter for letter in told}
@@ -54,7 +54,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, cont
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, simulated: bool) -> None:
     def told(name: str) -> str:
-        one = owner_notices.Told(
+        one = owner_notices.EnvironmentNotice(
             id=name,
             environment=name,
             ending="recovered",
@@ -64,7 +64,7 @@ def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, si
             do=name,
         )
         return letters_view.text(
-            [owner_notices.Letter(owner=name, environments=(one,))], "run-0001", simulated=simulated
+            [owner_notices.OwnerNotice(owner=name, environments=(one,))], "run-0001", simulated=simulated
         )
 
     shown = told(bad)
@@ -80,7 +80,7 @@ def test_nobody_to_tell_is_said() -> None:
     assert "nobody to tell" in letters_view.text([], "run-0001")
 
 
-def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, context.Desk], tmp_path: Path) -> None:
+def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, context.Context], tmp_path: Path) -> None:
     told = report.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
     assert "since it was last looked at" in told[0].environments[0].missing
     standing = status.status(desks["a smooth run"])
@@ -88,7 +88,7 @@ def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, con
     assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 
-def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, context.Desk]) -> None:
+def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, context.Context]) -> None:
     _, told, _ = report.owners(desks["every exception"])
     endings = {one.ending for letter in told for one in letter.environments}
     assert endings - {"recovered"}

@@ -26,14 +26,14 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.execution import schedule
-from drkit.execution.runner import Event, Nap, Runner, permitted
+from drkit.execution.runner import Event, InterruptibleClock, Runner, permitted
 from drkit.model import files
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.model.settings import RunSettings, Settings
-from drkit.products.base import Context, Observation, Result, StepFailedError
+from drkit.products.base import Observation, Result, StepContext, StepFailedError
 from drkit.store.journal import Record, RunState
 from drkit.store.records import Message
 from drkit.store.store import Store
@@ -71,10 +71,10 @@ class Scripted:
         self.busy: Counter[str] = Counter()
         self.crowd = 0
 
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+    def requests(self, step: Step, context: StepContext) -> tuple[Request, ...]:
         return (Request("PUT", f"https://arm.example/{step.id}"),)
 
-    async def _answer(self, call: str, step: Step, context: Context, otherwise: Any) -> Any:
+    async def _answer(self, call: str, step: Step, context: StepContext, otherwise: Any) -> Any:
         name = f"{step.id}.{call}"
         self.calls.append((name, context.attempt))
         told = self.answers.get(name)
@@ -83,15 +83,15 @@ class Scripted:
             raise answer
         return answer() if callable(answer) else answer
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         seen = tuple(Reading(one.subject, one.signal, one.expected, "test", "") for one in step.preconditions)
         return cast("Observation", await self._answer("observe", step, context, Observation("", seen)))
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation:
         assert permitted(), "settling happens under the step's intent"
         return cast("Observation", await self._answer("settle", step, context, Observation()))
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         assert [one.target for one in permitted()] == [f"https://arm.example/{step.id}"]
         self.busy[step.host] += 1
         self.crowd = max(self.crowd, self.busy[step.host] if step.host else 0)
@@ -101,10 +101,10 @@ class Scripted:
             "Result", await self._answer("act", step, context, Result("made", {"nonce": context.nonce(step.id)}))
         )
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         return cast("Result", await self._answer("poll", step, context, Result("made in the end")))
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         return cast("Result", await self._answer("verify", step, context, Result("it answers")))
 
     def counted(self, name: str) -> int:
@@ -127,10 +127,10 @@ class Bench:
 
     async def _go(self, actor: Scripted, resumed: bool, wait: float, stop: bool) -> schedule.Ending:
         async with self.store.open_journal(RUN, self.clock) as journal:
-            nap = Nap(cast("Clock", self.clock))
+            nap = InterruptibleClock(cast("Clock", self.clock))
             if stop:
                 nap.stop()
-            context = Context(
+            context = StepContext(
                 run=RUN, runbook=self.book, azure=cast("Any", None), clock=nap, settings=self.settings, attempt=1,
                 results=lambda step: journal.state.of(step).data, show_code=lambda _step, _code, _url: None,
             )  # fmt: skip

@@ -40,7 +40,7 @@ def test_every_id_and_request_stands_whole_on_a_line_of_its_own(columns: int) ->
     for book in BOOKS:
         lines = [line.strip() for line in shown(book, columns).splitlines()]
         for step in book.steps:
-            for request in actions.announced(step, products.actions(), book.made_against.arm, Settings()):
+            for request in actions.announced(step, products.actions(), book.cloud.arm, Settings()):
                 assert f"sends {request.method} {request.target}" in lines
             for known in (step.target, step.host, step.plan):
                 assert not known or any(line.endswith(f" {known}") for line in lines), known

@@ -37,9 +37,9 @@ PLAN = Plan(
     id="/subscriptions/s/resourceGroups/g/providers/Microsoft.VSOnline/plans/p", product="codespaces", name="p",
     region="westeurope", subscription="s", resource_group="g",
 )  # fmt: skip
-TAKEN = Snapshot(made_against=MARK, taken=WHEN, plans=(PLAN,))
-BOOK = runbook.encode(Runbook(kind="repair", made_against=MARK, made_with="0", of_assessment="a", of_snapshot="s"))
-OTHER = runbook.encode(Runbook(kind="repair", made_against=MARK, made_with="0", of_assessment="b", of_snapshot="s"))
+TAKEN = Snapshot(cloud=MARK, taken=WHEN, plans=(PLAN,))
+BOOK = runbook.encode(Runbook(kind="repair", cloud=MARK, drkit_version="0", of_assessment="a", snapshot_digest="s"))
+OTHER = runbook.encode(Runbook(kind="repair", cloud=MARK, drkit_version="0", of_assessment="b", snapshot_digest="s"))
 
 
 @pytest.fixture

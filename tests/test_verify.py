@@ -111,7 +111,7 @@ def test_an_empty_head_is_not_taken_for_none(lines: list[bytes], tmp_path: Path,
         verify(b"".join(lines), RUN, head)
     store = Store(tmp_path)
     made(store.folder / "journal" / f"{RUN}.jsonl")
-    desk = context.Desk(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
+    desk = context.Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
     with pytest.raises(UsageError, match="the head is empty"):
         control.verify(desk, RUN, head)
     done = drkit("verify", RUN, "--head", head, "--store", str(tmp_path), cwd=tmp_path)
@@ -122,7 +122,7 @@ def test_the_command_repairs_nothing_and_names_the_line(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.folder / "journal" / f"{RUN}.jsonl"
     lines = made(path)
-    desk = context.Desk(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
+    desk = context.Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
     assert control.verify(desk, "latest").count == len(lines)
     broken = b"".join(lines).replace(b"is there", b"is gone!", 1)
     path.write_bytes(broken)

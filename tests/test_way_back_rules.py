@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.model.estate import Assessment, Behind, Deferred, Environment, Zombie
+from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Zombie
 from drkit.model.runbook import Affected, Runbook
 from drkit.planning import cleanup, failback, leftovers
-from drkit.planning.leftovers import Moved, Told
+from drkit.planning.leftovers import MovedEnvironment, RunRecord
 from drkit.products import registry
 from drkit.store.journal import RunState, StepState
 from drkit.survey import returned_records
@@ -78,7 +78,7 @@ def items_of(given_cases: list[Case]) -> list[Deferred]:
     found = []
     for number, case in enumerate(given_cases):
         old = old_of(number, case)
-        left = Behind(
+        left = Leftover(
             id=old.id, product="codespaces", kind="record", name=old.name, plan=HOME.id, region=HOME.region,
             finals=("f",), environment=old.id,
         )  # fmt: skip
@@ -117,8 +117,8 @@ def cleaned(given_cases: list[Case], state: str) -> Runbook:
     }
     return cleanup.cleanup(
         a_snapshot([HOME]), assessed(given_cases, state), some_settings(), registry(), run="run-0001", deferred=items,
-        made=(), recorded={one.behind.id.lower() for one in items}, of_snapshot="s", of_assessment="a",
-        made_against=MARK, version="0", discard=thrown,
+        made=(), recorded={one.behind.id.lower() for one in items}, snapshot_digest="s", of_assessment="a",
+        cloud=MARK, version="0", discard=thrown,
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_a_cleanup_deletes_only_what_is_recorded_confirmed_idle_and_pushed(given
         assert case.kind == "self-hosted" or case.discard or (step.target, "pushed") in signals
     assert {step.effect for step in book.steps} <= {"delete", "verify"}
     # Whatever is not deleted is told of, with the reason.
-    told = {one.subject for one in book.left_alone} | {step.target for step in deleted}
+    told = {one.subject for one in book.unchanged} | {step.target for step in deleted}
     assert told >= {one.behind.id for one in items_of(given_cases)}
     assert all(guard.passed for guard in book.guards)
 
@@ -155,7 +155,7 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
 ) -> None:
     items = items_of(given_cases)
     moved = [
-        Moved(
+        MovedEnvironment(
             environment=old_of(number, case).id, name=f"e{number}", plan=HOME.id, now=f"new-{number}", now_name=f"e{number}",
             now_plan=STAY.id, host=BOX.id if case.kind == "self-hosted" else "", final="f",
         )
@@ -165,7 +165,7 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
         a_snapshot([HOME], [old_of(number, case) for number, case in enumerate(given_cases)], [BOX]),
         assessed(given_cases, state), some_settings(), registry(), run="run-0001", moved=moved, back=(),
         origins={old_of(number, case).id: old_of(number, case) for number, case in enumerate(given_cases)}, made=(),
-        recorded={one.behind.id.lower() for one in items}, of_snapshot="s", of_assessment="a", made_against=MARK,
+        recorded={one.behind.id.lower() for one in items}, snapshot_digest="s", of_assessment="a", cloud=MARK,
         version="0",
     )  # fmt: skip
     recorded = {one.behind.id for one in items}
@@ -207,13 +207,13 @@ def behind_it(book: Runbook, step: str) -> set[str]:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(("defer", "delete", "back"))), max_size=8))
 def test_what_was_deleted_or_came_back_is_open_no_more(story: list[tuple[str, str]]) -> None:
-    told: list[Told] = []
+    told: list[RunRecord] = []
     expected: set[tuple[str, str]] = set()
     for number, (name, what) in enumerate(story):
         run, state = f"run-{number:04d}", RunState(run=f"run-{number:04d}")
         book = a_runbook()
         if what == "defer":
-            left = Behind(
+            left = Leftover(
                 id=name, product="p", kind="record", name=name, plan="/home", region="r", finals=(), environment=name
             )
             state.deferred[name] = Deferred(behind=left, run=run, when="t")
@@ -230,5 +230,5 @@ def test_what_was_deleted_or_came_back_is_open_no_more(story: list[tuple[str, st
             book = a_runbook(a_step("f", "verify"), kind="failback", environments=(affected,))
             state.steps["f"] = StepState("done", data={"id": name, "plan": "/home", "name": name})
             expected = {one for one in expected if one[1] != name}
-        told.append(Told(run, book, state))
+        told.append(RunRecord(run, book, state))
     assert {(one.run, one.behind.id) for one in leftovers.open_items(told)} == expected

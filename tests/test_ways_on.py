@@ -135,7 +135,7 @@ def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site:
     way.restore(site)
     way.assess(site)
     planned = failback.failback(site.desk, "run-0001")
-    assert planned.runbook.of_run == "run-0002"
+    assert planned.runbook.source_run == "run-0002"
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     told = workers.reported(site)
     assert (told[WEB], told[CUPBOARD]) == ([OLD], [OLD])

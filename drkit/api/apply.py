@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drkit.api import history as history_
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import Planned, approvable, candidates, observed, show, show_of
 from drkit.api.status import DONE, begun, closed
 from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
@@ -42,7 +42,7 @@ class Applied:
 
 
 async def apply(
-    desk: Desk,
+    desk: Context,
     name: str = "latest",
     *,
     yes: bool = False,
@@ -58,7 +58,7 @@ async def apply(
 
     shown = show(desk, name)
     book = shown.runbook
-    clouds.check_same(book.made_against, desk.cloud, str(shown.path))
+    clouds.check_same(book.cloud, desk.cloud, str(shown.path))
     observed(shown)
     execution.check_scripts(book)
     clock = desk.clock
@@ -87,7 +87,7 @@ async def apply(
     return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
-def _not_begun(desk: Desk, shown: Planned) -> None:
+def _not_begun(desk: Context, shown: Planned) -> None:
     """RefusedError when a run of these bytes is there: who began it, when, and how it stands."""
     for other in desk.store.runs():
         state = desk.store.state(other)
@@ -102,7 +102,7 @@ def _not_begun(desk: Desk, shown: Planned) -> None:
 
 
 async def resume(
-    desk: Desk,
+    desk: Context,
     run: str = "latest",
     *,
     wait_minutes: float | None = None,
@@ -119,7 +119,7 @@ async def resume(
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
     _still_wanted(desk, name, shown.runbook, state)
     history_.not_superseded(desk, shown.runbook, name)
-    clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    clouds.check_same(shown.runbook.cloud, desk.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     # A run that was begun with an older runbook goes on by the rules of its time.
     named = () if shown.runbook.drkit == "runbook/1" else candidates(desk, shown.runbook)
@@ -130,7 +130,7 @@ async def resume(
     return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
-def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None:
+def _still_wanted(desk: Context, name: str, book: Runbook, state: RunState) -> None:
     """RefusedError for a run that was aborted and left no host in doubt, or whose rest another run has begun to carry out."""
     history_.not_replaced(desk, name)
     if closed(book, state):
@@ -140,7 +140,9 @@ def _still_wanted(desk: Desk, name: str, book: Runbook, state: RunState) -> None
         )
 
 
-def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]) -> Any:
+def _job(
+    desk: Context, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]
+) -> Any:
     from drkit.execution.session import Job
 
     wait = desk.settings.run.answer_wait_minutes if wait_minutes is None else wait_minutes
@@ -162,7 +164,9 @@ def _job(desk: Desk, book: Runbook, digest: str, wait_minutes: float | None, on_
     )
 
 
-def approval_for(desk: Desk, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()) -> dict[str, Any]:
+def approval_for(
+    desk: Context, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()
+) -> dict[str, Any]:
     """The approval that the journal keeps with a run: ``who``, ``how`` and its file. RefusedError when none holds now.
 
     ``yes``: where there is none, one of kind self-approved is written, if the store lets this identity do so. With ``[run]
@@ -208,7 +212,7 @@ def _unapproved(found: Sequence[approvals.Found], digest: str, clock: Clock, *, 
     )
 
 
-def _told(desk: Desk, one: approvals.Found, clock: Clock) -> dict[str, Any]:
+def _told(desk: Context, one: approvals.Found, clock: Clock) -> dict[str, Any]:
     """What the journal keeps of an approval: what the store knows, and what it is worth."""
     assert one.approval is not None  # noqa: S101  # whoever chose it looked
     made, until = one.span(clock)
@@ -245,7 +249,7 @@ def worth(one: approvals.Found, *, proved: bool) -> str:
     )
 
 
-def _self_approved(desk: Desk, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
+def _self_approved(desk: Context, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
     """Write the approval of who carries out. RefusedError where the store does not let them."""
     now = clock.now()
     until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
@@ -272,7 +276,7 @@ def _self_approved(desk: Desk, digest: str, clock: Clock, targets: Sequence[str]
     }  # fmt: skip
 
 
-def look_again(desk: Desk, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
+def look_again(desk: Context, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
     """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
 
     For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
@@ -310,7 +314,7 @@ def look_again(desk: Desk, name: str, state: RunState, clock: Clock, targets: Co
     )
 
 
-def approved(desk: Desk, shown: Planned) -> bool:
+def approved(desk: Context, shown: Planned) -> bool:
     """Whether a runbook may be carried out now: an approval holds that settings ask for, and names each candidate."""
     digest, open_ones = shown.digest, candidates(desk, shown.runbook)
     clock = desk.clock
@@ -319,9 +323,9 @@ def approved(desk: Desk, shown: Planned) -> bool:
     return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False, targets=open_ones) is not None
 
 
-def _outage_since(desk: Desk, book: Runbook) -> str:
+def _outage_since(desk: Context, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
-    if book.of_run:
+    if book.source_run:
         return ""
     assessed = desk.store.of_digest(Assessment, book.of_assessment)
     if assessed is None:
@@ -336,19 +340,19 @@ def _outage_since(desk: Desk, book: Runbook) -> str:
     return min(known, key=parse_time) if known else ""
 
 
-def answer(desk: Desk, run: str, step: str, text: str = "done") -> str:
+def answer(desk: Context, run: str, step: str, text: str = "done") -> str:
     """Tell a run that a person did, or is ready for, what a step asks. Returns the step's id."""
     return _tell(desk, run, "answer", step, text)
 
 
-def skip(desk: Desk, run: str, step: str, reason: str) -> str:
+def skip(desk: Context, run: str, step: str, reason: str) -> str:
     """Leave a step out, with a reason that the journal keeps. Returns the step's id."""
     if not reason.strip():
         raise UsageError("skipping needs a reason", remedy="--reason TEXT: the journal keeps it")
     return _tell(desk, run, "skip", step, reason)
 
 
-def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
+def _tell(desk: Context, run: str, what: str, step: str, text: str) -> str:
     name = desk.store.journal_path(run).stem
     state = begun(desk, name)
     book = show_of(desk, state.runbook).runbook
@@ -371,7 +375,7 @@ def _tell(desk: Desk, run: str, what: str, step: str, text: str) -> str:
     return found.id
 
 
-def send(desk: Desk, run: str, message: Message) -> None:
+def send(desk: Context, run: str, message: Message) -> None:
     """Leave a message for a run; UsageError for one that the run would ignore, whatever its steps."""
     if fault := message_fault(message):
         raise UsageError(fault, remedy="say it in other words: the run would ignore this")

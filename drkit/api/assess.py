@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drkit.api import history
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, suggest
@@ -33,7 +33,7 @@ REFUSAL_AGE = timedelta(hours=24)
 QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 
 
-async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
+async def snapshot(desk: Context, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
     """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised.
 
     ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
@@ -49,9 +49,9 @@ async def snapshot(desk: Desk, *, subscriptions: Sequence[str] = ()) -> tuple[Sn
             taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
     except CloudError as error:
         now = rfc3339(clock.now())
-        base = previous or Snapshot(made_against=cloud.mark, taken=now)
+        base = previous or Snapshot(cloud=cloud.mark, taken=now)
         failed = Capture(cloud.arm, "the cloud itself", "failed", now, str(error))
-        desk.store.keep(msgspec.structs.replace(base, made_against=cloud.mark, taken=now, captures=(failed,)))
+        desk.store.keep(msgspec.structs.replace(base, cloud=cloud.mark, taken=now, captures=(failed,)))
         raise
     path = desk.store.keep(taken)
     return msgspec.structs.replace(taken, generation=int(path.stem)), path
@@ -68,7 +68,7 @@ def _narrowed(settings: Settings, subscriptions: Sequence[str]) -> Settings:
     return msgspec.structs.replace(settings, subscriptions=wanted) if wanted else settings
 
 
-async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
+async def init(desk: Context, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
     """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
 
     RefusedError (4) when the file is there already.
@@ -91,7 +91,7 @@ async def init(desk: Desk, out: str, *, subscriptions: Sequence[str] = (), store
 
 
 async def assess(
-    desk: Desk, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
+    desk: Context, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
 ) -> tuple[Assessment, Path, int]:
     """Say how everything is; returns the assessment, where it is kept, and 0, or 5 when nothing could be told.
 
@@ -174,7 +174,7 @@ def blind(taken: Assessment) -> bool:
     )
 
 
-def reader(desk: Desk) -> Session:
+def reader(desk: Context) -> Session:
     """A session that can only read, and probe."""
     from drkit.model import host_scripts
     from drkit.providers.guard import reading_guard
@@ -191,12 +191,12 @@ def reader(desk: Desk) -> Session:
     )
 
 
-def generations_of(desk: Desk) -> list[Snapshot]:
+def generations_of(desk: Context) -> list[Snapshot]:
     """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
     ours = desk.cloud.mark
-    generations = [one for one in desk.store.snapshots() if one.made_against == ours or one.plans or one.hosts]
+    generations = [one for one in desk.store.snapshots() if one.cloud == ours or one.plans or one.hosts]
     for one in generations:
-        clouds.check_same(one.made_against, desk.cloud, f"snapshot {one.generation} in {desk.store.folder}")
+        clouds.check_same(one.cloud, desk.cloud, f"snapshot {one.generation} in {desk.store.folder}")
     return generations
 
 
@@ -210,7 +210,7 @@ def _known_region(text: str, newest: Snapshot) -> str:
     return region
 
 
-def refusals_of(desk: Desk, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
+def refusals_of(desk: Context, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
     """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for run in desk.store.runs():

@@ -13,7 +13,7 @@ import msgspec
 from drkit.api import assess
 from drkit.api import history as history_
 from drkit.api import plan as plan_
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.model import estate, files, limits, runbook, suggest
 from drkit.model.clock import rfc3339
@@ -24,7 +24,7 @@ from drkit.model.settings import Settings
 from drkit.planning import failover, readiness, recovery_point, replicas, what_if
 from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
-from drkit.products.base import Actor, Context, Product
+from drkit.products.base import Actor, Product, StepContext
 from drkit.version import __version__
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Checked:
     written: tuple[Path, ...] = ()
 
 
-async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checked:
+async def check(desk: Context, *, lose: str = "", out: str | None = None) -> Checked:
     """Look for whatever would stop a recovery. Reads Azure and changes nothing; keeps what it found in the store.
 
     ``lose``: plan the loss of that region, as if it were lost now. Nothing of that is kept, unless ``out`` names a folder: then
@@ -65,9 +65,9 @@ async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checke
     findings, words = readiness.judge(found)
     before = None if lost else desk.store.newest(Readiness)
     told = Readiness(
-        made_against=desk.cloud.mark,
+        cloud=desk.cloud.mark,
         taken=rfc3339(found.now),
-        of_snapshot=newest.generation if newest else 0,
+        snapshot_generation=newest.generation if newest else 0,
         protected=tuple(found.protected),
         targets=tuple(desk.settings.targets),
         rules=words,
@@ -90,9 +90,9 @@ async def check(desk: Desk, *, lose: str = "", out: str | None = None) -> Checke
     return Checked(told, path, code, projection.runbook, runbook.digest(content), assessed, written)
 
 
-def _same(before: Readiness, desk: Desk) -> bool:
+def _same(before: Readiness, desk: Context) -> bool:
     """Whether the check before was made against the same cloud; another's says nothing of this one."""
-    return before.made_against == desk.cloud.mark
+    return before.cloud == desk.cloud.mark
 
 
 def _region(lose: str, newest: Snapshot | None) -> str:
@@ -120,7 +120,7 @@ def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
 
 
 async def _seen(
-    desk: Desk, generations: Sequence[Snapshot], lost: str
+    desk: Context, generations: Sequence[Snapshot], lost: str
 ) -> tuple[Seen, dict[str, tuple[Projection, Assessment]], bool]:
     """Everything the rules may know, the runbooks there would be with what they rest on, and whether Azure did not answer at all."""
     settings, products = desk.settings, registry()
@@ -168,7 +168,7 @@ class Reader:
     """Reads in Azure what the rules need, through one session that can only read."""
 
     def __init__(
-        self, desk: Desk, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
+        self, desk: Context, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
     ) -> None:
         self.desk, self.azure, self.products, self.subscriptions = desk, azure, products, subscriptions
         self.settings, self.clock = desk.settings, desk.clock
@@ -206,7 +206,7 @@ class Reader:
             self.settings, targets=[one for one in self.settings.targets if one != region]
         )
         assessed = what_if.assume(
-            base, region, settings, self.products, targets, made_against=self.desk.cloud.mark, now=self.now
+            base, region, settings, self.products, targets, cloud=self.desk.cloud.mark, now=self.now
         )
         try:
             book = failover.plan(
@@ -214,9 +214,9 @@ class Reader:
                 assessed,
                 settings,
                 self.products,
-                of_snapshot=estate.digest(estate.encode(base)),
+                snapshot_digest=estate.digest(estate.encode(base)),
                 of_assessment=estate.digest(estate.encode(assessed)),
-                made_against=self.desk.cloud.mark,
+                cloud=self.desk.cloud.mark,
                 version=__version__,
                 kind="failover",
                 made=self.made,
@@ -229,7 +229,7 @@ class Reader:
         return Projection(region, book, writes=writes, forecast=forecast, candidates=found), assessed
 
     def _writes(self, step: Step, book: Runbook) -> list[Write]:
-        context = Context(
+        context = StepContext(
             run="assumed",
             runbook=book,
             azure=self.azure,
@@ -303,7 +303,7 @@ class Reader:
         return list(found.items())
 
 
-def _made(desk: Desk) -> dict[str, str]:
+def _made(desk: Context) -> dict[str, str]:
     """As ``linked.made``; where the journals may not be read, none speaks for anything."""
     try:
         return history_.made(desk)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from drkit.api import apply, history, plan, status
 from drkit.api.apply import Applied
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import Planned
-from drkit.api.status import Standing
+from drkit.api.status import RunStatus
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.model.estate import region_name
 from drkit.model.runbook import Kind
@@ -28,7 +28,7 @@ LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Fit:
+class PreflightResult:
     """A machine that may carry out a recovery: where the store is, where the machine stands and who says so, the runs that are open."""
 
     store: str
@@ -38,7 +38,7 @@ class Fit:
     open_runs: tuple[str, ...]
 
 
-async def preflight(desk: Desk, *, protected: Sequence[str], machine: str = "") -> Fit:
+async def preflight(desk: Context, *, protected: Sequence[str], machine: str = "") -> PreflightResult:
     """Whether a recovery may run here. Touches the store and this machine's own metadata service, and no cloud.
 
     ``protected``: regions that may be lost. ``machine``: the region this machine stands in; ``imds``, or nothing here and in
@@ -59,7 +59,7 @@ async def preflight(desk: Desk, *, protected: Sequence[str], machine: str = "") 
             where=source,
             remedy="choose an agent pool in another region",
         )
-    return Fit(desk.store.address, region, source, names, tuple(one.run for one in open_runs(desk)))
+    return PreflightResult(desk.store.address, region, source, names, tuple(one.run for one in open_runs(desk)))
 
 
 async def _place(given: str) -> tuple[str, str]:
@@ -77,7 +77,7 @@ async def _place(given: str) -> tuple[str, str]:
     return region, "Instance Metadata Service"
 
 
-def open_runs(desk: Desk) -> list[Standing]:
+def open_runs(desk: Context) -> list[RunStatus]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
     return [
         one
@@ -86,12 +86,14 @@ def open_runs(desk: Desk) -> list[Standing]:
     ]
 
 
-def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = "") -> tuple[str, Planned] | None:
+def open_like(
+    desk: Context, *, kind: Kind, graceful_from: str = "", source_run: str = ""
+) -> tuple[str, Planned] | None:
     """The newest open run of that kind, from that region where one is given, and its runbook; None when there is none."""
     region = region_name(graceful_from)
     for one in reversed(open_runs(desk)):
         book = one.runbook
-        if book.kind != kind or (of_run and book.of_run != of_run):
+        if book.kind != kind or (source_run and book.source_run != source_run):
             continue
         if kind == "failover" and bool(book.lost_regions) == bool(region):
             continue
@@ -101,14 +103,14 @@ def open_like(desk: Desk, *, kind: Kind, graceful_from: str = "", of_run: str = 
     return None
 
 
-def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bool = False) -> tuple[Planned, str]:
+def way_back(desk: Context, run: str | None, *, out: str | None = None, or_open: bool = False) -> tuple[Planned, str]:
     """The runbook that mirrors a failover, the newest without ``run``; with ``or_open`` that of the open way back, and its run.
 
     RefusedError as of ``returning.failback``, and when there is no failover.
     """
     from drkit.api import failback
 
-    going = open_like(desk, kind="failback", of_run=run or "") if or_open else None
+    going = open_like(desk, kind="failback", source_run=run or "") if or_open else None
     if going:
         if out:
             plan.write_out(out, going[1].content)
@@ -121,7 +123,7 @@ def way_back(desk: Desk, run: str | None, *, out: str | None = None, or_open: bo
     return failback.failback(desk, run, out=out), ""
 
 
-def run_of(desk: Desk, digest: str) -> str:
+def run_of(desk: Context, digest: str) -> str:
     """The newest run of a runbook; RefusedError when there is none."""
     for run in reversed(desk.store.runs()):
         found = desk.store.state(run).runbook
@@ -141,7 +143,7 @@ def exact(digest: str) -> str:
     return digest
 
 
-def pinned(desk: Desk, name: str, digest: str) -> Planned:
+def pinned(desk: Context, name: str, digest: str) -> Planned:
     """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
     expected, shown = exact(digest), plan.show(desk, name)
     if shown.digest != expected:
@@ -154,7 +156,7 @@ def pinned(desk: Desk, name: str, digest: str) -> Planned:
 
 
 async def carry_out(
-    desk: Desk,
+    desk: Context,
     name: str,
     *,
     digest: str | None = None,
@@ -193,7 +195,7 @@ async def carry_out(
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, until - time.monotonic())))
 
 
-def _run_of(desk: Desk, digest: str) -> str:
+def _run_of(desk: Context, digest: str) -> str:
     try:
         return run_of(desk, digest)
     except RefusedError:

@@ -23,7 +23,7 @@ from drkit.store.store import Store
 
 
 @dataclass(frozen=True)
-class Desk:
+class Context:
     """Where a command works: settings, store, and the cloud, which is looked up when first needed.
 
     ``loopback_only`` makes the transport refuse whatever is not loopback; ``principal`` stands in for a simulator's identity.
@@ -61,7 +61,7 @@ def desk(
     store: str | None = None,
     announce: Callable[[str], None] = lambda _line: None,
     announce_store: Callable[[str], None] | None = None,
-) -> Desk:
+) -> Context:
     """A desk from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
 
     DRKIT_STORE and DRKIT_TARGETS (regions with commas between) stand in for ``store`` and ``targets`` of the settings.
@@ -83,11 +83,11 @@ def desk(
     find = _finder(cloud, settings, announce)
     if address := store_address(folder):
         (announce_store or announce)(f"store: {address}, {why}")
-        return Desk(settings, _account(address, settings), find)
+        return Context(settings, _account(address, settings), find)
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
     # A store that nobody named, but that was found here, is believed only where it is one's own.
-    return Desk(settings, Store(Path(folder), own=not (store or given or config)), find)
+    return Context(settings, Store(Path(folder), own=not (store or given or config)), find)
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")

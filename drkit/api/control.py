@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from drkit.api import history, plan
 from drkit.api import status as status_
 from drkit.api.apply import send
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import Planned
 from drkit.api.status import closed
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
@@ -23,24 +23,24 @@ from drkit.store.verify import Verified
 from drkit.store.verify import verify as verify_bytes
 
 
-def pause(desk: Desk, run: str = "latest", reason: str = "") -> str:
+def pause(desk: Context, run: str = "latest", reason: str = "") -> str:
     """Begin nothing new; what is under way is finished. Returns the run's name."""
     return _say(desk, run, "pause", reason)
 
 
-def unpause(desk: Desk, run: str = "latest") -> str:
+def unpause(desk: Context, run: str = "latest") -> str:
     """Go on after a pause. Returns the run's name."""
     return _say(desk, run, "unpause", "")
 
 
-def abort(desk: Desk, run: str, reason: str) -> str:
+def abort(desk: Context, run: str, reason: str) -> str:
     """End a run for good: what was begun for a released host is finished, nothing else is begun. Returns the run's name."""
     if not reason.strip():
         raise UsageError("aborting needs a reason", remedy="--reason TEXT: the journal keeps it")
     return _say(desk, run, "abort", reason)
 
 
-def retry(desk: Desk, run: str, step: str) -> str:
+def retry(desk: Context, run: str, step: str) -> str:
     """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
     standing = status_.status(desk, run)
     found = standing.runbook.find(step)
@@ -54,7 +54,7 @@ def retry(desk: Desk, run: str, step: str) -> str:
     return found.id
 
 
-def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
+def _say(desk: Context, run: str, what: str, text: str, step: str = "") -> str:
     standing = status_.status(desk, run)
     state = standing.state
     history.not_replaced(desk, standing.run)
@@ -65,7 +65,7 @@ def _say(desk: Desk, run: str, what: str, text: str, step: str = "") -> str:
     return standing.run
 
 
-def verify(desk: Desk, run: str = "latest", head: str | None = None) -> Verified:
+def verify(desk: Context, run: str = "latest", head: str | None = None) -> Verified:
     """Compute the chain of a run's journal again; needs no cloud, repairs nothing. IntegrityError says where it breaks.
 
     ``head``: a hash kept elsewhere, which must be in the chain; UsageError for an empty one.
@@ -84,7 +84,7 @@ def verify(desk: Desk, run: str = "latest", head: str | None = None) -> Verified
     return found
 
 
-def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+def rebase(desk: Context, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
     """The runbook for what a run left undone, on an assessment made after it, for an approval of its own.
 
     RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
@@ -94,10 +94,11 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
     history.not_replaced(desk, name)
     if standing.outcome in status_.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
-    if book.of_run:
+    if book.source_run:
         raise RefusedError(
             f"{name} is a {book.kind}: what is left of it is planned as another one",
-            remedy=f"`drkit resume {name}`, or give it up with `drkit abort {name} --reason TEXT`, then `drkit {book.kind} {book.of_run}`",
+            remedy=f"`drkit resume {name}`, or give it up with `drkit abort {name} --reason TEXT`, "
+            f"then `drkit {book.kind} {book.source_run}`",
         )
     if holder := desk.store.holder(name):
         raise LockedError(
@@ -122,7 +123,7 @@ def rebase(desk: Desk, run: str, *, force: Mapping[str, str] | None = None, out:
 
     def fits(made: Runbook) -> None:
         if not made.steps:
-            why = "; ".join(f"{one.name}: {one.reason}" for one in made.left_alone[:6]) or "nothing is lost"
+            why = "; ".join(f"{one.name}: {one.reason}" for one in made.unchanged[:6]) or "nothing is lost"
             raise RefusedError(
                 f"a new runbook would have no steps, so {name} is not replaced: {why}",
                 remedy=f"`drkit abort {name} --reason TEXT`, then `drkit resume {name}` finishes what was begun and closes it",

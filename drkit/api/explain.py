@@ -11,7 +11,7 @@ import msgspec
 
 from drkit.api import history
 from drkit.api.assess import assess
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
 from drkit.model import suggest
@@ -29,7 +29,7 @@ STATES = get_args(PlanState)
 SETTLED = "settled"
 
 
-def explain(desk: Desk, name: str) -> Explanation | PlanExplanation:
+def explain(desk: Context, name: str) -> Explanation | PlanExplanation:
     """The newest assessment's word on a host or plan: its id, its name, or an environment's name (then its host).
 
     RefusedError without an assessment; UsageError for a name that is nothing's, or more than one thing's.
@@ -96,7 +96,7 @@ def check_words(words: Sequence[str], *more: str) -> None:
             )
 
 
-def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", desk: Desk) -> Assessment:
+def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", desk: Context) -> Assessment:
     """The assessment with only the hosts of these verdicts (or reasons), and of that plan (id or name), and that plan."""
     hosts, plans = assessed.hosts, assessed.plans
     if verdicts:
@@ -117,7 +117,7 @@ def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = 
 
 
 @dataclass(frozen=True)
-class Look:
+class WatchUpdate:
     """One look of ``watch``: what changed since the look before (all that is not well, at the first), in words."""
 
     assessed: Assessment
@@ -127,8 +127,8 @@ class Look:
 
 
 async def watch(
-    desk: Desk, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
-) -> AsyncIterator[Look]:
+    desk: Context, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
+) -> AsyncIterator[WatchUpdate]:
     """Assess again and again; ends after ``for_minutes`` (0: never), or once ``until`` is reached.
 
     ``until``: a plan state that some plan has, a verdict that some host has, or ``settled``: every verdict is final and
@@ -148,7 +148,7 @@ async def watch(
         assessed, _, code = await assess(desk)
         blind = code != 0
         reached = bool(until) and holds(assessed, until)
-        yield Look(assessed, tuple(changes(before, assessed)), blind, reached)
+        yield WatchUpdate(assessed, tuple(changes(before, assessed)), blind, reached)
         if reached:
             return
         before = assessed
@@ -160,11 +160,11 @@ async def watch(
 
 
 async def watched(
-    desk: Desk, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
+    desk: Context, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], int]:
     """``watch`` to its end, telling each change; and 0, 1 when ``until`` was not reached, 5 when nothing could be told."""
     looks, said = 0, []
-    last: Look | None = None
+    last: WatchUpdate | None = None
     async for last in watch(desk, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
         looks += 1
         for line in last.changes:

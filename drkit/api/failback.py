@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from drkit.api import history, status
 from drkit.api import plan as plan_
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import Planned
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook
 from drkit.model.actions import described
 from drkit.model.clock import parse_time
-from drkit.model.estate import Assessment, Behind, Environment, Snapshot
+from drkit.model.estate import Assessment, Environment, Leftover, Snapshot
 from drkit.model.runbook import Runbook
 from drkit.planning import cleanup as cleanup_
 from drkit.planning import failback as failback_
 from drkit.planning import leftovers
-from drkit.planning.leftovers import Moved, Told
+from drkit.planning.leftovers import MovedEnvironment, RunRecord
 from drkit.products import actions, registry
 from drkit.version import __version__
 
 
-def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
     """The runbook that deletes, by id, what ``run`` left behind or made and nothing needs any more.
 
     ``discard``: name or id of an environment whose unpushed work may go -> why. RefusedError (4) while the run is unfinished, its
@@ -37,10 +37,10 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
     names = {one.run for one in chain}
     if told.book.kind == "cleanup":
         raise RefusedError(
-            f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.of_run}` looks at that run again"
+            f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.source_run}` looks at that run again"
         )
     for other in history.told(desk):
-        if other.book.kind == "failback" and other.book.of_run in names and not history.over(other.state):
+        if other.book.kind == "failback" and other.book.source_run in names and not history.over(other.state):
             raise RefusedError(
                 f"{told.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
@@ -65,9 +65,9 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
         deferred=items,
         made=[one for one in made if one.id.lower() not in gone],
         recorded=_recorded(chain),
-        of_snapshot=estate.digest(estate.encode(ground.snapshot)),
+        snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
-        made_against=desk.cloud.mark,
+        cloud=desk.cloud.mark,
         version=__version__,
         discard=discard,
     )
@@ -75,7 +75,7 @@ def cleanup(desk: Desk, run: str, *, discard: Mapping[str, str] | None = None, o
     return _kept(desk, book, out)
 
 
-def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
+def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
     """The mirror of a failover: the runbook that brings what ``run`` moved back to the plans it came from.
 
     RefusedError (4) while the run or an earlier way back is unfinished, the region has not returned, the newest assessment is
@@ -86,13 +86,13 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
     if told.book.kind != "failover":
         ways = {
             "failback": f"to leave again, `drkit assess` and `drkit plan`; `drkit cleanup {told.run}` deletes what is left",
-            "cleanup": f"`drkit failback {told.book.of_run}` mirrors the run that it cleaned up after",
+            "cleanup": f"`drkit failback {told.book.source_run}` mirrors the run that it cleaned up after",
             "repair": "a repair moves nothing away; `drkit failback` mirrors a failover",
         }
         raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
     back: set[tuple[str, str]] = set()
     for other in history.told(desk):
-        if other.book.of_run not in names:
+        if other.book.source_run not in names:
             continue
         standing = status.status(desk, other.run)
         if standing.outcome == "partial":
@@ -125,16 +125,16 @@ def failback(desk: Desk, run: str, *, out: str | None = None) -> Planned:
         origins=_origins(desk, chain),
         made=_made(chain),
         recorded=_recorded(chain),
-        of_snapshot=estate.digest(estate.encode(ground.snapshot)),
+        snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
-        made_against=desk.cloud.mark,
+        cloud=desk.cloud.mark,
         version=__version__,
     )
     cleanup_.nothing(book, told.run)
     return _kept(desk, book, out)
 
 
-def _moved(chain: Sequence[Told]) -> list[Moved]:
+def _moved(chain: Sequence[RunRecord]) -> list[MovedEnvironment]:
     """What these runs moved, each environment once: the later run's word counts."""
     return list(
         {
@@ -145,16 +145,16 @@ def _moved(chain: Sequence[Told]) -> list[Moved]:
     )
 
 
-def _made(chain: Sequence[Told]) -> list[Behind]:
+def _made(chain: Sequence[RunRecord]) -> list[Leftover]:
     """What these runs created, each thing once."""
     return list({one.id.lower(): one for told in reversed(chain) for one in leftovers.made(told)}.values())
 
 
-def _recorded(chain: Sequence[Told]) -> frozenset[str]:
+def _recorded(chain: Sequence[RunRecord]) -> frozenset[str]:
     return frozenset(item for told in chain for item in leftovers.recorded(told))
 
 
-def _origins(desk: Desk, chain: Sequence[Told]) -> dict[str, Environment]:
+def _origins(desk: Context, chain: Sequence[RunRecord]) -> dict[str, Environment]:
     """What these runs moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment."""
     started = parse_time(chain[0].state.started)
     runs = history.told(desk)
@@ -177,7 +177,7 @@ class Ground:
     snapshot: Snapshot
 
 
-def _ended(desk: Desk, run: str) -> tuple[Told, tuple[Told, ...]]:
+def _ended(desk: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:
     """A run that has ended, or the one that carried out its rest; and all of these together, oldest first.
 
     RefusedError while it is unfinished: its rest is finished, or given up, first; and while a host is in doubt.
@@ -185,17 +185,17 @@ def _ended(desk: Desk, run: str) -> tuple[Told, tuple[Told, ...]]:
     named = status.status(desk, run).run
     chain = history.chain(desk, named)
     standing = status.status(desk, chain[-1].run if chain else named)
-    clouds.check_same(standing.runbook.made_against, desk.cloud, standing.run)
+    clouds.check_same(standing.runbook.cloud, desk.cloud, standing.run)
     if standing.outcome == "partial" or not standing.state.outcome:
         raise RefusedError(
             f"{standing.run} is unfinished: {standing.reason}",
             remedy=f"`drkit resume {standing.run}`, or `drkit abort {standing.run} --reason TEXT`, then `drkit resume {standing.run}`",
         )
-    told = Told(standing.run, standing.runbook, standing.state)
+    told = RunRecord(standing.run, standing.runbook, standing.state)
     return told, chain or (told,)
 
 
-def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
+def _ground(desk: Context, chain: Sequence[RunRecord]) -> Ground:
     """The newest assessment, which must be from after these runs, and in which the regions they left answer again."""
     told = chain[-1]
     found = desk.store.newest(Assessment)
@@ -206,8 +206,8 @@ def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
             remedy="`drkit assess`, then this again",
         )
     assessed, path = found
-    clouds.check_same(assessed.made_against, desk.cloud, str(path))
-    wanted = {one.plan.lower(): one.plan for run in chain for one in run.book.leaves_behind if one.plan}
+    clouds.check_same(assessed.cloud, desk.cloud, str(path))
+    wanted = {one.plan.lower(): one.plan for run in chain for one in run.book.leftovers if one.plan}
     for plan in assessed.plans:
         if plan.plan.lower() in wanted and plan.state not in cleanup_.ANSWERING:
             raise RefusedError(
@@ -218,7 +218,7 @@ def _ground(desk: Desk, chain: Sequence[Told]) -> Ground:
     return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), plan_.composed(desk, assessed))
 
 
-def _kept(desk: Desk, book: Runbook, out: str | None) -> Planned:
+def _kept(desk: Context, book: Runbook, out: str | None) -> Planned:
     content = runbook.encode(book)
     if out:
         plan_.write_out(out, content)

@@ -15,10 +15,10 @@ from drkit.api import apply, assess, check, history, status
 from drkit.api import plan as plan_
 from drkit.api import report as report_
 from drkit.api.apply import Applied
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.loop import run as to_its_end
 from drkit.api.plan import Planned
-from drkit.api.status import Standing
+from drkit.api.status import RunStatus
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import schedule
 from drkit.model import estate, files
@@ -52,7 +52,7 @@ class Runs(Protocol):
         ...
 
 
-class Talk(Protocol):
+class Presenter(Protocol):
     """Whom the path talks to. ``present``: whether somebody can be asked."""
 
     present: bool
@@ -79,7 +79,7 @@ class Talk(Protocol):
 
 
 @dataclass(frozen=True)
-class Begin:
+class ResumePoint:
     """Where the path begins: it goes on with ``run``, carries out the approved ``digest``, waits for its approval, or looks anew."""
 
     at: Literal["resume", "apply", "approval", "look"]
@@ -110,7 +110,7 @@ class Ended:
     report: dict[str, Any] | None = None
 
 
-def begin(desk: Desk) -> Begin:
+def begin(desk: Context) -> ResumePoint:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
     ours, told = desk.cloud.mark, history.told(desk)
@@ -118,16 +118,16 @@ def begin(desk: Desk) -> Begin:
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}
     for one in reversed(told):
-        if one.book.kind != "failover" or one.book.made_against != ours or one.run in replaced:
+        if one.book.kind != "failover" or one.book.cloud != ours or one.run in replaced:
             continue
         if schedule.ending(one.book, one.state).outcome == "partial":
-            return Begin("resume", one.run, one.state.runbook, tuple(notes))
+            return ResumePoint("resume", one.run, one.state.runbook, tuple(notes))
     return _planned(desk, {one.state.runbook for one in told}, tuple(notes))
 
 
-def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin:
+def _planned(desk: Context, carried_out: set[str], notes: tuple[str, ...]) -> ResumePoint:
     """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
-    look, newest = Begin("look", notes=notes), desk.store.newest(Assessment)
+    look, newest = ResumePoint("look", notes=notes), desk.store.newest(Assessment)
     try:
         shown = plan_.show(desk)
     except DrkitError:
@@ -135,14 +135,12 @@ def _planned(desk: Desk, carried_out: set[str], notes: tuple[str, ...]) -> Begin
     book = shown.runbook
     if newest is None or book.kind != "failover" or not book.steps or shown.digest in carried_out:
         return look
-    if book.made_against != desk.cloud.mark or book.of_assessment != estate.digest(
-        files.read(newest[1], limit=files.LARGE)
-    ):
+    if book.cloud != desk.cloud.mark or book.of_assessment != estate.digest(files.read(newest[1], limit=files.LARGE)):
         return look
     if apply.approved(desk, shown):
-        return Begin("apply", digest=shown.digest, notes=notes)
+        return ResumePoint("apply", digest=shown.digest, notes=notes)
     if desk.settings.run.separate_approver and desk.clock.now() - parse_time(newest[0].taken) < FRESH:
-        return Begin("approval", digest=shown.digest, notes=notes)
+        return ResumePoint("approval", digest=shown.digest, notes=notes)
     return look
 
 
@@ -182,7 +180,7 @@ def stakes(book: Runbook) -> list[str]:
     ]
 
 
-def waiting(standing: Standing) -> list[Waiting]:
+def waiting(standing: RunStatus) -> list[Waiting]:
     """What a run waits for people with, numbered."""
     asked = [step for step in standing.runbook.steps if standing.state.of(step.id).status == "asked"]
     return [Waiting(number, step) for number, step in enumerate(asked, 1)]
@@ -201,8 +199,8 @@ def chosen(text: str, offered: Sequence[Waiting]) -> list[Waiting]:
 
 
 def failover(
-    desk: Desk,
-    talk: Talk,
+    desk: Context,
+    talk: Presenter,
     *,
     again: str = "drkit failover",
     yes: bool = False,
@@ -224,8 +222,8 @@ def failover(
 
 @dataclass
 class _Path:
-    desk: Desk
-    talk: Talk
+    desk: Context
+    talk: Presenter
     again: str
     yes: bool
     wait_minutes: float | None
@@ -246,7 +244,7 @@ class _Path:
         for note in start.notes:
             self.talk.say(note)
         if anew or declare_lost:
-            start = Begin("look")
+            start = ResumePoint("look")
         if start.at == "resume":
             self.talk.say(
                 f"{start.run} was begun and is not finished: this goes on with it, under the approval it has."
@@ -479,4 +477,4 @@ def _lost(assessed: Assessment) -> bool:
     return any(one.state == "lost" for one in assessed.plans)
 
 
-__all__ = ["Begin", "Ended", "Talk", "Waiting", "begin", "failover", "silent_regions", "stakes", "waiting"]
+__all__ = ["Ended", "Presenter", "ResumePoint", "Waiting", "begin", "failover", "silent_regions", "stakes", "waiting"]

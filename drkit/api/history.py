@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import FileError, IntegrityError, RefusedError
 from drkit.model.clock import parse_time
 from drkit.model.estate import Snapshot
@@ -16,33 +16,33 @@ from drkit.store.journal import RunState
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
-def told(desk: Desk) -> list[leftovers.Told]:
+def told(desk: Context) -> list[leftovers.RunRecord]:
     """Every run that can be read, oldest first, with its runbook."""
-    found: list[leftovers.Told] = []
+    found: list[leftovers.RunRecord] = []
     for run in desk.store.runs():
         try:
             state = desk.store.state(run)
             if state.runbook:
                 book = desk.store.runbook_of(state.runbook)[0]
                 journal.disbelieve(state, book.asking)
-                found.append(leftovers.Told(run, book, state))
+                found.append(leftovers.RunRecord(run, book, state))
         except (FileError, RefusedError, IntegrityError):
             continue
     return found
 
 
-def replaced(runs: Iterable[leftovers.Told]) -> dict[str, str]:
+def replaced(runs: Iterable[leftovers.RunRecord]) -> dict[str, str]:
     """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
     return {one.book.rebases: one.run for one in runs if one.book.rebases}
 
 
-def not_replaced(desk: Desk, run: str) -> None:
+def not_replaced(desk: Context, run: str) -> None:
     """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
     if other := replaced(told(desk)).get(run):
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
-def chain(desk: Desk, run: str) -> tuple[leftovers.Told, ...]:
+def chain(desk: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
     every = told(desk)
     by_name, later = {one.run: one for one in every}, replaced(every)
@@ -56,7 +56,7 @@ def chain(desk: Desk, run: str) -> tuple[leftovers.Told, ...]:
     return tuple(found)
 
 
-def in_doubt(desk: Desk) -> list[tuple[handover.InDoubt, str]]:
+def in_doubt(desk: Context) -> list[tuple[handover.InDoubt, str]]:
     """Hosts that some run released and none proved to be registered since: what that run knows, and what to type.
 
     The latest run's word counts.
@@ -72,7 +72,7 @@ def in_doubt(desk: Desk) -> list[tuple[handover.InDoubt, str]]:
     return list(found.values())
 
 
-def made(desk: Desk) -> dict[str, str]:
+def made(desk: Context) -> dict[str, str]:
     """What the runs of this store made for a lost plan and nothing deleted since: ARM id -> that plan, both in lower case."""
     found: dict[str, str] = {}
     for one in told(desk):
@@ -86,25 +86,25 @@ def made(desk: Desk) -> dict[str, str]:
     return found
 
 
-def recorded(desk: Desk, book: Runbook) -> frozenset[str]:
+def recorded(desk: Context, book: Runbook) -> frozenset[str]:
     """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
-    if not book.of_run:
+    if not book.source_run:
         return frozenset()
     # It must be there, and readable: nothing is deleted on the word of what cannot be read.
-    desk.store.runbook_of(desk.store.state(book.of_run).runbook)
-    return frozenset(item for one in chain(desk, book.of_run) for item in leftovers.recorded(one))
+    desk.store.runbook_of(desk.store.state(book.source_run).runbook)
+    return frozenset(item for one in chain(desk, book.source_run) for item in leftovers.recorded(one))
 
 
-def not_superseded(desk: Desk, book: Runbook, name: str = "") -> None:
+def not_superseded(desk: Context, book: Runbook, name: str = "") -> None:
     """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
-    if not book.of_run:
+    if not book.source_run:
         return
-    names = {one.run for one in chain(desk, book.of_run)}
+    names = {one.run for one in chain(desk, book.source_run)}
     for other in told(desk):
-        linked = other.book.kind == "failback" and other.book.of_run in names and other.run != name
+        linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
-                f"{book.of_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
+                f"{book.source_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
                 remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
             )
 
@@ -114,7 +114,7 @@ def over(state: RunState) -> bool:
     return state.outcome == "failed"
 
 
-def since_snapshot(desk: Desk, newest: Snapshot) -> str:
+def since_snapshot(desk: Context, newest: Snapshot) -> str:
     """That a run ended after the snapshot: what it moved is not as recorded there. Empty when none did."""
     ended = [one for one in told(desk) if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)]
     backs = [one for one in ended if one.book.kind == "failback"]

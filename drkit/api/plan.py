@@ -12,7 +12,7 @@ import msgspec
 
 from drkit.api import history as history_
 from drkit.api.assess import blind, generations_of
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook, suggest
@@ -42,7 +42,7 @@ class Planned:
 
 
 def plan(
-    desk: Desk,
+    desk: Context,
     *,
     kind: Kind | None = None,
     graceful_from: str = "",
@@ -70,12 +70,12 @@ def plan(
             "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
         )
     assessed, path = found
-    clouds.check_same(assessed.made_against, desk.cloud, str(path))
+    clouds.check_same(assessed.cloud, desk.cloud, str(path))
     if snapshot is None:
         base = composed(desk, assessed)
     else:
         base = load(Path(snapshot), Snapshot)
-        clouds.check_same(base.made_against, desk.cloud, snapshot)
+        clouds.check_same(base.cloud, desk.cloud, snapshot)
     base = leftovers.advanced(base, history_.told(desk))
     region = region_name(graceful_from)
     here = {plan.region for plan in base.plans}
@@ -89,9 +89,9 @@ def plan(
         assessed,
         desk.settings,
         registry(),
-        of_snapshot=estate.digest(estate.encode(base)),
+        snapshot_digest=estate.digest(estate.encode(base)),
         of_assessment=estate.digest(files.read(path, limit=files.LARGE)),
-        made_against=desk.cloud.mark,
+        cloud=desk.cloud.mark,
         version=__version__,
         kind=kind,
         graceful_from=region,
@@ -115,7 +115,7 @@ def plan(
     )
 
 
-def candidates(desk: Desk, book: Runbook) -> dict[str, Takeover]:
+def candidates(desk: Context, book: Runbook) -> dict[str, Takeover]:
     """What a runbook moves to though neither drkit.toml nor a journal of this store speaks for it; as ``replicas.candidates``.
 
     Where the journals may not be read, none speaks for anything.
@@ -129,7 +129,7 @@ def candidates(desk: Desk, book: Runbook) -> dict[str, Takeover]:
         return open_ones
 
 
-def candidate_lines(desk: Desk, book: Runbook) -> list[str]:
+def candidate_lines(desk: Context, book: Runbook) -> list[str]:
     """Each of ``candidates`` as a sentence, with what names it."""
     return [
         f"{plan} is a candidate only, to take over from {one.plan}; the runbook says of it: {one.why}. If it is the one you mean, "
@@ -143,7 +143,7 @@ def write_out(name: str, content: bytes) -> None:
     files.write_out(name, content)
 
 
-def composed(desk: Desk, assessed: Assessment) -> Snapshot:
+def composed(desk: Context, assessed: Assessment) -> Snapshot:
     """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
     generations = generations_of(desk)
     if not generations:
@@ -174,13 +174,13 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
 
 
-def _outlived(desk: Desk) -> list[str]:
+def _outlived(desk: Context) -> list[str]:
     newest = desk.store.newest(Snapshot)
     back = history_.since_snapshot(desk, newest[0]) if newest else ""
     return [f"{back}: `drkit snapshot` while all is well"] if back else []
 
 
-def stale(desk: Desk, assessed: Assessment) -> list[str]:
+def stale(desk: Context, assessed: Assessment) -> list[str]:
     """Why a plan made of this assessment would be out of date, as sentences for people; empty when it would not."""
     for run in desk.store.runs():
         try:
@@ -192,7 +192,7 @@ def stale(desk: Desk, assessed: Assessment) -> list[str]:
     return []
 
 
-def show(desk: Desk, name: str = "latest") -> Planned:
+def show(desk: Context, name: str = "latest") -> Planned:
     """A runbook as it is kept, by path, digest or ``latest``."""
     book, content, path = desk.store.runbook(name)
     return Planned(
@@ -205,24 +205,24 @@ def show(desk: Desk, name: str = "latest") -> Planned:
     )
 
 
-def _stopped(desk: Desk, book: Runbook) -> list[str]:
+def _stopped(desk: Context, book: Runbook) -> list[str]:
     """Why its guards would not let it be carried out, computed again: what a file says of its own guards proves nothing."""
     try:
         recorded = history_.recorded(desk, book)
     except DrkitError as error:
-        return [f"what {book.of_run} recorded cannot be read, and nothing is deleted without: {error}"]
+        return [f"what {book.source_run} recorded cannot be read, and nothing is deleted without: {error}"]
     return [
         f"guard {one.name} does not pass: {one.detail}" for one in stopped(book, actions(), desk.settings, recorded)
     ]
 
 
-def show_of(desk: Desk, digest: str) -> Planned:
+def show_of(desk: Context, digest: str) -> Planned:
     """The runbook that a journal names, by its whole digest. Errors as ``Store.runbook_of``."""
     book, content, path = desk.store.runbook_of(digest)
     return Planned(book, content, digest, path)
 
 
-def named(desk: Desk, name: str) -> Planned:
+def named(desk: Context, name: str) -> Planned:
     """The runbook that somebody means to approve: by its digest, at least 8 digits of it, or the path of a file.
 
     UsageError for ``latest``, for nothing and for fewer digits: what is newest is for who may write the store to choose.
@@ -235,7 +235,7 @@ def named(desk: Desk, name: str) -> Planned:
             remedy="give its digest, at least 8 digits of it, as `drkit plan` and `drkit show` print it, or the path of a file",
         )
     shown = show(desk, name)
-    clouds.check_same(shown.runbook.made_against, desk.cloud, str(shown.path))
+    clouds.check_same(shown.runbook.cloud, desk.cloud, str(shown.path))
     observed(shown)
     if bad := _stopped(desk, shown.runbook):
         raise RefusedError("; ".join(bad), where=str(shown.path), remedy="`drkit plan` again, and approve that")
@@ -248,7 +248,7 @@ def named(desk: Desk, name: str) -> Planned:
     return shown
 
 
-def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()) -> Approval:
+def approve(desk: Context, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()) -> Approval:
     """Approve a runbook's exact bytes; ``name`` as in ``named``.
 
     ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError for one that is not named.
@@ -268,7 +268,7 @@ def approve(desk: Desk, name: str, *, hours: float = 24.0, note: str = "", targe
     return approval
 
 
-def approvable(desk: Desk, shown: Planned, targets: Sequence[str], command: str) -> None:
+def approvable(desk: Context, shown: Planned, targets: Sequence[str], command: str) -> None:
     """RefusedError for a runbook that nobody may approve as things are.
 
     It is of the first format, which names no settings and lets a step leave out its preconditions (what was approved in that format
@@ -294,7 +294,7 @@ def approvable(desk: Desk, shown: Planned, targets: Sequence[str], command: str)
         raise replicas.refusal(found, missing, command, f"runbook {shown.digest[:12]}")
 
 
-def _is_begun(desk: Desk, digest: str) -> bool:
+def _is_begun(desk: Context, digest: str) -> bool:
     """Whether a journal says that a run carries out these bytes."""
     return any(desk.store.state(run).runbook == digest for run in desk.store.runs())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drkit.api import status
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.errors import DrkitError
 from drkit.execution import evidence, owner_notices, results
 from drkit.model.actions import described
@@ -14,7 +14,7 @@ from drkit.products import actions
 from drkit.store.records import File
 
 
-def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
+def report(desk: Context, run: str = "latest") -> dict[str, Any]:
     """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
     standing = status.status(desk, run)
     found = results.report(
@@ -43,15 +43,15 @@ def report(desk: Desk, run: str = "latest") -> dict[str, Any]:
     }
 
 
-def owners(desk: Desk, run: str = "latest") -> tuple[str, list[owner_notices.Letter], bool]:
+def owners(desk: Context, run: str = "latest") -> tuple[str, list[owner_notices.OwnerNotice], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
     standing = status.status(desk, run)
-    looked = _kept(desk, Snapshot, standing.runbook.of_snapshot)
+    looked = _kept(desk, Snapshot, standing.runbook.snapshot_digest)
     told = owner_notices.letters(standing.runbook, standing.state, looked.taken if looked else "")
-    return standing.run, told, standing.runbook.made_against.simulated
+    return standing.run, told, standing.runbook.cloud.simulated
 
 
-def _kept(desk: Desk, kind: type[File], digest: str) -> File | None:
+def _kept(desk: Context, kind: type[File], digest: str) -> File | None:
     """The snapshot or assessment that a runbook was planned on, where the store still has it whole."""
     try:
         return desk.store.of_digest(kind, digest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drkit.api import history
-from drkit.api.context import Desk
+from drkit.api.context import Context
 from drkit.api.plan import show_of
 from drkit.errors import DrkitError, RefusedError
 from drkit.model import cloud as clouds
@@ -22,7 +22,7 @@ DONE = ("succeeded", "succeeded-with-exceptions")
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """A run as its journal has it, with its runbook and what it amounts to now; ``held``: who carries it out at this moment."""
 
     run: str
@@ -43,7 +43,7 @@ class Standing:
         return self.outcome not in DONE and not self.replaced and not closed(self.runbook, self.state)
 
 
-def status(desk: Desk, run: str = "latest") -> Standing:
+def status(desk: Context, run: str = "latest") -> RunStatus:
     """Where a run stands. Reads only; needs no cloud."""
     name = desk.store.journal_path(run).stem
     found = _standing(desk, name)
@@ -52,13 +52,13 @@ def status(desk: Desk, run: str = "latest") -> Standing:
     return _or_replaced(found, history.replaced(history.told(desk)))
 
 
-def _or_replaced(found: Standing, gone: Mapping[str, str]) -> Standing:
+def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
     """A run whose rest another one carries out says so."""
     other = gone.get(found.run, "")
     return replace(found, replaced=other, reason=f"its rest is carried out as {other}") if other else found
 
 
-def _standing(desk: Desk, name: str) -> Standing | None:
+def _standing(desk: Context, name: str) -> RunStatus | None:
     """Where a run stands; None for one that never began."""
     from drkit.execution import schedule
 
@@ -73,7 +73,7 @@ def _standing(desk: Desk, name: str) -> Standing | None:
     held = "" if ending.outcome in DONE else desk.store.holder(name)
     if held:
         ending = schedule.ending(shown.runbook, state, held=True)
-    return Standing(
+    return RunStatus(
         name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records), held
     )
 
@@ -84,7 +84,7 @@ def closed(book: Runbook, state: RunState) -> bool:
     return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
 
 
-def begun(desk: Desk, run: str) -> RunState:
+def begun(desk: Context, run: str) -> RunState:
     """A run's state. RefusedError for one that never began."""
     state = desk.store.state(run)
     if not state.runbook:
@@ -92,18 +92,18 @@ def begun(desk: Desk, run: str) -> RunState:
     return state
 
 
-def _never_began(desk: Desk, run: str) -> RefusedError:
+def _never_began(desk: Context, run: str) -> RefusedError:
     return RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
 
 
-def runs(desk: Desk) -> list[Standing]:
+def runs(desk: Context) -> list[RunStatus]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
     found = [one for run in desk.store.runs() if (one := _standing(desk, run))]
     gone = {one.runbook.rebases: one.run for one in found if one.runbook.rebases}
     return [_or_replaced(one, gone) for one in found]
 
 
-def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
+def codes(desk: Context, run: str) -> list[dict[str, Any]]:
     """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
     from drkit.execution import sign_in_codes as shown
 
@@ -111,7 +111,7 @@ def codes(desk: Desk, run: str) -> list[dict[str, Any]]:
     return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
 
 
-def overview(desk: Desk) -> list[str]:
+def overview(desk: Context) -> list[str]:
     """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
     lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
     newest = desk.store.newest(Snapshot)
@@ -123,8 +123,8 @@ def overview(desk: Desk) -> list[str]:
         ]
     now = desk.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
-    unfinished: list[Standing] = []
-    every: list[Standing] = []
+    unfinished: list[RunStatus] = []
+    every: list[RunStatus] = []
     for run in desk.store.runs():
         try:
             one = _standing(desk, run)

@@ -20,7 +20,7 @@ from drkit.model import files, log
 from drkit.version import __version__
 
 if TYPE_CHECKING:
-    from drkit.api.context import Desk
+    from drkit.api.context import Context
 
 T = TypeVar("T")
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -88,7 +88,7 @@ class Common:
             Pipelines.wanted = True
         self.pipelines: bool = Pipelines.wanted
 
-    def desk(self, announce: Callable[[str], None] | None = None) -> Desk:
+    def desk(self, announce: Callable[[str], None] | None = None) -> Context:
         """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
         from drkit.api import context
         from drkit.cli.views.text import safe

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 if TYPE_CHECKING:
-    from drkit.api.context import Desk
+    from drkit.api.context import Context
 
 MOST = 200
 PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
@@ -39,12 +39,12 @@ class Bash(BashComplete):
         return "plain," + re.sub(r"([^A-Za-z0-9@%+=:,./_-])", r"\\\1", item.value)
 
 
-class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of click cannot be subscripted
+class CompletableText(click.ParamType):  # type: ignore[type-arg]  # older versions of click cannot be subscripted
     """A text, for which the shell offers what ``values`` finds; one it does not offer is as good."""
 
     name = "text"
 
-    def __init__(self, values: Callable[[Desk, click.Context], Iterable[tuple[str, str]]]) -> None:
+    def __init__(self, values: Callable[[Context, click.Context], Iterable[tuple[str, str]]]) -> None:
         self.values = values
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002  (click's)
@@ -63,7 +63,7 @@ class Offered(click.ParamType):  # type: ignore[type-arg]  # older versions of c
         return found
 
 
-def _desk(ctx: click.Context) -> Desk:
+def _desk(ctx: click.Context) -> Context:
     from drkit.api.context import desk
     from drkit.errors import UsageError
     from drkit.store.store import Store
@@ -74,13 +74,13 @@ def _desk(ctx: click.Context) -> Desk:
     return made
 
 
-def runs(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def runs(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The runs of the store, the newest first."""
     yield "latest", "the newest"
     yield from ((run, "") for run in reversed(desk.store.runs()))
 
 
-def steps(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def steps(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The steps of the run that was named before."""
     name = desk.store.journal_path(ctx.params.get("run") or "latest").stem
     state = desk.store.state(name)
@@ -89,7 +89,7 @@ def steps(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
             yield step.id, f"{state.of(step.id).status}: {step.title}"
 
 
-def runbooks(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def runbooks(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The digests of the runbooks in the store, the newest first."""
     if ctx.info_name != "approve":
         yield "latest", "the newest"
@@ -98,7 +98,7 @@ def runbooks(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
         yield path.stem[:12], ""
 
 
-def regions(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def regions(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The regions in which the newest snapshot has something."""
     from drkit.model.estate import Snapshot
 
@@ -109,7 +109,7 @@ def regions(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
         yield from ((region, names.get(region, "")) for region in sorted(here))
 
 
-def subjects(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def subjects(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """Plans and hosts of the newest snapshot."""
     from drkit.model.estate import Snapshot
 
@@ -119,14 +119,14 @@ def subjects(desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
         yield from ((one.name, f"host in {one.region or 'no region'}") for one in newest[0].hosts)
 
 
-def verdicts(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def verdicts(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The words of the table of verdicts."""
     from drkit.planning.transparency import ROWS
 
     yield from ((word, "") for word in sorted({row.outcome for row in ROWS}))
 
 
-def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def states(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """What ``watch --until`` may wait for."""
     from typing import get_args
 
@@ -137,7 +137,7 @@ def states(desk: Desk, ctx: click.Context) -> Iterable[tuple[str, str]]:
     yield from verdicts(desk, ctx)
 
 
-def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def stories(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The stories that a drill can play."""
     from drkit.drills import stories as stories_
 
@@ -145,14 +145,14 @@ def stories(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     yield from ((name, "") for name in stories_.names())
 
 
-def clouds(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def clouds(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The clouds that have a name."""
     from drkit.model.cloud import NAMED
 
     yield from ((name, one["arm"]) for name, one in NAMED.items())
 
 
-def guards(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def guards(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The guards of a runbook."""
     from drkit.model import runbook
 
@@ -162,10 +162,21 @@ def guards(_desk: Desk, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 FILE = click.Path()
 TYPES: dict[str, Any] = {
-    "run": Offered(runs), "rebase": Offered(runs), "step": Offered(steps), "runbook": Offered(runbooks),
-    "declare_lost": Offered(regions), "from_region": Offered(regions), "lose": Offered(regions), "restore": Offered(regions),
-    "name": Offered(subjects), "only": Offered(subjects), "verdicts": Offered(verdicts), "until": Offered(states),
-    "story": Offered(stories), "cloud": Offered(clouds), "force": Offered(guards),
+    "run": CompletableText(runs),
+    "rebase": CompletableText(runs),
+    "step": CompletableText(steps),
+    "runbook": CompletableText(runbooks),
+    "declare_lost": CompletableText(regions),
+    "from_region": CompletableText(regions),
+    "lose": CompletableText(regions),
+    "restore": CompletableText(regions),
+    "name": CompletableText(subjects),
+    "only": CompletableText(subjects),
+    "verdicts": CompletableText(verdicts),
+    "until": CompletableText(states),
+    "story": CompletableText(stories),
+    "cloud": CompletableText(clouds),
+    "force": CompletableText(guards),
     **dict.fromkeys(("config", "store", "snapshot", "assessment", "out", "estate", "ready", "probe_output", "log_file"), FILE),
 }  # fmt: skip
 """By the name of the parameter, wherever it stands."""

@@ -85,7 +85,7 @@ class Story:
 class Drill:
     """One drill: where its files are, how it speaks, what it found so far."""
 
-    desk: context.Desk
+    desk: context.Context
     control: Control
     folder: Path
     region: str
@@ -223,7 +223,7 @@ class Drill:
     def told_of(self, planned: plan_.Planned) -> None:
         """A runbook in short, and its text beside the others."""
         self.line(terminal.effects_line(planned.runbook))
-        for one in planned.runbook.left_alone[:4]:
+        for one in planned.runbook.unchanged[:4]:
             self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
         shown = terminal.render(
             *terminal.show(planned.runbook, planned.digest, str(planned.path), planned.told), columns=self.columns
@@ -395,7 +395,7 @@ class Drill:
             await self.control.post(call, body)
 
     @property
-    def _moved(self) -> list[leftovers.Moved]:
+    def _moved(self) -> list[leftovers.MovedEnvironment]:
         return [one for run in history.told(self.desk) for one in leftovers.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
@@ -404,7 +404,7 @@ class Drill:
             raise RefusedError("there is no assessment")
         return found[0]
 
-    def _tell_run(self, standing: status_.Standing) -> None:
+    def _tell_run(self, standing: status_.RunStatus) -> None:
         book, state = standing.runbook, standing.state
         counts = Counter(state.of(step.id).status for step in book.steps)
         texts = [f"{number} {word}" for word, number in counts.items() if word != "pending"]

@@ -202,7 +202,7 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
     for host in snapshot.hosts:
         group(host.id, host.group_region or host.region)
     owners = sorted({one.owner for one in snapshot.environments if one.owner})
-    tenant = snapshot.made_against.tenant or (owners[0].split("_")[0] if owners else "")
+    tenant = snapshot.cloud.tenant or (owners[0].split("_")[0] if owners else "")
     parts = [product.rehearsal.seed(snapshot) for product in registry().values()]
     extra: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {
@@ -350,7 +350,7 @@ async def _walk(
     returning: bool,
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
-    desk = context.Desk(
+    desk = context.Context(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
     speed = facts["clock"]["speed"]

@@ -82,7 +82,7 @@ class Stage:
     """A story on its stage: the desk to work at, and the steps not yet played."""
 
     story: Story
-    desk: context.Desk
+    desk: context.Context
     clock: StoryClock
     http: aiohttp.ClientSession
     control: str
@@ -150,7 +150,7 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
         facts = simulator.ready
         cloud = clouds.from_ready(msgspec.convert(json.loads(json.dumps(facts)), clouds.ReadyFile), "the story's own")
         chosen = parse(settings_text(story) if settings is None else settings, "the story's settings", tables())
-        desk = context.Desk(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
+        desk = context.Context(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
             await assess_.snapshot(desk)

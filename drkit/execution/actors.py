@@ -8,7 +8,7 @@ from drkit.errors import DrkitError
 from drkit.model.answers import sent, understood
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Step
-from drkit.products.base import Actor, Context, Observation, Result, StepFailedError
+from drkit.products.base import Actor, Observation, Result, StepContext, StepFailedError
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Contained:
 
     actor: Actor
 
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+    def requests(self, step: Step, context: StepContext) -> tuple[Request, ...]:
         """The writes this step may make; StepFailedError where its target or its inputs are none that it could have."""
         try:
             return self.actor.requests(step, context)
@@ -31,22 +31,22 @@ class Contained:
                 remedy="plan again: `drkit plan`",
             ) from error
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         with understood(step.id):
             return await self.actor.observe(step, context)
 
-    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
         with understood(step.id):
             return await self.actor.settle(step, context)
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         with sent(step.id):
             return await self.actor.act(step, context)
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         with understood(step.id):
             return await self.actor.poll(step, operation, context)
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         with understood(step.id):
             return await self.actor.verify(step, context)

@@ -14,7 +14,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read
 from drkit.model.estate import id_part
 from drkit.model.runbook import Precondition
-from drkit.products.base import Context, Observation
+from drkit.products.base import Observation, StepContext
 
 BACK = timedelta(hours=24)
 SECONDS = 15.0
@@ -30,7 +30,7 @@ def unnamed(conditions: Iterable[Precondition], observation: Observation) -> lis
     return [subject for key, subject in found.items() if _arm(subject) and not observation.changed.get(key)]
 
 
-async def named(context: Context, subjects: Iterable[str]) -> dict[str, str]:
+async def named(context: StepContext, subjects: Iterable[str]) -> dict[str, str]:
     """Lower-cased id -> who changed it or what is below it last, when and how; empty where the log does not tell."""
     told: dict[str, str] = {}
     now = context.clock.now()

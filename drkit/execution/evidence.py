@@ -31,10 +31,10 @@ def gather(book: Runbook, records: Sequence[Record], assessed: Assessment | None
         "untouched": untouched(book, records),
         "notes": list(book.notes),
         "scripts": book.scripts,
-        "linked": {"rebases": book.rebases, "of_run": book.of_run},
-        "made_with": book.made_with,
-        "made_against": msgspec.to_builtins(book.made_against),
-        "digests": {"snapshot": book.of_snapshot, "assessment": book.of_assessment},
+        "linked": {"rebases": book.rebases, "of_run": book.source_run},
+        "made_with": book.drkit_version,
+        "made_against": msgspec.to_builtins(book.cloud),
+        "digests": {"snapshot": book.snapshot_digest, "assessment": book.of_assessment},
     }
 
 

@@ -14,7 +14,7 @@ from drkit.model.answers import read
 from drkit.model.estate import id_part
 from drkit.model.runbook import WRITES, Runbook, Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products.base import Actor, Context, LeavesMarks
+from drkit.products.base import Actor, LeavesMarks, StepContext
 
 RUN_TAG, STEP_TAG = "drkit-run", "drkit-step"
 
@@ -38,7 +38,7 @@ def _kind(arm_id: str) -> str:
 
 
 async def refuse(
-    context: Context,
+    context: StepContext,
     ours: Callable[[str, str], bool],
     say: Callable[[str], None],
     products: Mapping[str, Actor] = MappingProxyType({}),
@@ -72,7 +72,7 @@ async def refuse(
 
 
 async def _marks(
-    context: Context,
+    context: StepContext,
     ours: Callable[[str, str], bool],
     say: Callable[[str], None],
     products: Mapping[str, Actor],

@@ -30,7 +30,7 @@ MEANWHILE = {
 }
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class EnvironmentNotice(msgspec.Struct, frozen=True, kw_only=True):
     """One environment, as its owner is told of it. ``id``: as it was known before.
 
     ``address``: plan, its region, resource group and subscription, and the name and id it answers to now; empty: unchanged.
@@ -45,26 +45,26 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     do: str
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class OwnerNotice(msgspec.Struct, frozen=True, kw_only=True):
     """All that one owner is told. ``owner``: as the service names them; empty: nobody is known."""
 
     owner: str
-    environments: tuple[Told, ...]
+    environments: tuple[EnvironmentNotice, ...]
 
 
-def letters(book: Runbook, state: RunState, seen: str = "") -> list[Letter]:
+def letters(book: Runbook, state: RunState, seen: str = "") -> list[OwnerNotice]:
     """One for each owner of an affected environment, by owner; those of nobody last.
 
     ``seen``: when the snapshot that the runbook was planned on was taken (RFC 3339), where that is known.
     """
-    told: dict[str, list[Told]] = {}
+    told: dict[str, list[EnvironmentNotice]] = {}
     for one in outcomes(book, state):
         told.setdefault(one.owner, []).append(_told(one, book, state, seen))
     order = sorted(told, key=lambda owner: (owner == NOBODY, owner.lower()))
-    return [Letter(owner=owner, environments=tuple(told[owner])) for owner in order]
+    return [OwnerNotice(owner=owner, environments=tuple(told[owner])) for owner in order]
 
 
-def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Told:
+def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> EnvironmentNotice:
     old, on_host = last(one.plan), bool(one.host)
     missing = "" if on_host and one.ending != "lost" else _missing(one, seen)
     if one.ending != "recovered":
@@ -89,8 +89,10 @@ def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Told:
     )
 
 
-def _letter(one: Outcome, what: str, do: str, address: dict[str, str] | None = None, missing: str = "") -> Told:
-    return Told(
+def _letter(
+    one: Outcome, what: str, do: str, address: dict[str, str] | None = None, missing: str = ""
+) -> EnvironmentNotice:
+    return EnvironmentNotice(
         id=one.environment,
         environment=one.name,
         ending=one.ending,

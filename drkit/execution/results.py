@@ -61,7 +61,7 @@ def _outcome(
     state: RunState,
     steps: list[StepState],
     doubt: handover.InDoubt | None,
-    moved: leftovers.Moved | None,
+    moved: leftovers.MovedEnvironment | None,
 ) -> Outcome:
     ending: Ending
     detail, at, now = affected.reason, "", ""
@@ -212,7 +212,7 @@ def report(
     seconds = recovery_seconds(found, since)
     return {
         "drkit": "report/1",
-        "simulated": runbook.made_against.simulated,
+        "simulated": runbook.cloud.simulated,
         "run": run,
         "runbook": digest,
         "kind": runbook.kind,
@@ -274,7 +274,7 @@ def report(
             for one in handover.in_doubt(runbook, state)
         ],
         "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
-        "left_alone": [msgspec.to_builtins(one) for one in runbook.left_alone],
+        "left_alone": [msgspec.to_builtins(one) for one in runbook.unchanged],
         "guards": [msgspec.to_builtins(one) for one in runbook.guards],
         "evidence": state.evidence,
         "ignored": {"number": state.ignored_number, "last": list(state.ignored)},

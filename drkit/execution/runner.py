@@ -34,10 +34,10 @@ from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover
 from drkit.products.base import (
     Actor,
-    Context,
     Observation,
     RegisteredElsewhereError,
     Result,
+    StepContext,
     StepFailedError,
 )
 from drkit.store.journal import Journal, RunState, disbelieve
@@ -69,7 +69,7 @@ def acting() -> Step | None:
     return INTENT.get()[0]
 
 
-class Nap:
+class InterruptibleClock:
     """A clock whose waits end at once, with StoppedError, when ``stop`` is called: nobody sits out a long Retry-After.
 
     Requests under way are not cut off; only what sleeps between them is.
@@ -126,7 +126,7 @@ class Runner:
         journal: Journal,
         store: Inbox,
         products: Mapping[str, Actor],
-        context: Context,
+        context: StepContext,
         *,
         show: Callable[[Event], None],
         wait_minutes: float,
@@ -155,7 +155,7 @@ class Runner:
 
     async def _defer(self) -> None:
         """Journal what stays behind, once what proves it superfluous is done. Appended when it is missing, so also after a crash."""
-        for one in self.runbook.leaves_behind:
+        for one in self.runbook.leftovers:
             known = self.state.deferred
             if one.id.lower() in known or not all(proofs := [self._proof(final) for final in one.finals]):
                 continue
@@ -464,7 +464,7 @@ class Runner:
         finally:
             INTENT.reset(token)
 
-    async def _intend(self, step: Step, product: Actor, context: Context, attempt: int) -> tuple[Request, ...]:
+    async def _intend(self, step: Step, product: Actor, context: StepContext, attempt: int) -> tuple[Request, ...]:
         """The writes of a step, journaled before the first of them leaves."""
         requests = product.requests(step, context)
         if self.state.of(step.id).status != "open":
@@ -473,7 +473,7 @@ class Runner:
             self.show(Event("begun", step, step.title))
         return requests
 
-    async def _under_way(self, step: Step, product: Actor, context: Context, operation: Operation) -> None:
+    async def _under_way(self, step: Step, product: Actor, context: StepContext, operation: Operation) -> None:
         """What an earlier attempt sent is still being carried out: it is waited for, whatever changed meanwhile."""
         await self._intend(step, product, context, context.attempt)
         await self._record(step, context.attempt, operation)
@@ -491,13 +491,13 @@ class Runner:
         by = f"; changed by {told[host]}" if told.get(host) else "; Azure does not tell by whom"
         await self._drifted(step, max(1, self.state.of(step.id).attempt), f"{error}{by}", another=error.another)
 
-    async def _with_names(self, step: Step, context: Context, observation: Observation) -> list[str]:
+    async def _with_names(self, step: Step, context: StepContext, observation: Observation) -> list[str]:
         """What differs, in words, with who changed it as far as Azure tells."""
         asked = attribution.unnamed(schedule.differing(step.preconditions, observation), observation)
         told = await attribution.named(context, asked) if asked else {}
         return schedule.compare(step.preconditions, replace(observation, changed={**observation.changed, **told}))
 
-    async def _look(self, step: Step, product: Actor, context: Context, *, left: bool) -> Observation:
+    async def _look(self, step: Step, product: Actor, context: StepContext, *, left: bool) -> Observation:
         """Observe until every precondition could be read, a few times; what then cannot be read stops the step.
 
         ``left``: a request of this step may have left before.
@@ -522,14 +522,14 @@ class Runner:
             again=True,
         )
 
-    async def _settle(self, step: Step, product: Actor, context: Context) -> Observation | Operation:
+    async def _settle(self, step: Step, product: Actor, context: StepContext) -> Observation | Operation:
         token = INTENT.set((step, product.requests(step, context)))
         try:
             return await product.settle(step, context)
         finally:
             INTENT.reset(token)
 
-    async def _act(self, step: Step, product: Actor, context: Context) -> Operation | Result:
+    async def _act(self, step: Step, product: Actor, context: StepContext) -> Operation | Result:
         """Act once. When nobody knows whether it was carried out, look before anything else; act again only if it was not."""
         for number in range(SENDINGS):
             try:
@@ -552,7 +552,7 @@ class Runner:
             "operation", step=step.id, attempt=attempt, data={"operation": msgspec.to_builtins(operation)}
         )
 
-    async def _wait(self, step: Step, product: Actor, context: Context, operation: Operation) -> None:
+    async def _wait(self, step: Step, product: Actor, context: StepContext, operation: Operation) -> None:
         token = INTENT.set((step, product.requests(step, context)))
         clock = context.clock
         # From now, not from when it began: a run may lie for hours before somebody resumes it.

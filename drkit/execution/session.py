@@ -15,7 +15,7 @@ from typing import Any
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import other_runs, schedule
 from drkit.execution.ports import HeldJournal, RunStore
-from drkit.execution.runner import Event, Nap, Runner, acting, permitted
+from drkit.execution.runner import Event, InterruptibleClock, Runner, acting, permitted
 from drkit.execution.sign_in_codes import Codes, socket_path
 from drkit.model import actions, host_scripts, runbook, sign_in
 from drkit.model.actions import Tables
@@ -24,7 +24,7 @@ from drkit.model.cloud import Cloud, Principal
 from drkit.model.operation import Request
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
-from drkit.products.base import Actor, Context
+from drkit.products.base import Actor, StepContext
 from drkit.providers.guard import Guard, writing_guard
 from drkit.providers.retry import Budget
 from drkit.providers.session import Session
@@ -55,7 +55,7 @@ async def begin(
     job: Job, run: str, clock: Clock, started: Mapping[str, Any], approved: Mapping[str, Any]
 ) -> schedule.Ending:
     """Carry a runbook out as a new run. A signal is heard from before its first record on."""
-    nap = Nap(clock)
+    nap = InterruptibleClock(clock)
     with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
         async with job.store.open_journal(run, clock) as journal:
             journal.take_over()
@@ -73,7 +73,7 @@ async def begin(
 
 async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
     """Go on with a run that was left, however it was left."""
-    nap = Nap(clock)
+    nap = InterruptibleClock(clock)
     with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
         async with job.store.open_journal(run, clock) as journal:
             if journal.state.runbook and journal.state.runbook != job.digest:
@@ -93,7 +93,7 @@ async def _note_remarks(job: Job, journal: HeldJournal) -> None:
         job.show(Event("note", None, text))
 
 
-async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) -> schedule.Ending:
+async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, resumed: bool) -> schedule.Ending:
     def state_of(step: str) -> Mapping[str, Any]:
         return journal.state.of(step).data
 
@@ -118,7 +118,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
             budget=Budget(seconds=job.settings.run.request_budget_seconds),
         )
         async with session as azure:
-            context = Context(
+            context = StepContext(
                 run=journal.run,
                 runbook=job.runbook,
                 azure=azure,
@@ -151,7 +151,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: Nap, *, resumed: bool) ->
             return ending
 
 
-async def _look_elsewhere(job: Job, journal: HeldJournal, context: Context) -> None:
+async def _look_elsewhere(job: Job, journal: HeldJournal, context: StepContext) -> None:
     """RefusedError, once, when another store's run is seen; it is journaled, so that whoever saw to that run can go on with this one."""
     try:
         await other_runs.refuse(

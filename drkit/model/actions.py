@@ -347,7 +347,7 @@ def guards(
     ``recorded``: ids of the linked run that a cleanup or failback may delete. ``regions``: those that nothing is written to (default:
     the lost ones). ``forced``: guard -> reason, by people.
     """
-    arm = book.made_against.arm.rstrip("/")
+    arm = book.cloud.arm.rstrip("/")
     requests = every_request(book.steps, tables, arm, settings)
     own = _own(book)
     known = frozenset(one.lower() for one in recorded)
@@ -532,7 +532,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
 def described(book: Runbook, tables: Tables, settings: Settings) -> tuple[Described, ...]:
     """Every step of a runbook for a person, in its order. ``settings``: those it would be carried out with."""
     numbers = {step.id: number for number, step in enumerate(book.steps, 1)}
-    arm = book.made_against.arm
+    arm = book.cloud.arm
     found = []
     for step in book.steps:
         row = action_of(step, tables)

@@ -160,7 +160,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     captured: str = ""
 
 
-class Behind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Leftover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a runbook leaves behind: its id, under which plan, and the steps (``finals``) that prove it is no longer needed there.
 
     ``record``: an environment's old record; ``plan``, ``part`` (of a plan) and ``group``: what drkit made for a while. ``source``:
@@ -182,7 +182,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """What a run left behind for a cleanup, by the journal; ``now``: the environment that answers in its stead, and its plan."""
 
-    behind: Behind
+    behind: Leftover
     run: str
     when: str
     kind: str = ""
@@ -206,7 +206,7 @@ class Snapshot(msgspec.Struct, kw_only=True, frozen=True):
     """
 
     drkit: str = "snapshot/1"
-    made_against: CloudMark
+    cloud: CloudMark = msgspec.field(name="made_against")
     taken: str
     generation: int = 0
     plans: tuple[Plan, ...] = ()
@@ -361,10 +361,10 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     """
 
     drkit: str = "assessment/1"
-    made_against: CloudMark
+    cloud: CloudMark = msgspec.field(name="made_against")
     taken: str
     generation: int = 0
-    of_snapshot: str = ""
+    snapshot_digest: str = msgspec.field(name="of_snapshot", default="")
     lost_regions: tuple[str, ...] = ()
     plans: tuple[PlanFinding, ...] = ()
     hosts: tuple[HostFinding, ...] = ()

@@ -60,13 +60,16 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """One check. ``rules``: rule -> the gravest it found, or ``ok``; ``of_snapshot``: the generation that it looked at, 0 for none."""
+    """One check.
+
+    ``rules``: rule -> the gravest severity it found, or ``ok``; ``snapshot_generation``: the snapshot that it read, 0 for none.
+    """
 
     drkit: str = "readiness/1"
-    made_against: CloudMark
+    cloud: CloudMark = msgspec.field(name="made_against")
     taken: str
     generation: int = 0
-    of_snapshot: int = 0
+    snapshot_generation: int = msgspec.field(name="of_snapshot", default=0)
     protected: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     rules: dict[str, Literal["ok", "error", "warning", "unknown"]] = {}

@@ -12,7 +12,7 @@ import msgspec
 from drkit.errors import FileError, UsageError
 from drkit.model import suggest
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Behind, Environment
+from drkit.model.estate import Environment, Leftover
 from drkit.model.operation import bare
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
@@ -132,12 +132,12 @@ class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An ordered graph of steps. ``rebases``: the run whose rest this is; ``of_run``: the run that it mirrors or cleans up after.
+    """An ordered graph of steps. ``rebases``: the run whose rest this is; ``source_run``: the run that it mirrors or cleans up after.
 
     ``settings``: what drkit.toml said of things that change what the steps do, by the place in it; a run refuses to go on where it
     says otherwise. ``target_plans``: source plan -> what takes over from it. ``runbook/1`` has neither.
 
-    ``leaves_behind``: what is deferred to a cleanup once the steps that prove it superfluous are done.
+    ``leftovers``: what is deferred to a cleanup once the steps that prove it superfluous are done.
     ``only_assumed``: it is for a loss that nobody observed.
 
     Every key sorts after ``drkit``, so the canonical bytes begin with the marker.
@@ -147,15 +147,15 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     environments: tuple[Affected, ...] = ()
     guards: tuple[GuardResult, ...] = ()
     kind: Kind
-    leaves_behind: tuple[Behind, ...] = ()
-    left_alone: tuple[LeftAlone, ...] = ()
+    leftovers: tuple[Leftover, ...] = msgspec.field(name="leaves_behind", default=())
+    unchanged: tuple[LeftAlone, ...] = msgspec.field(name="left_alone", default=())
     lost_regions: tuple[str, ...] = ()
-    made_against: CloudMark
-    made_with: str
+    cloud: CloudMark = msgspec.field(name="made_against")
+    drkit_version: str = msgspec.field(name="made_with")
     notes: tuple[str, ...] = ()
     of_assessment: str
-    of_run: str = ""
-    of_snapshot: str
+    source_run: str = msgspec.field(name="of_run", default="")
+    snapshot_digest: str = msgspec.field(name="of_snapshot")
     # Left out of the bytes where it does not hold, so that runbooks made before there were assumptions stay canonical.
     only_assumed: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     rebases: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from drkit.errors import RefusedError, UsageError
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Behind, Deferred, Environment, Plan, Snapshot, Zombie, slug
+from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Plan, Snapshot, Zombie, slug
 from drkit.model.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
 from drkit.model.settings import Settings
 from drkit.planning.failover import guarded, sound, waves
@@ -27,11 +27,11 @@ def cleanup(
     *,
     run: str,
     deferred: Sequence[Deferred],
-    made: Sequence[Behind],
+    made: Sequence[Leftover],
     recorded: Collection[str],
-    of_snapshot: str,
+    snapshot_digest: str,
     of_assessment: str,
-    made_against: CloudMark,
+    cloud: CloudMark,
     version: str,
     discard: Mapping[str, str] | None = None,
     runs: Collection[str] = (),
@@ -87,7 +87,7 @@ def cleanup(
         recorded=recorded,
         thrown=thrown,
         lost=frozenset(assessment.lost_regions),
-        marks=(of_snapshot, of_assessment, made_against, version),
+        marks=(snapshot_digest, of_assessment, cloud, version),
     )
 
 
@@ -151,15 +151,15 @@ def _item(zombie: Zombie, plans: Mapping[str, Plan], thrown: Mapping[str, str]) 
 
 
 def _closable(
-    closing: Sequence[Behind], held: Collection[str], items: Mapping[str, Sequence[Item]], assessment: Assessment
-) -> tuple[list[Behind], list[LeftAlone]]:
+    closing: Sequence[Leftover], held: Collection[str], items: Mapping[str, Sequence[Item]], assessment: Assessment
+) -> tuple[list[Leftover], list[LeftAlone]]:
     """Of what drkit made, what will be empty once the records are deleted, and why the rest stays."""
     going = {(key, item.environment.id.lower()) for key, mine in items.items() for item in mine}
     staying: dict[str, list[Environment]] = {}
     for there in assessment.present:
         if (there.plan.lower(), there.id.lower()) not in going:
             staying.setdefault(there.plan.lower(), []).append(there)
-    kept: list[Behind] = []
+    kept: list[Leftover] = []
     left: list[LeftAlone] = []
     for one in closing:
         mine = staying.get(one.plan.lower(), []) if one.plan else []
@@ -178,7 +178,7 @@ def _closable(
 def _book(
     plans: Mapping[str, Plan],
     items: Mapping[str, Sequence[Item]],
-    closing: Sequence[Behind],
+    closing: Sequence[Leftover],
     settings: Settings,
     products: Mapping[str, Proposer],
     left: list[LeftAlone],
@@ -215,28 +215,28 @@ def _book(
         for chain in waves(proposed.chains, settings):
             steps.extend(chain.steps)
         last.extend(proposed.closing)
-        left.extend(proposed.left_alone)
+        left.extend(proposed.unchanged)
     steps.extend(last)
     for one in closing:
         if one.kind == "group":
             steps.append(_group(one, [step.id for step in last]))
-    of_snapshot, of_assessment, made_against, version = marks
+    snapshot_digest, of_assessment, cloud, version = marks
     book = Runbook(
         kind="cleanup",
-        left_alone=tuple(left),
-        made_against=made_against,
-        made_with=version,
+        unchanged=tuple(left),
+        cloud=cloud,
+        drkit_version=version,
         notes=tuple(f"unpushed work that may go: {key}: {reason}" for key, reason in sorted(thrown.items())),
         of_assessment=of_assessment,
-        of_run=run,
-        of_snapshot=of_snapshot,
+        source_run=run,
+        snapshot_digest=snapshot_digest,
         source_plans=dict(sorted(sources.items())),
         steps=tuple(steps),
     )
     return guarded(book, products, settings, lost, {}, recorded)
 
 
-def _group(one: Behind, needs: Sequence[str]) -> Step:
+def _group(one: Leftover, needs: Sequence[str]) -> Step:
     """The deletion of a resource group that drkit made, once nothing is in it."""
     return Step(
         id=f"azure:{slug(one.name, one.id)}:delete",
@@ -259,7 +259,7 @@ def _group(one: Behind, needs: Sequence[str]) -> Step:
 def nothing(book: Runbook, run: str) -> None:
     """RefusedError when a cleanup or failback has nothing to do: each thing with the reason why it is left alone."""
     if not book.steps:
-        why = "; ".join(f"{one.name}: {one.reason}" for one in book.left_alone[:6]) or "the run left nothing behind"
+        why = "; ".join(f"{one.name}: {one.reason}" for one in book.unchanged[:6]) or "the run left nothing behind"
         raise RefusedError(
             f"there is nothing to do after {run}: {why}",
             remedy="`drkit assess`, and look again when that has changed"

@@ -223,7 +223,7 @@ def host(
         to_do=_to_do(finding, carried, in_doubt),
         registration=(*(words for words, _ in in_doubt), *(one.words for one in carried)),
         assessed=assessed.taken,
-        simulated=assessed.made_against.simulated,
+        simulated=assessed.cloud.simulated,
     )
 
 
@@ -420,7 +420,7 @@ def plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base: Snapsh
             "`drkit assess --declare-lost REGION --reason TEXT`.",
         ),
         assessed=assessed.taken,
-        simulated=assessed.made_against.simulated,
+        simulated=assessed.cloud.simulated,
     )
 
 

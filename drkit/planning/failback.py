@@ -8,12 +8,12 @@ from dataclasses import replace
 import msgspec
 
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Behind, Environment, Host, HostKind, HostLink, Plan, Snapshot, Zombie, last
+from drkit.model.estate import Assessment, Environment, Host, HostKind, HostLink, Leftover, Plan, Snapshot, Zombie, last
 from drkit.model.runbook import Affected, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
 from drkit.planning.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
 from drkit.planning.failover import guarded, sound, waves
-from drkit.planning.leftovers import Moved
+from drkit.planning.leftovers import MovedEnvironment
 from drkit.planning.proposal import Item, Proposal, Proposer, Target
 
 BACK = "its own plan is back"
@@ -27,14 +27,14 @@ def failback(
     products: Mapping[str, Proposer],
     *,
     run: str,
-    moved: Sequence[Moved],
+    moved: Sequence[MovedEnvironment],
     back: Collection[tuple[str, str]],
     origins: Mapping[str, Environment],
-    made: Sequence[Behind],
+    made: Sequence[Leftover],
     recorded: Collection[str],
-    of_snapshot: str,
+    snapshot_digest: str,
     of_assessment: str,
-    made_against: CloudMark,
+    cloud: CloudMark,
     version: str,
     runs: Collection[str] = (),
 ) -> Runbook:
@@ -72,7 +72,7 @@ def failback(
         items.setdefault((home.id.lower(), stay.id.lower()), []).append(item)
     steps: list[Step] = []
     affected: list[Affected] = []
-    behind: list[Behind] = []
+    behind: list[Leftover] = []
     notes: list[str] = []
     scripts: dict[str, str] = {}
     sources: dict[str, str] = {}
@@ -96,7 +96,7 @@ def failback(
             for one in made
             if finals and one.kind != "group" and one.plan.lower() == stay_id
         )
-        left.extend(proposed.left_alone)
+        left.extend(proposed.unchanged)
         notes.extend(proposed.notes)
         scripts.update(proposed.scripts)
         sources |= {home.id: home.region, stay.id: stay.region}
@@ -107,14 +107,14 @@ def failback(
     book = Runbook(
         environments=tuple(affected),
         kind="failback",
-        leaves_behind=tuple(behind),
-        left_alone=tuple(left),
-        made_against=made_against,
-        made_with=version,
+        leftovers=tuple(behind),
+        unchanged=tuple(left),
+        cloud=cloud,
+        drkit_version=version,
         notes=tuple(dict.fromkeys(notes)),
         of_assessment=of_assessment,
-        of_run=run,
-        of_snapshot=of_snapshot,
+        source_run=run,
+        snapshot_digest=snapshot_digest,
         scripts=dict(sorted(scripts.items())),
         source_plans=dict(sorted(sources.items())),
         steps=tuple(steps),
@@ -149,7 +149,7 @@ def _proposal(home: Plan, stay: Plan, items: Sequence[Item], settings: Settings,
 
 
 def _item(
-    one: Moved,
+    one: MovedEnvironment,
     now: Environment,
     origin: Environment,
     zombie: Zombie | None,

@@ -13,7 +13,7 @@ import msgspec
 from drkit.errors import RefusedError, UsageError
 from drkit.model import actions, runbook, suggest
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Behind, Plan, Snapshot, same_id
+from drkit.model.estate import Assessment, Leftover, Plan, Snapshot, same_id
 from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
 from drkit.planning import replicas
@@ -32,7 +32,7 @@ from drkit.planning.dispositions import (
     unplaced_one,
     verdict_word,
 )
-from drkit.planning.placement import Taken, group_steps, place, standing
+from drkit.planning.placement import Reservations, group_steps, place, standing
 from drkit.planning.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
 
 
@@ -42,9 +42,9 @@ def plan(
     settings: Settings,
     products: Mapping[str, Proposer],
     *,
-    of_snapshot: str,
+    snapshot_digest: str,
     of_assessment: str,
-    made_against: CloudMark,
+    cloud: CloudMark,
     version: str,
     kind: Kind | None = None,
     graceful_from: str = "",
@@ -78,12 +78,12 @@ def plan(
     left: list[LeftAlone] = []
     steps: list[Step] = []
     affected: list[Affected] = []
-    behind: list[Behind] = []
+    behind: list[Leftover] = []
     scripts: dict[str, str] = {}
     targets: dict[str, str] = {}
     takeovers: dict[str, Takeover] = {}
     unplaced: list[str] = []
-    taken = Taken({plan.id.lower() for plan in (*snapshot.plans, *assessment.present_plans)})
+    taken = Reservations({plan.id.lower() for plan in (*snapshot.plans, *assessment.present_plans)})
     for item in sorted(snapshot.plans, key=lambda one: (one.name.lower(), one.id.lower())):
         state = "lost" if item in lost else state_of(states, item)
         decided = [
@@ -166,7 +166,7 @@ def plan(
             affected.append(chain.affected)
             steps.extend(chain.steps)
             behind.extend(chain.behind)
-        left.extend(proposed.left_alone)
+        left.extend(proposed.unchanged)
         notes.extend(proposed.notes)
         scripts.update(proposed.scripts)
     if unplaced and not targets:
@@ -177,14 +177,14 @@ def plan(
     book = Runbook(
         environments=tuple(affected),
         kind=chosen,
-        leaves_behind=tuple(behind),
-        left_alone=tuple(left),
+        leftovers=tuple(behind),
+        unchanged=tuple(left),
         lost_regions=lost_regions,
-        made_against=made_against,
-        made_with=version,
+        cloud=cloud,
+        drkit_version=version,
         notes=tuple(dict.fromkeys(notes)),
         of_assessment=of_assessment,
-        of_snapshot=of_snapshot,
+        snapshot_digest=snapshot_digest,
         only_assumed=True if assessment.assumed else msgspec.UNSET,
         scripts=dict(sorted(scripts.items())),
         source_plans={item.id: item.region for item in lost} if chosen == "failover" else {},
@@ -272,8 +272,8 @@ def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> P
     if faults:
         why = f"what was recorded of it cannot be carried out: {'; '.join(faults)}"
         waiting = tuple(_waiting(chain, why) for chain in proposed.chains)
-        left = (*proposed.left_alone, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
-        return replace(proposed, plan_steps=(), chains=waiting, closing=(), left_alone=left)
+        left = (*proposed.unchanged, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
+        return replace(proposed, plan_steps=(), chains=waiting, closing=(), unchanged=left)
     known = {step.id for step in proposed.plan_steps}
     chains = []
     for chain in proposed.chains:

@@ -8,13 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from drkit.model.estate import Behind, Deferred, Snapshot, Zombie, same_id
+from drkit.model.estate import Deferred, Leftover, Snapshot, Zombie, same_id
 from drkit.model.runbook import Runbook
 from drkit.store.journal import RunState
 
 
 @dataclass(frozen=True)
-class Told:
+class RunRecord:
     """A run as its journal tells it, with its runbook."""
 
     run: str
@@ -23,7 +23,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedEnvironment:
     """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on.
 
     ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``final``: the step that tells.
@@ -40,7 +40,7 @@ class Moved:
     settled: bool = True
 
 
-def open_items(told: Sequence[Told]) -> list[Deferred]:
+def open_items(told: Sequence[RunRecord]) -> list[Deferred]:
     """What is deferred and neither deleted by a later run nor what an environment answers as again. ``told``: oldest first."""
     found: dict[tuple[str, str], Deferred] = {}
     for one in told:
@@ -59,7 +59,7 @@ def _environment(one: Deferred) -> tuple[str, str]:
     return (one.behind.plan.lower(), one.behind.environment.lower() if one.behind.kind == "record" else "")
 
 
-def moved(book: Runbook, state: RunState) -> list[Moved]:
+def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
     """The environments that a run brought up elsewhere, as the service named them: one proof is enough.
 
     A run may be given up between the proof that its environment serves and the last step for it.
@@ -72,7 +72,7 @@ def moved(book: Runbook, state: RunState) -> list[Moved]:
             continue
         data = state.of(proof).data
         found.append(
-            Moved(
+            MovedEnvironment(
                 environment=one.environment,
                 name=one.name,
                 plan=one.plan,
@@ -99,9 +99,9 @@ def _proofs(book: Runbook, state: RunState) -> dict[str, str]:
     return found
 
 
-def made(one: Told) -> list[Behind]:
+def made(one: RunRecord) -> list[Leftover]:
     """What a run created for its plans, which is no environment: plans, parts of them, groups. Not what it found there."""
-    found: list[Behind] = []
+    found: list[Leftover] = []
     for step in one.book.steps:
         known = one.state.of(step.id)
         there = known.status == "done" and (known.intended or not known.data.get("found"))
@@ -111,7 +111,7 @@ def made(one: Told) -> list[Behind]:
         kind: Literal["plan", "part", "group"] = "group" if inside == [""] else "plan" if len(inside) == 3 else "part"
         plan = "/".join(step.target.split("/")[:9]) if kind != "group" else ""
         found.append(
-            Behind(
+            Leftover(
                 id=step.target,
                 product=step.product,
                 kind=kind,
@@ -125,7 +125,7 @@ def made(one: Told) -> list[Behind]:
     return found
 
 
-def advanced(snapshot: Snapshot, told: Sequence[Told]) -> Snapshot:
+def advanced(snapshot: Snapshot, told: Sequence[RunRecord]) -> Snapshot:
     """The snapshot with what journals know better: environments that came back to their plan, or stayed, under another id.
 
     A capture may be older than the run that brought them back; what is on their hosts now is the newer id.
@@ -146,7 +146,7 @@ def advanced(snapshot: Snapshot, told: Sequence[Told]) -> Snapshot:
     return msgspec.structs.replace(snapshot, environments=tuple(environments))
 
 
-def _registered(one: Told) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+def _registered(one: RunRecord) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
     """What a run registered anew: (plan, environment) in lower case -> (plan, id) now. Its verification may be to come."""
     plans = {item.environment: item.plan for item in one.book.environments}
     for step in one.book.steps:
@@ -159,7 +159,7 @@ def _registered(one: Told) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
         yield (done.plan.lower(), done.environment.lower()), (done.now_plan, done.now)
 
 
-def recorded(one: Told) -> frozenset[str]:
+def recorded(one: RunRecord) -> frozenset[str]:
     """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind, or created."""
     return frozenset({*one.state.deferred, *(item.id.lower() for item in made(one))})
 

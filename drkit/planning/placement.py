@@ -16,7 +16,7 @@ from drkit.planning.proposal import TAG_TARGET, Need, Proposer, Target
 
 
 @dataclass
-class Taken:
+class Reservations:
     """What the plans placed so far take away from the next: plan ids, and cores and plans per (product, subscription, region)."""
 
     ids: set[str]
@@ -31,7 +31,7 @@ def place(
     settings: Settings,
     product: Proposer,
     avoided: Collection[str],
-    taken: Taken,
+    taken: Reservations,
     made: Mapping[str, str] | None = None,
 ) -> tuple[Target | None, list[str]]:
     """The first target region in which nothing is in the way, and what spoke against those before it.
@@ -97,7 +97,7 @@ def ambiguous(
     return [rivals[key] for key in sorted(rivals)]
 
 
-def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Taken) -> TargetFacts | None:
+def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Reservations) -> TargetFacts | None:
     """What the assessment says of a region, less what plans placed before take of it."""
     for fact in assessment.targets:
         if (fact.product, fact.subscription.lower(), fact.region) == key:

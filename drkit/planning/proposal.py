@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from drkit.model.actions import Actions
-from drkit.model.estate import Behind, Environment, Host, Plan, RoleAssignment, last
+from drkit.model.estate import Environment, Host, Leftover, Plan, RoleAssignment, last
 from drkit.model.runbook import Affected, Kind, LeftAlone, Step
 from drkit.model.settings import Settings
 
@@ -83,7 +83,7 @@ class Proposal:
     graceful: bool = False
     lost: frozenset[str] = frozenset()
     standing: Plan | None = None
-    closing: tuple[Behind, ...] = ()
+    closing: tuple[Leftover, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -162,7 +162,7 @@ class Chain:
     affected: Affected
     steps: tuple[Step, ...]
     needs_person: bool
-    behind: tuple[Behind, ...] = ()
+    behind: tuple[Leftover, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,15 +174,15 @@ class Proposed:
 
     plan_steps: tuple[Step, ...] = ()
     chains: tuple[Chain, ...] = ()
-    left_alone: tuple[LeftAlone, ...] = ()
+    unchanged: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
     closing: tuple[Step, ...] = ()
 
 
-def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Behind:
+def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Leftover:
     """An environment's record that stays behind under a plan once ``final`` is done."""
-    return Behind(
+    return Leftover(
         id=record,
         product=product,
         kind="record",

@@ -24,7 +24,7 @@ def assume(
     products: Mapping[str, Proposer],
     targets: Sequence[TargetFacts],
     *,
-    made_against: CloudMark,
+    cloud: CloudMark,
     now: str,
 ) -> Assessment:
     """What an assessment would say if that region were lost and nothing else had happened. ``now``: RFC 3339.
@@ -35,10 +35,10 @@ def assume(
     ready = _stand_ins(lost, snapshot, settings, products)
     ids = {plan.id.lower() for plan in ready}
     return Assessment(
-        made_against=made_against,
+        cloud=cloud,
         taken=now,
         assumed=True,
-        of_snapshot=estate.digest(estate.encode(snapshot)),
+        snapshot_digest=estate.digest(estate.encode(snapshot)),
         lost_regions=(region,),
         plans=tuple(
             PlanFinding(plan.id, "lost", WHY)

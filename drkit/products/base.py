@@ -107,7 +107,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Context:
+class StepContext:
     """What a step may use: the session, time, settings, the runbook, results of earlier steps, a way to show a sign-in code.
 
     ``regions``: source plan id in lower case -> its region. ``salt``: random, of this run alone (see ``RunState.salt``).
@@ -132,7 +132,7 @@ class Context:
         return hashlib.sha256(f"{salted}{self.run}/{step}/{number}".encode()).hexdigest()[:32]
 
 
-def approved_script(step: Step, context: Context, name: str) -> host_scripts.HostScript:
+def approved_script(step: Step, context: StepContext, name: str) -> host_scripts.HostScript:
     """The host script of that name as the runbook has it approved; StepFailedError when this drkit has none of that hash."""
     try:
         return host_scripts.approved(name, context.runbook.scripts.get(name, ""))
@@ -148,15 +148,15 @@ def approved_script(step: Step, context: Context, name: str) -> host_scripts.Hos
 class Actor(Protocol):
     """What carries out steps: looks, acts once, polls, verifies."""
 
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+    def requests(self, step: Step, context: StepContext) -> tuple[Request, ...]:
         """The writes this step may make, announced in its intent."""
         ...
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         """Look before acting: is it done already, and what do the preconditions read now."""
         ...
 
-    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
         """What came of requests of this step that may have left, where ``observe`` cannot see it. Does nothing itself.
 
         An operation: they are still being carried out, and it is to be waited for. Whatever is neither that nor done is proof
@@ -164,15 +164,15 @@ class Actor(Protocol):
         """
         ...
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         """Carry out one step, once. Long work comes back as an operation that ``poll`` continues, here or in another process."""
         ...
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         """One look at an operation: itself or its next stage while it runs, the result at its end. StepFailedError when it failed."""
         ...
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         """Ask the service whether what the step names answers there, for its owner. An operation means: not yet."""
         ...
 
@@ -256,7 +256,7 @@ class SeesWhatHostsCarry(Protocol):
 class LeavesMarks(Protocol):
     """A product whose steps leave in a target what only drkit leaves there, with or without tags; the others need not have this."""
 
-    async def marks(self, steps: Sequence[Step], context: Context) -> Sequence[tuple[str, str]]:
+    async def marks(self, steps: Sequence[Step], context: StepContext) -> Sequence[tuple[str, str]]:
         """What of that is there already: the id of the step that would leave it, and what was found, in words. Reads only."""
         ...
 

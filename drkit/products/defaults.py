@@ -16,7 +16,7 @@ from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings, Table
 from drkit.planning.proposal import Need, made_for
-from drkit.products.base import Actor, Context, Observation, Rehearsal, Result, StepFailedError
+from drkit.products.base import Actor, Observation, Rehearsal, Result, StepContext, StepFailedError
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 10.0
 
 
-async def polled(step: Step, operation: Operation, context: Context, done: str) -> Operation | Result:
+async def polled(step: Step, operation: Operation, context: StepContext, done: str) -> Operation | Result:
     """One look at a long-running operation: itself while it runs, ``done`` when it succeeded. StepFailedError with Azure's words."""
     progress = await context.azure.rest.poll(operation)
     if progress.state == "running":
@@ -35,7 +35,7 @@ async def polled(step: Step, operation: Operation, context: Context, done: str) 
     return Result(done)
 
 
-def made_by(step: Step, context: Context) -> dict[str, str]:
+def made_by(step: Step, context: StepContext) -> dict[str, str]:
     """The tags on whatever drkit makes: which run made it, at which step, under which fencing token."""
     return {"drkit-run": context.run, "drkit-step": step.id, "drkit-epoch": str(context.epoch)}
 
@@ -80,7 +80,7 @@ class ByTable:
 
     actions: Actions
 
-    def requests(self, step: Step, context: Context) -> tuple[Request, ...]:
+    def requests(self, step: Step, context: StepContext) -> tuple[Request, ...]:
         return self.actions[step.action].requests(step, context.azure.cloud.arm.rstrip("/"), context.settings)
 
 
@@ -92,19 +92,19 @@ class ActsApart(ByTable):
         """The acting half."""
         raise NotImplementedError
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         return await self.acts.observe(step, context)
 
-    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
         return await self.acts.settle(step, context)
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         return await self.acts.act(step, context)
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         return await self.acts.poll(step, operation, context)
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         return await self.acts.verify(step, context)
 
 
@@ -125,7 +125,7 @@ class NoRehearsal:
         return ()
 
 
-class Plain(ByTable):
+class ProductDefaults(ByTable):
     """The neutral half of a product: no quota, no SKUs, nothing kept on hosts, no settings; only what drkit made takes over."""
 
     regions: tuple[str, ...] = ()
@@ -151,5 +151,5 @@ class Plain(ByTable):
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation:
         return Observation()

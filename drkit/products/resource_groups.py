@@ -12,7 +12,7 @@ from drkit.model.estate import Reading, id_part, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_TARGET
-from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.base import Observation, Result, StepContext, changed_by
 from drkit.products.defaults import ByTable, made_by, polled
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Groups(ByTable):
 
     actions: Actions = GROUPS
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         if step.effect == "delete":
             return await self._superfluous(step, context)
         now = rfc3339(context.clock.now())
@@ -57,7 +57,7 @@ class Groups(ByTable):
         reading = Reading(step.target, "location", location, source, now)
         return Observation(done, (reading,), changed={step.target.lower(): changed_by(group)})
 
-    async def _superfluous(self, step: Step, context: Context) -> Observation:
+    async def _superfluous(self, step: Step, context: StepContext) -> Observation:
         """Who made the group, and whether anything is in it: a deletion takes all of that with it."""
         now, source, arm = rfc3339(context.clock.now()), "ARM: resource group", context.azure.resources
         subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
@@ -74,10 +74,10 @@ class Groups(ByTable):
         )
         return Observation("", readings, changed={step.target.lower(): changed_by(group)})
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation:
         return Observation()
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         if step.effect == "delete":
             subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
             begun = await context.azure.resources.delete_group(subscription, name)
@@ -88,8 +88,8 @@ class Groups(ByTable):
         await context.azure.resources.create_group(id_part(step.target, "subscriptions"), name, location, tags)
         return Result(f"resource group {name} is created in {location}")
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         return await polled(step, operation, context, "the group is deleted")
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         return Result("nothing to verify")

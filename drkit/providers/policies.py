@@ -66,7 +66,7 @@ class Watch:
         return leaving
 
 
-class GatePolicy(AsyncHTTPPolicy[Any, Any]):
+class GuardPolicy(AsyncHTTPPolicy[Any, Any]):
     """Guard, token, throttle; on the way back, errors in drkit's words."""
 
     def __init__(self, watch: Watch, auth: AuthPolicy) -> None:
@@ -148,7 +148,7 @@ class GatePolicy(AsyncHTTPPolicy[Any, Any]):
         self._watch.throttle.learn(key, headers, pause)
 
 
-class LastPolicy(AsyncHTTPPolicy[Any, Any]):
+class SendPolicy(AsyncHTTPPolicy[Any, Any]):
     """Just before the transport: the guard once more, since throttle, waits and tokens took time; then count."""
 
     def __init__(self, watch: Watch) -> None:

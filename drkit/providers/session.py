@@ -31,7 +31,7 @@ from drkit.providers.auth import AuthPolicy, Tokens, credential, credential_name
 from drkit.providers.counters import Counters
 from drkit.providers.error_mapping import SDK_ERRORS, from_exception
 from drkit.providers.guard import Guard
-from drkit.providers.policies import GatePolicy, LastPolicy, Watch
+from drkit.providers.policies import GuardPolicy, SendPolicy, Watch
 from drkit.providers.redact import Redactor, of_environment
 from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, current_budget, limited
 from drkit.providers.throttle import Throttle
@@ -124,7 +124,7 @@ class Session:
             self._budget,
         )
         auth = AuthPolicy(self._tokens, cloud.arm, regional=not cloud.simulated)
-        gate = GatePolicy(watch, auth)
+        gate = GuardPolicy(watch, auth)
         retry = TenacityRetryPolicy(
             self.clock,
             self.counters,
@@ -142,7 +142,7 @@ class Session:
         ]
         # Does nothing unless azure-core was told to trace (AZURE_TRACING_ENABLED) and OpenTelemetry is installed.
         tracing = DistributedTracingPolicy()
-        self._policies = [*first, gate, retry, auth, tracing, LastPolicy(watch)]
+        self._policies = [*first, gate, retry, auth, tracing, SendPolicy(watch)]
         self._pipeline = AsyncPipeline(self._transport, policies=self._policies)
         return self
 

@@ -21,7 +21,7 @@ import msgspec
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
 from drkit.model import files
 from drkit.model.clock import Clock, parse_time, rfc3339
-from drkit.model.estate import Behind, Deferred
+from drkit.model.estate import Deferred, Leftover
 from drkit.model.operation import Operation
 
 GENESIS = "0" * 64
@@ -205,7 +205,7 @@ def _apply_control(state: RunState, record: Record) -> None:
 
 def _apply_deferred(state: RunState, record: Record) -> None:
     told, now = record.data["behind"], record.data.get("now", {})
-    behind = msgspec.convert({key: told[key] for key in Behind.__struct_fields__ if key in told}, Behind)
+    behind = msgspec.convert({key: told[key] for key in Leftover.__struct_fields__ if key in told}, Leftover)
     state.deferred[behind.id.lower()] = Deferred(
         behind=behind,
         run=record.run,

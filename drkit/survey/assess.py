@@ -39,7 +39,7 @@ from drkit.survey import (
     registrations,
     returned_records,
 )
-from drkit.survey.draft import Night
+from drkit.survey.draft import AssessmentDraft
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -82,7 +82,7 @@ async def take(
     subscriptions, down = await _subscriptions(azure, settings, newest)
     captured = await capture_.capture(azure, products, subscriptions, settings, clock)
     now = rfc3339(clock.now())
-    night = Night(now, newest, captured, down)
+    night = AssessmentDraft(now, newest, captured, down)
     if down:
         night.unread.append(f"ARM does not answer, so it was asked nothing more: {down}")
     await _claims(azure, subscriptions, night, declared, products, clock)
@@ -100,9 +100,9 @@ async def take(
     targets = await _targets(azure, products, settings, clock, night, lost, refusals)
     ids = _stand_ins(products, settings, night)
     return Assessment(
-        made_against=mark,
+        cloud=mark,
         taken=now,
-        of_snapshot=estate.digest(estate.encode(night.base)),
+        snapshot_digest=estate.digest(estate.encode(night.base)),
         lost_regions=tuple(lost),
         plans=tuple(_advised(night, settings)),
         hosts=tuple(findings),
@@ -118,7 +118,7 @@ async def take(
     )
 
 
-def _stand_ins(products: Mapping[str, Product], settings: Settings, night: Night) -> set[str]:
+def _stand_ins(products: Mapping[str, Product], settings: Settings, night: AssessmentDraft) -> set[str]:
     """Lower-cased ids of the plans there are that may take over from others."""
     found: set[str] = set()
     for plan in night.base.plans:
@@ -159,7 +159,7 @@ async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot) -
 async def _claims(
     azure: Session,
     subscriptions: Sequence[str],
-    night: Night,
+    night: AssessmentDraft,
     declared: Sequence[Claim],
     products: Mapping[str, Product],
     clock: Clock,
@@ -192,7 +192,7 @@ async def _plans(
     products: Mapping[str, Product],
     settings: Settings,
     clock: Clock,
-    night: Night,
+    night: AssessmentDraft,
     generations: Sequence[Snapshot],
     earlier: Assessment | None,
 ) -> None:
@@ -259,7 +259,7 @@ class _Reports:
 
 
 def _reports(
-    plan: Plan, mine: Sequence[Environment], service: Reading, known: PlanFinding | None, night: Night
+    plan: Plan, mine: Sequence[Environment], service: Reading, known: PlanFinding | None, night: AssessmentDraft
 ) -> _Reports:
     """Nothing while the service answers or could not be asked, and where hosts do not report."""
     times = [text for one in mine if (text := str(one.settings.get(LAST_SEEN) or "")) and _moment(text)]
@@ -292,7 +292,9 @@ def _moment(text: str) -> bool:
     return True
 
 
-async def _service(azure: Session, product: Product, endpoint: Endpoint, clock: Clock, night: Night) -> Reading:
+async def _service(
+    azure: Session, product: Product, endpoint: Endpoint, clock: Clock, night: AssessmentDraft
+) -> Reading:
     key = f"{product.name} {endpoint.url}/{endpoint.region}"
     if key not in night.regions:
         try:
@@ -304,7 +306,7 @@ async def _service(azure: Session, product: Product, endpoint: Endpoint, clock: 
 
 
 async def _control(
-    azure: Session, product: Product, plan: Plan, settings: Settings, clock: Clock, night: Night
+    azure: Session, product: Product, plan: Plan, settings: Settings, clock: Clock, night: AssessmentDraft
 ) -> Reading:
     """The same service in another region: the first that answers, else the last that did not."""
     answer = Reading(plan.region, "control", "unknown", "another region", night.now, "there is no other region to ask")
@@ -316,7 +318,7 @@ async def _control(
     return answer
 
 
-async def _arm(azure: Session, plan: Plan, product: Product, night: Night) -> tuple[str, Reading]:
+async def _arm(azure: Session, plan: Plan, product: Product, night: AssessmentDraft) -> tuple[str, Reading]:
     if any(one.id.lower() == plan.id.lower() for one in night.captured.plans):
         return "found", Reading(plan.id, "arm", "found", "ARM: plans", night.now, "listed, perhaps from a cache")
     if night.down:
@@ -331,7 +333,7 @@ async def _arm(azure: Session, plan: Plan, product: Product, night: Night) -> tu
     return "found", Reading(plan.id, "arm", "found", "ARM: plan", night.now)
 
 
-def _advised(night: Night, settings: Settings) -> list[PlanFinding]:
+def _advised(night: AssessmentDraft, settings: Settings) -> list[PlanFinding]:
     found: list[PlanFinding] = []
     for plan in night.base.plans:
         finding = night.states[plan.id.lower()]
@@ -364,7 +366,7 @@ async def _targets(
     products: Mapping[str, Product],
     settings: Settings,
     clock: Clock,
-    night: Night,
+    night: AssessmentDraft,
     lost: Sequence[str],
     refusals: Mapping[tuple[str, str], tuple[str, ...]],
 ) -> tuple[TargetFacts, ...]:

@@ -99,7 +99,7 @@ async def take(
     _old_hosts(hosts, previous, found)
     linked = tuple(link(environment, hosts, settings, previous) for environment in environments)
     return Snapshot(
-        made_against=mark,
+        cloud=mark,
         taken=taken,
         plans=tuple(sorted(plans, key=lambda plan: plan.id.lower())),
         environments=tuple(sorted(linked, key=lambda one: (one.plan.lower(), one.name.lower(), one.id))),

@@ -9,7 +9,7 @@ from drkit.products.base import Captured
 
 
 @dataclass
-class Night:
+class AssessmentDraft:
     """``base``: the snapshot to judge against; ``down``: why ARM itself does not answer, empty when it does."""
 
     now: str

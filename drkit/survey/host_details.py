@@ -11,7 +11,7 @@ from drkit.model.clock import Clock, parse_time
 from drkit.model.estate import Host, Reading, id_part
 from drkit.planning.transparency import Verdict
 from drkit.survey import activity_log, availability_metric, health
-from drkit.survey.draft import Night
+from drkit.survey.draft import AssessmentDraft
 from drkit.survey.host_signals import Seen
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ LOG, METRIC = timedelta(days=14), timedelta(hours=24)
 Judged = tuple[Host, Seen, Verdict, Host | None, str]
 
 
-async def look(azure: Session, judged: Sequence[Judged], night: Night, clock: Clock) -> dict[str, list[Reading]]:
+async def look(
+    azure: Session, judged: Sequence[Judged], night: AssessmentDraft, clock: Clock
+) -> dict[str, list[Reading]]:
     """Per lower-cased host id further readings: the activity log, Resource Health's history, the downtime."""
     if night.down:
         return {}
@@ -49,7 +51,9 @@ def _happened(seen: Seen, verdict: Verdict) -> bool:
     return not quiet and seen.arm in ("found", "gone")
 
 
-async def _read(azure: Session, host: Host, seen: Seen, now_id: str, night: Night, clock: Clock) -> list[Reading]:
+async def _read(
+    azure: Session, host: Host, seen: Seen, now_id: str, night: AssessmentDraft, clock: Clock
+) -> list[Reading]:
     now = clock.now()
     known = host.baseline.guest_time or host.baseline.arm_time
     start = parse_time(known) if known else now - METRIC

@@ -16,7 +16,7 @@ from drkit.products.base import Product
 from drkit.survey import capture as capture_
 from drkit.survey import fleet, health, machines, probe, probe_output, site_recovery, vm_annotations
 from drkit.survey import impacted_resources as impacted
-from drkit.survey.draft import Night
+from drkit.survey.draft import AssessmentDraft
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -44,7 +44,7 @@ async def gather(
     subscriptions: Sequence[str],
     settings: Settings,
     clock: Clock,
-    night: Night,
+    night: AssessmentDraft,
     given: Mapping[str, probe.Probed] | None,
     printed: Sequence[probe_output.Printed],
     silent: set[str],
@@ -78,7 +78,7 @@ async def gather(
 
 
 async def _machines(
-    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, night: Night
+    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, night: AssessmentDraft
 ) -> Sources:
     """Machines and their availability: through Resource Graph for a fleet, else (or where that fails) by ARM's lists."""
     read = await fleet.read(azure, subscriptions, night.base, settings, clock) if fleet.is_fleet(night.base) else None

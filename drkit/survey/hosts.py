@@ -23,7 +23,7 @@ from drkit.survey import (
     probe_output,
     vm_annotations,
 )
-from drkit.survey.draft import Night
+from drkit.survey.draft import AssessmentDraft
 from drkit.survey.successors import Successors, find, with_guest
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def findings(
     subscriptions: Sequence[str],
     settings: Settings,
     clock: Clock,
-    night: Night,
+    night: AssessmentDraft,
     given: Mapping[str, probe.Probed] | None,
     printed: Sequence[probe_output.Printed],
     earlier: Assessment | None = None,
@@ -153,7 +153,7 @@ def _health(
 
 
 def _regions(
-    night: Night, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
+    night: AssessmentDraft, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
 ) -> dict[str, tuple[str, str]]:
     """Per region of an Azure VM: ``ok``, ``claimed``, ``observed`` or ``both``, and why."""
     flags: dict[str, list[bool]] = defaultdict(list)
@@ -183,7 +183,7 @@ def _regions(
     return told
 
 
-def _zones(night: Night, healths: Mapping[str, str]) -> set[str]:
+def _zones(night: AssessmentDraft, healths: Mapping[str, str]) -> set[str]:
     """Lower-cased ids of hosts whose zone is down with all its machines, while another zone of the region is well."""
     places: dict[str, tuple[str, str]] = {}
     for host in night.base.hosts:
@@ -199,7 +199,7 @@ def _zones(night: Night, healths: Mapping[str, str]) -> set[str]:
     return {key for key, place in places.items() if place in down and place[0] in well}
 
 
-def _registrations(night: Night) -> tuple[frozenset[str], frozenset[str]]:
+def _registrations(night: AssessmentDraft) -> tuple[frozenset[str], frozenset[str]]:
     """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
     answering = frozenset(one.id.lower() for one in night.captured.environments if one.state.lower() == "available")
     listed = capture.whole_plans(night.captured.captures)
@@ -279,7 +279,7 @@ def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
     return Reading(host.id, "probe", value, probed.source, probed.time, detail)
 
 
-def _said(host: Host, held: Sequence[str], states: Mapping[str, str], night: Night) -> tuple[Reading, ...]:
+def _said(host: Host, held: Sequence[str], states: Mapping[str, str], night: AssessmentDraft) -> tuple[Reading, ...]:
     """What the environment service says of its registrations, and who claims that its region is lost."""
     found = [
         Reading(one, "registration", states[one.lower()], "environment service", night.now)

@@ -105,7 +105,7 @@ def _exit_code(place: Place, life: Life) -> int:
     store = store_of(place.store)
     if life.records or life.at:
         mortal(store, life)
-    desk = context.Desk(
+    desk = context.Context(
         settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
     )
     runs = [run for run in store.runs() if store.state(run).runbook == place.digest]

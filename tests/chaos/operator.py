@@ -125,5 +125,5 @@ def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
     return faults
 
 
-def _hosts(standing: status.Standing) -> set[str]:
+def _hosts(standing: status.RunStatus) -> set[str]:
     return {one.host.lower() for one in handover.in_doubt(standing.runbook, standing.state)}

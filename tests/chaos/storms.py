@@ -58,7 +58,7 @@ class Fate:
 
 
 @dataclass
-class Night:
+class AssessmentDraft:
     """What a blow may use. ``rules``: the simulator's rules by the blow that made them; ``struck``: what they did so far."""
 
     site: Site
@@ -105,74 +105,74 @@ class Night:
             self.rules[blow] = []
 
 
-def _throttled(night: Night) -> None:
+def _throttled(night: AssessmentDraft) -> None:
     night.fault(status=429, code="TooManyRequests", retry_after=night.few(10), nth=night.few(20), times=night.few(25))
 
 
-def _server_errors(night: Night) -> None:
+def _server_errors(night: AssessmentDraft) -> None:
     night.fault(status=night.random.choice((500, 502, 503, 504)), times=night.few(6), **night.request())
 
 
-def _cut_before(night: Night) -> None:
+def _cut_before(night: AssessmentDraft) -> None:
     night.fault(drop="before", times=night.few(3), **night.request())
 
 
-def _cut_after(night: Night) -> None:
+def _cut_after(night: AssessmentDraft) -> None:
     night.fault(drop="after", times=night.few(2), **night.request(besides="GET"))
 
 
-def _truncated(night: Night) -> None:
+def _truncated(night: AssessmentDraft) -> None:
     night.fault(truncate=True, times=night.few(3), **night.request())
 
 
-def _html(night: Night) -> None:
+def _html(night: AssessmentDraft) -> None:
     night.fault(html=True, status=502, times=night.few(3), **night.request())
 
 
-def _slow(night: Night) -> None:
+def _slow(night: AssessmentDraft) -> None:
     night.fault(delay=night.few(25), nth=night.few(5), times=night.few(20))
 
 
-def _operation_fails(night: Night) -> None:
+def _operation_fails(night: AssessmentDraft) -> None:
     method, url = night.ground.operations
     night.fault(
         method=method, url=url, nth=night.few(3), times=1, lro="fail", code="InternalServerError", message="try again"
     )
 
 
-def _operation_never_ends(night: Night) -> None:
+def _operation_never_ends(night: AssessmentDraft) -> None:
     method, url = night.ground.operations
     night.fault(method=method, url=url, nth=night.few(3), times=1, lro="never")
 
 
-def _stale_lists(night: Night) -> None:
+def _stale_lists(night: AssessmentDraft) -> None:
     night.fault(method="GET", url=night.ground.lists, stale=night.random.choice(night.ground.stale), times=0)
 
 
-def _tokens_expire(night: Night) -> None:
+def _tokens_expire(night: AssessmentDraft) -> None:
     night.site.world.control("token", expire=True)
     night.later(0.5, 3, "token", expire=True)
 
 
-def _region_returns(night: Night) -> None:
+def _region_returns(night: AssessmentDraft) -> None:
     night.later(0.5, 6, "restore", region=REGION)
 
 
-def _region_goes(night: Night) -> None:
+def _region_goes(night: AssessmentDraft) -> None:
     night.later(0.5, 4, "lose", region=REGION)
 
 
-def _target_fills(night: Night) -> None:
+def _target_fills(night: AssessmentDraft) -> None:
     kind, limit = night.random.choice(("plans", "environments")), night.random.randint(0, 3)
     night.site.world.control("quota", subscription=SUBSCRIPTION, region=TARGET, kind=kind, limit=limit)
 
 
-def _never_mended(night: Night) -> None:
+def _never_mended(night: AssessmentDraft) -> None:
     method, url = night.ground.needed
     night.fault(method=method, url=url, status=500, times=0)
 
 
-BLOWS: dict[str, Callable[[Night], None]] = {
+BLOWS: dict[str, Callable[[AssessmentDraft], None]] = {
     "429 storm": _throttled,
     "5xx": _server_errors,
     "cut before": _cut_before,
@@ -208,7 +208,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
     fate = Fate(number, blows, ground=ground.name)
     try:
         with ground.site(folder) as site:
-            night = Night(site, story, ground)
+            night = AssessmentDraft(site, story, ground)
             for name in blows:
                 night.blow = name
                 BLOWS[name](night)
@@ -248,7 +248,9 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
     return fate
 
 
-def _elsewhere(night: Night, blows: tuple[str, ...], lives: Lives, seed: str, folder: Path) -> Elsewhere | None:
+def _elsewhere(
+    night: AssessmentDraft, blows: tuple[str, ...], lives: Lives, seed: str, folder: Path
+) -> Elsewhere | None:
     """Another store beside the site, in some of the stories in which something is lost."""
     story = random.Random(f"{seed}/elsewhere")
     ground = night.ground
@@ -288,7 +290,7 @@ def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
 
 def _lived(
     fate: Fate,
-    night: Night,
+    night: AssessmentDraft,
     minutes: float,
     lives: Lives,
     second: Operator | None = None,

@@ -31,9 +31,9 @@ class Terminal:
 
     def stage(self, number: int, title: str) -> None:
         """A head."""
-        from drkit.cli.views import failover as guided
+        from drkit.cli.views import failover as failover_view
 
-        self._print(guided.stage(number, title))
+        self._print(failover_view.stage(number, title))
 
     def say(self, text: str) -> None:
         """A sentence."""
@@ -43,9 +43,9 @@ class Terminal:
 
     def show(self, found: Any, *, whole: bool = False) -> None:
         """A result."""
-        from drkit.cli.views import failover as guided
+        from drkit.cli.views import failover as failover_view
 
-        self._print(guided.shown(found, whole=whole))
+        self._print(failover_view.shown(found, whole=whole))
 
     def event(self, event: Any) -> None:
         """Progress."""
@@ -84,7 +84,7 @@ def failover(
     wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
     """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
-    from drkit.api import failover as guided
+    from drkit.api import failover as failover_
     from drkit.api import plan
     from drkit.cli.views import html
 
@@ -99,7 +99,7 @@ def failover(
     )
     talk = Terminal(common)
     try:
-        ended = guided.failover(
+        ended = failover_.failover(
             common.desk(), talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip

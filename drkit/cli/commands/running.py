@@ -15,15 +15,15 @@ from drkit.errors import DrkitError
 from drkit.model import log
 
 if TYPE_CHECKING:
-    from drkit.api.context import Desk
-    from drkit.api.status import Standing
+    from drkit.api.context import Context
+    from drkit.api.status import RunStatus
 
 
 EVERY = 20.0
 """Seconds between two lines about how far a run is."""
 
 
-def _progress(desk: Desk, run: Callable[[], str]) -> Callable[[], None]:
+def _progress(desk: Context, run: Callable[[], str]) -> Callable[[], None]:
     """Says how far the run is, at most every so often. Never a reason for a run to end."""
     last = time.monotonic()
 
@@ -67,14 +67,14 @@ def _listener(
     return heard
 
 
-def _stands(standing: Standing) -> list[Any]:
+def _stands(standing: RunStatus) -> list[Any]:
     made: list[Any] = views().status(
         standing.runbook, standing.state, standing.outcome, standing.reason, standing.held, standing.replaced
     )
     return made
 
 
-def _applied(common: Common, desk: Desk, applied: Any) -> int:
+def _applied(common: Common, desk: Context, applied: Any) -> int:
     from drkit.api import status as status_
 
     standing = status_.status(desk, applied.run)

@@ -171,7 +171,7 @@ def runbook_summary(
     book: Runbook, digest: str, told: Sequence[Described], run: str = "", warnings: Sequence[str] = ()
 ) -> str:
     """A runbook as Markdown, for whoever approves it; ``told``: its steps as they will be carried out."""
-    title = "SIMULATED " if book.made_against.simulated else ""
+    title = "SIMULATED " if book.cloud.simulated else ""
     lost = ", ".join(book.lost_regions) or "none"
     targets = ", ".join(sorted(set(book.target_regions.values()))) or "none"
     seconds = sum(step.estimate.seconds for step in book.steps)
@@ -204,8 +204,8 @@ def runbook_summary(
         lines += ["", "## Steps", ""]
         lines += ["Told from action, target and inputs. What the file says is its text, and nothing rests on it."]
         lines += [line for one in told for line in _step(one)]
-    if book.left_alone:
-        left = [(one.name or last(one.subject), one.reason, one.remedy) for one in book.left_alone]
+    if book.unchanged:
+        left = [(one.name or last(one.subject), one.reason, one.remedy) for one in book.unchanged]
         lines += ["", "## Considered and left alone", "", *markdown.table(("what", "why", "remedy"), left)]
     counted = plural(len(book.steps), "step")
     return (

@@ -47,7 +47,7 @@ def _title(told: Readiness) -> str:
         f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['unknown']} not known"
     )
     number = f" {told.generation}" if told.generation else ""
-    return f"{terminal.mark(told.made_against.simulated)}check{number}, {clock(told.taken)}: {numbers}; protected: {regions}"
+    return f"{terminal.mark(told.cloud.simulated)}check{number}, {clock(told.taken)}: {numbers}; protected: {regions}"
 
 
 def _forecasts(told: Readiness) -> list[str]:

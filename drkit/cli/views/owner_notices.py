@@ -6,21 +6,21 @@ import textwrap
 from collections.abc import Sequence
 
 from drkit.cli.views.text import plural, safe
-from drkit.execution.owner_notices import Letter, Told
+from drkit.execution.owner_notices import EnvironmentNotice, OwnerNotice
 
 WIDTH = 76
 NOBODY = "nobody known: whoever it belongs to"
 ADDRESS = {"name": "name", "plan": "plan", "region": "region", "id": "id"}
 
 
-def text(found: Sequence[Letter], run: str, *, simulated: bool = False) -> str:
+def text(found: Sequence[OwnerNotice], run: str, *, simulated: bool = False) -> str:
     """The letters, one after the other."""
     if not found:
         return f"{run} affected no environment: there is nobody to tell."
     return "\n\n---\n\n".join(_one(letter, run, simulated=simulated) for letter in found)
 
 
-def _one(letter: Letter, run: str, *, simulated: bool) -> str:
+def _one(letter: OwnerNotice, run: str, *, simulated: bool) -> str:
     mark = "SIMULATED: " if simulated else ""
     lines = [
         f"To: {safe(letter.owner) or NOBODY}",
@@ -33,7 +33,7 @@ def _one(letter: Letter, run: str, *, simulated: bool) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _told(told: Told) -> list[str]:
+def _told(told: EnvironmentNotice) -> list[str]:
     lines = _wrapped(told.what)
     lines += ["  New address:"] if told.address else []
     lines += [f"    {word}: {safe(told.address[key])}" for key, word in ADDRESS.items() if key in told.address]

@@ -96,7 +96,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
     identified = sum(host.baseline.guest is not None for host in taken.hosts)
     lines: list[Any] = [
         (
-            f"{mark(taken.made_against.simulated)}snapshot {taken.generation}: {plural(len(taken.plans), 'plan')}, "
+            f"{mark(taken.cloud.simulated)}snapshot {taken.generation}: {plural(len(taken.plans), 'plan')}, "
             f"{plural(len(taken.environments), 'environment')} ({kinds['managed']} managed, {kinds['self-hosted']} self-hosted), "
             f"{plural(len(taken.hosts), 'host')} ({identified} identified from inside)"
         )
@@ -118,7 +118,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
 
 def assessment(taken: Assessment, path: str) -> list[Any]:
     """Plans, hosts, claims, advice."""
-    parts: list[Any] = [f"{mark(taken.made_against.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
+    parts: list[Any] = [f"{mark(taken.cloud.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
         (last(one.plan), one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
         for one in taken.plans
@@ -193,7 +193,7 @@ def plan_table(book: Runbook) -> Table:
     plans = list(dict.fromkeys([*book.source_plans, *(one.plan for one in book.environments)]))
     for plan in plans:
         mine = [one for one in book.environments if one.plan == plan]
-        if not mine and book.of_run:
+        if not mine and book.source_run:
             continue  # the plan that is gone back to
         words = Counter(_group(one.disposition, one.final, book) for one in mine)
         rows.append(
@@ -237,8 +237,8 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
     """The runbook in short."""
     parts: list[Any] = [f"look: {safe(text)}" for text in warnings]
     lost = safe(", ".join(book.lost_regions)) or "no region"
-    about = f"of {book.of_run}" if book.of_run else f"lost: {lost}"
-    parts.append(f"{mark(book.made_against.simulated)}{book.kind} runbook {digest[:12]}; {about}")
+    about = f"of {book.source_run}" if book.source_run else f"lost: {lost}"
+    parts.append(f"{mark(book.cloud.simulated)}{book.kind} runbook {digest[:12]}; {about}")
     if book.assumed:
         parts.append("ASSUMED: nobody saw that region lost; this can be neither approved nor applied")
     if book.environments:
@@ -251,7 +251,7 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
         if guard.forced
     )
     parts.append(
-        f"{plural(len(book.left_alone), 'thing')} considered and left alone; `drkit show` lists them with reasons"
+        f"{plural(len(book.unchanged), 'thing')} considered and left alone; `drkit show` lists them with reasons"
     )
     parts.append(f"kept as {path}")
     if book.assumed:
@@ -284,8 +284,8 @@ def show(
     finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
     if finals:
         parts.append(table("environment", "is", "why", "work", rows=finals, ratios={2: 1}))
-    if book.left_alone:
-        rows_left = [(one.name, f"{one.reason}{f'; {one.remedy}' if one.remedy else ''}") for one in book.left_alone]
+    if book.unchanged:
+        rows_left = [(one.name, f"{one.reason}{f'; {one.remedy}' if one.remedy else ''}") for one in book.unchanged]
         parts.append(table("left alone", "why", rows=rows_left, ratios={1: 1}))
     rows_guards = [(one.name, "passed" if one.passed else f"forced: {one.forced}", one.detail) for one in book.guards]
     parts.append(table("guard", "result", "detail", rows=rows_guards, ratios={2: 1}))
@@ -395,7 +395,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     ``held``: who carries it out at this moment. ``replaced``: the run that carries out its rest.
     """
     is_now = f"under way, held by {safe(held)}" if held else outcome
-    parts: list[Any] = [f"{mark(book.made_against.simulated)}{state.run}: {is_now} ({safe(reason)})"]
+    parts: list[Any] = [f"{mark(book.cloud.simulated)}{state.run}: {is_now} ({safe(reason)})"]
     counts = Counter(state.of(step.id).word for step in book.steps)
     parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
     approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"

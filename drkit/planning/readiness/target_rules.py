@@ -361,9 +361,7 @@ def _unplaced(projection: Projection) -> Sequence[str]:
     if projection.runbook is None:
         return ()
     return [
-        f"{one.name}: {one.reason}"
-        for one in projection.runbook.left_alone
-        if one.reason.startswith("no target region")
+        f"{one.name}: {one.reason}" for one in projection.runbook.unchanged if one.reason.startswith("no target region")
     ]
 
 

@@ -13,7 +13,7 @@ from drkit.model.estate import Reading, region_name
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products.base import Context, Observation, Result, StepFailedError, changed_by
+from drkit.products.base import Observation, Result, StepContext, StepFailedError, changed_by
 from drkit.products.codespaces import client as wire
 from drkit.products.codespaces.act_cleanup import Tidying, stands
 from drkit.products.codespaces.act_on_host import HostSteps
@@ -38,7 +38,7 @@ class Acts(ByTable):
         self.hosts = HostSteps(self._ours, self._listed_still)
         self.tidying = Tidying(tokens, self._answers)
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         if step.action in TIDY:
             return await self.tidying.observe(step, context)
         readings: list[Reading] = []
@@ -64,7 +64,7 @@ class Acts(ByTable):
             done = await self._by_hand_already(step, context)
         return Observation(done, tuple(readings), data, changed)
 
-    async def _by_hand_already(self, step: Step, context: Context) -> str:
+    async def _by_hand_already(self, step: Step, context: StepContext) -> str:
         """That nobody need be sent to a machine, as what would prove it is there; empty when it is not, or cannot be read."""
         proof = next((one for one in context.runbook.steps if one.action == "verify" and step.id in one.needs), None)
         if proof is None:
@@ -77,7 +77,7 @@ class Acts(ByTable):
             return ""
         return f"{ours.get('friendlyName')} is there already, for its owner"
 
-    async def _answers(self, plan_id: str, context: Context, now: str) -> Reading:
+    async def _answers(self, plan_id: str, context: StepContext, now: str) -> Reading:
         """Does the source plan answer again? Its region's service is asked, and then the plan itself through it."""
         region = _source_region(plan_id, context)
         service = settings_of(context.settings).service
@@ -93,7 +93,7 @@ class Acts(ByTable):
             )
         return Reading(plan_id, "answers", "yes", health.source, now, "its service lists it again")
 
-    async def _plan_there(self, step: Step, context: Context, now: str) -> tuple[Reading, str, str]:
+    async def _plan_there(self, step: Step, context: StepContext, now: str) -> tuple[Reading, str, str]:
         try:
             found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
         except NotFoundError:
@@ -108,16 +108,16 @@ class Acts(ByTable):
         reading = Reading(step.target, "exists", True, "ARM: plan", now, f"made by somebody else: tags {tags}")
         return reading, "", changed_by(found)
 
-    async def _look(self, step: Step, context: Context) -> tuple[Any, Any]:
+    async def _look(self, step: Step, context: StepContext) -> tuple[Any, Any]:
         inputs = step.inputs
         service = settings_of(context.settings).service
         listed = await wire.listed(context.azure, self.tokens, str(inputs["plan"]), str(inputs["region"]), service)
         return wire.find(listed, inputs["names"], str(inputs["owner"]), inputs.get("stale", ()))
 
-    async def _ours(self, step: Step, context: Context) -> Any:
+    async def _ours(self, step: Step, context: StepContext) -> Any:
         return (await self._look(step, context))[0]
 
-    async def _appears(self, step: Step, context: Context) -> Any:
+    async def _appears(self, step: Step, context: StepContext) -> Any:
         """Ours, whose name is taken: made by a request of ours whose answer was lost, it may be listed a little later only."""
         for pause in (*LIST_LAGS, 0.0):
             ours, other = await self._look(step, context)
@@ -126,7 +126,7 @@ class Acts(ByTable):
             await context.clock.sleep(pause)
         return None
 
-    async def _listed_still(self, step: Step, context: Context) -> bool:
+    async def _listed_still(self, step: Step, context: StepContext) -> bool:
         """Whether the plan that a host was released from lists its record still; True where that cannot be read."""
         left = step.inputs.get("left")
         if not left:
@@ -139,10 +139,10 @@ class Acts(ByTable):
             return True
         return any(str(one.get("id", "")).lower() == str(left["id"]).lower() for one in found)
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation:
         return await self.hosts.settle(step, context) if step.action == "release" else Observation()
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         if step.action in TIDY:
             return await self.tidying.act(step, context)
         if step.action == "create-plan":
@@ -151,7 +151,7 @@ class Acts(ByTable):
             return await self._create(step, context)
         return await self.hosts.act(step, context)
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         if step.action in TIDY:
             return await self.tidying.poll(step, operation, context)
         if step.action != "create-plan":
@@ -163,7 +163,7 @@ class Acts(ByTable):
             raise _refused(step, progress.code, progress.message)
         return Result(f"plan {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         if step.action in TIDY:
             return await self.tidying.verify(step, context)
         if step.action == "verify-plan":
@@ -193,7 +193,7 @@ class Acts(ByTable):
             raise StepFailedError(f"the service says {state}", where=step.title, code=state)
         return Operation(stage=f"the service says: {state}", retry_after=VERIFY_SECONDS)
 
-    async def _create_plan(self, step: Step, context: Context) -> Operation | Result:
+    async def _create_plan(self, step: Step, context: StepContext) -> Operation | Result:
         body = dict(step.inputs["body"])
         body["tags"] = {**body.get("tags", {}), TAG_SOURCE: step.inputs["source"], **made_by(step, context)}
         try:
@@ -208,7 +208,7 @@ class Acts(ByTable):
             return outcome
         return Result(f"plan {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
 
-    async def _create(self, step: Step, context: Context) -> Result:
+    async def _create(self, step: Step, context: StepContext) -> Result:
         inputs = step.inputs
         service = settings_of(context.settings).service
         plan, region, owner = str(inputs["plan"]), str(inputs["region"]), str(inputs["owner"])
@@ -238,7 +238,7 @@ def _waiting(operation: Operation, retry_after: float) -> Operation:
     return msgspec.structs.replace(operation, retry_after=retry_after)
 
 
-def _source_region(plan_id: str, context: Context) -> str:
+def _source_region(plan_id: str, context: StepContext) -> str:
     return str(context.regions.get(plan_id.lower(), ""))
 
 

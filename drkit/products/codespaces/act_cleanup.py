@@ -14,7 +14,7 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.base import Observation, Result, StepContext, changed_by
 from drkit.products.codespaces import client as wire
 from drkit.products.codespaces.settings import settings_of
 from drkit.products.defaults import LOOK_SECONDS, polled
@@ -22,7 +22,7 @@ from drkit.products.defaults import LOOK_SECONDS, polled
 SOURCE = "environment service"
 # A managed environment that is not in use shuts itself down, and is there all the same.
 STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
-Answers = Callable[[str, Context, str], Coroutine[Any, Any, Reading]]
+Answers = Callable[[str, StepContext, str], Coroutine[Any, Any, Reading]]
 
 
 def stands(item: Mapping[str, Any] | None) -> bool:
@@ -37,12 +37,12 @@ class Tidying:
     def __init__(self, tokens: wire.Tokens, answers: Answers) -> None:
         self.tokens, self.answers = tokens, answers
 
-    async def _listed(self, place: Mapping[str, Any], context: Context) -> dict[str, dict[str, Any]]:
+    async def _listed(self, place: Mapping[str, Any], context: StepContext) -> dict[str, dict[str, Any]]:
         service = settings_of(context.settings).service
         found = await wire.listed(context.azure, self.tokens, str(place["plan"]), str(place["region"]), service)
         return {str(one.get("id", "")).lower(): one for one in found}
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         now = rfc3339(context.clock.now())
         readings = [
             await self.answers(condition.subject, context, now)
@@ -74,7 +74,7 @@ class Tidying:
             readings.append(Reading(str(elsewhere["id"]), "stands", "yes" if stands(other) else "no", SOURCE, now))
         return Observation("", tuple(readings))
 
-    async def _plan(self, step: Step, context: Context, now: str, readings: list[Reading]) -> Observation:
+    async def _plan(self, step: Step, context: StepContext, now: str, readings: list[Reading]) -> Observation:
         try:
             found = await context.azure.resources.resource(step.target, wire.api_version(step.target))
         except NotFoundError:
@@ -93,7 +93,7 @@ class Tidying:
             readings.append(Reading(step.target, "empty", not inside, SOURCE, now))
         return Observation("", tuple(readings), changed={step.target.lower(): changed_by(found)})
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         if step.action == "delete-plan":
             begun = await context.azure.resources.delete_resource(step.target, wire.api_version(step.target))
             return begun or Result("the plan is deleted")
@@ -110,10 +110,10 @@ class Tidying:
         )
         return Result("the record is deleted", {"at": rfc3339(context.clock.now())})
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         return await polled(step, operation, context, "the plan is deleted")
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         elsewhere = step.inputs["elsewhere"]
         other = (await self._listed(elsewhere, context)).get(str(elsewhere["id"]).lower())
         if not stands(other):

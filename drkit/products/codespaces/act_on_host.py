@@ -14,10 +14,10 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.products.base import (
-    Context,
     Observation,
     RegisteredElsewhereError,
     Result,
+    StepContext,
     StepFailedError,
     approved_script,
 )
@@ -40,7 +40,7 @@ RELEASED = {
     "forgotten": "`stop` did not end while its region is down, so the registration was moved aside (kept on the host)",
     "absent": "there was no registration on it",
 }
-Ours = Callable[[Step, Context], Awaitable[Any]]
+Ours = Callable[[Step, StepContext], Awaitable[Any]]
 
 
 class HostSteps:
@@ -52,10 +52,10 @@ class HostSteps:
     host was released from knows its old registration still.
     """
 
-    def __init__(self, ours: Ours, listed_still: Callable[[Step, Context], Awaitable[bool]]) -> None:
+    def __init__(self, ours: Ours, listed_still: Callable[[Step, StepContext], Awaitable[bool]]) -> None:
         self._ours, self._listed_still = ours, listed_still
 
-    async def instance(self, host: str, context: Context, now: str) -> Reading:
+    async def instance(self, host: str, context: StepContext, now: str) -> Reading:
         """The instance id ARM gives for a host now; ``gone`` when it is not there."""
         source = "ARM: virtual machine"
         try:
@@ -66,7 +66,7 @@ class HostSteps:
             return Reading(host, "instance_id", "unknown", source, now, str(error))
         return Reading(host, "instance_id", str((vm.get("properties") or {}).get("vmId", "unknown")), source, now)
 
-    async def act(self, step: Step, context: Context, since: str = "") -> Operation:
+    async def act(self, step: Step, context: StepContext, since: str = "") -> Operation:
         inputs = step.inputs
         if step.action == "reach":
             values = {"drkit_urls": "\n".join(inputs["urls"]), "drkit_timeout": "10"}
@@ -76,7 +76,7 @@ class HostSteps:
             return await self._send(step, context, "codespaces_release", values, "release", since)
         return await self._register(step, context, 0, since)
 
-    def _release(self, step: Step, context: Context, environment: str) -> dict[str, str]:
+    def _release(self, step: Step, context: StepContext, environment: str) -> dict[str, str]:
         inputs = step.inputs
         return {
             "drkit_nonce": context.nonce(step.id),
@@ -87,7 +87,7 @@ class HostSteps:
             "drkit_force": "1" if inputs["move_aside"] else "0",
         }
 
-    async def settle(self, step: Step, context: Context) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation:
         """What an earlier delivery of a release did. Asked with the nil id, which no registration has, so nothing is done."""
         values = self._release(step, context, NO_ENVIRONMENT)
         until = context.clock.monotonic() + AGAIN_MINUTES * 60
@@ -116,7 +116,7 @@ class HostSteps:
             remedy="look at the host's registration, then `drkit resume`",
         )
 
-    async def _register(self, step: Step, context: Context, number: int, since: str = "") -> Operation:
+    async def _register(self, step: Step, context: StepContext, number: int, since: str = "") -> Operation:
         inputs = step.inputs
         values = {
             "drkit_nonce": self._nonce(step, context, number),
@@ -128,11 +128,11 @@ class HostSteps:
         }
         return await self._send(step, context, "codespaces_register", values, f"register#{number}", since)
 
-    def _nonce(self, step: Step, context: Context, number: int) -> str:
+    def _nonce(self, step: Step, context: StepContext, number: int) -> str:
         return context.nonce(f"{step.id}#{number}" if number else step.id)
 
     async def _send(
-        self, step: Step, context: Context, script: str, values: dict[str, str], stage: str, since: str = ""
+        self, step: Step, context: StepContext, script: str, values: dict[str, str], stage: str, since: str = ""
     ) -> Operation:
         """Deliver a script; when the host is busy with another, or nobody knows whether it arrived, again a little later."""
         if script in WRITING:
@@ -145,7 +145,7 @@ class HostSteps:
                 raise _untold(step, error) from error
             return Operation(stage=f"{AGAIN}{stage}", retry_after=AGAIN_SECONDS, since=since or rfc3339(now))
 
-    def _as_its_user(self, step: Step, context: Context, script: str, values: dict[str, str]) -> dict[str, str]:
+    def _as_its_user(self, step: Step, context: StepContext, script: str, values: dict[str, str]) -> dict[str, str]:
         """What a script is handed, so that it acts on the registration as its user and never as root.
 
         Those of version 0.1 do that only where the path lies in the user's home, and are handed it as such. StepFailedError
@@ -165,7 +165,7 @@ class HostSteps:
         )
 
     async def _deliver(
-        self, step: Step, context: Context, script: str, values: dict[str, str], stage: str
+        self, step: Step, context: StepContext, script: str, values: dict[str, str], stage: str
     ) -> Operation:
         loaded = approved_script(step, context, script)
         operation = await context.azure.compute.run_command(str(step.inputs["host"]), loaded, values)
@@ -173,7 +173,7 @@ class HostSteps:
             operation, stage=stage, since=rfc3339(context.clock.now()), retry_after=COMMAND_SECONDS
         )
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         stage, _, why = operation.stage.partition("|")
         word, _, digits = stage.partition("#")
         number = int(digits or 0)
@@ -208,7 +208,7 @@ class HostSteps:
         return await self._restored(step, answer(step, stdout, "restore"), context, why)
 
     async def _again(
-        self, step: Step, context: Context, word: str, number: int, why: str, since: str
+        self, step: Step, context: StepContext, word: str, number: int, why: str, since: str
     ) -> Operation | Result:
         """Deliver the script of a stage once more, under the same nonce."""
         if word == "register":
@@ -231,10 +231,10 @@ class HostSteps:
             )
         return Result("the target region answers from the host", {"tried": True})
 
-    def _outcome(self, step: Step, found: dict[str, Any], context: Context) -> dict[str, Any]:
+    def _outcome(self, step: Step, found: dict[str, Any], context: StepContext) -> dict[str, Any]:
         return {"state": found.get("state"), "nonce": context.nonce(step.id), "id": found.get("id")}
 
-    async def _released(self, step: Step, found: dict[str, Any], context: Context) -> Operation | Result:
+    async def _released(self, step: Step, found: dict[str, Any], context: StepContext) -> Operation | Result:
         state = str(found.get("state"))
         if state in RELEASED:
             return Result(RELEASED[state], self._outcome(step, found, context))
@@ -252,7 +252,7 @@ class HostSteps:
         }
         raise StepFailedError(faults.get(state, f"answered {state!r}"), where=step.target, code=f"Release-{state}")
 
-    async def _moved(self, step: Step, held: str, context: Context) -> str:
+    async def _moved(self, step: Step, held: str, context: StepContext) -> str:
         """That the registration on a host is the one that this runbook is to bring about, whoever did it; empty when it is not."""
         register = next((one for one in context.runbook.steps if one.inputs.get("released_by") == step.id), None)
         ours = await self._ours(register, context) if register is not None else None
@@ -260,7 +260,9 @@ class HostSteps:
             return ""
         return f"the host serves already as {ours.get('friendlyName')} under the target plan; nothing was taken off"
 
-    async def _started(self, step: Step, found: dict[str, Any], context: Context, number: int) -> Operation | Result:
+    async def _started(
+        self, step: Step, found: dict[str, Any], context: StepContext, number: int
+    ) -> Operation | Result:
         state = str(found.get("state"))
         if state == "started":
             return _watching(number, rfc3339(context.clock.now()))
@@ -273,7 +275,7 @@ class HostSteps:
         # It was released before, so it must not be left without any registration.
         return await self._restore(step, context, number, faults.get(state, f"`start` answered {state!r}"))
 
-    async def _watch(self, step: Step, context: Context, operation: Operation, number: int) -> Operation:
+    async def _watch(self, step: Step, context: StepContext, operation: Operation, number: int) -> Operation:
         values = {
             "drkit_nonce": self._nonce(step, context, number),
             "drkit_user": str(step.inputs["user"]),
@@ -289,7 +291,7 @@ class HostSteps:
         return msgspec.structs.replace(sent, since=operation.since)
 
     async def _seen(
-        self, step: Step, found: dict[str, Any], context: Context, operation: Operation, number: int
+        self, step: Step, found: dict[str, Any], context: StepContext, operation: Operation, number: int
     ) -> Operation | Result:
         held = str(found.get("id") or "")
         if held and not found.get("already") and held.lower() != str(step.inputs["environment"]).lower():
@@ -322,7 +324,7 @@ class HostSteps:
             return await self._restore(step, context, number, f"nobody signed in within {minutes:.0f} min")
         return _watching(number, operation.since)
 
-    async def _restore(self, step: Step, context: Context, number: int, why: str, since: str = "") -> Operation:
+    async def _restore(self, step: Step, context: StepContext, number: int, why: str, since: str = "") -> Operation:
         if not await self._listed_still(step, context):
             # `stop` ended that registration at its service: put back, it would be a dead one, in the way of the next.
             raise StepFailedError(
@@ -341,7 +343,7 @@ class HostSteps:
         }
         return await self._send(step, context, "codespaces_restore", values, f"restore#{number}|{why}", since)
 
-    async def _restored(self, step: Step, found: dict[str, Any], context: Context, why: str) -> Result:
+    async def _restored(self, step: Step, found: dict[str, Any], context: StepContext, why: str) -> Result:
         state = str(found.get("state"))
         if state == "occupied":
             # Somebody may have signed in at the last moment.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drkit.model.estate import Behind, Plan, slug
+from drkit.model.estate import Leftover, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.codespaces.settings import NAME
@@ -27,7 +27,7 @@ def propose(proposal: Proposal) -> Proposed:
             chains.append(_chain(proposal, item, item.other.id, item.other_plan))
     needs = tuple(chain.affected.final for chain in chains)
     closing = tuple(_plan(proposal, one, needs) for one in proposal.closing) if not left else ()
-    return Proposed(chains=tuple(chains), left_alone=tuple(left), closing=closing)
+    return Proposed(chains=tuple(chains), unchanged=tuple(left), closing=closing)
 
 
 def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
@@ -53,7 +53,7 @@ def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
     return Chain(affected, (delete, verify), needs_person=False)
 
 
-def _plan(proposal: Proposal, made: Behind, needs: tuple[str, ...]) -> Step:
+def _plan(proposal: Proposal, made: Leftover, needs: tuple[str, ...]) -> Step:
     plan, source = proposal.plan, proposal.standing
     again = (Precondition(source.id, "answers", "yes", SERVICE),) if source else ()
     return Step(

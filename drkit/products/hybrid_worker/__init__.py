@@ -18,7 +18,7 @@ from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
 from drkit.planning.proposal import Need, Proposal, Proposed
-from drkit.products.base import Captured, Context, Endpoint, Rehearsal
+from drkit.products.base import Captured, Endpoint, Rehearsal, StepContext
 from drkit.products.defaults import ActsApart
 from drkit.products.hybrid_worker import plan as pure
 from drkit.products.hybrid_worker import plan_cleanup as back
@@ -52,7 +52,7 @@ class HybridWorker(ActsApart):
     def propose(self, proposal: Proposal) -> Proposed:
         return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
 
-    async def marks(self, steps: Sequence[Step], context: Context) -> Sequence[tuple[str, str]]:
+    async def marks(self, steps: Sequence[Step], context: StepContext) -> Sequence[tuple[str, str]]:
         """Workers of these machines under the ids that drkit gives them, in the accounts that are to take over."""
         from drkit.products.hybrid_worker.act import marks
 

@@ -22,10 +22,10 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
 from drkit.products.base import (
-    Context,
     Observation,
     RegisteredElsewhereError,
     Result,
+    StepContext,
     StepFailedError,
     approved_script,
 )
@@ -55,7 +55,7 @@ class Acts(ByTable):
 
     # looking
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         if step.action in TIDY:
             return await self.tidying.observe(step, context)
         now = rfc3339(context.clock.now())
@@ -86,21 +86,21 @@ class Acts(ByTable):
             data = {"at": now}
         return Observation(done, tuple(readings), data if done else {})
 
-    async def _answers(self, plan_id: str, step: Step, context: Context, now: str) -> Reading:
+    async def _answers(self, plan_id: str, step: Step, context: StepContext, now: str) -> Reading:
         """Does the account left behind answer again? Its own regional service says so, ARM never."""
         url = str(step.inputs.get("source_url", "")) or await self._address(plan_id, context)
         region = str(context.regions.get(plan_id.lower(), ""))
         health = await wire.answers(context.azure, region, url, context.clock)
         return Reading(plan_id, "answers", health.value, health.source, now, health.detail)
 
-    async def _address(self, account: str, context: Context) -> str:
+    async def _address(self, account: str, context: StepContext) -> str:
         try:
             found = await wire.account(context.azure, account)
         except CloudError:
             return ""
         return str((found.get("properties") or {}).get("automationHybridServiceUrl", ""))
 
-    async def _permitted(self, machine: str, context: Context, now: str) -> Reading:
+    async def _permitted(self, machine: str, context: StepContext, now: str) -> Reading:
         source = "ARM: permissions"
         try:
             value = await wire.permitted(context.azure, machine)
@@ -108,7 +108,7 @@ class Acts(ByTable):
             return Reading(machine, "may-change-extensions", "unknown", source, now, str(error))
         return Reading(machine, "may-change-extensions", value, source, now)
 
-    async def _machine(self, machine: str, context: Context, now: str) -> list[Reading]:
+    async def _machine(self, machine: str, context: StepContext, now: str) -> list[Reading]:
         """Itself, running, its agent and its identity, as ARM has them now."""
         source = "ARM: machine"
         values: dict[str, Any] = dict.fromkeys(("instance_id", "running", "agent", "identity"), "unknown")
@@ -123,7 +123,7 @@ class Acts(ByTable):
             source = f"{source}: {error.what}"
         return [Reading(machine, signal, value, source, now) for signal, value in values.items()]
 
-    async def _account(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+    async def _account(self, step: Step, context: StepContext, now: str) -> tuple[Reading, str]:
         source = "ARM: Automation account"
         try:
             found = await wire.account(context.azure, step.target)
@@ -137,16 +137,16 @@ class Acts(ByTable):
             return there, "the account is there already, made for this source"
         return there, ""
 
-    async def _group(self, step: Step, context: Context) -> str:
+    async def _group(self, step: Step, context: StepContext) -> str:
         answer = await context.azure.rest.request("GET", step.target, params={"api-version": wire.API}, allow=(404,))
         return "the group is there already" if answer.status == 200 else ""
 
-    async def _listed(self, step: Step, context: Context) -> dict[str, Any] | None:
+    async def _listed(self, step: Step, context: StepContext) -> dict[str, Any] | None:
         inputs = step.inputs
         account, group, machine = (str(inputs[name]) for name in ("account", "group", "machine"))
         return await wire.worker_of(context.azure, account, group, machine, str(inputs.get("worker", "")))
 
-    async def _released(self, step: Step, context: Context, now: str) -> tuple[Reading, str]:
+    async def _released(self, step: Step, context: StepContext, now: str) -> tuple[Reading, str]:
         machine = str(step.inputs["machine"])
         held = await self._extension(step, context)
         named = wire.url_of(held) if held is not None else "none"
@@ -157,7 +157,7 @@ class Acts(ByTable):
             return reading, "the extension names the account that takes over already"
         return reading, ""
 
-    async def _free(self, step: Step, context: Context) -> None:
+    async def _free(self, step: Step, context: StepContext) -> None:
         """RegisteredElsewhereError when the machine carries a worker's extension that names another account than the one to be."""
         machine, ours = str(step.inputs["machine"]), self._url(step, context)
         for held in await wire.extensions(context.azure, machine):
@@ -176,7 +176,7 @@ class Acts(ByTable):
                     remedy="ask whose it is; once it is off the machine, `drkit resume` registers it as planned",
                 )
 
-    async def _registered(self, step: Step, context: Context) -> str:
+    async def _registered(self, step: Step, context: StepContext) -> str:
         await self._free(step, context)
         held = await self._extension(step, context)
         if held is None or wire.url_of(held) != self._url(step, context) or _state(held) != "succeeded":
@@ -185,11 +185,11 @@ class Acts(ByTable):
             return ""
         return "the extension of that account is installed already"
 
-    def _url(self, step: Step, context: Context) -> str:
+    def _url(self, step: Step, context: StepContext) -> str:
         """The address of the account that takes over, as the step that verified it learnt it."""
         return str(context.results(str(step.inputs["account_step"])).get("url", ""))
 
-    async def settle(self, step: Step, context: Context) -> Observation | Operation:
+    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
         """What came of a deletion that left: ARM shows it until it is over, as long as its machine is away. The rest is seen at once."""
         if step.action != "release":
             return Observation()
@@ -200,7 +200,7 @@ class Acts(ByTable):
 
     # acting
 
-    async def act(self, step: Step, context: Context) -> Operation | Result:
+    async def act(self, step: Step, context: StepContext) -> Operation | Result:
         if step.action in TIDY:
             return await self.tidying.act(step, context)
         if step.action == "create-plan":
@@ -216,7 +216,7 @@ class Acts(ByTable):
             return await self._release(step, context)
         return await self._register(step, context)
 
-    async def _create(self, step: Step, context: Context) -> Result:
+    async def _create(self, step: Step, context: StepContext) -> Result:
         body = dict(step.inputs["body"])
         body["tags"] = {**body.get("tags", {}), TAG_SOURCE: step.inputs["source"], **made_by(step, context)}
         try:
@@ -229,7 +229,7 @@ class Acts(ByTable):
             raise
         return Result(f"Automation account {step.target.rsplit('/', 1)[-1]} is created in {step.region}")
 
-    async def _add(self, step: Step, context: Context) -> Result:
+    async def _add(self, step: Step, context: StepContext) -> Result:
         inputs = step.inputs
         try:
             await _put(context, worker_path(inputs), {"properties": {"vmResourceId": inputs["machine"]}})
@@ -241,7 +241,7 @@ class Acts(ByTable):
         data = {"worker": inputs["worker"], "at": rfc3339(context.clock.now())}
         return Result(f"{step.target} is a worker of group {inputs['group']}", data)
 
-    async def _reach(self, step: Step, context: Context) -> Operation:
+    async def _reach(self, step: Step, context: StepContext) -> Operation:
         loaded = approved_script(step, context, "reach")
         values = {"drkit_urls": self._url(step, context), "drkit_timeout": "10"}
         try:
@@ -251,7 +251,7 @@ class Acts(ByTable):
             raise StepFailedError(error.what, where=step.target, code="Busy", again=True, settled=True) from error
         return msgspec.structs.replace(operation, stage="reach", retry_after=COMMAND_SECONDS)
 
-    async def _release(self, step: Step, context: Context) -> Operation | Result:
+    async def _release(self, step: Step, context: StepContext) -> Operation | Result:
         inputs = step.inputs
         # What cannot be installed again is not taken off.
         protected(str(inputs["protected"]), context)
@@ -265,7 +265,7 @@ class Acts(ByTable):
         outcome = await context.azure.rest.start("DELETE", extension_path(inputs), params=params)
         return outcome if isinstance(outcome, Operation) else Result("the extension is off the machine")
 
-    async def _register(self, step: Step, context: Context) -> Operation | Result:
+    async def _register(self, step: Step, context: StepContext) -> Operation | Result:
         inputs, url = step.inputs, self._url(step, context)
         if await self._listed(step, context) is None:
             try:
@@ -283,7 +283,7 @@ class Acts(ByTable):
             return outcome
         return Result("the extension is installed", {"at": rfc3339(context.clock.now())})
 
-    async def poll(self, step: Step, operation: Operation, context: Context) -> Operation | Result:
+    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         if step.action == "register":
             # Azure may say them back in what it tells of a failure, and another process may have sent them.
             with suppress(StepFailedError):
@@ -319,10 +319,10 @@ class Acts(ByTable):
 
     # verifying
 
-    async def _extension(self, step: Step, context: Context) -> dict[str, Any] | None:
+    async def _extension(self, step: Step, context: StepContext) -> dict[str, Any] | None:
         return await wire.extension(context.azure, str(step.inputs["machine"]), _name(step.inputs))
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         if step.action in TIDY:
             return await self.tidying.verify(step, context)
         if step.action == "verify-plan":
@@ -346,7 +346,7 @@ class Acts(ByTable):
             {"id": found.get("name"), "name": name, "plan": account, "seen": seen.isoformat()},
         )
 
-    async def _verify_account(self, step: Step, context: Context) -> Result:
+    async def _verify_account(self, step: Step, context: StepContext) -> Result:
         found = await wire.account(context.azure, step.target)
         if region_name(str(found.get("location", ""))) != step.region:
             raise StepFailedError(f"the account is in {found.get('location')}, not {step.region}", where=step.target)
@@ -364,7 +364,7 @@ class Acts(ByTable):
         return Result(f"ARM has it in {step.region}, and its own service there answers ({health.detail})", told)
 
 
-async def marks(steps: Sequence[Step], context: Context) -> list[tuple[str, str]]:
+async def marks(steps: Sequence[Step], context: StepContext) -> list[tuple[str, str]]:
     """(step, what) of each worker to be added that its account lists already, under the id that only drkit gives it."""
     # Back on the account of its own a worker has the id it had.
     adds = [step for step in steps if step.action == "add"] if context.runbook.kind == "failover" else []
@@ -379,7 +379,7 @@ async def marks(steps: Sequence[Step], context: Context) -> list[tuple[str, str]
     ]
 
 
-def protected(source: str, context: Context) -> dict[str, Any] | None:
+def protected(source: str, context: StepContext) -> dict[str, Any] | None:
     """Protected settings from where drkit.toml says they are; never kept, never shown. StepFailedError where they are not there."""
     if source == "none" or source.startswith("vault:"):
         return None  # a key vault's secret Azure reads itself
@@ -424,7 +424,7 @@ def extension_body(held: Mapping[str, Any], url: str, secret: Mapping[str, Any] 
     return {**body, **({"tags": held["tags"]} if held.get("tags") else {}), "properties": properties}
 
 
-async def _put(context: Context, path: str, body: Mapping[str, Any]) -> None:
+async def _put(context: StepContext, path: str, body: Mapping[str, Any]) -> None:
     await context.azure.rest.request("PUT", path, params={"api-version": wire.API}, json=dict(body))
 
 
@@ -448,7 +448,7 @@ def _state(held: Mapping[str, Any]) -> str:
     return str((held.get("properties") or {}).get("provisioningState", "")).lower()
 
 
-def _watched(method: str, inputs: Mapping[str, Any], context: Context) -> Operation:
+def _watched(method: str, inputs: Mapping[str, Any], context: StepContext) -> Operation:
     """What somebody, perhaps an earlier process, began: the extension itself tells when it is over."""
     version = wire.machine_api(str(inputs["machine"]))
     url = context.azure.absolute(f"{extension_path(inputs)}?api-version={version}")

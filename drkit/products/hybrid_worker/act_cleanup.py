@@ -14,7 +14,7 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.products.base import Context, Observation, Result, changed_by
+from drkit.products.base import Observation, Result, StepContext, changed_by
 from drkit.products.defaults import LOOK_SECONDS
 from drkit.products.hybrid_worker import client as wire
 from drkit.products.hybrid_worker.settings import settings_of
@@ -27,7 +27,7 @@ ACCOUNT = "ARM: Automation account"
 class Tidying:
     """``delete``, ``verify-elsewhere``, ``delete-group`` and ``delete-plan``."""
 
-    async def observe(self, step: Step, context: Context) -> Observation:
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         if step.effect != "delete":
             return Observation()
         now = rfc3339(context.clock.now())
@@ -56,7 +56,7 @@ class Tidying:
             readings.append(Reading(step.target, "empty", not inside, ACCOUNT, now, ", ".join(inside[:3])))
         return Observation("", tuple(readings), changed={step.target.lower(): changed_by(answer.body)})
 
-    async def _record(self, step: Step, context: Context, body: dict[str, Any], now: str) -> list[Reading]:
+    async def _record(self, step: Step, context: StepContext, body: dict[str, Any], now: str) -> list[Reading]:
         """Whose record it is, whether anything reports to it, and whether its machine reports elsewhere."""
         held = body.get("properties") or {}
         elsewhere = step.inputs["elsewhere"]
@@ -69,17 +69,17 @@ class Tidying:
             Reading(str(elsewhere["id"]), "stands", found, SOURCE, now),
         ]
 
-    def _fresh(self, held: dict[str, Any], context: Context) -> bool:
+    def _fresh(self, held: dict[str, Any], context: StepContext) -> bool:
         """Whether it was seen of late."""
         minutes = settings_of(context.settings).last_seen_minutes
         return wire.state_of(str(held.get("lastSeenDateTime") or ""), context.clock.now(), minutes) == "Available"
 
-    async def _elsewhere(self, step: Step, context: Context) -> dict[str, Any] | None:
+    async def _elsewhere(self, step: Step, context: StepContext) -> dict[str, Any] | None:
         place = step.inputs["elsewhere"]
         found = await wire.workers(context.azure, str(place["account"]), str(place["group"]))
         return next((one for one in found if str(one.get("name", "")).lower() == str(place["id"]).lower()), None)
 
-    async def _inside(self, step: Step, context: Context) -> list[str]:
+    async def _inside(self, step: Step, context: StepContext) -> list[str]:
         """What is in a worker group, or in an account but its modules from the start: names, for people."""
         azure = context.azure
         if step.action == "delete-group":
@@ -97,14 +97,14 @@ class Tidying:
             ]
         return found
 
-    async def act(self, step: Step, context: Context) -> Result:
+    async def act(self, step: Step, context: StepContext) -> Result:
         try:
             await context.azure.rest.request("DELETE", step.target, params={"api-version": wire.API})
         except NotFoundError:
             return Result("it is gone")
         return Result("it is deleted", {"at": rfc3339(context.clock.now())})
 
-    async def verify(self, step: Step, context: Context) -> Operation | Result:
+    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
         """Its machine reported elsewhere since the deletion."""
         other = await self._elsewhere(step, context)
         seen = wire.seen_at(str(((other or {}).get("properties") or {}).get("lastSeenDateTime") or ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit.model.estate import Behind, Environment, Plan, slug
+from drkit.model.estate import Environment, Leftover, Plan, slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.hybrid_worker.plan import SERVICE
@@ -29,7 +29,7 @@ def propose(proposal: Proposal) -> Proposed:
     plans = [
         _close(proposal, one, (*needs, *(step.id for step in parts))) for one in proposal.closing if one.kind == "plan"
     ]
-    return Proposed(chains=tuple(chains), left_alone=tuple(left), closing=(*parts, *plans) if not left else ())
+    return Proposed(chains=tuple(chains), unchanged=tuple(left), closing=(*parts, *plans) if not left else ())
 
 
 def _address(plan: Plan | None) -> str:
@@ -89,7 +89,7 @@ def _ended(plan: Plan) -> dict[str, Any]:
     return {"identity": {"plan": plan.id, "was": was, "grants": grants}} if was else {}
 
 
-def _close(proposal: Proposal, made: Behind, needs: tuple[str, ...]) -> Step:
+def _close(proposal: Proposal, made: Leftover, needs: tuple[str, ...]) -> Step:
     plan, source = proposal.plan, proposal.standing
     account = made.kind == "plan"
     again = (Precondition(source.id, "answers", "yes", SERVICE),) if source else ()
