@@ -205,7 +205,7 @@ def _apply_control(state: RunState, record: Record) -> None:
 
 def _apply_deferred(state: RunState, record: Record) -> None:
     told, now = record.data["behind"], record.data.get("now", {})
-    behind = msgspec.convert({key: told[key] for key in Leftover.__struct_fields__ if key in told}, Leftover)
+    behind = msgspec.convert({key: told[key] for key in Leftover.__struct_encode_fields__ if key in told}, Leftover)
     state.deferred[behind.id.lower()] = Deferred(
         behind=behind,
         run=record.run,

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests import bicep_compiler
+from tests.project import bicep_compiler
 
 RULE = "use-recent-api-versions"
 MEANT = ("Microsoft.Insights/diagnosticSettings",)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from drkit.store.journal import LocalJournal
-from tests.test_journal import RUN, Still
+from tests.store.test_journal import RUN, Still
 
 RECORDS, WRITERS, LEAST = 6_000, 64, 2_000.0
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from drkit.providers.session import Session
-
-from .support import FakeClock, Server, anything, certificates, cloud_of, reading
+from tests.support.https_server import FakeClock, Server, anything, certificates, cloud_of, reading
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ from drkit.errors import NoAuthorityError, UnknownFateError, UnreachableError
 from drkit.providers import bodies
 from drkit.providers.blocking import BlockingTransport
 from drkit.providers.session import Session
-
-from .support import REGION_HOST, SUB, Answer, Server
+from tests.support.https_server import REGION_HOST, SUB, Answer, Server
 
 URL = f"/subscriptions/{SUB}/thing"
 LIMIT = 100_000

@@ -21,8 +21,7 @@ from drkit.providers.redact import Redactor
 from drkit.providers.retry import retry_after
 from drkit.providers.session import Session
 from drkit.survey import probe
-
-from .support import SUB, Answer, FakeClock, Seen, Server, cloud_of, reading
+from tests.support.https_server import SUB, Answer, FakeClock, Seen, Server, cloud_of, reading
 
 GRAPH = "/providers/Microsoft.ResourceGraph/resources$"
 VM = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"

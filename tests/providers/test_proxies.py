@@ -16,8 +16,7 @@ from drkit.providers import transport
 from drkit.providers.blocking import BlockingTransport
 from drkit.providers.proxies import proxy_of
 from drkit.providers.session import Session
-
-from .support import REGION_HOST, SUB, Answer, FakeClock, Server, anything, cloud_of
+from tests.support.https_server import REGION_HOST, SUB, Answer, FakeClock, Server, anything, cloud_of
 
 OK = Answer(json={"fine": True})
 

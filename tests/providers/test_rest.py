@@ -13,8 +13,7 @@ from drkit.model.operation import Operation, Progress
 from drkit.providers import long_running
 from drkit.providers.rest import with_query
 from drkit.providers.session import Session
-
-from .support import GLOBAL_HOST, REGION_HOST, SUB, Answer, FakeClock, Server, cloud_of, reading
+from tests.support.https_server import GLOBAL_HOST, REGION_HOST, SUB, Answer, FakeClock, Server, cloud_of, reading
 
 URL = f"/subscriptions/{SUB}/thing"
 THERE = f"https://{REGION_HOST}/api/v1/environments"

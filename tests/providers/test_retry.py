@@ -21,8 +21,7 @@ from drkit.errors import (
 from drkit.providers.guard import Outgoing
 from drkit.providers.retry import Budget, retry_after
 from drkit.providers.session import Session
-
-from .support import SUB, Answer, FakeClock, Seen, Server, cloud_of
+from tests.support.https_server import SUB, Answer, FakeClock, Seen, Server, cloud_of
 
 URL = f"/subscriptions/{SUB}/thing"
 LISTING = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.VSOnline/plans/p/readAllEnvironments"

@@ -12,8 +12,7 @@ from drkit.model import host_scripts
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation
 from drkit.providers.session import Session
-
-from .support import REGION_HOST, SECRET, SUB, Answer, FakeClock, Server, anything, cloud_of
+from tests.support.https_server import REGION_HOST, SECRET, SUB, Answer, FakeClock, Server, anything, cloud_of
 
 PLAN_TOKEN = "plan-access-token-of-some-length"
 VM = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v"

@@ -18,8 +18,7 @@ from drkit.model.cloud import public
 from drkit.providers.guard import Outgoing
 from drkit.providers.session import Session
 from drkit.providers.transport import Routes, require_loopback
-
-from .support import (
+from tests.support.https_server import (
     GLOBAL_HOST,
     REGION_HOST,
     SUB,

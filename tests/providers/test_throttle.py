@@ -12,8 +12,7 @@ from drkit.errors import ThrottledError
 from drkit.model.limits import LIMITS
 from drkit.providers.counters import Counters
 from drkit.providers.throttle import Bucket, Key, Throttle
-
-from .support import FakeClock
+from tests.support.https_server import FakeClock
 
 CAPACITY, RATE = 5.0, 2.0
 steps = st.lists(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .support import Running, seed
+from tests.support.simulator_thread import Running, seed
 
 
 @pytest.fixture(scope="session", autouse=True)

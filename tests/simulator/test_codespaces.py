@@ -21,8 +21,7 @@ from drkit.simulator import sample_seed
 from drkit.simulator.codespaces.environments import STATUS
 from drkit.simulator.core.clock import Clock
 from drkit.simulator.samples.estate import Names
-
-from .support import Running
+from tests.support.simulator_thread import Running
 
 NAMES = Names(1)
 SUB = NAMES.guid("subscription", "engineering")

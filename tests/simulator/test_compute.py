@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from .support import OTHER_SUB, PROBE, Running, vm_id
+from tests.support.simulator_thread import OTHER_SUB, PROBE, Running, vm_id
 
 Fresh = Callable[..., Running]
 

@@ -12,9 +12,21 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from drkit.simulator.codespaces.environments import surroundings
 from drkit.simulator.hybrid_worker import model
-
-from .support import Running, group_id, seed, vm_id
-from .workers import CUPBOARD, NAME, PUBLISHER, WORKERS, arc, estate, join, url, vms, wait, wanted, workers
+from tests.support.simulator_thread import Running, group_id, seed, vm_id
+from tests.support.worker_estate import (
+    CUPBOARD,
+    NAME,
+    PUBLISHER,
+    WORKERS,
+    arc,
+    estate,
+    join,
+    url,
+    vms,
+    wait,
+    wanted,
+    workers,
+)
 
 Fresh = Callable[..., Running]
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 from azure.core.exceptions import HttpResponseError
 
-from .support import SUB, Running, group_id
+from tests.support.simulator_thread import SUB, Running, group_id
 
 Fresh = Callable[..., Running]
 GROUPS = f"/subscriptions/{SUB}/resourcegroups"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .support import OTHER_SUB, SUB, Running, vm_id
+from tests.support.simulator_thread import OTHER_SUB, SUB, Running, vm_id
 
 Fresh = Callable[..., Running]
 STATUSES = f"/subscriptions/{SUB}/providers/Microsoft.ResourceHealth/availabilityStatuses"

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from drkit.simulator import sample_seed
-
-from .support import SUB, Running, seed, vm_id
+from tests.support.simulator_thread import SUB, Running, seed, vm_id
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published examples are not beside the repository")

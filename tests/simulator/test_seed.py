@@ -17,8 +17,7 @@ from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.core.clock import Clock
 from drkit.simulator.core.routing import Route, Table, routes
 from drkit.simulator.core.wire import Answer, parse_id
-
-from .support import SUB, Running, group_id, host, seed
+from tests.support.simulator_thread import SUB, Running, group_id, host, seed
 
 
 def test_a_seed_is_read_from_a_file(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from .support import SUB, Running, host, seed, vm_id
-from .test_graph import CHANGES, EVENTS, MACHINES, STATES, ask
-from .test_insights import AT_ONCE, span
-from .test_published_shapes import DATA, STATUS_EXCEPTIONS, example, merged, nested, unlike
+from tests.simulator.test_activity_log import AT_ONCE, span
+from tests.simulator.test_published_shapes import DATA, STATUS_EXCEPTIONS, example, merged, nested, unlike
+from tests.simulator.test_resource_graph import CHANGES, EVENTS, MACHINES, STATES, ask
+from tests.support.simulator_thread import SUB, Running, host, seed, vm_id
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published examples are not beside the repository")
 

@@ -1,0 +1,64 @@
+"""Products behind one Protocol: nothing else knows any of them by name, and a third one is its own files and one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from drkit.model.settings import Settings
+from drkit.products import actors, registry, tables
+
+DRKIT = Path(__file__).parents[2] / "drkit"
+# What a product's own files are called, and by which words it would be known elsewhere.
+OWN = {
+    "codespaces": ("codespaces", re.compile(r"codespaces|vsonline", re.IGNORECASE)),
+    "hybrid-worker": (
+        "hybrid_worker",
+        re.compile(r"hybrid.?worker|automationaccount|microsoft\W*automation", re.IGNORECASE),
+    ),
+}
+REGISTRY = DRKIT / "products" / "__init__.py"
+
+
+def others(prefix: str) -> list[Path]:
+    """The modules of drkit but the simulator, the registry, and the files of one product."""
+    found = [path for path in sorted(DRKIT.rglob("*.py")) if "simulator" not in path.parts]
+    return [path for path in found if path != REGISTRY and not path.name.startswith(prefix)]
+
+
+@pytest.mark.parametrize("product", sorted(OWN))
+def test_no_module_but_its_own_knows_a_product(product: str) -> None:
+    prefix, words = OWN[product]
+    told = [
+        f"{path.relative_to(DRKIT)}:{number}: {line.strip()}"
+        for path in others(prefix)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if words.search(line)
+    ]
+    assert told == []
+
+
+def test_nothing_asks_which_product_it_is() -> None:
+    asks = re.compile(r"product(\.name)?\s*(==|!=|in)\s*[\"'(]\s*[\"']?[a-z]")
+    told = [
+        f"{path.relative_to(DRKIT)}: {line.strip()}"
+        for path in others("no product")
+        for line in path.read_text("utf-8").splitlines()
+        if asks.search(line)
+    ]
+    assert told == []
+
+
+def test_the_registry_has_one_line_a_product() -> None:
+    lines = REGISTRY.read_text("utf-8")
+    for product in OWN:
+        assert lines.count(f'    ("{OWN[product][0]}", ') == 1
+    assert set(registry()) == set(OWN) == set(tables())
+    assert set(actors()) == {"azure", *OWN}
+
+
+@pytest.mark.parametrize("product", sorted(OWN))
+def test_every_default_of_a_products_table_holds(product: str) -> None:
+    assert Settings().product(product, registry()[product].table) == registry()[product].table()
