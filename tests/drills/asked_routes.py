@@ -8,7 +8,7 @@ from pathlib import Path
 from drkit.simulator.core.routing import Route
 
 DRKIT = Path(__file__).parents[2] / "drkit"
-# What `az` 2.91 asks for in the commands that docs/simulator.md lists, read off the simulator's record.
+# What `az` 2.91 requests to sign in, to list subscriptions and locations, and to follow an operation; from the simulator's record.
 AZ = {
     ("GET", "/metadata/endpoints"),
     ("GET", "/{tenant}/v2.0/.well-known/openid-configuration"),

@@ -23,10 +23,11 @@ COMMANDS, PERMISSIONS, PICTURE = ROOT / "docs/commands.md", ROOT / "docs/permiss
 HEAD = """\
 # Commands
 
-As `drkit COMMAND --help` says it. `RUN` is a run's name or `latest`, `RUNBOOK` a path, a digest's beginning or `latest`, `STEP` a
-step's id or a part of it that is its alone. Results go to stdout, progress to stderr; [states.md](states.md) says how each ends.
+This page contains what `drkit COMMAND --help` prints. `RUN` is the name of a run or `latest`. `RUNBOOK` is a path,
+the beginning of a digest, or `latest`. `STEP` is the id of a step, or a part of it that no other step has. Results go
+to stdout, progress to stderr; [states.md](states.md) lists the exit codes.
 
-Every command takes these:
+Every command takes these options:
 
 """
 
@@ -68,20 +69,21 @@ def _cell(text: str) -> str:
 ROLES = """\
 # Permissions
 
-The roles of drkit, each with the single actions it needs and why. `drkit/model/roles.json` holds them; `bicep/` makes role definitions of
-it, and `drkit check` looks whether they are there. Who plans, who approves, who answers and who carries out are different roles: grant
-them to different people and identities.
+These are drkit's roles, each with the single actions it needs and the reason for each. They are defined in `drkit/model/roles.json`;
+`bicep/` creates role definitions from that file, and `drkit check` compares it with the rights of the identity.
+Planning, approving, answering and applying are different roles: grant them to different people and identities.
 
-**Three roles are root on hosts.** An extension is code that the machine runs as root, or as SYSTEM, and Azure cannot limit which: whoever
-may write extensions (*operator on hosts*) may run anything on every VM and Arc machine that the role is granted on. The same holds for run
-commands (*prober*, *operator by run command*): a custom role cannot limit one to drkit's scripts. With root come the tokens of the
-machine's managed identity, and with them everything that identity may do elsewhere in Azure. So these roles are granted on the resource
-groups of hosts that drkit registers, never on a subscription; run commands only where `drkit.toml` names them as a channel.
+**Three roles are root on hosts.** An extension is code that the machine runs as root, or as SYSTEM, and Azure cannot
+limit which code. An identity that may write extensions (*operator on hosts*) can run anything on every VM and Arc
+machine on which it has the role. The same is true of run commands (*prober*, *operator by run command*): a custom
+role cannot limit them to drkit's scripts. Root also has the tokens of the machine's managed identity, and with them
+everything that this identity may do elsewhere in Azure. So grant these roles on the resource groups of hosts that
+drkit registers, never on a subscription; grant run commands only where `drkit.toml` names them as a channel.
 
-The operator is granted *planner* on the subscription too (it looks before each step), *operator* on the target groups and on the groups of
-the plans and accounts that are moved, *operator on hosts* on the hosts' groups.
+Grant the operator *planner* on the subscription too, because it checks before each step; *operator* on the target
+groups and on the groups of the plans and accounts that move; *operator on hosts* on the groups of the hosts.
 
-For looking at a subscription on the first day the built-in role *Reader* is enough.
+To look at a subscription on the first day, the built-in role *Reader* is enough.
 """
 
 

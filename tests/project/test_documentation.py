@@ -120,6 +120,18 @@ def test_links_lead_to_files_that_are_there() -> None:
     assert not dead
 
 
+def test_every_path_that_contributing_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+    assert {"drkit/cli/", "drkit/planning/", "tests/PACKAGE/test_MODULE.py"} <= named
+    patterns = {path: re.sub("NAME|PACKAGE|MODULE", "*", path) for path in named}
+    assert [path for path, pattern in patterns.items() if not any(ROOT.glob(pattern))] == []
+
+
+def test_contributing_has_every_package_in_its_table() -> None:
+    table = set(re.findall(r"^\| `drkit/(\w+)/` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE))
+    assert table >= {folder.parent.name for folder in (ROOT / "drkit").glob("*/__init__.py")}
+
+
 def test_what_help_lists_is_what_there_is() -> None:
     from drkit.cli.app import GROUPS, main_group
 
