@@ -198,6 +198,6 @@ def _evidence(found: dict[str, Any]) -> list[str]:
     if digests := found.get("digests"):
         lines += [f"- {kind} {code(digest)}" for kind, digest in digests.items()]
         lines += [f"- host script {escape(name)} {code(digest)}" for name, digest in found["scripts"].items()]
-        lines += [f"- planned with drkit {escape(found['drkit_version'])} against {escape(found['cloud']['arm'])}"]
+        lines += [f"- planned with drkit {escape(found['made_with'])} against {escape(found['made_against']['arm'])}"]
     lines += [f"- to check: {code('drkit verify ' + found['run'] + ' --head ' + found['journal']['head'])}"]
     return lines

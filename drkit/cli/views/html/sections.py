@@ -323,7 +323,7 @@ def _record(found: Mapping[str, Any]) -> Element:
             ("snapshot", _code(found["digests"]["snapshot"])),
             ("assessment", _code(found["digests"]["assessment"])),
             ("cloud", found["made_against"]["arm"]),
-            ("planned with", f"drkit {found['drkit_version']}"),
+            ("planned with", f"drkit {found['made_with']}"),
             *((title, found["linked"][key]) for key, title in LINKED.items() if found["linked"][key]),
             *((f"host script {name}", _code(digest)) for name, digest in found["scripts"].items()),
         ),
