@@ -87,7 +87,7 @@ def _made(entry: EntryPoint, taken: Collection[str], rivals: Collection[str]) ->
         )
     if not isinstance(product.actions, Mapping) or not all(isinstance(one, Action) for one in product.actions.values()):
         raise _UnfitError(
-            "its `actions` is no table of drkit.actions.Action: what its steps do would not be bound to anything"
+            "its `actions` is no table of drkit.model.actions.Action: what its steps do would not be bound to anything"
         )
     missing = sorted(one for one in _members() if not hasattr(product, one))
     if missing:

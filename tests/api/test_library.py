@@ -118,9 +118,9 @@ from typing_extensions import assert_type
 import drkit
 from drkit import blocking
 from drkit.errors import DrkitError, RefusedError
-from drkit.estate import Assessment, Snapshot
-from drkit.runbook import Runbook
-from drkit.kept import Approval
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.runbook import Runbook
+from drkit.store.records import Approval
 
 
 async def awaited(desk: drkit.Context) -> None:
@@ -128,7 +128,7 @@ async def awaited(desk: drkit.Context) -> None:
     assert_type(await drkit.assess(desk), tuple[Assessment, Path, int])
     assert_type(await drkit.apply(desk, yes=True), drkit.Applied)
     async for look in drkit.watch(desk):
-        assert_type(look, drkit.Look)
+        assert_type(look, drkit.WatchUpdate)
 
 
 def blocked() -> int:
@@ -144,7 +144,7 @@ def blocked() -> int:
     assert_type(drkit.status(desk), drkit.RunStatus)
     assert_type(drkit.report(desk), dict[str, Any])
     for look in blocking.watch(desk):
-        assert_type(look, drkit.Look)
+        assert_type(look, drkit.WatchUpdate)
     try:
         blocking.resume(desk, "run-0001")
     except RefusedError as error:

@@ -109,7 +109,7 @@ def bring(folder: Path, distribution: str, entries: str, **modules: str) -> None
         (folder / f"{name}.py").write_text(text)
 
 
-GOOD = "from drkit.products.plain import Plain\nclass Good(Plain):\n    name = 'good'\n    actions = {}\n"
+GOOD = "from drkit.products.defaults import ProductDefaults\nclass Good(ProductDefaults):\n    name = 'good'\n    actions = {}\n"
 BAD = [
     ("no module", "good = nowhere:Good", {}, "ModuleNotFoundError: No module named 'nowhere'"),
     ("no class", "good = odd:Good", {"odd": ""}, "AttributeError"),
@@ -131,7 +131,12 @@ BAD = [
     ("the shared actor's", "azure = odd:Good", {"odd": GOOD}, "drkit has a product of that name itself"),
     ("a strange name", "Good.One = odd:Good", {"odd": GOOD}, "lower-case letters"),
     ("no actions", "good = odd:Good", {"odd": GOOD.replace("    actions = {}\n", "")}, "it declares no `actions`"),
-    ("odd actions", "good = odd:Good", {"odd": GOOD.replace("{}", "{'x': 1}")}, "no table of drkit.actions.Action"),
+    (
+        "odd actions",
+        "good = odd:Good",
+        {"odd": GOOD.replace("{}", "{'x': 1}")},
+        "no table of drkit.model.actions.Action",
+    ),
     ("no table", "good = odd:Good", {"odd": GOOD.replace("'good'", "'good'\n    table = dict")}, "lacks"),
 ]
 
