@@ -659,13 +659,13 @@ def test_a_fault_of_drkits_own_is_one_line(here: Here, monkeypatch: pytest.Monke
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by \x1b[31mzero")
 
-    monkeypatch.setattr("drkit.api.schema.show", broken)
+    monkeypatch.setattr("drkit.api.plan.show", broken)
     monkeypatch.setattr("tests.support.command_line.checked", lambda done: done)
     done = here("show", "--json")
     assert done.code == 1
     assert done.error["what"] == "drkit itself failed: ZeroDivisionError: by \x1b[31mzero"
     assert "\x1b" not in done.err + done.out
-    assert "test_cli_errors.py" in done.error["where"]
+    assert "test_errors.py" in done.error["where"]
     monkeypatch.setenv("DRKIT_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         here("show")

@@ -70,7 +70,7 @@ def test_a_library_keeps_the_path_of_who_imports_it(tmp_path: Path) -> None:
 def test_no_core_is_dumped_of_a_command() -> None:
     code = """
 import ctypes, resource, sys
-from drkit import cli
+from drkit.cli import main as cli
 sys.argv = ["drkit", "--version"]
 try:
     cli.main()

@@ -161,7 +161,7 @@ def test_a_file_is_whole_or_not_there_and_replaces_a_link_not_its_target(tmp_pat
 def test_whatever_the_umask_nothing_is_made_that_others_may_write(tmp_path: Path) -> None:
     """S29's kind: a folder or file made under umask 000."""
     code = (
-        "import os, sys; from pathlib import Path; from drkit import files; os.umask(0); at = Path(sys.argv[1]);"
+        "import os, sys; from pathlib import Path; from drkit.model import files; os.umask(0); at = Path(sys.argv[1]);"
         "files.write(at / 'a/b/c', b''); files.write_out(at / 'out', b''); os.close(files.open_own(at / 'd/lock'))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOM)
@@ -186,7 +186,7 @@ def test_what_a_person_named_follows_their_own_link_and_keeps_the_mode(tmp_path:
 
 def test_a_device_or_a_pipe_is_written_as_it_comes(tmp_path: Path) -> None:
     files.write_out("/dev/null", b"gone")
-    code = "from drkit import files; files.write_out('/dev/stdout', b'shown')"
+    code = "from drkit.model import files; files.write_out('/dev/stdout', b'shown')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOM).stdout == b"shown"
     fifo(tmp_path / "fifo")
     with pytest.raises(FileError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""The safety rules of ``drkit.transparency``, over every combination of signals or an even sample of them.
+"""The safety rules of ``drkit.planning.transparency``, over every combination of signals or an even sample of them.
 
     python -m tests.planning.enumerate_transparency                  a sample, some seconds
     python -m tests.planning.enumerate_transparency --full --jobs 2  all 42 million, each with and without trust_registration

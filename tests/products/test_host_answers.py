@@ -209,7 +209,7 @@ def test_what_an_extension_says_when_it_fails_is_only_ever_text(
 ) -> None:
     """On a machine of a worker: words of megabytes with everything in them, in every view of the run."""
     told = WORDS + '\\"' * 500_000
-    monkeypatch.setattr("drkit.simulator.arm.resource_manager.extensions.automation.onboard", lambda *_: told)
+    monkeypatch.setattr("drkit.simulator.hybrid_worker.model.onboard", lambda *_: told)
     monkeypatch.setenv("DRKIT_TEST_PROTECTED", '{"key": "planted-in-the-environment"}')
     with workers.site(tmp_path, leaping=True) as found:
         workers.lost(found)

@@ -11,7 +11,7 @@ from drkit.model.settings import Settings
 from drkit.products import actors, registry, tables
 
 DRKIT = Path(__file__).parents[2] / "drkit"
-# What a product's own files are called, and by which words it would be known elsewhere.
+# The folder of a product, and the words by which other modules would know it.
 OWN = {
     "codespaces": ("codespaces", re.compile(r"codespaces|vsonline", re.IGNORECASE)),
     "hybrid-worker": (
@@ -23,9 +23,9 @@ REGISTRY = DRKIT / "products" / "__init__.py"
 
 
 def others(prefix: str) -> list[Path]:
-    """The modules of drkit but the simulator, the registry, and the files of one product."""
+    """The modules of drkit without the simulator, the registry, and the folder of one product."""
     found = [path for path in sorted(DRKIT.rglob("*.py")) if "simulator" not in path.parts]
-    return [path for path in found if path != REGISTRY and not path.name.startswith(prefix)]
+    return [path for path in found if path != REGISTRY and prefix not in path.relative_to(DRKIT).parts]
 
 
 @pytest.mark.parametrize("product", sorted(OWN))

@@ -101,7 +101,7 @@ def test_a_command_that_speaks_to_no_cloud_imports_no_azure_sdk(arguments: list[
 import sys
 assert not any(name.partition(".")[0] == "azure" for name in sys.modules)
 sys.argv[0] = "drkit"
-from drkit.cli import main
+from drkit.cli.main import main
 try:
     main()
 except SystemExit as end:

@@ -32,7 +32,7 @@ FILLED = {
     "WORD": "lost",
 }
 # The book of stories is a document, and speaks of commands rather than naming one to type.
-SOURCES = [path for path in sorted(Path(drkit.__file__).parent.rglob("*.py")) if path.name != "storybook.py"]
+SOURCES = [path for path in sorted(Path(drkit.__file__).parent.rglob("*.py")) if path.name != "transparency_page.py"]
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:

@@ -68,6 +68,7 @@ async def test_an_earlier_script_does_not_write_as_root_outside_a_home(action: s
     }  # fmt: skip
     step = cast("Step", SimpleNamespace(id=f"codespaces:x:{action}", action=action, target="x", inputs=inputs))
     context = SimpleNamespace(
+        run="run-0001",
         runbook=SimpleNamespace(scripts=EARLIER["0.1"]),
         nonce=lambda _step: "0" * 32,
         results=lambda _step: {"nonce": "0" * 32},

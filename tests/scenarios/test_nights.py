@@ -116,7 +116,7 @@ def test_a_target_short_of_quota_gives_way_to_the_next_and_with_none_left_it_ref
 
 def test_plan_and_show_load_no_azure_sdk(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom drkit.cli import main\n"
+        "import sys\nfrom drkit.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, 2), end.code\n"
         "print(sorted(name for name in sys.modules if name.partition('.')[0] in ('azure', 'msal')), file=sys.stderr)\n"
     )

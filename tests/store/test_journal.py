@@ -211,7 +211,7 @@ import asyncio, resource, sys
 from pathlib import Path
 from tests.store.test_journal import Still
 from drkit.errors import PartialError
-from drkit.journal import LocalJournal
+from drkit.store.journal import LocalJournal
 
 async def main():
     wrote = 0

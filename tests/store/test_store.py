@@ -84,8 +84,8 @@ import sys
 from pathlib import Path
 from tests.store.test_store import BOOK, TAKEN, Store
 from drkit.errors import DrkitError
-from drkit.files import write_out
-from drkit.kept import Message
+from drkit.model.files import write_out
+from drkit.store.records import Message
 
 store = Store(Path(sys.argv[1]))
 for act in (lambda: store.keep(TAKEN), lambda: store.keep_runbook(BOOK), lambda: write_out(Path(sys.argv[1]) / "out", BOOK)):
@@ -387,7 +387,7 @@ def test_a_plan_has_one_holder_and_the_other_hears_who_and_since_when(store: Sto
 
 def test_a_lock_falls_with_its_process_and_names_no_former_holder(store: Store) -> None:
     holder = (
-        "import sys, time\nfrom pathlib import Path\nfrom drkit.store import Store\n"
+        "import sys, time\nfrom pathlib import Path\nfrom drkit.store.store import Store\n"
         "with Store(Path(sys.argv[1])).lock_plans(['/p'], 'run-0007 of a name that is long', 'then'):\n"
         "    print('held', flush=True)\n    time.sleep(60)\n"
     )
