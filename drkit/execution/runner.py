@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from drkit.errors import (
 from drkit.execution import attribution, schedule
 from drkit.execution.actors import Contained
 from drkit.execution.ports import Inbox
-from drkit.model.clock import Clock, StoppedError
+from drkit.model.clock import Clock, StoppedError, parse_time
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover
@@ -581,7 +581,7 @@ class Runner:
                 if (outcome.stage, outcome.url) != (operation.stage, operation.url):
                     await self._record(step, context.attempt, outcome)
                 operation = outcome
-                if clock.monotonic() >= deadline:
+                if clock.monotonic() >= deadline or (left and self._older_than(step, minutes)):
                     said = f"; {operation.stage}" if verifying else ""
                     raise StepFailedError(
                         f"not finished after {minutes:.0f} min{said}",
@@ -609,6 +609,11 @@ class Runner:
         finally:
             sleeper.cancel()
             waker.cancel()
+
+    def _older_than(self, step: Step, minutes: float) -> bool:
+        """Whether the last attempt at a step began longer ago than its limit: a run that is left does not wait for it any more."""
+        began = self.state.of(step.id).began
+        return bool(began) and self.context.clock.now() - parse_time(began) >= timedelta(minutes=minutes)
 
     def _leave(self, step: Step) -> None:
         """Say that an operation is in flight: its record is in the journal, and resume looks it up."""

@@ -229,6 +229,19 @@ def test_a_resume_looks_such_an_operation_up_once_and_ends_the_run_when_it_is_ov
     assert "under way" not in ending.reason
 
 
+def test_an_aborted_run_gives_up_an_operation_that_outlasts_the_limit_of_its_step(bench: Make) -> None:
+    made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=300, pause_minutes=1)
+    made.clock = Walking()
+    made.go(busy(made, "abort"))
+    assert not status_.closed(made.book, ended(made))
+    made.clock.seconds += 301 * 60
+    again = busy(made)
+    ending = made.go(again, resumed=True)
+    assert (again.counted("a.poll"), again.counted("a.act")) == (1, 0)
+    assert (ending.outcome, made.state.of("a").status, made.state.of("a").code) == ("failed", "failed", "Deadline")
+    assert status_.closed(made.book, ended(made))
+
+
 def test_a_long_pause_between_looks_is_cut_short_by_an_abort(bench: Make) -> None:
     slowly = Operation(method="PUT", url="https://arm.example/operations/2", stage="creating", retry_after=7200)
     made = bench(a_step("a"), step_minutes=300)

@@ -98,6 +98,14 @@ class Elsewhere:
     def _ended(self) -> bool:
         return not self.site.run or status.closed(self.site.book, self.site.state)
 
+    def _waits_for_azure(self) -> bool:
+        """Whether the run was aborted and only an operation that Azure has not ended keeps it open, as drkit says itself."""
+        state = self.site.state
+        return (
+            bool(state.stopped and state.under_way)
+            and "still under way" in status.status(self.site.desk, self.site.run).reason
+        )
+
     def see_through(self) -> None:
         """Somebody makes sure that the run of this store is over: it is aborted, or goes on to its end."""
         if not self.before:
@@ -117,4 +125,7 @@ class Elsewhere:
     @property
     def faults(self) -> list[str]:
         """A run of this store that could not be brought to an end, and secrets in its files."""
-        return [*([] if self._ended() else [f"elsewhere: {self.site.run} does not end"]), *spilt(self.site)]
+        return [
+            *([] if self._ended() or self._waits_for_azure() else [f"elsewhere: {self.site.run} does not end"]),
+            *spilt(self.site),
+        ]
