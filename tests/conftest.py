@@ -7,12 +7,13 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+import pytest_socket
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from drkit.simulator import Simulator
 from tests.support import permissions
@@ -22,8 +23,23 @@ FOREIGN = ("DRKIT_", "TF_BUILD", "AZURE_", "AZURESUBSCRIPTION_", "IDENTITY_", "M
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
+# How long an example takes says how busy the machine is, and nothing of what it shows.
+hypothesis_settings.register_profile("drkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("drkit")
+
+
 class NetworkBlockedError(RuntimeError):
     """A test reached out of this machine. Not an OSError, so that no client takes it for an endpoint that is down."""
+
+
+class Connected(pytest_socket.SocketConnectBlockedError):
+    """A connection that pytest-socket stopped, noted by the test session."""
+
+    noted: ClassVar[list[str]] = []
+
+    def __init__(self, allowed: list[str], host: str | None, *more: Any) -> None:
+        self.noted.append(f"connect to {host}")
+        super().__init__(allowed, host, *more)
 
 
 def is_local(host: object) -> bool:
@@ -48,26 +64,8 @@ def is_address(host: object) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who may take longest begins first."""
-    items.sort(key=lambda item: -max((float(mark.args[0]) for mark in item.iter_markers("timeout")), default=0.0))
-
-
-class Together(LoadScopeScheduling):  # type: ignore[misc]
-    """What a module prepares once for its tests is prepared in one process of several; all other tests go where there is room."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return module if _prepares(module) else nodeid
-
-
-@cache
-def _prepares(module: str) -> bool:
-    return 'scope="module"' in (ROOT / module).read_text("utf-8")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    return Together(config, log)
+    """Modules that take longest begin first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +76,7 @@ def blocked_attempts() -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def loopback_only(blocked_attempts: list[str]) -> Iterator[None]:
-    """Stops every connection, datagram and look-up that would leave this machine."""
+    """Notes every connection that pytest-socket stops; stops every datagram and look-up that would leave this machine."""
 
     def stop(what: str) -> None:
         blocked_attempts.append(what)
@@ -103,7 +101,8 @@ def loopback_only(blocked_attempts: list[str]) -> Iterator[None]:
         return look_up(host, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", guarded("connect", 0))
+        patch.setattr(pytest_socket, "SocketConnectBlockedError", Connected)
+        patch.setattr(Connected, "noted", blocked_attempts)
         patch.setattr(socket.socket, "connect_ex", guarded("connect_ex", 0))
         patch.setattr(socket.socket, "sendto", guarded("sendto", -1))
         patch.setattr(socket, "getaddrinfo", getaddrinfo)

@@ -28,6 +28,7 @@ from drkit.errors import RefusedError
 from tests.support import workers
 from tests.support.command_line import LOST, Cloud, environment, settings
 from tests.support.estates import BY_HAND, REGION, Site, estate, host_id
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ANSWER = {"declared": "To declare", "target": "Type the whole id", "approved": "Type `", "people": "Who is ready"}
@@ -260,7 +261,7 @@ class Seat:
         os.close(slave)
         self.text = ""
 
-    def until(self, *patterns: str, seconds: float = 60) -> str:
+    def until(self, *patterns: str, seconds: float = PATIENCE) -> str:
         """Read until one of these is on the screen after what was read before; which."""
         begun, end = len(self.text), time.monotonic() + seconds
         while True:
@@ -285,7 +286,7 @@ class Seat:
     def leave(self) -> int:
         self.until("")
         os.close(self.master)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -364,7 +365,7 @@ def test_without_a_terminal_it_takes_yes_and_tells_json(tmp_path: Path) -> None:
 
         def run(*more: str) -> tuple[int, Any, str]:
             done = subprocess.run(
-                [*command, *more], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                [*command, *more], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
                 env=environment(DRKIT_CLOUD=str(site.world.ready)), check=False,
             )  # fmt: skip
             assert "Traceback" not in done.stderr

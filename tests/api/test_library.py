@@ -21,6 +21,7 @@ from drkit.cli.main import COMMANDS
 from drkit.errors import UsageError
 from tests.support.command_line import environment
 from tests.support.estates import Site, estate
+from tests.support.patience import PATIENCE
 
 PACKAGE = Path(drkit.__file__).parent
 # What only a command line needs.
@@ -123,7 +124,7 @@ from drkit.model.runbook import Runbook
 from drkit.store.records import Approval
 
 
-async def awaited(desk: drkit.Context) -> None:
+async def awaited(desk: drkit.Desk) -> None:
     assert_type(await drkit.snapshot(desk), tuple[Snapshot, Path])
     assert_type(await drkit.assess(desk), tuple[Assessment, Path, int])
     assert_type(await drkit.apply(desk, yes=True), drkit.Applied)
@@ -133,7 +134,7 @@ async def awaited(desk: drkit.Context) -> None:
 
 def blocked() -> int:
     desk = drkit.desk(config="drkit.toml")
-    assert_type(desk, drkit.Context)
+    assert_type(desk, drkit.Desk)
     assert_type(blocking.snapshot(desk), tuple[Snapshot, Path])
     assert_type(blocking.assess(desk, declare_lost="westeurope", reason="x"), tuple[Assessment, Path, int])
     planned = drkit.plan(desk, kind="failover")
@@ -141,7 +142,7 @@ def blocked() -> int:
     assert_type(planned.runbook, Runbook)
     assert_type(drkit.approve(desk, planned.digest), Approval)
     assert_type(blocking.apply(desk, planned.digest), drkit.Applied)
-    assert_type(drkit.status(desk), drkit.RunStatus)
+    assert_type(drkit.status(desk), drkit.Standing)
     assert_type(drkit.report(desk), dict[str, Any])
     for look in blocking.watch(desk):
         assert_type(look, drkit.WatchUpdate)
@@ -217,7 +218,7 @@ def test_the_example_of_the_page_runs_as_printed(tmp_path: Path) -> None:
 
         def told(program: str) -> tuple[int, str, str]:
             done = subprocess.run(
-                [sys.executable, "-W", "error", "-c", program], cwd=site.folder, capture_output=True, text=True, timeout=60,
+                [sys.executable, "-W", "error", "-c", program], cwd=site.folder, capture_output=True, text=True, timeout=PATIENCE,
                 env=environment(DRKIT_CLOUD=str(site.world.ready)), check=False,
             )  # fmt: skip
             return done.returncode, done.stdout, done.stderr

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.api import context, report, status
@@ -51,7 +51,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, cont
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40), st.booleans())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60)
 def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, simulated: bool) -> None:
     def told(name: str) -> str:
         one = owner_notices.EnvironmentNotice(

@@ -74,7 +74,7 @@ def with_step(book: Runbook, step: Step, **more: Any) -> Runbook:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=st.sampled_from(PLACES), data=st.data())
 def test_any_input_that_is_changed_is_seen_in_the_terminal_and_in_the_summary(
     place: tuple[int, int], data: st.DataObject

@@ -32,6 +32,7 @@ from drkit.store import journal
 from drkit.store.journal import Record, fold
 from tests.support.command_line import Here, command, copy_of_recorded, environment, kept
 from tests.support.estates import seed
+from tests.support.patience import PATIENCE
 
 # answers
 
@@ -218,7 +219,7 @@ def test_a_closed_stream_ends_nothing(tmp_path: Path, closed: str) -> None:
     for words in (("status",), ("approve", digest)):
         done = subprocess.run(
             ["sh", "-c", f'"$@" {shut}', "sh", *command(*words)], cwd=tmp_path, check=False, capture_output=True,
-            env=environment(DRKIT_CLOUD=str(ready)), timeout=120,
+            env=environment(DRKIT_CLOUD=str(ready)), timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, (words, done.stderr)
         assert b"Traceback" not in done.stderr

@@ -22,6 +22,7 @@ from drkit.model.settings import Settings
 from drkit.store.store import Store
 from tests.support.command_line import Here, command, copy_of_recorded, environment, runbook_of
 from tests.support.estates import SUBSCRIPTION, World, seed
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def offered(folder: Path, typed: str) -> list[str]:
         env=environment(
             _DRKIT_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=str(len(words) - (0 if typed.endswith(" ") else 1))
         ),
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert not done.stderr
     assert incomplete is not None
@@ -77,7 +78,7 @@ def test_bash_itself_completes(here: Here, require: Callable[[str], str]) -> Non
     folder = Path(sys.executable).parent
     asked = 'COMP_WORDS=(drkit st); COMP_CWORD=1; _drkit_completion drkit; printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        [bash, "--norc", "-c", f"{script}\n{asked}"], cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        [bash, "--norc", "-c", f"{script}\n{asked}"], cwd=here.folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}"),
     )  # fmt: skip
     assert done.stdout.split() == ["status"], done.stderr
@@ -118,7 +119,7 @@ def test_what_bash_puts_on_the_line_runs_nothing(here: Here, require: Callable[[
         'for one in "${COMPREPLY[@]}"; do printf "%s\\0" "$one"; done'
     )
     done = subprocess.run(
-        [bash, "--norc", "-c", f"{script}\n{asked}"], cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        [bash, "--norc", "-c", f"{script}\n{asked}"], cwd=here.folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"),
     )  # fmt: skip
     offered = done.stdout.split("\0")[:-1]
@@ -127,7 +128,7 @@ def test_what_bash_puts_on_the_line_runs_nothing(here: Here, require: Callable[[
         # On the line, after a quotation mark that was there: bash reads it as one word, or asks for the end of the text.
         typed = subprocess.run(
             [bash, "--norc", "-c", f"printf '%s\\0' {opened}{text}{opened}"],
-            cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+            cwd=here.folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert opened or typed.stdout.split("\0")[:-1] == [name]
         assert not (here.folder / "pwned").exists(), (opened, text)
@@ -143,7 +144,7 @@ def test_no_control_character_reaches_a_shell(here: Here, shell: str) -> None:
     with_names(here.folder, *ODD, *DEVIOUS)
     words = {"zsh": ("drkit explain x", "2"), "fish": ("drkit explain x", "x")}[shell]
     done = subprocess.run(
-        command(), cwd=here.folder, capture_output=True, text=True, timeout=30, check=False,
+        command(), cwd=here.folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment(_DRKIT_COMPLETE=f"{shell}_complete", COMP_WORDS=words[0], COMP_CWORD=words[1]),
     )  # fmt: skip
     lines = done.stdout.split("\n")
@@ -263,6 +264,6 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
 def test_without_tracing_nothing_of_it_is_imported() -> None:
     code = "import sys, drkit.providers.session; print([one for one in sys.modules if one.startswith('opentelemetry')])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=True
     )
     assert done.stdout.strip() == "[]"

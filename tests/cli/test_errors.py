@@ -18,6 +18,7 @@ import pytest
 from drkit.model import estate, runbook
 from drkit.simulator import sample_seed
 from tests.support.command_line import Done, Here, command, copy_of_recorded, drkit, environment, recorded, runbook_of
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -674,7 +675,6 @@ def test_a_fault_of_drkits_own_is_one_line(here: Here, monkeypatch: pytest.Monke
 # signals, pipes, terminals
 
 
-PATIENCE = 120
 """Seconds within which a command has ended, however busy the machine is."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import environment
+from tests.support.patience import PATIENCE
 
 MODULES = (
     "__future__",
@@ -45,7 +46,7 @@ def test_nothing_of_the_current_folder_is_loaded(hostile: Path, words: tuple[str
             cwd=hostile,
             env=environment(),
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert b"Traceback" not in done.stderr
@@ -61,7 +62,7 @@ def test_a_library_keeps_the_path_of_who_imports_it(tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stdout == "found\n"
@@ -79,7 +80,7 @@ except SystemExit:
 print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else 0)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert done.stdout.splitlines()[-1] == "0 0"
 

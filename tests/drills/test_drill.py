@@ -31,6 +31,7 @@ from tests.drills import asked_routes
 from tests.project import pages
 from tests.support import chromium, permissions
 from tests.support import command_line as cli_support
+from tests.support.patience import PATIENCE
 
 KEYS = {
     "outcome", "lost_region", "target_regions", "environments", "hosts", "rto_seconds", "objective_seconds", "calls",
@@ -52,7 +53,6 @@ VERDICTS = {
     "lab-microscope-7": "no-failover",
     "vm-deploy-agent": "no-failover",
 }
-DRILL_SECONDS = 240
 WRITTEN = ("write", "delete")
 ARM = "https://management.azure.com"
 WIDTHS = (360, 768, 900, 1440)
@@ -62,7 +62,7 @@ def drill(folder: Path, *arguments: str, columns: int = 80) -> subprocess.Comple
     environment = {**os.environ, "COLUMNS": str(columns), "DRKIT_CLOUD": "/nowhere/cloud.json"}
     return subprocess.run(
         [sys.executable, "-m", "drkit", "drill", "--store", str(folder), *arguments],
-        capture_output=True, text=True, timeout=DRILL_SECONDS, env=environment, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False,
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def test_a_drill_that_is_stopped_leaves_nothing_running(tmp_path: Path) -> None:
         assert process.poll() is None
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, "Traceback" in err) == (143, False), err
     assert still_there(tmp_path) == []
 
@@ -255,8 +255,8 @@ def test_a_drill_that_is_killed_leaves_no_simulator_running(tmp_path: Path) -> N
         assert process.poll() is None
     assert any(" simulate " in one for one in still_there(tmp_path))
     process.kill()
-    process.communicate(timeout=30)
-    until = time.monotonic() + 30
+    process.communicate(timeout=PATIENCE)
+    until = time.monotonic() + PATIENCE
     while still_there(tmp_path):
         assert time.monotonic() < until, still_there(tmp_path)
         time.sleep(0.05)
@@ -274,7 +274,7 @@ def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) ->
     assert set(json.loads(told)) == KEYS
     assert (tmp_path / "cloud.json").exists()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
     assert "az login" in err
     assert not (tmp_path / "cloud.json").exists()

@@ -153,7 +153,7 @@ def test_the_numbers_of_a_run_before_and_after() -> None:
     assert numbers([]) == {"total": 0, "recovered": 0, "needs_person": 0, "waiting": 0, "lost": 0}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.fixed_dictionaries({step.id: st.sampled_from(STATUSES) for step in MADE.steps}),
     st.lists(st.sampled_from(WORDS), max_size=5),

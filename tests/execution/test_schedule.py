@@ -89,7 +89,7 @@ def test_a_wave_does_not_wait_for_people() -> None:
 random_states = st.fixed_dictionaries({step.id: st.sampled_from(STATUSES) for step in MADE.steps})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(random_states)
 def test_whatever_stands_where_only_pending_steps_whose_whole_ground_is_done_start(
     statuses: dict[str, StepStatus],
@@ -118,7 +118,7 @@ def before(step: Step) -> set[str]:
     return {one for need in step.needs for one in (need, *before(MADE.step(need)))}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fates())
 def test_a_run_gets_to_every_step_that_nothing_stands_in_the_way_of(fate: dict[str, StepStatus]) -> None:
     state = RunState()
@@ -133,7 +133,7 @@ def test_a_run_gets_to_every_step_that_nothing_stands_in_the_way_of(fate: dict[s
             assert {"failed", "skipped", "drifted", "asked"} & {state.of(one).status for one in before(step)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(random_states)
 def test_only_root_causes_are_named_as_what_blocks(statuses: dict[str, StepStatus]) -> None:
     state = standing(**statuses)
@@ -239,7 +239,7 @@ def test_a_runbook_without_steps_has_succeeded() -> None:
     assert ending(a_runbook(), RunState()).outcome == "succeeded"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(random_states)
 def test_a_run_succeeds_exactly_when_all_is_done_and_with_exceptions_never_without_a_skip(
     statuses: dict[str, StepStatus],

@@ -21,6 +21,7 @@ from drkit.execution import sign_in_codes
 from drkit.model import cloud as clouds
 from drkit.model import sign_in
 from drkit.model.sign_in import SignIn
+from tests.support.patience import PATIENCE
 
 PUBLIC = "https://login.microsoftonline.com"
 STRANGER = 4001
@@ -158,7 +159,7 @@ def test_another_users_process_in_the_holders_place_is_not_believed(short: Path,
         read, write = os.pipe()
 
         def listen() -> None:
-            server.settimeout(20)
+            server.settimeout(PATIENCE)
             server.listen()
             os.write(write, b"x")
             connection, _ = server.accept()

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from drkit.model import host_scripts
+from tests.support.patience import PATIENCE
 
 SHELLS: Mapping[str, tuple[str, ...]] = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
 MOST = 3500
@@ -264,7 +265,7 @@ class Host:
         )
 
     def watch_until(self, key: str, value: object) -> dict[str, Any]:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while (seen := self.watch())[key] != value:
             assert time.monotonic() < end, seen
             time.sleep(0.02)
@@ -321,7 +322,7 @@ class Host:
 
 def outcome(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """The object on the last line, after looking at what holds for every script."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, b"")  # a run command's few bytes are stderr's too
     line = out.splitlines()[-1]
     assert out.endswith(b"\n")
@@ -335,7 +336,7 @@ def outcome(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 def refusal(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     """The exit status and what stderr says, of a script that printed no object."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert out == b""
     return process.returncode, err.decode().strip()
 
@@ -348,7 +349,7 @@ def running(pid: int) -> bool:
 
 
 def await_that(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -92,7 +92,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(name=st.sampled_from(NAMES), effect=st.sampled_from(EFFECTS), other=st.sampled_from(NAMES), odd=ODD)
 def test_another_effect_action_product_or_kind_of_target_is_refused(
     name: tuple[str, str], effect: str, other: tuple[str, str], odd: str
@@ -108,7 +108,7 @@ def test_another_effect_action_product_or_kind_of_target_is_refused(
         assert broken(with_step(book, step, target=odd))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(name=st.sampled_from(NAMES), data=st.data())
 def test_an_input_that_is_missing_unknown_or_of_another_kind_is_refused(
     name: tuple[str, str], data: st.DataObject
@@ -125,7 +125,7 @@ def test_an_input_that_is_missing_unknown_or_of_another_kind_is_refused(
     assert broken(with_step(book, step, inputs={**step.inputs, named: wrong}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(name=st.sampled_from(NAMES), data=st.data())
 def test_a_precondition_that_its_action_requires_cannot_be_left_out_or_changed(
     name: tuple[str, str], data: st.DataObject

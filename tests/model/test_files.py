@@ -16,6 +16,7 @@ import pytest
 
 from drkit.errors import FileError
 from drkit.model import files
+from tests.support.patience import PATIENCE
 
 OTHER = 4001
 """A user id of nobody on this machine."""
@@ -200,7 +201,7 @@ def test_a_device_or_a_pipe_is_written_as_it_comes(tmp_path: Path) -> None:
             break
         except FileError:
             reader.join(0.01)
-    reader.join(30)
+    reader.join(PATIENCE)
     assert got == [b"read" * 100_000]
 
 

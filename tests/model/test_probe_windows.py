@@ -19,6 +19,7 @@ from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.survey.host_signals import Seen, signals
 from drkit.survey.probe import Probed, asked, parse
 from tests.model.host_folder import MOST, key_blob, metadata_service
+from tests.support.patience import PATIENCE
 
 ENGINE = Path(__file__).parents[3] / "shared" / "tools" / "psengine"
 needs_engine = pytest.mark.skipif(
@@ -124,7 +125,7 @@ class Engine:
         return b"".join(lines)
 
     def end(self) -> None:
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE)
 
 
 class Windows:
@@ -164,7 +165,7 @@ class Windows:
         """Runs the probe as Azure does, in a process of its own, and returns the object it printed."""
         words = [str(ENGINE), "run", "-p", str(self._prelude()), str(SCRIPT), *arguments]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", str(self.folder)), **self.variables}
-        ran = subprocess.run(words, capture_output=True, env=environment, timeout=60, check=False)
+        ran = subprocess.run(words, capture_output=True, env=environment, timeout=PATIENCE, check=False)
         assert (ran.returncode, ran.stderr) == (0, b"")
         return self._told(ran.stdout)
 

@@ -71,7 +71,7 @@ def refused(content: bytes) -> str:
     return error.value.what
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(BYTES)), st.sampled_from([b" ", b"\n", b"\t", b"\r\n", b"\xef\xbb\xbf", b"\x00", b"x", b","]))
 def test_a_byte_put_in_anywhere_is_refused_or_another_runbook_that_is_canonical_too(place: int, more: bytes) -> None:
     changed = BYTES[:place] + more + BYTES[place:]
@@ -84,7 +84,7 @@ def test_a_byte_put_in_anywhere_is_refused_or_another_runbook_that_is_canonical_
     assert book.digest(changed) != book.digest(BYTES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(BYTES) - 1), st.integers(1, 255))
 def test_a_byte_changed_anywhere_is_refused_or_another_runbook(place: int, by: int) -> None:
     changed = BYTES[:place] + bytes([BYTES[place] ^ by]) + BYTES[place + 1 :]
@@ -96,7 +96,7 @@ def test_a_byte_changed_anywhere_is_refused_or_another_runbook(place: int, by: i
     assert book.encode(other) == changed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(BYTES) - 1))
 def test_a_truncated_runbook_is_refused(length: int) -> None:
     assert refused(BYTES[:length])

@@ -123,7 +123,7 @@ def cleaned(given_cases: list[Case], state: str) -> Runbook:
 
 
 @given(st.lists(cases, max_size=5), STATES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_cleanup_deletes_only_what_is_recorded_confirmed_idle_and_pushed(given_cases: list[Case], state: str) -> None:
     book = cleaned(given_cases, state)
     by_id = {old_of(number, case).id: case for number, case in enumerate(given_cases)}
@@ -149,7 +149,7 @@ def test_a_cleanup_deletes_only_what_is_recorded_confirmed_idle_and_pushed(given
 
 
 @given(st.lists(cases, min_size=1, max_size=5), STATES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_reaching(
     given_cases: list[Case], state: str
 ) -> None:

@@ -780,7 +780,7 @@ def test_force_for_a_guard_that_passes_leaves_no_trace() -> None:
 # --- the same bytes --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_the_same_estate_in_any_order_gives_the_same_bytes(data: st.DataObject) -> None:
     snapshot, assessment = an_estate(2)
@@ -831,7 +831,7 @@ def estates(draw: st.DrawFn) -> tuple[Snapshot, Assessment]:
     return a_snapshot(plans, environments, hosts), an_assessment(states, found, [facts(), facts("westus2")])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(estates(), st.sampled_from(["failover", "repair"]))
 def test_whatever_was_found_the_runbook_is_sound_and_safe(estate: tuple[Snapshot, Assessment], kind: Any) -> None:
     snapshot, assessment = estate

@@ -176,7 +176,7 @@ def spoiled(draw: st.DrawFn) -> list[Snapshot]:
     return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spoiled())
 def test_captures_by_a_timer_in_the_middle_of_the_outage_spoil_nothing(later: list[Snapshot]) -> None:
     before = [

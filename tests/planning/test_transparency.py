@@ -38,7 +38,7 @@ from tests.planning.enumerate_transparency import (
 STORIES = json.loads((Path(__file__).parents[1] / "cases" / "transparency_stories.json").read_text("utf-8"))
 
 signals_as_fields = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in DOMAINS.items()})
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=400)
 
 
 def azure(**given: Any) -> Signals:

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 """The subscription that predictions are made for."""
@@ -21,7 +23,7 @@ def found() -> str | None:
 def run(compiler: str, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """One run of it, to its end. Without the variable it asks for a library of languages that a small machine lacks."""
     return subprocess.run(
-        [compiler, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        [compiler, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={**os.environ, "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from tests.benchmarks import bicep_age
 from tests.project import bicep_compiler
 from tests.project.bicep_compiler import copied, parameters, snapshot
 from tests.support.estates import SUBSCRIPTION, World, seed
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SETS = ("main", "full")
@@ -267,7 +268,7 @@ def test_deploying_twice_changes_nothing(name: str, world: World) -> None:
         return {key: sorted(map(json.dumps, state[key])) for key in ("groups", "resources", "roles", "automation")}
 
     def settled() -> Any:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while any(
             '"provisioningState": "Succeeded"' not in one for one in there()["resources"] if "provisioningState" in one
         ):

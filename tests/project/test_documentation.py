@@ -13,6 +13,7 @@ import pytest
 from drkit.simulator import sample_seed
 from tests.project import pages
 from tests.support.command_line import environment
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -44,6 +45,7 @@ code=0; drkit apply latest --yes --quiet > run.txt || code=$?
 FINISHED = """\
 python - <<END
 from drkit import blocking as drkit
+from tests.support.patience import PATIENCE
 desk = drkit.desk()
 at = drkit.status(desk)
 for step in [step.id for step in at.runbook.steps if at.state.of(step.id).status == "asked"]:
@@ -95,7 +97,7 @@ def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> No
         env=environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}", COLUMNS="80"),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

@@ -15,6 +15,7 @@ from tests.project import test_writing_a_product as example
 from tests.project.test_writing_a_product import CONTROL, OLD, serve
 from tests.support.command_line import environment
 from tests.support.estates import World
+from tests.support.patience import PATIENCE
 
 world = example.world  # the fixture: a namespace of Azure Relay in a region that is lost, another in one that is not
 
@@ -62,7 +63,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drkit(site: Path, cwd: Path, *words: str, **more: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "drkit", *words], cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-m", "drkit", *words], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment(PYTHONPATH=str(site), **more),
     )  # fmt: skip
     assert "Traceback" not in done.stderr

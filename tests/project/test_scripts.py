@@ -18,6 +18,7 @@ import pytest
 from tests.project.test_ground import SCRIPTS
 from tests.support.command_line import Done, environment
 from tests.support.estates import SUBSCRIPTION, Site, estate
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in SCRIPTS if path.parent.name == "scripts" and not path.suffix)
@@ -34,7 +35,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, require: Callable[[str],
         env = {**environment(DRKIT=DRKIT), **more}
         done = subprocess.run(
             [*shell, str(ROOT / "scripts" / name), *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr
         return Done(done.returncode, done.stdout, done.stderr)
@@ -262,7 +263,7 @@ def test_somebody_at_a_terminal_is_asked_before_anything_is_deployed(place: Path
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.write(master, b"no\n")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     os.close(slave)
     os.close(master)
     assert (process.returncode, "Deploy this? Type yes:" in err, "nothing was deployed" in err) == (4, True, True)

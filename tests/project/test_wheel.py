@@ -16,6 +16,7 @@ from drkit.version import __version__
 from tests.project.test_ground import tracked
 from tests.support.command_line import environment
 from tests.support.estates import BY_HAND, REGION, guid, seed
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -23,7 +24,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 def run(*command: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [str(one) for one in command], cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=240,
+        [str(one) for one in command], cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=PATIENCE,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

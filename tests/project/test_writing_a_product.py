@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.estates import World
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import SUB, TENANT, group_id
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def test_the_example_recovers_from_a_lost_region(copy: Path, world: World) -> No
     def drkit(*words: str) -> Any:
         done = subprocess.run(
             [sys.executable, "-m", "drkit", *words, "--json", "--quiet"], cwd=copy, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": str(copy), "DRKIT_CLOUD": str(world.ready)}, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": str(copy), "DRKIT_CLOUD": str(world.ready)}, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)

@@ -33,6 +33,7 @@ from tests.store.test_journal import Still
 from tests.support import azurite
 from tests.support.estates import People, World, done_twice, estate, found_end, seed, wait_for
 from tests.support.kill_points import killed_at_every_record, place_of
+from tests.support.patience import PATIENCE
 from tests.support.run_process import Lives
 
 SHORT = 15
@@ -449,7 +450,7 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
 # --- whole runs --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed(
     store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
@@ -467,7 +468,7 @@ def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed
         assert [path for path, content in site.everything() if azurite.SECRET.encode() in content] == []
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_a_holder_that_stood_still_past_its_lease_stops_and_the_successor_does_nothing_twice(
     store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
@@ -479,12 +480,12 @@ def test_a_holder_that_stood_still_past_its_lease_stops_and_the_successor_does_n
         os.kill(zombie.pid, signal.SIGSTOP)
         try:
             assert lives.one(place) == 4, "the lease still stands"
-            wait_for(lambda: not site.store.holder(site.run), seconds=60, every=0.5)
+            wait_for(lambda: not site.store.holder(site.run), every=0.5)
             successor = lives.begin(place)
             wait_for(lambda: any(record["kind"] == "taken-over" for record in site.journal()))
         finally:
             os.kill(zombie.pid, signal.SIGCONT)
-        zombie.join(60)
+        zombie.join(PATIENCE)
         successor.join(90)
         assert zombie.exitcode in (3, 4), "it failed its next check"
         assert successor.exitcode == 0, (site.folder / "out.log").read_text()[-2000:]

@@ -22,6 +22,7 @@ from drkit.providers.retry import retry_after
 from drkit.providers.session import Session
 from drkit.survey import probe
 from tests.support.https_server import SUB, Answer, FakeClock, Seen, Server, cloud_of, reading
+from tests.support.patience import PATIENCE
 
 GRAPH = "/providers/Microsoft.ResourceGraph/resources$"
 VM = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm"
@@ -70,7 +71,7 @@ def _always(page: Callable[[int], Any]) -> Callable[[Seen], Answer]:
 async def test_a_skip_token_that_is_always_new_ends(server: Server, reader: Session, rows: list[Any]) -> None:
     server.on("POST", GRAPH, _always(lambda number: {"data": rows, "$skipToken": f"t{number}"}))
     with pytest.raises(UnreachableError, match=r"repeat|empty"):
-        await asyncio.wait_for(reader.graph.query("resources", [SUB]), 60)
+        await asyncio.wait_for(reader.graph.query("resources", [SUB]), PATIENCE)
     assert len(server.calls("POST", GRAPH)) <= EMPTY + 1
 
 
@@ -148,7 +149,7 @@ async def test_an_authority_that_asks_to_wait_for_years_is_given_up(
     monkeypatch.setattr(transport, "LONGEST_NAP", 0.01)
     server.on("POST", "/oauth2/v2.0/token$", Answer(status, json={"error": "x"}, headers={"Retry-After": "1000000000"}))
     with pytest.raises(CredentialError, match="no token"):
-        await asyncio.wait_for(reader.rest.request("GET", f"/subscriptions/{SUB}"), 100)
+        await asyncio.wait_for(reader.rest.request("GET", f"/subscriptions/{SUB}"), PATIENCE)
 
 
 def test_a_blocking_client_naps_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from drkit.model.limits import LIMITS
 from drkit.providers.counters import Counters
 from drkit.providers.throttle import Bucket, Key, Throttle
 from tests.support.https_server import FakeClock
+from tests.support.patience import PATIENCE
 
 CAPACITY, RATE = 5.0, 2.0
 steps = st.lists(
@@ -120,7 +121,7 @@ async def test_a_waiter_that_is_cancelled_takes_nothing_and_blocks_nobody(clock:
     with pytest.raises(asyncio.CancelledError):
         await waiter
     stuck.at = 1.5
-    await asyncio.wait_for(throttle.take(key(operation="read")), 1)
+    await asyncio.wait_for(throttle.take(key(operation="read")), PATIENCE)
 
 
 async def test_the_server_corrects_downwards_only(clock: FakeClock) -> None:

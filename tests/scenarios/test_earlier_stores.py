@@ -10,7 +10,8 @@ import pytest
 
 from tests.scenarios import earlier_stores as before
 from tests.support import azurite
-from tests.support.estates import PATIENCE, People, done_twice, found_end
+from tests.support.estates import People, done_twice, found_end
+from tests.support.patience import PATIENCE
 from tests.support.workers import CUPBOARD, REPLICA, SECRET, WEB, reported
 
 READING = (

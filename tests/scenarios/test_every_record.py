@@ -16,7 +16,7 @@ def lives() -> Lives:
     return Lives()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_killed_at_every_record_a_run_ends_as_if_undisturbed(tmp_path: Path, lives: Lives) -> None:
     with estate(tmp_path / "undisturbed") as site, People(site):
         assert lives.one(place_of(site)) == 0

@@ -15,6 +15,7 @@ from tests.support import credential_trap as catcher
 from tests.support.command_line import Done, Here, environment
 from tests.support.credential_trap import Catcher
 from tests.support.every_command import every_command, names, prepare
+from tests.support.patience import PATIENCE
 
 SECRETS = {
     "AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111", "AZURE_CLIENT_ID": "me", "AZURE_CLIENT_SECRET": "REAL-CLIENT-SECRET",
@@ -122,7 +123,7 @@ def test_a_folder_that_names_nothing_strange_leads_to_the_named_clouds_only(
         ):
             here(*words)
         proxy.shutdown()
-        thread.join(10)
+        thread.join(PATIENCE)
     hosts = {line.split()[1] for line in wanted}
     assert {line.split()[0] for line in wanted} == {"CONNECT"}
     assert hosts
@@ -142,7 +143,7 @@ def test_no_program_and_no_module_of_the_folder_is_run(here: Here, lurking: Catc
     env = {**environment(), "PATH": f".{os.pathsep}{os.environ['PATH']}"}
     for words in ((), ("--version",), ("status",), ("snapshot",), ("schema", "runbook"), ("completion", "bash")):
         done = subprocess.run(
-            [str(program), *words], cwd=here.folder, env=env, capture_output=True, timeout=120, check=False
+            [str(program), *words], cwd=here.folder, env=env, capture_output=True, timeout=PATIENCE, check=False
         )
         assert b"Traceback" not in done.stderr, done.stderr
         assert not here.path("pwned").exists(), words

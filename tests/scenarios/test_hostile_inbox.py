@@ -17,6 +17,7 @@ from drkit.store.records import Message
 from drkit.store.store import Store
 from tests.support.command_line import Here, command, environment
 from tests.support.every_command import every_command, prepare
+from tests.support.patience import PATIENCE
 
 EVIL = "ciso@contoso.example"
 FLOOD = 20_000
@@ -91,7 +92,7 @@ def test_a_hostile_inbox_is_obeyed_by_nobody(
     # A process of its own, since one that hangs cannot be judged from inside.
     done = subprocess.run(
         command("resume", run, "--wait", "0"), cwd=folder, env=environment(DRKIT_CLOUD=str(folder / "ready.json")),
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=False,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     added = store.records(run)[before:]

@@ -122,9 +122,8 @@ def test_plan_and_show_load_no_azure_sdk(tmp_path: Path) -> None:
     )
     with estate(tmp_path) as site:
         for words in (["plan"], ["show"], ["status"], ["schema", "runbook"]):
-            command = site.command(*words)
             done = subprocess.run(
-                [sys.executable, "-c", program, *command[3:]],
+                [sys.executable, "-c", program, *site.words(*words)],
                 capture_output=True, text=True, check=False, env=site.environment(),
             )  # fmt: skip
             assert done.stderr.splitlines()[-1] == "[]", done.stderr

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.estates import PATIENCE, People, Site, done_twice, estate, found_end, kill_when, wait_for
+from tests.support.estates import People, Site, done_twice, estate, found_end, kill_when, wait_for
+from tests.support.patience import PATIENCE
 
 SERIES = int(os.environ.get("DRKIT_KILLS", "3"))
 KILLS = 8

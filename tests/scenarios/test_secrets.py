@@ -66,7 +66,7 @@ def kept(site: Site) -> Iterator[tuple[Path, bytes]]:
             yield Path(one.name) / blob.name, container.download_blob(blob.name).readall()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["folder", "account"])
 def test_no_secret_of_any_kind_is_in_anything_that_drkit_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
@@ -115,7 +115,7 @@ def found_in(site: Site, secret: str) -> list[str]:
     return [path.name for path, content in site.everything() if secret.encode() in content]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_protected_settings_are_found_nowhere_though_azure_says_them_back_to_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from drkit.api import apply, assess, control, plan, status
 from drkit.errors import RefusedError
-from tests.support.estates import PATIENCE, People, Site, done_twice, estate, wait_for
+from tests.support.estates import People, Site, done_twice, estate, wait_for
 from tests.support.kill_points import place_of
+from tests.support.patience import PATIENCE
 from tests.support.run_process import Lives
 
 

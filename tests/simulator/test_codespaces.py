@@ -21,6 +21,7 @@ from drkit.simulator import sample_seed
 from drkit.simulator.codespaces.environments import STATUS
 from drkit.simulator.core.clock import Clock
 from drkit.simulator.samples.estate import Names
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import Running
 
 NAMES = Names(1)
@@ -45,7 +46,7 @@ class Estate(Running):
 
     def arm(self, method: str, path: str, role: str = "owner", **more: Any) -> requests.Response:
         headers, url = self.bearer(role), self.ready["arm"] + path
-        return self.http.request(method, url, params=VSONLINE, headers=headers, timeout=10, **more)
+        return self.http.request(method, url, params=VSONLINE, headers=headers, timeout=PATIENCE, **more)
 
     def token(self, plan: str, action: str, role: str = "owner", **body: Any) -> str:
         answer = self.arm("POST", f"{plan}/{action}", role, json=body or None)
@@ -61,7 +62,7 @@ class Estate(Running):
         host = f"{region}.online.visualstudio.com" if region else "online.visualstudio.com"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = self.ready["services"][host] + path
-        return self.http.request(method, url, headers=headers, allow_redirects=False, timeout=5, **more)
+        return self.http.request(method, url, headers=headers, allow_redirects=False, timeout=PATIENCE, **more)
 
     def listed(self, plan: str, token: str, region: str) -> list[Any]:
         answer = self.service("GET", "/api/v1/environments", token, region, params={"planId": plan})
@@ -463,7 +464,7 @@ def test_a_host_is_moved_through_its_run_command(estate: Estate) -> None:
         assert started.status_code == 202, started.text
         estate.wait(60)
         url = started.headers.get("Azure-AsyncOperation") or started.headers["Location"]
-        result = estate.http.get(url, headers=estate.bearer("operator"), timeout=5).json()
+        result = estate.http.get(url, headers=estate.bearer("operator"), timeout=PATIENCE).json()
         message = result["properties"]["output"]["value"][0]["message"]
         return json.loads(message.partition("[stdout]\n")[2].partition("\n")[0])
 
@@ -502,6 +503,8 @@ def test_control_shows_people_hosts_and_what_happens_to_them(estate: Estate) -> 
     after = estate.control("host", id=host, event="migrate")
     assert after["physical_host"] != before["physical_host"]
     assert after["boot_id"] == before["boot_id"]
-    refused = estate.http.post(f"{estate.ready['control']}/host", json={"id": host, "event": "explode"}, timeout=5)
+    refused = estate.http.post(
+        f"{estate.ready['control']}/host", json={"id": host, "event": "explode"}, timeout=PATIENCE
+    )
     assert refused.status_code == 400
     assert "migrate" in refused.json()["error"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import OTHER_SUB, PROBE, Running, vm_id
 
 Fresh = Callable[..., Running]
@@ -132,12 +133,12 @@ def test_a_polling_url_without_its_signature_leads_nowhere(fresh: Fresh) -> None
     azure = fresh()
     url = azure.ready["arm"] + vm_id("web-01") + "/runCommand?api-version=2024-11-01"
     body: Any = {"commandId": "RunShellScript", "script": ["true"]}
-    accepted = azure.http.post(url, json=body, headers=azure.bearer(), timeout=5)
+    accepted = azure.http.post(url, json=body, headers=azure.bearer(), timeout=PATIENCE)
     assert accepted.status_code == 202
     polling = accepted.headers["Azure-AsyncOperation"]
-    assert azure.http.get(polling, headers=azure.bearer(), timeout=5).json()["status"] == "InProgress"
-    assert azure.http.get(accepted.headers["Location"], headers=azure.bearer(), timeout=5).status_code == 202
-    assert azure.http.get(polling.partition("&s=")[0], headers=azure.bearer(), timeout=5).status_code == 404
+    assert azure.http.get(polling, headers=azure.bearer(), timeout=PATIENCE).json()["status"] == "InProgress"
+    assert azure.http.get(accepted.headers["Location"], headers=azure.bearer(), timeout=PATIENCE).status_code == 202
+    assert azure.http.get(polling.partition("&s=")[0], headers=azure.bearer(), timeout=PATIENCE).status_code == 404
 
 
 @pytest.mark.parametrize(("vm", "group"), [("web-02", "dev-we"), ("stray", "dev-we")])

@@ -12,6 +12,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from drkit.simulator.codespaces.environments import surroundings
 from drkit.simulator.hybrid_worker import model
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import Running, group_id, seed, vm_id
 from tests.support.worker_estate import (
     CUPBOARD,
@@ -52,7 +53,7 @@ class Quick:
 
     def done(self, poller: Any, seconds: float = 200.0) -> Any:
         wait(self.azure, seconds)
-        return poller.result(20)
+        return poller.result(PATIENCE)
 
 
 def put(azure: Running, vm: str, account: str, group: str = "dev-ne", name: str = NAME, **more: Any) -> Any:
@@ -148,8 +149,8 @@ def test_the_url_of_an_extension_can_be_changed_in_place(azure: Running) -> None
 
 
 def test_removing_what_is_not_there_succeeds_at_once(azure: Running) -> None:
-    vms(azure).begin_delete("dev-ne", "plain", NAME).result(5)
-    arc(azure).begin_delete("dev-ne", "cupboard", "Other").result(5)
+    vms(azure).begin_delete("dev-ne", "plain", NAME).result(PATIENCE)
+    arc(azure).begin_delete("dev-ne", "cupboard", "Other").result(PATIENCE)
     assert {one["status"] for one in azure.view("record")["requests"] if one["method"] == "DELETE"} == {204}
 
 
@@ -238,7 +239,7 @@ def test_writes_into_a_lost_region_may_never_end_and_end_when_it_returns(azure: 
     assert client.get("dev-we", "stray", NAME).provisioning_state == "Deleting"
     azure.control("restore", region="westeurope")
     wait(azure, 120)
-    poller.result(20)
+    poller.result(PATIENCE)
     assert client.list("dev-we", "stray").value == []
 
 

@@ -10,6 +10,7 @@ import pytest
 import requests
 from azure.core.exceptions import HttpResponseError
 
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import SUB, Running, group_id
 
 Fresh = Callable[..., Running]
@@ -49,7 +50,7 @@ def test_a_connection_is_cut_before_or_after_the_work_is_done(fresh: Fresh, drop
             params={"api-version": "2024-11-01"},
             json={"location": "eastus"},
             headers=azure.bearer(),
-            timeout=5,
+            timeout=PATIENCE,
         )
     assert (group_id("dr") in {group["id"] for group in azure.view("state")["groups"]}) is made
     told = [one["status"] for one in azure.view("record")["requests"] if one["method"] == "PUT"]
@@ -71,7 +72,7 @@ def test_a_request_hangs_or_is_slow(fresh: Fresh) -> None:
     azure.control("fault", url="resourcegroups", hang=True)
     bearer = azure.bearer()
     with pytest.raises(requests.Timeout):
-        azure.http.get(azure.ready["arm"] + GROUPS, headers=bearer, timeout=0.3)
+        azure.http.get(azure.ready["arm"] + GROUPS, headers=bearer, timeout=(PATIENCE, 0.3))
     azure.control("fault", url="resourcegroups", delay=18)
     start = time.monotonic()
     assert azure.get(GROUPS).status_code == 200
@@ -131,7 +132,7 @@ def test_a_list_that_lags_a_moment_catches_up(fresh: Fresh) -> None:
     azure = fresh()
     azure.control("fault", method="GET", url="resourcegroups[?]", stale=30, times=0)
     azure.resources().resource_groups.create_or_update("made-now", {"location": "eastus"})
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     seen: list[bool] = []
     while not seen or not seen[-1]:
         seen.append("made-now" in azure.get(GROUPS).text)
@@ -141,13 +142,13 @@ def test_a_list_that_lags_a_moment_catches_up(fresh: Fresh) -> None:
 
 def test_resource_manager_really_throttles(fresh: Fresh) -> None:
     azure = fresh(speed=1.0)
-    azure.control("throttle", reads=[3, 0.5])
+    azure.control("throttle", reads=[3, 0.001])
     bearer = azure.bearer()
     url = azure.ready["arm"] + GROUPS + "?api-version=2024-11-01"
-    answers = [azure.http.get(url, headers=bearer, timeout=5) for _ in range(4)]
+    answers = [azure.http.get(url, headers=bearer, timeout=PATIENCE) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [a.headers["x-ms-ratelimit-remaining-subscription-reads"] for a in answers] == ["2", "1", "0", "0"]
-    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 2
+    assert 500 < int(answers[-1].headers["Retry-After"]) <= 1001
     assert answers[-1].json()["error"]["code"] == "SubscriptionRequestsThrottled"
     assert azure.get(GROUPS, role="reader").status_code == 200
     assert azure.view("throttle")["throttled"] == 1
@@ -161,7 +162,7 @@ def test_the_published_buckets_hold_250_reads(fresh: Fresh) -> None:
     buckets = azure.simulator.throttle
     for _ in range(250):
         buckets.take(now, SUB, "somebody", "northeurope", "GET")
-    assert azure.http.get(url, headers=bearer, timeout=5).status_code == 200
+    assert azure.http.get(url, headers=bearer, timeout=PATIENCE).status_code == 200
     with pytest.raises(Exception, match="429"):
         buckets.take(now, SUB, "somebody", "northeurope", "GET")
 
@@ -173,14 +174,14 @@ def test_a_lost_regions_service_is_silent_and_comes_back_on_its_port(
     azure = fresh()
     url = azure.ready["services"][SERVICE] + "/health"
     other = azure.ready["services"]["eastus.online.visualstudio.com"] + "/health"
-    assert azure.http.get(url, timeout=5).status_code == 200
+    assert azure.http.get(url, timeout=PATIENCE).status_code == 200
     azure.control("lose", region="West Europe", mode=mode, announce=False)
     with pytest.raises(error):
         azure.http.get(url, timeout=0.5)
-    assert azure.http.get(other, timeout=5).status_code == 200
+    assert azure.http.get(other, timeout=PATIENCE).status_code == 200
     azure.control("lose", region="westeurope", mode="hang" if mode == "refuse" else "refuse", announce=False)
     azure.control("restore", region="westeurope")
-    assert azure.http.get(url, timeout=5).status_code == 200
+    assert azure.http.get(url, timeout=PATIENCE).status_code == 200
 
 
 @pytest.mark.parametrize("arm", ["5xx", "hang"])
@@ -188,13 +189,13 @@ def test_a_write_into_a_lost_region_fails_at_the_provider(fresh: Fresh, arm: str
     azure = fresh()
     azure.control("lose", region="westeurope", arm=arm, announce=False)
 
-    def put(path: str, location: str) -> int:
+    def put(path: str, location: str, answers_within: float = PATIENCE) -> int:
         return azure.http.put(
             azure.ready["arm"] + path,
             params={"api-version": "2024-11-01"},
             json={"location": location},
             headers=azure.bearer(),
-            timeout=0.6,
+            timeout=(PATIENCE, answers_within),
         ).status_code
 
     disks = "/providers/Microsoft.Compute/disks/new"
@@ -207,7 +208,7 @@ def test_a_write_into_a_lost_region_fails_at_the_provider(fresh: Fresh, arm: str
             assert put(path, location) == 503
         else:
             with pytest.raises(requests.Timeout):
-                put(path, location)
+                put(path, location, 0.6)
     assert put(group_id("dev-ne") + disks, "northeurope") == 201
     assert azure.get(group_id("dev-we")).status_code == 200
 
@@ -229,7 +230,7 @@ def test_a_write_into_a_lost_region_fails_at_the_provider(fresh: Fresh, arm: str
     ],
 )
 def test_control_says_what_is_wrong(azure: Running, name: str, body: dict[str, str], said: str) -> None:
-    answer = azure.http.post(f"{azure.ready['control']}/{name}", json=body, timeout=5)
+    answer = azure.http.post(f"{azure.ready['control']}/{name}", json=body, timeout=PATIENCE)
     assert answer.status_code == 400
     assert said in answer.json()["error"]
 
@@ -244,7 +245,7 @@ def test_control_obeys_who_reads_the_ready_file_and_nobody_else(azure: Running) 
     assert status(f"{arm}/control/lose") == 403
     assert status(f"{arm}/control/{'x' * 43}/lose") == 403
     assert status(f"{arm}/control//lose") == 403
-    assert azure.http.get(f"{arm}/control/state", timeout=5).status_code == 403
+    assert azure.http.get(f"{arm}/control/state", timeout=PATIENCE).status_code == 403
     assert status(headers={"Origin": "https://attacker.example"}) == 403
     assert status(headers={"Origin": "null"}) == 403
     assert status(headers={"Host": "attacker.example"}) == 403

@@ -13,6 +13,7 @@ from drkit.errors import FileError
 from drkit.simulator.arm.catalog import AUTOMATION
 from drkit.simulator.core.seed import build
 from drkit.simulator.hybrid_worker.model import GLOBAL_MODULES, HOSTS
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import OTHER_SUB, Running, group_id, seed, vm_id
 from tests.support.worker_estate import (
     CUPBOARD,
@@ -112,7 +113,7 @@ def test_an_unregistered_subscription_makes_no_account(fresh: Fresh) -> None:
     path = f"{group_id('labs', OTHER_SUB)}/providers/Microsoft.Automation/automationAccounts/x"
     url, query = azure.ready["arm"] + path, {"api-version": "2024-10-23"}
     body = {"location": "eastus"}  # the SDK would register the namespace by itself
-    answer = azure.http.put(url, params=query, json=body, headers=azure.bearer(), timeout=10)
+    answer = azure.http.put(url, params=query, json=body, headers=azure.bearer(), timeout=PATIENCE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "MissingSubscriptionRegistration")
 
 
@@ -279,7 +280,7 @@ def test_reads_below_a_lost_account_can_be_made_to_fail_or_hang(azure: Running) 
     listed = f"{account_id('auto-we')}/hybridRunbookWorkerGroups"
     query, headers = {"api-version": "2024-10-23"}, azure.bearer()
     with pytest.raises(requests.Timeout):
-        azure.http.get(azure.ready["arm"] + listed, params=query, headers=headers, timeout=0.3)
+        azure.http.get(azure.ready["arm"] + listed, params=query, headers=headers, timeout=(PATIENCE, 0.3))
     assert [one.name for one in automation(azure).automation_account.list_by_resource_group("dev-we")] == ["auto-we"]
 
 
@@ -293,10 +294,12 @@ def test_every_region_with_automation_has_a_port_and_every_account_of_the_seed_a
     assert services[f"{GUIDS['auto-we']}.jrds.we.azure-automation.net"] == services["*.jrds.we.azure-automation.net"]
 
 
-def service(azure: Running, account: str, region: str, path: str = "") -> requests.Response:
+def service(
+    azure: Running, account: str, region: str, path: str = "", answers_within: float = PATIENCE
+) -> requests.Response:
     host = f"*.jrds.{region}.azure-automation.net"
     path = path or f"/automationAccounts/{GUIDS.get(account, account)}"
-    return azure.http.get(azure.ready["services"][host] + path, timeout=0.5)
+    return azure.http.get(azure.ready["services"][host] + path, timeout=answers_within)
 
 
 def test_an_accounts_service_answers_without_a_token(shared: Running) -> None:
@@ -319,7 +322,7 @@ def test_the_service_goes_with_its_region_and_comes_back(
 ) -> None:
     azure.control("lose", region="westeurope", mode=mode)
     with pytest.raises(error):
-        service(azure, "auto-we", "we")
+        service(azure, "auto-we", "we", answers_within=0.5)
     assert service(azure, "auto-eus", "eus").status_code == 401
     azure.control("restore", region="westeurope")
     assert service(azure, "auto-we", "we").status_code == 401

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from drkit.simulator import sample_seed
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import SUB, Running, seed, vm_id
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -172,14 +173,14 @@ def test_environments_have_the_published_shape(estate: Running, published: dict[
     for plan in plans(estate):
         action = "readAllEnvironments" if "VSOnline" in plan else "readAllCodespaces"
         url = f"{estate.ready['arm']}{plan}/{action}?api-version=2020-06-16"
-        token = estate.http.post(url, headers=estate.bearer(), timeout=5).json()["accessToken"]
+        token = estate.http.post(url, headers=estate.bearer(), timeout=PATIENCE).json()["accessToken"]
         region = estate.get(plan).json()["location"]
         service = estate.ready["services"][f"{region}.online.visualstudio.com"]
         answer = estate.http.get(
             f"{service}/api/v1/environments",
             params={"planId": plan},
             headers={"Authorization": f"Bearer {token}"},
-            timeout=5,
+            timeout=PATIENCE,
         )
         for environment in answer.json():
             seen += 1
@@ -190,16 +191,16 @@ def test_environments_have_the_published_shape(estate: Running, published: dict[
 
 def test_locations_have_the_published_shape(estate: Running, published: dict[str, Any]) -> None:
     root = estate.ready["services"]["online.visualstudio.com"] + "/api/v1/locations"
-    body = estate.http.get(root, timeout=5).json()
+    body = estate.http.get(root, timeout=PATIENCE).json()
     wanted = against(published["LocationsResult"], published)
     assert list(unlike(body, wanted, LOCATION_EXCEPTIONS)) == []
-    one = estate.http.get(f"{root}/westus2", timeout=5).json()
+    one = estate.http.get(f"{root}/westus2", timeout=PATIENCE).json()
     assert list(unlike(one, against(published["LocationInfoResult"], published), {})) == []
 
 
 def test_problems_have_the_published_shape(estate: Running, published: dict[str, Any]) -> None:
     service = estate.ready["services"]["eastus.online.visualstudio.com"]
-    answer = estate.http.get(f"{service}/api/v1/environments", timeout=5)
+    answer = estate.http.get(f"{service}/api/v1/environments", timeout=PATIENCE)
     assert answer.status_code == 401
     assert list(unlike(answer.json(), against(published["ProblemDetails"], published), {})) == []
 

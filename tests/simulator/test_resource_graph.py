@@ -10,6 +10,7 @@ import pytest
 from azure.core.rest import HttpRequest, HttpResponse
 
 from drkit.simulator.signals.resource_graph import PAGE, QUERIES
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import OTHER_SUB, SUB, Running, group_id, host, vm_id
 
 Fresh = Callable[..., Running]
@@ -292,6 +293,6 @@ def test_a_test_failover_makes_a_copy_and_cleans_it_up(fresh: Fresh) -> None:
 def test_what_is_not_replicated_cannot_fail_over(fresh: Fresh) -> None:
     azure = fresh()
     answer = azure.http.post(
-        f"{azure.ready['control']}/host", json={"id": vm_id("web-01"), "event": "asr-failover"}, timeout=5
+        f"{azure.ready['control']}/host", json={"id": vm_id("web-01"), "event": "asr-failover"}, timeout=PATIENCE
     )
     assert (answer.status_code, "not replicated" in answer.json()["error"]) == (400, True)

@@ -8,6 +8,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import ClientSecretCredential
 
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import OTHER_SUB, SUB, TENANT, Running, group_id, vm_id
 
 Fresh = Callable[..., Running]
@@ -205,7 +206,7 @@ def test_slashes_that_az_doubles_count_once(azure: Running) -> None:
 
 
 def test_without_a_token_nothing_is_told(azure: Running) -> None:
-    answer = azure.http.get(azure.ready["arm"] + f"/subscriptions/{SUB}?api-version=2022-12-01", timeout=5)
+    answer = azure.http.get(azure.ready["arm"] + f"/subscriptions/{SUB}?api-version=2022-12-01", timeout=PATIENCE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "AuthenticationFailed")
     assert TENANT in answer.headers["WWW-Authenticate"]
 
@@ -238,11 +239,11 @@ def test_a_token_that_expired_is_refused_and_a_new_one_serves(fresh: Fresh) -> N
     running = fresh()
     bearer = running.bearer()
     url = running.ready["arm"] + "/subscriptions?api-version=2022-12-01"
-    assert running.http.get(url, headers=bearer, timeout=5).status_code == 200
+    assert running.http.get(url, headers=bearer, timeout=PATIENCE).status_code == 200
     running.control("token", expires_in=60, expire=True)
-    refused = running.http.get(url, headers=bearer, timeout=5)
+    refused = running.http.get(url, headers=bearer, timeout=PATIENCE)
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "ExpiredAuthenticationToken")
-    assert running.http.get(url, headers=running.bearer(), timeout=5).status_code == 200
+    assert running.http.get(url, headers=running.bearer(), timeout=PATIENCE).status_code == 200
 
 
 async def test_the_asynchronous_client_works_too(azure: Running) -> None:

@@ -17,6 +17,7 @@ from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.core.clock import Clock
 from drkit.simulator.core.routing import Route, Table, routes
 from drkit.simulator.core.wire import Answer, parse_id
+from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import SUB, Running, group_id, host, seed
 
 
@@ -141,8 +142,8 @@ def test_no_private_key_is_left_in_the_folder(azure: Running) -> None:
 
 def test_cloud_metadata_is_an_object_and_was_a_list(azure: Running) -> None:
     url = azure.ready["arm"] + "/metadata/endpoints"
-    one = azure.http.get(url, params={"api-version": "2022-09-01"}, timeout=5).json()
-    many = azure.http.get(url, params={"api-version": "2019-05-01"}, timeout=5).json()
+    one = azure.http.get(url, params={"api-version": "2022-09-01"}, timeout=PATIENCE).json()
+    many = azure.http.get(url, params={"api-version": "2019-05-01"}, timeout=PATIENCE).json()
     assert many == [one]
     assert one["resourceManager"] == azure.ready["arm"]
 

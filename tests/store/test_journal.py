@@ -107,7 +107,7 @@ def test_nothing_but_a_torn_line_is_an_empty_journal(tmp_path: Path) -> None:
         assert (one.state.count, path.read_bytes()) == (0, b"")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_one_flipped_bit_anywhere_before_the_end_is_found(
     tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
@@ -297,6 +297,27 @@ async def test_an_append_waits_until_it_is_durable_and_fails_when_it_is_not(
         with pytest.raises(PartialError, match="Input/output error"):
             await one.append("done", step="s")
     assert [record.kind for record in journal.read(tmp_path / "j")[0]] == ["started"]
+
+
+async def test_many_writers_share_each_write_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writers, each = 64, 20
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def counted(handle: int) -> None:
+        synced.append(handle)
+        fsync(handle)
+
+    async with LocalJournal(tmp_path / "j", RUN, Still(), "me") as held:
+        monkeypatch.setattr(os, "fsync", counted)
+
+        async def writer(number: int) -> None:
+            for _ in range(each):
+                await held.append("done", step=f"s{number}", attempt=1, data={"detail": "it answers"})
+
+        await asyncio.gather(*(writer(number) for number in range(writers)))
+    assert len(journal.read(tmp_path / "j")[0]) == writers * each
+    assert len(synced) <= 3 * each
 
 
 def test_the_fold_follows_a_step_through_its_life(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from drkit.providers.blob_store import BlobStore
 from drkit.store.journal import LocalJournal
 from drkit.store.records import Approval, Declaration, Message, load
 from drkit.store.store import Store, lock_name
+from tests.support.patience import PATIENCE
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)
 WHEN = "2026-11-23T07:30:00Z"
@@ -397,7 +398,7 @@ def test_a_lock_falls_with_its_process_and_names_no_former_holder(store: Store) 
         with pytest.raises(LockedError, match="run-0007"), store.lock_plans(["/p"], "run-0008", WHEN):
             pass
         process.kill()
-    until = time.monotonic() + 5
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             with store.lock_plans(["/p"], "run-8", WHEN):

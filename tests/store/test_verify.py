@@ -39,7 +39,7 @@ def test_every_flipped_byte_is_found_at_its_line(lines: list[bytes]) -> None:
         assert found.count == found.line - 1
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_other_byte_anywhere_is_found(lines: list[bytes], data: st.DataObject) -> None:
     content = b"".join(lines)

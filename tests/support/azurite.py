@@ -20,6 +20,7 @@ from azure.storage.blob import BlobLeaseClient
 
 from drkit.providers.blob_store import BlobStore
 from drkit.store.store import Store
+from tests.support.patience import PATIENCE
 
 LOCK = Path(__file__).parents[1] / "emulator"
 PROGRAM = Path("node_modules/.bin/azurite-blob")
@@ -28,10 +29,13 @@ KEY = "AZURE_STORAGE_KEY"
 SECRET = base64.b64encode(b"a key that only this test knows, and azurite").decode()
 
 
+CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+"""As it was when this began: a test may give drkit another folder, and azurite is not installed once more for it."""
+
+
 def cache() -> Path:
     """Where azurite is installed once, outside the repository. Another lock has another folder: an old install is not used."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / f"drkit-azurite-{hashlib.sha256((LOCK / 'package-lock.json').read_bytes()).hexdigest()[:16]}"
+    return CACHES / f"drkit-azurite-{hashlib.sha256((LOCK / 'package-lock.json').read_bytes()).hexdigest()[:16]}"
 
 
 def install() -> str:
@@ -49,7 +53,7 @@ def install() -> str:
             shutil.copy(LOCK / file, made / file)
         done = subprocess.run(
             [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=made, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
+            cwd=made, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
         if done.returncode != 0 or not (made / PROGRAM).exists():
             return f"npm cannot install azurite: {done.stderr[-300:]}"
@@ -92,7 +96,7 @@ def account(folder: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -102,7 +106,7 @@ def account(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/{ACCOUNT}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def let_leases_run_out(store: Store) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.patience import PATIENCE
+
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0",
@@ -69,7 +71,7 @@ class Browser:
                 return result
 
     async def _next(self) -> dict[str, Any]:
-        told: dict[str, Any] = await self.socket.receive_json(timeout=60)
+        told: dict[str, Any] = await self.socket.receive_json(timeout=PATIENCE)
         if "method" in told:
             self.events.append(told)
         return told
@@ -127,7 +129,7 @@ async def browser(executable: str) -> AsyncIterator[Browser]:
     )  # fmt: skip
     try:
         port = Path(profile) / "DevToolsActivePort"
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not (port.exists() and len(port.read_text().split()) == 2):
                 assert process.returncode is None, "Chromium ended at once"
                 await asyncio.sleep(0.05)

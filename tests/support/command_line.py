@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 
 from drkit.cli import main
+from tests.support import forked
+from tests.support.patience import PATIENCE
 
 LOST = "westeurope"
 TARGETS = ("westus2", "eastus")
@@ -66,10 +68,8 @@ def command(*words: str) -> list[str]:
 
 def drkit(*words: str, cwd: Path, **more: str) -> Done:
     """A process of its own, until it ends."""
-    done = subprocess.run(
-        command(*words), cwd=cwd, env=environment(**more), capture_output=True, timeout=60, check=False
-    )
-    return checked(Done(done.returncode, done.stdout.decode(), done.stderr.decode()))
+    done = forked.run(words, cwd=cwd, env=environment(**more))
+    return checked(Done(done.returncode, done.stdout, done.stderr))
 
 
 def checked(done: Done) -> Done:
@@ -140,7 +140,7 @@ class Cloud:
             stderr=subprocess.PIPE,
         )
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + PATIENCE
             while not self.ready.exists():
                 assert self.process.poll() is None, "the simulator has ended"
                 assert time.monotonic() < until, "the simulator does not come up"
@@ -164,13 +164,13 @@ class Cloud:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls)
         )
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read())
 
     def stop(self) -> int:
         """SIGTERM; its exit status."""
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=PATIENCE)
         return self.process.returncode
 
 

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE
+
 TOKEN = "REAL-OPERATOR-TOKEN-for-"
 CREDENTIAL_HEADERS = ("authorization", "proxy-authorization", "x-ms-authorization-auxiliary", "cookie")
 SECRETS = (b"client_secret", b"client_assertion", b"assertion=", b"password=", TOKEN.encode(), b"REAL-")
@@ -110,7 +112,7 @@ def catching(folder: Path, answer: Answering = challenging) -> Iterator[Catcher]
         yield catcher
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(PATIENCE)
         server.server_close()
 
 

@@ -12,7 +12,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -39,6 +38,8 @@ from drkit.simulator import Simulator
 from drkit.simulator.core import clock as simulated
 from drkit.store.journal import RunState
 from drkit.store.store import Store
+from tests.support import forked
+from tests.support.patience import PATIENCE
 
 Json = dict[str, Any]
 SPACE = uuid.UUID("0d1f6c9a-4b6e-4a55-9a37-5e6c1b7a2f10")
@@ -50,7 +51,6 @@ MANAGED = ("api", "shop", "docs")
 HOSTED = ("build", "bench")
 BY_HAND = "rack"
 OLD_REGISTRATION = "/home/dev/.vsonline/environment.json"
-PATIENCE = 90.0
 
 
 def guid(name: str) -> str:
@@ -210,7 +210,7 @@ class World:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.simulator.start(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.simulator.start(), self._loop).result(PATIENCE)
         self.facts = self.simulator.ready
         self.ready = folder / "ready.json"
         self.ready.write_text(json.dumps(self.facts), "utf-8")
@@ -222,9 +222,9 @@ class World:
         self.stop()
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.simulator.stop(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.simulator.stop(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
     def walk(self) -> None:
@@ -242,7 +242,7 @@ class World:
         return self._answer(requests.get(f"{self.facts['control']}/{name}", **self._options()))
 
     def _options(self) -> Json:
-        return {"timeout": 20, "verify": self.facts["ca_bundle"], "proxies": {"https": ""}}
+        return {"timeout": PATIENCE, "verify": self.facts["ca_bundle"], "proxies": {"https": ""}}
 
     def _answer(self, answer: requests.Response) -> Any:
         assert answer.status_code == 200, answer.text
@@ -273,7 +273,7 @@ class Site:
     planned: plan_.Planned | None = None
     account: str | None = None
     account_store: Store | None = None
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[forked.Command] = field(default_factory=list)
     begun: int = 0
     earlier: Counter[tuple[str, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -316,17 +316,15 @@ class Site:
         plan_.approve(self.desk, self.planned.digest)
         return self.planned
 
-    def command(self, *arguments: str) -> list[str]:
-        return [
-            sys.executable, "-m", "drkit", *arguments,
-            "--config", str(self.folder / "drkit.toml"), "--store", self.store_name,
-        ]  # fmt: skip
+    def words(self, *arguments: str) -> list[str]:
+        """A command's words, its settings and store named."""
+        return [*arguments, "--config", str(self.folder / "drkit.toml"), "--store", self.store_name]
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> forked.Command:
         """A command as a process of its own, its output in out.log."""
         with (self.folder / "out.log").open("ab") as log:
-            process = subprocess.Popen(
-                self.command(*arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment()
+            process = forked.Command(
+                self.words(*arguments), cwd=Path.cwd(), env=self.environment(), output=log.fileno()
             )
         self.processes.append(process)
         return process
@@ -340,10 +338,7 @@ class Site:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command to its end."""
-        done = subprocess.run(
-            self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            env=self.environment(), timeout=PATIENCE, check=False,
-        )  # fmt: skip
+        done = forked.run(self.words(*arguments), cwd=Path.cwd(), env=self.environment())
         with (self.folder / "out.log").open("a") as log:
             log.write(done.stdout + done.stderr)
         return done
@@ -360,7 +355,7 @@ class Site:
     def resume(self, *arguments: str) -> int:
         return self.finish(self.start("resume", "latest", *arguments))
 
-    def finish(self, process: subprocess.Popen[bytes]) -> int:
+    def finish(self, process: forked.Command) -> int:
         return process.wait(PATIENCE)
 
     # what came of it
@@ -549,7 +544,7 @@ class Crowd(threading.Thread):
 
     def __exit__(self, *_details: object) -> None:
         self.over.set()
-        self.join(60)
+        self.join(PATIENCE)
         assert self.fault is None, self.fault
 
     def _round(self) -> None:
@@ -622,7 +617,7 @@ def wait_for(what: Callable[[], Any], *, seconds: float = PATIENCE, every: float
 
 
 def kill_when(
-    process: subprocess.Popen[bytes],
+    process: forked.Command,
     journal: Callable[[], Path | None],
     seen: Callable[[bytes], bool],
     pause: float = 0.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.estates import People, Site, done_twice, found_end
+from tests.support.patience import PATIENCE
 from tests.support.run_process import KILLED, Life, Lives, Place
 
 MOST_PROCESSES = 4000
@@ -38,7 +39,7 @@ def killed_at_every_record(
     between: Callable[[], None] = lambda: None,
     place: Place | None = None,
     people: Callable[[Site], AbstractContextManager[Any]] = People,
-    seconds: float = 90.0,
+    seconds: float = PATIENCE,
 ) -> Killed:
     """Carry out the approved runbook with processes of which each dies at its ``every``-th record, until one lives to the end."""
     found = Killed()

@@ -6,7 +6,6 @@ The parent is multiprocessing's fork server, which has imported drkit and has no
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import sys
@@ -25,17 +24,11 @@ from drkit.model import settings
 from drkit.model.clock import parse_time
 from drkit.products import tables
 from drkit.store.store import Store
-from tests.support import azurite
+from tests.support import azurite, forked
+from tests.support.patience import PATIENCE
 
 Death = Literal["after", "before", "torn", "told"]
 DEATHS: tuple[Death, ...] = ("after", "before", "torn")
-WARM = [
-    "tests.support.run_process",
-    "drkit.execution.session",
-    "drkit.providers.session",
-    "drkit.products.codespaces",
-    "azure.identity.aio",
-]
 FORMALITIES = frozenset({"started", "taken-over", "repaired"})
 KILLED = -signal.SIGKILL
 
@@ -173,8 +166,7 @@ class Lives:
     """Processes, one after another or at once, from one warmed parent."""
 
     def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(WARM)
+        self._context = forked.server()
 
     def begin(self, place: Place, life: Life = Life()) -> Any:
         """Begin one; a multiprocessing.Process."""
@@ -186,7 +178,7 @@ class Lives:
         process.start()
         return process
 
-    def one(self, place: Place, life: Life = Life(), *, seconds: float = 90.0) -> int | None:
+    def one(self, place: Place, life: Life = Life(), *, seconds: float = PATIENCE) -> int | None:
         """Live one to its end; its exit code, KILLED, or None when it did not come to an end in time (it is killed then)."""
         process = self.begin(place, life)
         process.join(seconds)

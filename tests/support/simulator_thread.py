@@ -15,6 +15,7 @@ from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from drkit.simulator import Simulator
+from tests.support.patience import PATIENCE
 
 SUB = "11111111-1111-4111-8111-111111111111"
 OTHER_SUB = "22222222-2222-4222-8222-222222222222"
@@ -82,23 +83,23 @@ class Running:
         self.http.verify = self.ready["ca_bundle"]
 
     def _run(self, act: Callable[[], Any]) -> None:
-        asyncio.run_coroutine_threadsafe(act(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(act(), self._loop).result(PATIENCE)
 
     def stop(self) -> None:
         self.http.close()
         self._run(self.simulator.stop)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
     def control(self, name: str, **body: Any) -> Any:
         """POST to the control interface; AssertionError for a refusal."""
-        answer = self.http.post(f"{self.ready['control']}/{name}", json=body, timeout=10)
+        answer = self.http.post(f"{self.ready['control']}/{name}", json=body, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def view(self, name: str, **query: Any) -> Any:
-        answer = self.http.get(f"{self.ready['control']}/{name}", params=query, timeout=10)
+        answer = self.http.get(f"{self.ready['control']}/{name}", params=query, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -130,4 +131,4 @@ class Running:
     def get(self, path: str, role: str = "owner", **query: str) -> requests.Response:
         """A plain ARM GET."""
         query.setdefault("api-version", "2024-11-01")
-        return self.http.get(self.ready["arm"] + path, params=query, headers=self.bearer(role), timeout=10)
+        return self.http.get(self.ready["arm"] + path, params=query, headers=self.bearer(role), timeout=PATIENCE)

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.api import context, report
@@ -252,7 +252,7 @@ def with_text(value: Any, bad: str) -> Any:
     st.text(min_size=1, max_size=60)
     | st.sampled_from([BAD, "</td></table><h1>x", "]]>", "|a|\n# b", "a\x00b", "\ud800"])
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60)
 def test_no_text_breaks_out_of_any_format(bad: str) -> None:
     good, spoiled = Seen(), Seen()
     good.feed(html.report(with_text(plain(), "x")))

@@ -38,6 +38,7 @@ from tests.support.estates import (
     vm,
     wait_for,
 )
+from tests.support.patience import PATIENCE
 
 WAIT = ("--wait", "30", "--quiet")
 
@@ -51,7 +52,7 @@ def in_world(site: Site, act: Callable[[], None]) -> None:
         done.set()
 
     site.world._loop.call_soon_threadsafe(acting)
-    assert done.wait(10)
+    assert done.wait(PATIENCE)
 
 
 def run_command(name: str) -> str:

@@ -24,6 +24,7 @@ from drkit.products.codespaces import plan as pure
 from drkit.products.codespaces import settings as names
 from tests.model.test_probe_windows import ENGINE, needs_engine
 from tests.support.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
+from tests.support.patience import PATIENCE
 
 PLAN = a_plan()
 THERE = Target(
@@ -281,7 +282,9 @@ def test_powershell_hears_a_name_as_one_word_whatever_stands_in_it(tmp_path: Pat
         ask = steps(an_item(web(name=name, host=link), "person", windows))[0]
         lines.append(exact(ask.inputs["commands"][1]))
     script.write_text("\n".join(lines))
-    ran = subprocess.run([str(ENGINE), "run", str(script)], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    ran = subprocess.run(
+        [str(ENGINE), "run", str(script)], cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, b"")
     expected = [f"<{word}>" for name in names for word in ("start", "-i", THERE.plan_id, "-n", exact(name), "-w", "/w")]
     assert ran.stdout.decode().splitlines() == expected

@@ -23,6 +23,7 @@ from drkit.products.hybrid_worker.plan import stand_ins
 from drkit.simulator.hybrid_worker import arm, model
 from drkit.simulator.signals import activity_log
 from tests.support.estates import Site
+from tests.support.patience import PATIENCE
 from tests.support.workers import (
     ALONE,
     CONTROL,
@@ -360,7 +361,7 @@ def test_killed_at_each_kind_of_record_it_resumes_and_each_worker_answers_to_one
                 process = found.start("apply", found.planned.digest if found.planned else "", "--quiet")
             else:
                 process = found.start("resume", found.run, "--quiet")
-            until = time.monotonic() + 60
+            until = time.monotonic() + PATIENCE
             while process.poll() is None and not _has(found, kind, action):
                 assert time.monotonic() < until, (kind, action, found.journal()[-6:])
                 time.sleep(0.005)

@@ -16,6 +16,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from tests.project.pipelines.expressions import evaluate, truth
+from tests.support.patience import PATIENCE
 
 Json = dict[str, Any]
 TOP = Path(__file__).parents[3]
@@ -203,8 +204,8 @@ class Agent:
         for one in readers:
             one.start()
         for one in readers:
-            one.join(120)
-        if process.wait(120) != 0:
+            one.join(PATIENCE)
+        if process.wait(PATIENCE) != 0:
             return "Failed"
         return issues[-1] if issues else "Succeeded"
 

@@ -88,7 +88,7 @@ def hostile() -> list[dict[str, Any]]:
     return [{**one, "friendlyName": HOSTILE} if one["id"] == guid("docs") else one for one in found]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(address: str, tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
     with estate(tmp_path / "estate", account=address, lost=False, tail=WAIT, environments=hostile()) as site:

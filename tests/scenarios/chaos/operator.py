@@ -15,6 +15,7 @@ from drkit.errors import DrkitError
 from drkit.planning import handover, leftovers
 from tests.support import round_trip as returning
 from tests.support.estates import Site
+from tests.support.patience import PATIENCE
 from tests.support.run_process import Place
 
 WORDS = ("pause", "unpause", "skip", "skip", "skip", "retry", "abort")
@@ -40,7 +41,7 @@ class Operator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
     def _work(self) -> None:
         left = self.story.randint(1, 5)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.chaos.chaos_run import BLOWS, FOR_GOOD, Fate, one
+from tests.support.patience import PATIENCE
 from tests.support.run_process import Lives
 
 SHORT = (4, 5, 9, 18, 21, 27)
@@ -26,7 +27,7 @@ def lives() -> Lives:
     return Lives()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SHORT)
 def test_a_night_of_faults_and_deaths_loses_nothing_and_does_nothing_twice(
     tmp_path: Path, lives: Lives, number: int
@@ -36,7 +37,7 @@ def test_a_night_of_faults_and_deaths_loses_nothing_and_does_nothing_twice(
     assert any(fate.struck.values()), "nothing of the story came about"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 @pytest.mark.parametrize("number", WITH_OPERATOR)
 def test_with_a_second_operator_drkit_says_at_every_end_who_serves_each_host(
     tmp_path: Path, lives: Lives, number: int
@@ -56,7 +57,7 @@ def test_a_life_has_the_variables_of_who_begins_it(
     for value in ("", "one", "two"):
         monkeypatch.setenv("DRKIT_TEST_LIFE", value)
         process = lives.call(variable, tmp_path / "found")
-        process.join(60)
+        process.join(PATIENCE)
         assert (process.exitcode, (tmp_path / "found").read_text("utf-8")) == (0, value)
 
 
@@ -74,11 +75,11 @@ def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
     assert set(BLOWS) >= FOR_GOOD
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.slow
 def test_the_command_prints_the_numbers_and_keeps_what_a_story_left(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.scenarios.chaos", "--story", "0", "--seed", "6", "--json", "--keep", str(tmp_path)],
-        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=140,
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

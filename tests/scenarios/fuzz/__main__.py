@@ -23,9 +23,9 @@ from tests.scenarios.fuzz import cases, forked, judge
 from tests.scenarios.fuzz.cases import Case
 from tests.support import command_line as cli_support
 from tests.support import every_command
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 120.0
 
 
 @dataclass
@@ -84,7 +84,7 @@ def cloud(folder: Path) -> Iterator[Cloud]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 class Bench:

@@ -24,6 +24,7 @@ from drkit.simulator.core.state import Json
 from drkit.simulator.core.wire import Answer
 from tests.scenarios.fuzz.values import FOREIGN, TEXTS, broken, bytes_of, deep, mutated, odd
 from tests.support.estates import World
+from tests.support.patience import PATIENCE
 
 SHARE = 0.2
 """Of the kinds of request, how many are answered oddly in one case."""
@@ -140,7 +141,7 @@ def main(folder: Path) -> None:
         await port.open()
         simulator.ports[FOREIGN] = port
 
-    asyncio.run_coroutine_threadsafe(open_foreign(), world._loop).result(20)
+    asyncio.run_coroutine_threadsafe(open_foreign(), world._loop).result(PATIENCE)
     facts = world.simulator.ready
     temporary = folder / "ready.tmp"
     temporary.write_text(json.dumps({**facts, "pid": os.getpid()}), "utf-8")

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 240.0
+from tests.support.patience import PATIENCE
+
+SECONDS = PATIENCE
 """Real seconds a case may take at the most: whatever waits is meant to end, and simulated minutes are seconds here."""
 CPU_SECONDS = 40
 MEMORY = 3 << 30

@@ -15,6 +15,7 @@ from tests.scenarios.fuzz.values import mutated, places
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("first", [0, 100])
 def test_bad_input_is_one_bad_thing(first: int) -> None:

@@ -1,0 +1,137 @@
+"""drkit's commands as processes of their own, forked from one that has imported drkit: each begins within milliseconds.
+
+The parent is multiprocessing's fork server, which has no threads and no test's state. What is tried of the interpreter's start
+itself (``python -m drkit``, its path, its variables) takes ``tests.support.command_line``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import IO, Any
+
+from tests.support.patience import PATIENCE
+
+WARM = [
+    "drkit.cli.main",
+    "drkit.execution.session",
+    "drkit.providers.session",
+    "drkit.products.codespaces",
+    "drkit.cli.main.views.html",
+    "azure.identity.aio",
+    "azure.storage.blob",
+    "tests.support.run_process",
+    "tests.support.forked",
+]
+"""What the fork server has imported; its children begin with it."""
+
+
+def server() -> Any:
+    """The context whose processes are forked from the warm one."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(WARM)
+    return found
+
+
+class Command:
+    """A command at work, with what ``subprocess.Popen`` offers. Its output goes into that open file, else into ones of its own."""
+
+    def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int | None = None) -> None:
+        self.args = ["drkit", *words]
+        self._files = [tempfile.TemporaryFile() for _ in range(2)] if output is None else []  # noqa: SIM115  (closed in communicate)
+        streams = [file.fileno() for file in self._files] if output is None else [output, output]
+        os.umask(umask := os.umask(0o077))
+        self._process = server().Process(target=_Drkit(self.args, cwd, env, umask, streams), daemon=True)
+        self._process.start()
+        self.pid = int(self._process.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, negative for a signal; None while it works."""
+        code: int | None = self._process.exitcode
+        return code
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        self._process.join(timeout)
+        code = self.returncode
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return code
+
+    def communicate(self) -> tuple[str, str]:
+        """What it printed on stdout and stderr, once it has ended."""
+        try:
+            self.wait()
+            out, err = (_content(file) for file in self._files)
+            return out, err
+        finally:
+            self.kill()
+            for file in self._files:
+                file.close()
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _content(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """A command to its end, and what it printed."""
+    command = Command(words, cwd=cwd, env=env)
+    out, err = command.communicate()
+    return subprocess.CompletedProcess(command.args, command.wait(), out, err)
+
+
+class _Drkit:
+    """What a child does: it becomes the command, as a new interpreter would."""
+
+    def __init__(
+        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], umask: int, streams: Sequence[int]
+    ) -> None:
+        self.words, self.cwd, self.env, self.umask, self.streams = list(words), cwd, dict(env), umask, streams
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files go with the message that begins the process."""
+        return {**self.__dict__, "streams": [DupFd(number) for number in self.streams]}
+
+    def __call__(self) -> None:
+        from drkit.cli import main
+
+        for number, stream in enumerate(self.streams, 1):
+            os.dup2(stream.detach(), number)  # type: ignore[attr-defined]
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(self.cwd)
+        os.umask(self.umask)
+        os.environ.clear()
+        os.environ.update(self.env)
+        sys.argv = self.words
+        sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False))
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8")
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(io.FileIO(2, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True
+        )
+        if self.env.get("PYTHONWARNINGS") == "error":
+            warnings.simplefilter("error")
+        try:
+            main.main()
+        finally:
+            atexit._run_exitfuncs()
