@@ -45,7 +45,6 @@ code=0; drkit apply latest --yes --quiet > run.txt || code=$?
 FINISHED = """\
 python - <<END
 from drkit import blocking as drkit
-from tests.support.patience import PATIENCE
 desk = drkit.desk()
 at = drkit.status(desk)
 for step in [step.id for step in at.runbook.steps if at.state.of(step.id).status == "asked"]:
