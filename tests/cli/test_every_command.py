@@ -9,6 +9,8 @@ import pytest
 from tests.support.command_line import Here
 from tests.support.every_command import WORDS, every_command, names, prepare
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_command_has_words_it_can_be_called_with() -> None:
     assert sorted(WORDS) == sorted(names()), "tests/support/every_command.py: WORDS has an entry for each command"

@@ -21,6 +21,8 @@ from tests.support.kill_points import place_of
 from tests.support.run_process import KILLED, Life, Lives
 from tests.support.worker_estate import WORKERS
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(tmp_path: Path) -> None:
     with estate(tmp_path) as site:

@@ -51,6 +51,8 @@ from tests.model.host_folder import (
     tools,
 )
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 POSIX = {name: names for name, names in host_scripts.PARAMETERS.items() if host_scripts.load(name).shell == "sh"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -21,6 +21,8 @@ from drkit.survey.probe import Probed, asked, parse
 from tests.model.host_folder import MOST, key_blob, metadata_service
 from tests.support.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 ENGINE = Path(__file__).parents[3] / "shared" / "tools" / "psengine"
 needs_engine = pytest.mark.skipif(
     not ENGINE.exists(), reason="the PowerShell engine (shared/tools/psengine) is not here"

@@ -21,6 +21,8 @@ from tests.support import every_command, workers
 from tests.support.command_line import Done, Here
 from tests.support.estates import PLAN, REGION, SETTINGS, World, guid, host_id, seed
 
+pytestmark = pytest.mark.slow
+
 STEP = cast("Step", SimpleNamespace(id="codespaces:x:release"))
 ID = "1d2c3b4a-0001-4000-8000-00000000aaaa"
 GOOD: Mapping[Kind, dict[str, Any]] = {

@@ -20,6 +20,8 @@ from tests.model.test_runbook import a_runbook, a_step
 from tests.providers.test_blob_store import clock
 from tests.support import azurite
 
+pytestmark = pytest.mark.slow
+
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/"
 MARK = CloudMark("https://management.azure.com", "tenant")
 NOW = "2026-11-23T08:00:00Z"

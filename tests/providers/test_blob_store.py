@@ -36,6 +36,8 @@ from tests.support.kill_points import killed_at_every_record, place_of
 from tests.support.patience import PATIENCE
 from tests.support.run_process import Lives
 
+pytestmark = pytest.mark.slow
+
 SHORT = 15
 
 

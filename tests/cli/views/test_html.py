@@ -40,6 +40,8 @@ from tests.support.builders import (
 )
 from tests.support.finished_runs import BAD, a_run, three
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (360, 1440)
 
 

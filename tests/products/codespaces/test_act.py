@@ -15,6 +15,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from drkit.api import apply, assess, plan
 from drkit.execution.runner import Event
 from drkit.execution.sign_in_codes import socket_path
@@ -39,6 +41,8 @@ from tests.support.estates import (
     wait_for,
 )
 from tests.support.patience import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 WAIT = ("--wait", "30", "--quiet")
 

@@ -44,6 +44,8 @@ from tests.support.workers import (
     site,
 )
 
+pytestmark = pytest.mark.slow
+
 MOVE = ["add", "release", "register", "verify", "verify-again"]
 
 
