@@ -124,7 +124,7 @@ from drkit.model.runbook import Runbook
 from drkit.store.records import Approval
 
 
-async def awaited(desk: drkit.Desk) -> None:
+async def awaited(desk: drkit.Context) -> None:
     assert_type(await drkit.snapshot(desk), tuple[Snapshot, Path])
     assert_type(await drkit.assess(desk), tuple[Assessment, Path, int])
     assert_type(await drkit.apply(desk, yes=True), drkit.Applied)
@@ -134,7 +134,7 @@ async def awaited(desk: drkit.Desk) -> None:
 
 def blocked() -> int:
     desk = drkit.desk(config="drkit.toml")
-    assert_type(desk, drkit.Desk)
+    assert_type(desk, drkit.Context)
     assert_type(blocking.snapshot(desk), tuple[Snapshot, Path])
     assert_type(blocking.assess(desk, declare_lost="westeurope", reason="x"), tuple[Assessment, Path, int])
     planned = drkit.plan(desk, kind="failover")
@@ -142,7 +142,7 @@ def blocked() -> int:
     assert_type(planned.runbook, Runbook)
     assert_type(drkit.approve(desk, planned.digest), Approval)
     assert_type(blocking.apply(desk, planned.digest), drkit.Applied)
-    assert_type(drkit.status(desk), drkit.Standing)
+    assert_type(drkit.status(desk), drkit.RunStatus)
     assert_type(drkit.report(desk), dict[str, Any])
     for look in blocking.watch(desk):
         assert_type(look, drkit.WatchUpdate)

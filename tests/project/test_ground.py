@@ -578,7 +578,7 @@ def test_the_check_runs_everything_and_counts_lines(tools: Checkout) -> None:
             "ruff <format> <--check> <--quiet>",
             "mypy <>",
             "lint-imports <>",
-            "pytest <-m> <pytest> <-n> <5> <--durations=10> <-k> <two words>",
+            "pytest <-m> <pytest> <-n> <5> <--dist> <loadscope> <--no-loadscope-reorder> <--durations=10> <-k> <two words>",
             "lines: simulator/ 2, the rest of drkit/ 4",
             "all checks passed",
         ],
@@ -587,6 +587,19 @@ def test_the_check_runs_everything_and_counts_lines(tools: Checkout) -> None:
         "pip --require-hashes -r requirements/develop.txt",
         "pip --no-deps --no-build-isolation -e .",
     ]
+
+
+def test_the_fast_check_installs_nothing_and_runs_the_unit_tests_that_are_not_slow(tools: Checkout) -> None:
+    tools.put("id", "#!/bin/sh\necho 0\n")
+    (tools.path / "dash").unlink(missing_ok=True)
+    done = tools.run("--fast", "-x", script="test")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("pytest <")]
+    assert (done.returncode, line.startswith("pytest <-m> <pytest> <-q> <-n> <3> <-m> <not slow>")) == (0, True)
+    folders = [word.strip("<>") for word in line.split("> <") if word.startswith("tests/")]
+    assert all((ROOT / folder.strip("<>")).is_dir() for folder in folders)
+    assert {"tests/model", "tests/planning", "tests/store", "tests/cli"} <= set(folders)
+    assert line.endswith("<-x>")
+    assert "apt-get" not in done.stdout + done.stderr
 
 
 def test_the_check_goes_on_after_a_failure_and_names_it(tools: Checkout) -> None:
