@@ -1,4 +1,4 @@
-"""``check``: what would stop a recovery, read on an ordinary day; and ``check --lose``: the runbook there would be."""
+"""``check``: what would stop a recovery, read on an ordinary day; and ``check --if-lost``: the runbook there would be."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def check(desk: Context, *, lose: str = "", out: str | None = None) -> Che
     the assumed assessment and runbook are written there. Exit code 1 for a finding that is an error, 5 when Azure did not answer.
     """
     if out and not lose:
-        raise UsageError("--out goes with --lose REGION: the runbook of an assumed loss is written there")
+        raise UsageError("--out goes with --if-lost REGION: the runbook of an assumed loss is written there")
     generations = assess.generations_of(desk)
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
@@ -104,7 +104,7 @@ def _region(lose: str, newest: Snapshot | None) -> str:
     if region not in here:
         raise UsageError(
             f"no plan is in {lose!r}",
-            where="--lose",
+            where="--if-lost",
             remedy=suggest.remedy(region, here, f"one of: {', '.join(sorted(here))}") if here else "there are no plans",
         )
     return region

@@ -249,7 +249,7 @@ class _Path:
             self.talk.say(
                 f"{start.run} was begun and is not finished: this goes on with it, under the approval it has."
             )
-            self.talk.say(f"If tonight is about another region: {self.again} --anew")
+            self.talk.say(f"If tonight is about another region: {self.again} --restart")
             return self._carry_out(run=start.run)
         if start.at == "approval":
             raise self._unapproved(start.digest)

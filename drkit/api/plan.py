@@ -303,7 +303,7 @@ def observed(shown: Planned) -> None:
     """RefusedError for a runbook of a loss that was only assumed."""
     if shown.runbook.assumed:
         raise RefusedError(
-            "was planned on an assumption (`drkit check --lose REGION`): nobody saw that region lost",
+            "was planned on an assumption (`drkit check --if-lost REGION`): nobody saw that region lost",
             where=str(shown.path),
             remedy="`drkit assess` and `drkit plan` make one of what is",
         )

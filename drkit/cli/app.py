@@ -175,6 +175,28 @@ def _let_go(stream: Any) -> None:
         os.close(nowhere)
 
 
+class RenamedOption(click.Option):
+    """An option that is also understood under the names it had in the version before (``old``); help shows its new name only."""
+
+    def __init__(self, *args: Any, old: tuple[str, ...], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.old = old
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Register the old names beside the new one."""
+        shown = self.opts
+        self.opts = [*shown, *self.old]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
+
+
+def renamed(option: str, old: str, name: str, **attributes: Any) -> Callable[[Any], Any]:
+    """An option that was called ``old`` in the version before. ``name``: the parameter that gets its value."""
+    return click.option(option, name, cls=RenamedOption, old=(old,), **attributes)
+
+
 def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with the common options; the function gets them as ``common``."""
 

@@ -7,10 +7,10 @@ STEP = f"{RUN} STEP is a step's id, or any part of it that no other step has; `d
 RUNBOOK = "RUNBOOK is a file, a digest or its beginning, or `latest`."
 LINES: dict[str, tuple[str, tuple[str, ...]]] = {
     "init": ("", ("drkit init --subscription 11111111-1111-4111-8111-111111111111",)),
-    "snapshot": ("", ("drkit snapshot", "drkit snapshot --quiet --only-wrong")),
-    "check": ("", ("drkit check", "drkit check --lose westeurope --summary ready.md")),
-    "preflight": ("", ("drkit preflight --away-from westeurope",)),
-    "drill": ("", ("drkit drill --return", "drkit drill --story list")),
+    "snapshot": ("", ("drkit snapshot", "drkit snapshot --quiet --problems-only")),
+    "check": ("", ("drkit check", "drkit check --if-lost westeurope --summary ready.md")),
+    "preflight": ("", ("drkit preflight --protected-region westeurope",)),
+    "drill": ("", ("drkit drill --with-failback", "drkit drill --story list")),
     "simulate": (
         "",
         (

@@ -1,4 +1,4 @@
-"""The end of a drill with ``--return``: the region comes back, everybody goes home, and what is left is cleaned up."""
+"""The end of a drill with ``--with-failback``: the region comes back, everybody goes home, and what is left is cleaned up."""
 
 from __future__ import annotations
 

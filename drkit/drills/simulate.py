@@ -301,7 +301,7 @@ async def drill(
         ) from error
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "drkit", "simulate", "--estate", str(place / "estate.json"), "--speed", str(speed),
-        "--ready", str(ready), "--leash", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        "--ready", str(ready), "--exit-with-parent", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     try:

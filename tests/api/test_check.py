@@ -267,7 +267,7 @@ def test_what_cannot_be_lost_is_refused(base: tuple[World, context.Context]) -> 
     _, desk = base
     with pytest.raises(UsageError, match="no plan is in 'mars'"):
         asyncio.run(check.check(desk, lose="mars"))
-    with pytest.raises(UsageError, match="--out goes with --lose"):
+    with pytest.raises(UsageError, match="--out goes with --if-lost"):
         asyncio.run(check.check(desk, out="somewhere"))
 
 
@@ -280,7 +280,7 @@ def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
 
 
 def test_the_assumed_runbook_is_the_one_of_the_night(tmp_path: Path) -> None:
-    """What ``check --lose`` shows by day is what ``plan`` proposes when the region is really lost."""
+    """What ``check --if-lost`` shows by day is what ``plan`` proposes when the region is really lost."""
     with workers.site(tmp_path) as site:
         foreseen = asyncio.run(check.check(site.desk, lose="westeurope")).runbook
         really = workers.lost(site)
@@ -424,9 +424,9 @@ def test_the_command_ends_and_speaks_as_the_design_says(tmp_path: Path) -> None:
         assert told["drkit"] == "readiness/1"
         assert msgspec.convert(told, Readiness).findings
         assert (tmp_path / "ready.md").read_text().startswith("# SIMULATED check 1")
-        lost = drkit("check", *given, "--lose", "westeurope", "--json", cwd=tmp_path, **more)
+        lost = drkit("check", *given, "--if-lost", "westeurope", "--json", cwd=tmp_path, **more)
         assert json.loads(lost.out)["runbook"]["only_assumed"] is True
-        spoken = drkit("check", *given, "--lose", "mars", cwd=tmp_path, **more)
+        spoken = drkit("check", *given, "--if-lost", "mars", cwd=tmp_path, **more)
         assert spoken.code == 64
         assert "no plan is in 'mars'" in spoken.err
         assert "Traceback" not in spoken.err

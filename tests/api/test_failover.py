@@ -140,7 +140,7 @@ def test_yes_asks_nothing_and_the_journal_says_who(site: Site) -> None:
     ended = go(site, talk, yes=True)
     assert (ended.outcome, ended.decisions, talk.asked) == ("partial", 0, [])
     assert site.store.state(ended.run).approved_how == "self-approved with --yes"
-    # --anew leaves that run alone
+    # --restart leaves that run alone
     assert go(site, Script({}), yes=True, anew=True).run != ended.run
 
 

@@ -7,7 +7,7 @@ import shlex
 import click
 import pytest
 
-from drkit.cli import examples
+from drkit.cli import examples, main
 from drkit.cli.app import GROUPS, main_group
 
 COMMANDS = [name for names in GROUPS.values() for name in names]
@@ -20,6 +20,7 @@ def help_of(command: click.Command, name: str) -> str:
 
 def test_every_command_is_listed_with_its_whole_sentence() -> None:
     told = help_of(main_group, "drkit")
+    assert main.COMMANDS, "loading it registers the commands"
     assert sorted(COMMANDS) == sorted(main_group.commands)
     assert "..." not in told.partition("Before:")[2]
     assert max(map(len, told.splitlines())) <= 80
@@ -47,3 +48,36 @@ def test_an_example_is_what_the_command_line_takes(line: str) -> None:
     with command.make_context(name, words):
         pass
     assert line in help_of(command, name)
+
+
+OLD_NAMES = {
+    "snapshot --problems-only": "--only-wrong",
+    "preflight --protected-region westeurope": "--away-from westeurope",
+    "check --if-lost westeurope": "--lose westeurope",
+    "drill --with-failback": "--return",
+    "simulate --exit-with-parent": "--leash",
+    "failover --restart": "--anew",
+    "plan --reuse-open": "--or-open",
+    "failback --reuse-open": "--or-open",
+    "apply latest --resume-existing": "--or-resume",
+    "report --runbook 0123": "--of 0123",
+}
+
+
+@pytest.mark.parametrize("line", OLD_NAMES)
+def test_an_option_is_still_understood_under_its_old_name_and_only_the_new_one_is_shown(line: str) -> None:
+    name, *words = line.split()
+    old = OLD_NAMES[line].split()
+    found = main_group.commands[name]
+    given = [*words[: -len(old)], *old]
+
+    def parsed(arguments: list[str]) -> dict[str, object]:
+        with found.make_context(name, list(arguments), resilient_parsing=False) as context:
+            return dict(context.params)
+
+    assert parsed(given) == parsed(words)
+    assert parsed(words) != parsed(words[: -len(old)])
+    with click.Context(found) as context:
+        shown = found.get_help(context).split()
+    assert old[0] not in shown
+    assert name == "simulate" or words[-len(old)] in shown

@@ -309,7 +309,7 @@ def test_a_captured_estate_is_drilled_with_its_own_ids_there_and_back(
 ) -> None:
     folder, _ = sample
     estate = folder / "store" / "state" / "snapshots" / "000001.json"
-    told = drill(tmp_path, "--estate", str(estate), "--lose", "East US", "--return")
+    told = drill(tmp_path, "--estate", str(estate), "--lose", "East US", "--with-failback")
     assert told.returncode == 0, told.stdout + told.stderr
     found = json.loads((tmp_path / "report-run-0001.json").read_text("utf-8"))
     assert found["lost_regions"] == ["eastus"]

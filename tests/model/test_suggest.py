@@ -36,7 +36,7 @@ def test_regions_hosts_plans_environments_verdicts_guards_and_runs(here: Here) -
     for words, meant in (
         (("assess", "--declare-lost", "westeurop", "--reason", "dark"), "westeurope"),
         (("plan", "--graceful", "--from", "westeuropa"), "westeurope"),
-        (("check", "--lose", "westerneurope"), "westeurope"),
+        (("check", "--if-lost", "westerneurope"), "westeurope"),
         (("explain", f"{one}x"), one),
         (("assess", "--verdict", "region-los"), "region-lost"),
         (("assess", "--plan", f"{plan}x"), plan),

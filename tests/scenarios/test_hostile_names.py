@@ -117,7 +117,7 @@ def tried(
             run(*words, "--json")
         for words in (("snapshot",), ("assess",), ("show",), ("status", "latest"), ("report", "latest"), ("plan",)):
             run(*words, "--pipelines", code=None)
-        for more in (("cleanup", "latest"), ("failback",), ("status", "--open"), ("check", "--lose", "westeurope")):
+        for more in (("cleanup", "latest"), ("failback",), ("status", "--open"), ("check", "--if-lost", "westeurope")):
             run(*more, code=None)
         run()
         yield run

@@ -287,7 +287,7 @@ def unbegun(digest: str, path: Path, *, every: bool) -> Iterator[tuple[str, ...]
             ("apply", str(path)),
         )
         yield from (
-            ("apply", digest, "--or-resume"),
+            ("apply", digest, "--resume-existing"),
             ("failover",),
         )  # with --yes it makes a genuine one, where this is none
 
@@ -302,7 +302,7 @@ def of_a_run(run: str, digest: str, step: str, *, every: bool) -> Iterator[tuple
     for name in ("status", "report", "verify", "failback", "cleanup", "plan", "answer", "skip", "retry"):
         yield from (tuple(words.get(word, word) for word in one) for one in every_command.WORDS[name])
     yield ("plan", "--rebase", run)
-    yield ("apply", digest, "--or-resume")
+    yield ("apply", digest, "--resume-existing")
     yield ("resume", run, "--wait", "0")
 
 
@@ -395,7 +395,7 @@ def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: Assessm
         assert done.code == 4, (words, done.err)
     assert list((night.store.folder / "approvals").glob("*")) == []
     run = begun(night, digest, how="self-approved with --yes")
-    for done in (night.here("resume", run), night.here("apply", digest, "--or-resume", "--yes")):
+    for done in (night.here("resume", run), night.here("apply", digest, "--resume-existing", "--yes")):
         assert (done.code, night.writes()) == (4, before), done.err
     assert list((night.store.folder / "approvals").glob("*")) == []
 

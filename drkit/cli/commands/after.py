@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drkit.cli.app import Common, command, say, views
+from drkit.cli.app import Common, command, renamed, say, views
 from drkit.cli.commands.during import tell_planned
 from drkit.errors import UsageError
 
@@ -17,12 +17,12 @@ FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", 
 @command()
 @click.argument("run", default="latest")
 @click.option("--format", "form", type=click.Choice(tuple(FORMATS)), help="Default: as --out ends, else text.")
-@click.option("--markdown", is_flag=True, help="The same as --format markdown.")
+@click.option("--markdown", is_flag=True, hidden=True, help="The same as --format markdown.")
 @click.option("--owners", is_flag=True, help="What each owner is to be told, in plain words (text or JSON).")
 @click.option(
     "--out", metavar="FILE", help="Write it here, in the format of its ending: .html, .xml, .md, .json, .txt."
 )
-@click.option("--of", "digest", metavar="SHA256", help="The newest run of the runbook with this digest.")
+@renamed("--runbook", "--of", "digest", metavar="SHA256", help="Report the newest run of the runbook with this digest.")
 def report(
     common: Common, run: str, form: str | None, markdown: bool, owners: bool, out: str | None, digest: str | None
 ) -> int:
@@ -113,7 +113,13 @@ def verify(common: Common, run: str, head: str | None) -> int:
 @click.argument("run", required=False)
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
 @click.option("--summary", metavar="FILE", help="Write the runbook as Markdown, for whoever approves.")
-@click.option("--or-open", is_flag=True, help="Where a way back is open, its runbook instead of a new one.")
+@renamed(
+    "--reuse-open",
+    "--or-open",
+    "or_open",
+    is_flag=True,
+    help="If a way back is open, take its runbook instead of a new one.",
+)
 def failback(common: Common, run: str | None, out: str | None, summary: str | None, or_open: bool) -> int:
     """Write the runbook that brings what a failover (default: the newest) moved back to where it was, now that the region answers."""
     from drkit.api import ci

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from drkit.cli.app import KINDS, Common, command, finish, main_group, note, say, views
+from drkit.cli.app import KINDS, Common, command, finish, main_group, note, renamed, say, views
 from drkit.errors import UsageError
 
 MOST_WRONG = 20
@@ -33,7 +33,13 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 @click.option(
     "--subscription", "subscriptions", metavar="ID", multiple=True, help="Look at this one only; may be repeated."
 )
-@click.option("--only-wrong", is_flag=True, help="For a timer: say nothing but what was not read, or looks wrong.")
+@renamed(
+    "--problems-only",
+    "--only-wrong",
+    "only_wrong",
+    is_flag=True,
+    help="For a timer: print only what was not read or looks wrong.",
+)
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
     from drkit.api import assess, explain
@@ -54,8 +60,10 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
 
 
 @command()
-@click.option("--lose", metavar="REGION", default="", help="Show the runbook there would be if it were lost now.")
-@click.option("--out", metavar="FOLDER", help="With --lose: write that runbook and its assessment there.")
+@renamed(
+    "--if-lost", "--lose", "lose", metavar="REGION", default="", help="Show the runbook for the loss of this region."
+)
+@click.option("--out", metavar="FOLDER", help="With --if-lost: write that runbook and its assessment there.")
 @click.option("--summary", metavar="FILE", help="Write what was found as Markdown.")
 def check(common: Common, lose: str, out: str | None, summary: str | None) -> int:
     """Look for what would stop a recovery, and say what is worse than last time. Reads only."""
@@ -78,7 +86,14 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
 
 
 @command()
-@click.option("--away-from", metavar="REGION", multiple=True, help="A region that may be lost; may be repeated.")
+@renamed(
+    "--protected-region",
+    "--away-from",
+    "away_from",
+    metavar="REGION",
+    multiple=True,
+    help="A region that may be lost; may be repeated.",
+)
 @click.option(
     "--machine", metavar="REGION", default="", help="Where this machine stands (default: [check] machine, imds)."
 )
@@ -127,7 +142,7 @@ def schema(common: Common, kind: str) -> int:
 )
 @click.option("--minutes-ago", type=click.FloatRange(0, 1440), default=0.0, help="Since when it is lost.")
 @click.option("--restore", metavar="REGION", help="Serve nothing: tell the running one that a region is back.")
-@click.option("--leash", is_flag=True, hidden=True, help="End when standard input ends.")
+@renamed("--exit-with-parent", "--leash", "leash", is_flag=True, hidden=True, help="End when standard input ends.")
 def simulate(
     common: Common, estate: str | None, port: int, speed: float, seed: int, ready: str | None, leash: bool,
     lose: str | None, minutes_ago: float, restore: str | None,
@@ -167,7 +182,13 @@ def simulate(
 )
 @click.option("--keep", is_flag=True, help="Leave the embedded Azure up afterwards, until a signal.")
 @click.option("-v", "--verbose", is_flag=True, help="Every step of every run.")
-@click.option("--return", "returning", is_flag=True, help="Then the region comes back: go back, and clean up.")
+@renamed(
+    "--with-failback",
+    "--return",
+    "returning",
+    is_flag=True,
+    help="Then restore the region, go back to it, and clean up.",
+)
 @click.option(
     "--story", metavar="NAME", help="Play a named story of one host instead, and explain its end (`list` lists them)."
 )

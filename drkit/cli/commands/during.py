@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, say, target_option, views
+from drkit.cli.app import Common, command, finish, note, renamed, say, target_option, views
 from drkit.errors import RefusedError, UsageError
 
 
@@ -109,7 +109,13 @@ def probe_script(common: Common, system: str) -> int:
 @click.option("--reason", metavar="TEXT", help="Why the guard is forced.")
 @click.option("--out", metavar="FILE", help="Write the runbook here too.")
 @click.option("--rebase", metavar="RUN", help="What a run left undone, anew, for an approval of its own.")
-@click.option("--or-open", is_flag=True, help="Where a run of this kind is open, its runbook instead of a new one.")
+@renamed(
+    "--reuse-open",
+    "--or-open",
+    "or_open",
+    is_flag=True,
+    help="If a run of this kind is open, take its runbook instead of a new one.",
+)
 @click.option("--summary", metavar="FILE", help="Write the runbook as Markdown, for whoever approves.")
 @click.option("--detailed-exitcode", is_flag=True, help="Leave with 2 when there is something to do.")
 def plan(
@@ -137,7 +143,7 @@ def plan(
         raise UsageError("--force needs --reason TEXT: the approver reads it")
     forced = dict.fromkeys(force, reason or "")
     if or_open and rebase:
-        raise UsageError("--or-open and --rebase do not go together", remedy="leave one out")
+        raise UsageError("--reuse-open and --rebase do not go together", remedy="leave one out")
     desk = common.desk()
     going = ci.open_like(desk, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
     if going:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, say, target_option, views
+from drkit.cli.app import Common, command, finish, note, renamed, say, target_option, views
 from drkit.errors import DrkitError, UsageError
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 @click.option("--yes", is_flag=True, help="Ask nothing: approve it yourself; the journal says so.")
 @click.option("--declare-lost", metavar="REGION", help="Declare a region lost, with your name; needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why; kept as evidence.")
-@click.option("--anew", is_flag=True, help="Look anew, though an earlier run is unfinished.")
+@renamed("--restart", "--anew", "anew", is_flag=True, help="Assess again, even if an earlier run is unfinished.")
 @click.option(
     "--wait", "wait_minutes", type=float, help="With --yes: minutes to wait for people when nothing else is left."
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, target_option, views
+from drkit.cli.app import Common, command, finish, note, renamed, target_option, views
 from drkit.errors import DrkitError
 from drkit.model import log
 
@@ -91,7 +91,13 @@ def _applied(common: Common, desk: Context, applied: Any) -> int:
 @click.option("--yes", is_flag=True, help="Approve it yourself; the journal says so.")
 @click.option("--wait", "wait_minutes", type=float, help="Minutes to wait for people when nothing else is left.")
 @click.option("--digest", metavar="SHA256", help="Refuse unless the bytes have this digest.")
-@click.option("--or-resume", is_flag=True, help="Where a run of the same bytes is there, go on with it.")
+@renamed(
+    "--resume-existing",
+    "--or-resume",
+    "or_resume",
+    is_flag=True,
+    help="If there is a run of the same bytes, resume it.",
+)
 @target_option("With --yes: the whole id of what takes over, where only a tag speaks for it.")
 def apply(
     common: Common, runbook: str, yes: bool, wait_minutes: float | None, digest: str | None, or_resume: bool,

@@ -349,11 +349,11 @@ def runbook(seen: Seen) -> Iterator[Finding]:
         evidence = [seen.here(region, "runbook", projection.refused or "incomplete", "the planner, on an assumed loss")]
         if projection.refused:
             what = f"if {region} is lost, there is no runbook: {projection.refused}"
-            remedy = projection.remedy or f"`drkit check --lose {region}` says more"
+            remedy = projection.remedy or f"`drkit check --if-lost {region}` says more"
             yield finding("runbook", "error", region, what, remedy, region=region, evidence=evidence)
         for left in _unplaced(projection):
             what = f"if {region} is lost, {left} would not move"
-            remedy = f"`drkit check --lose {region}` shows the runbook"
+            remedy = f"`drkit check --if-lost {region}` shows the runbook"
             yield finding("runbook", "error", region, what, remedy, key=left, region=region, evidence=evidence)
 
 

@@ -171,13 +171,13 @@ def test_bytes_of_another_digest_are_neither_approved_nor_carried_out(here: Here
 
 
 def test_a_folder_store_is_refused_before_anything_is_looked_up(here: Here) -> None:
-    done = here("preflight", "--away-from", "westeurope", "--machine", "eastus")
+    done = here("preflight", "--protected-region", "westeurope", "--machine", "eastus")
     assert done.code == 4
     assert "dies with its agent" in done.err
 
 
 def test_without_a_failover_there_is_no_way_back(here: Here) -> None:
-    done = here("failback", "--or-open")
+    done = here("failback", "--reuse-open")
     assert (done.code, "there is no failover to go back from" in done.err) == (4, True)
 
 

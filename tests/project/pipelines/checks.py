@@ -296,7 +296,9 @@ def _signing_in(pipeline: Json, told: Json) -> Iterator[str]:
             yield f"{stage}: calls drkit without signing in"
     for stage in ("Validate", "Plan", "Apply"):
         steps = [step for where, _, step in every_step(pipeline) if where == stage and step.get("task") == "AzureCLI@2"]
-        if not steps or 'drkit preflight --away-from "$REGION" --machine "$AGENTREGION"' not in script_of(steps[0]):
+        if not steps or 'drkit preflight --protected-region "$REGION" --machine "$AGENTREGION"' not in script_of(
+            steps[0]
+        ):
             yield f"{stage}: begins without looking where it runs"
 
 
