@@ -130,7 +130,7 @@ async def assess(
             declared=declared,
             refusals=refusals_of(desk, clock),
             printed=outputs,
-            deferred=leftovers.open_items(history.told(desk)),
+            deferred=leftovers.open_items(history.run_records(desk)),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))

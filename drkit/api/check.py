@@ -304,7 +304,7 @@ class Reader:
 
 
 def _made(desk: Context) -> dict[str, str]:
-    """As ``linked.made``; where the journals may not be read, none speaks for anything."""
+    """As ``history.made``; where the journals may not be read, none speaks for anything."""
     try:
         return history_.made(desk)
     except ForbiddenError:

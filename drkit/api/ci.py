@@ -106,7 +106,7 @@ def open_like(
 def way_back(desk: Context, run: str | None, *, out: str | None = None, or_open: bool = False) -> tuple[Planned, str]:
     """The runbook that mirrors a failover, the newest without ``run``; with ``or_open`` that of the open way back, and its run.
 
-    RefusedError as of ``returning.failback``, and when there is no failover.
+    RefusedError as of ``api.failback.failback``, and when there is no failover.
     """
     from drkit.api import failback
 

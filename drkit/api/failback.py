@@ -33,25 +33,27 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
     for name, reason in (discard or {}).items():
         if not reason.strip():
             raise UsageError(f"discarding {name} needs a reason", remedy="--reason TEXT: the approver reads it")
-    told, chain = _ended(desk, run)
+    record, chain = _ended(desk, run)
     names = {one.run for one in chain}
-    if told.book.kind == "cleanup":
+    if record.book.kind == "cleanup":
         raise RefusedError(
-            f"{told.run} is a cleanup itself", remedy=f"`drkit cleanup {told.book.source_run}` looks at that run again"
+            f"{record.run} is a cleanup itself",
+            remedy=f"`drkit cleanup {record.book.source_run}` looks at that run again",
         )
-    for other in history.told(desk):
+    runs = history.run_records(desk)
+    for other in runs:
         if other.book.kind == "failback" and other.book.source_run in names and not history.over(other.state):
             raise RefusedError(
-                f"{told.run} goes back, or went, as {other.run}",
+                f"{record.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
             )
     ground = _ground(desk, chain)
-    items = [one for one in leftovers.open_items(history.told(desk)) if one.run in names]
+    items = [one for one in leftovers.open_items(runs) if one.run in names]
     # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
-    made = _made(chain) if told.book.kind == "failover" and not items else []
+    made = _made(chain) if record.book.kind == "failover" and not items else []
     gone = {
         step.target.lower()
-        for one in history.told(desk)
+        for one in runs
         for step in one.book.steps
         if step.effect == "delete" and one.state.of(step.id).status == "done"
     }
@@ -60,7 +62,7 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
         ground.assessment,
         desk.settings,
         registry(),
-        run=told.run,
+        run=record.run,
         runs=names,
         deferred=items,
         made=[one for one in made if one.id.lower() not in gone],
@@ -71,7 +73,7 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
         version=__version__,
         discard=discard,
     )
-    cleanup_.nothing(book, told.run)
+    cleanup_.nothing(book, record.run)
     return _kept(desk, book, out)
 
 
@@ -81,29 +83,30 @@ def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
     RefusedError (4) while the run or an earlier way back is unfinished, the region has not returned, the newest assessment is
     older than the run, or everything went back already; each says which.
     """
-    told, chain = _ended(desk, run)
+    record, chain = _ended(desk, run)
     names = {one.run for one in chain}
-    if told.book.kind != "failover":
+    if record.book.kind != "failover":
         ways = {
-            "failback": f"to leave again, `drkit assess` and `drkit plan`; `drkit cleanup {told.run}` deletes what is left",
-            "cleanup": f"`drkit failback {told.book.source_run}` mirrors the run that it cleaned up after",
+            "failback": f"to leave again, `drkit assess` and `drkit plan`; `drkit cleanup {record.run}` deletes what is left",
+            "cleanup": f"`drkit failback {record.book.source_run}` mirrors the run that it cleaned up after",
             "repair": "a repair moves nothing away; `drkit failback` mirrors a failover",
         }
-        raise RefusedError(f"{told.run} is a {told.book.kind}, not a failover", remedy=ways[told.book.kind])
+        raise RefusedError(f"{record.run} is a {record.book.kind}, not a failover", remedy=ways[record.book.kind])
     back: set[tuple[str, str]] = set()
-    for other in history.told(desk):
+    runs = history.run_records(desk)
+    for other in runs:
         if other.book.source_run not in names:
             continue
         standing = status.status(desk, other.run)
         if standing.outcome == "partial":
             raise RefusedError(
-                f"{other.run}, the {other.book.kind} of {told.run}, is unfinished: {standing.reason}",
+                f"{other.run}, the {other.book.kind} of {record.run}, is unfinished: {standing.reason}",
                 remedy=f"`drkit resume {other.run}`, or give it up: `drkit abort {other.run} --reason TEXT`",
             )
         if other.book.kind == "failback":
             if standing.outcome in status.DONE:
                 raise RefusedError(
-                    f"{told.run} went back as {other.run}",
+                    f"{record.run} went back as {other.run}",
                     remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
                 )
             # What a failback that was given up brought home without finishing goes the same way again, which records the rest.
@@ -118,11 +121,11 @@ def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
         ground.assessment,
         desk.settings,
         registry(),
-        run=told.run,
+        run=record.run,
         runs=names,
         moved=_moved(chain),
         back=back,
-        origins=_origins(desk, chain),
+        origins=_origins(desk, chain, runs),
         made=_made(chain),
         recorded=_recorded(chain),
         snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
@@ -130,7 +133,7 @@ def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
         cloud=desk.cloud.mark,
         version=__version__,
     )
-    cleanup_.nothing(book, told.run)
+    cleanup_.nothing(book, record.run)
     return _kept(desk, book, out)
 
 
@@ -139,25 +142,27 @@ def _moved(chain: Sequence[RunRecord]) -> list[MovedEnvironment]:
     return list(
         {
             (one.plan.lower(), one.environment.lower()): one
-            for told in chain
-            for one in leftovers.moved(told.book, told.state)
+            for record in chain
+            for one in leftovers.moved(record.book, record.state)
         }.values()
     )
 
 
 def _made(chain: Sequence[RunRecord]) -> list[Leftover]:
     """What these runs created, each thing once."""
-    return list({one.id.lower(): one for told in reversed(chain) for one in leftovers.made(told)}.values())
+    return list({one.id.lower(): one for record in reversed(chain) for one in leftovers.made(record)}.values())
 
 
 def _recorded(chain: Sequence[RunRecord]) -> frozenset[str]:
-    return frozenset(item for told in chain for item in leftovers.recorded(told))
+    return frozenset(item for record in chain for item in leftovers.recorded(record))
 
 
-def _origins(desk: Context, chain: Sequence[RunRecord]) -> dict[str, Environment]:
-    """What these runs moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment."""
+def _origins(desk: Context, chain: Sequence[RunRecord], runs: Sequence[RunRecord]) -> dict[str, Environment]:
+    """What the runs of ``chain`` moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment.
+
+    ``runs``: all runs of the store, oldest first.
+    """
     started = parse_time(chain[0].state.started)
-    runs = history.told(desk)
     before = runs[: next(number for number, one in enumerate(runs) if one.run == chain[0].run)]
     found: dict[str, Environment] = {}
     for taken in desk.store.snapshots():
@@ -191,18 +196,18 @@ def _ended(desk: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:
             f"{standing.run} is unfinished: {standing.reason}",
             remedy=f"`drkit resume {standing.run}`, or `drkit abort {standing.run} --reason TEXT`, then `drkit resume {standing.run}`",
         )
-    told = RunRecord(standing.run, standing.runbook, standing.state)
-    return told, chain or (told,)
+    record = RunRecord(standing.run, standing.runbook, standing.state)
+    return record, chain or (record,)
 
 
 def _ground(desk: Context, chain: Sequence[RunRecord]) -> Ground:
     """The newest assessment, which must be from after these runs, and in which the regions they left answer again."""
-    told = chain[-1]
+    record = chain[-1]
     found = desk.store.newest(Assessment)
-    last = desk.store.records(told.run)[-1].time
+    last = desk.store.records(record.run)[-1].time
     if found is None or parse_time(found[0].taken) < parse_time(last):
         raise RefusedError(
-            f"the newest assessment is older than the end of {told.run} ({last})",
+            f"the newest assessment is older than the end of {record.run} ({last})",
             remedy="`drkit assess`, then this again",
         )
     assessed, path = found

@@ -113,7 +113,7 @@ class Ended:
 def begin(desk: Context) -> ResumePoint:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = desk.cloud.mark, history.told(desk)
+    ours, told = desk.cloud.mark, history.run_records(desk)
     unread = set(desk.store.runs()) - {one.run for one in told}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}

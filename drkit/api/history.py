@@ -16,7 +16,7 @@ from drkit.store.journal import RunState
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
-def told(desk: Context) -> list[leftovers.RunRecord]:
+def run_records(desk: Context) -> list[leftovers.RunRecord]:
     """Every run that can be read, oldest first, with its runbook."""
     found: list[leftovers.RunRecord] = []
     for run in desk.store.runs():
@@ -38,13 +38,13 @@ def replaced(runs: Iterable[leftovers.RunRecord]) -> dict[str, str]:
 
 def not_replaced(desk: Context, run: str) -> None:
     """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
-    if other := replaced(told(desk)).get(run):
+    if other := replaced(run_records(desk)).get(run):
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
 def chain(desk: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
-    every = told(desk)
+    every = run_records(desk)
     by_name, later = {one.run: one for one in every}, replaced(every)
     first = run
     while first in by_name and by_name[first].book.rebases in by_name:
@@ -62,7 +62,7 @@ def in_doubt(desk: Context) -> list[tuple[handover.InDoubt, str]]:
     The latest run's word counts.
     """
     found: dict[str, tuple[handover.InDoubt, str]] = {}
-    every = told(desk)
+    every = run_records(desk)
     gone = replaced(every)
     for one in every:
         for host in handover.proved(one.book, one.state):
@@ -75,7 +75,7 @@ def in_doubt(desk: Context) -> list[tuple[handover.InDoubt, str]]:
 def made(desk: Context) -> dict[str, str]:
     """What the runs of this store made for a lost plan and nothing deleted since: ARM id -> that plan, both in lower case."""
     found: dict[str, str] = {}
-    for one in told(desk):
+    for one in run_records(desk):
         for step in one.book.steps:
             if one.state.of(step.id).status != "done":
                 continue
@@ -100,7 +100,7 @@ def not_superseded(desk: Context, book: Runbook, name: str = "") -> None:
     if not book.source_run:
         return
     names = {one.run for one in chain(desk, book.source_run)}
-    for other in told(desk):
+    for other in run_records(desk):
         linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
@@ -116,6 +116,8 @@ def over(state: RunState) -> bool:
 
 def since_snapshot(desk: Context, newest: Snapshot) -> str:
     """That a run ended after the snapshot: what it moved is not as recorded there. Empty when none did."""
-    ended = [one for one in told(desk) if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)]
+    ended = [
+        one for one in run_records(desk) if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)
+    ]
     backs = [one for one in ended if one.book.kind == "failback"]
     return f"{backs[-1].run} brought back what snapshot {newest.generation} knows otherwise" if backs else ""

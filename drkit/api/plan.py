@@ -76,7 +76,7 @@ def plan(
     else:
         base = load(Path(snapshot), Snapshot)
         clouds.check_same(base.cloud, desk.cloud, snapshot)
-    base = leftovers.advanced(base, history_.told(desk))
+    base = leftovers.advanced(base, history_.run_records(desk))
     region = region_name(graceful_from)
     here = {plan.region for plan in base.plans}
     if region and region not in here:

@@ -49,7 +49,7 @@ def status(desk: Context, run: str = "latest") -> RunStatus:
     found = _standing(desk, name)
     if found is None:
         raise _never_began(desk, name)
-    return _or_replaced(found, history.replaced(history.told(desk)))
+    return _or_replaced(found, history.replaced(history.run_records(desk)))
 
 
 def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
