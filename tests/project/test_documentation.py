@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LEAVES = re.compile(r"\s+# leaves with (\d+)$")
+EXIT_CODE = re.compile(r"\s+# exit code (\d+)$")
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 # What a page's commands begin with; a page that is not here begins with nothing.
 SIMULATOR = """\
@@ -71,12 +71,12 @@ def shown(page: Path) -> str:
 
 
 def script(page: Path) -> str:
-    """Every ``sh`` block of a page, in order; a line that says how it leaves is held to it."""
+    """Every ``sh`` block of a page, in order; a line that names its exit code is held to it."""
     lines = []
     for line in "".join(BLOCK.findall(page.read_text("utf-8"))).splitlines():
-        leaves = LEAVES.search(line)
-        if leaves:
-            command, code = line[: leaves.start()], leaves[1]
+        expected = EXIT_CODE.search(line)
+        if expected:
+            command, code = line[: expected.start()], expected[1]
             lines += [f"code=0; {command} || code=$?", f'[ "$code" = {code} ] || exit "$code"']
         else:
             lines.append(line)
@@ -134,6 +134,7 @@ def test_contributing_has_every_package_in_its_table() -> None:
 
 
 def test_what_help_lists_is_what_there_is() -> None:
-    from drkit.cli.app import GROUPS, main_group
+    from drkit.cli.app import GROUPS
+    from drkit.cli.main import main_group
 
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(main_group.commands)
