@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from drkit.cli import core_dumps
-from drkit.cli.app import Json, Pipelines, main_group, note, say
+from drkit.cli.app import Json, Pipelines, note, say
+from drkit.cli.app import main_group as main_group
 from drkit.cli.commands import after, before, during, failover, running
 from drkit.errors import DrkitError, FileError, UsageError
 
@@ -34,6 +35,7 @@ OF_PATHS = frozenset(
 )
 SHELLS = ("bash", "zsh", "fish")
 COMMANDS = (before, failover, during, running, after)
+"""Importing them puts their commands into ``main_group``: take it from here, where it is complete."""
 
 
 def main() -> NoReturn:

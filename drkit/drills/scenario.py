@@ -396,7 +396,7 @@ class Drill:
 
     @property
     def _moved(self) -> list[leftovers.MovedEnvironment]:
-        return [one for run in history.told(self.desk) for one in leftovers.moved(run.book, run.state)]
+        return [one for run in history.run_records(self.desk) for one in leftovers.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
         found = self.desk.store.newest(Assessment)

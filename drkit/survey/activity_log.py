@@ -104,7 +104,7 @@ def health_event(subject: str, properties: Mapping[str, Any], when: str) -> Read
 
 
 def service_events(events: Sequence[Any]) -> list[dict[str, Any]]:
-    """Service Health's entries in the form of its own API, for ``advice.read_claims``: the latest of each tracking id."""
+    """Service Health's entries in the form of its own API, for ``plan_state.read_claims``: the latest of each tracking id."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for event in events:
         if not isinstance(event, Mapping) or not text(event.get("operationName")).lower().startswith(SERVICE):

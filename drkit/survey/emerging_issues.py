@@ -20,7 +20,7 @@ WHO = "Microsoft's status page"
 async def read(
     azure: Session, regions: Mapping[str, str], services: tuple[str, ...]
 ) -> tuple[list[Claim], list[Statement], list[str]]:
-    """Claims, statements that claim nothing, and what could not be read. Arguments as of ``advice.read_claims``."""
+    """Claims, statements that claim nothing, and what could not be read. Arguments as of ``plan_state.read_claims``."""
     try:
         with reading():
             claims, statements = issues(await azure.health.emerging_issues(), regions, services)

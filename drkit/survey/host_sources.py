@@ -14,8 +14,7 @@ from drkit.model.estate import Host, Reading
 from drkit.model.settings import Settings
 from drkit.products.base import Product
 from drkit.survey import capture as capture_
-from drkit.survey import fleet, health, machines, probe, probe_output, site_recovery, vm_annotations
-from drkit.survey import impacted_resources as impacted
+from drkit.survey import fleet, health, impacted_resources, machines, probe, probe_output, site_recovery, vm_annotations
 from drkit.survey.draft import AssessmentDraft
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ async def gather(
     sources.links, more = await site_recovery.read(azure, subscriptions)
     night.unread.extend(unread + more)
     if any(claim.kind == "service-health" for claim in night.claims):
-        sources.impacted, unread = await impacted.read(azure, subscriptions)
+        sources.impacted, unread = await impacted_resources.read(azure, subscriptions)
         night.unread.extend(unread)
     probed = await probe.run(
         azure, _wanted(sources, night.lost), capture_.registration_paths(products, settings), settings, clock

@@ -16,8 +16,7 @@ import pytest
 
 import drkit
 from drkit import blocking, errors
-from drkit.cli.app import main_group
-from drkit.cli.main import COMMANDS
+from drkit.cli.main import COMMANDS, main_group
 from drkit.errors import UsageError
 from tests.support.command_line import environment
 from tests.support.estates import Site, estate

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from drkit.cli import main as _loads_the_commands  # noqa: F401
-from drkit.cli.app import GROUPS, main_group
+from drkit.cli.app import GROUPS
+from drkit.cli.main import main_group
 from drkit.model import roles
 from tests.project import bicep_compiler
 

@@ -13,7 +13,7 @@ import pytest
 
 import drkit
 from drkit.cli import main
-from drkit.cli.app import main_group
+from drkit.cli.main import main_group
 
 HOLE = "\ufffc"
 COMMAND = re.compile(r"`(drkit(?: [^`]+)?)`")

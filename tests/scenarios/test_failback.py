@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from drkit.api import apply, control, failback, plan, report, status
-from drkit.cli import main as _loads_the_commands  # noqa: F401
-from drkit.cli.app import GROUPS, main_group
+from drkit.cli.app import GROUPS
+from drkit.cli.main import main_group
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
 from drkit.execution import results

@@ -28,7 +28,7 @@ import click
 
 from drkit.api import apply, assess, check, context, plan
 from drkit.cli import main
-from drkit.cli.app import main_group
+from drkit.cli.main import main_group
 from drkit.model import cloud as clouds
 from drkit.model import settings
 from drkit.model.clock import parse_time, rfc3339

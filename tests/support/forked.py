@@ -26,7 +26,7 @@ WARM = [
     "drkit.execution.session",
     "drkit.providers.session",
     "drkit.products.codespaces",
-    "drkit.cli.main.views.html",
+    "drkit.cli.views.html",
     "azure.identity.aio",
     "azure.storage.blob",
     "tests.support.run_process",

@@ -1,4 +1,4 @@
-"""Codespaces, the acting half: plans and managed environments made and verified; what runs on hosts is ``codespaces_host``."""
+"""Codespaces, the acting half: plans and managed environments made and verified; what runs on hosts is ``act_on_host``."""
 
 from __future__ import annotations
 

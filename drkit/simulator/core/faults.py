@@ -10,7 +10,7 @@ A rule matches by ``method``, ``url`` (a regular expression, searched without ca
 - ``drop``: ``before`` or ``after``: the connection is cut before or after the request was carried out;
 - ``truncate``: true: carried out, half of the body arrives, then the connection is cut;
 - ``html``: true: carried out, answered with a page of HTML (with ``status``, that status);
-- ``stale``: a list (Resource Manager's, a plan's environments) is answered as it was so many simulated seconds ago (``lagging``);
+- ``stale``: a list (Resource Manager's, a plan's environments) is answered as it was so many simulated seconds ago (``stale_lists``);
 - ``lro``: ``fail`` (with ``code``, ``message``) or ``never``: how the long-running operation ends that it starts.
 """
 

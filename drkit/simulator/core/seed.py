@@ -17,7 +17,7 @@
                      {runbooks|modules|connections|…: {name: properties}}, groups: [{name, credential, workers: [{id:
                      a GUID, machine: an ARM id, registered, seen, ip}]}]}]; a host's ``extensions``: [{name,
                      publisher, type, version, settings, protected, …}]
-``environments``     [{id, …}] as ``codespaces_environments.environment_from_seed`` reads them
+``environments``     [{id, …}] as ``codespaces.environments.environment_from_seed`` reads them
 ``people``           [{owner, …}] as ``people.person_from_seed`` reads them
 ``quota``            [{subscription or "*", region or "*", kind, limit}]; kinds: plans (per subscription), environments
                      (per plan), cores (per subscription and region), sku (0: none is available there)

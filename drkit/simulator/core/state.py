@@ -7,18 +7,18 @@ How the parts plug in:
   ``call.bearer`` the raw token. It raises ``wire.ArmError(status, code, message)`` for Azure's refusals and
   ``wire.Hang()`` for a request that is never answered, or returns any other body as an ``Answer``.
 - A module offers its handlers as ``ROUTES: list[routing.Route]``; ``routing.routes()`` collects them. Service hosts are
-  ``codespaces_environments.HOSTS`` and ``automation.HOSTS``: each gets a port of its own, which closes with its region.
-- An Automation account is a resource and, of that id, an ``automation.Account`` with its groups and workers; extensions
-  are their machine's, ``Host.extensions``; what reports to an account follows from both (``automation.reporting``).
+  ``codespaces.environments.HOSTS`` and ``hybrid_worker.model.HOSTS``: each gets a port of its own, which closes with its region.
+- An Automation account is a resource and, of that id, a ``hybrid_worker.model.Account`` with its groups and workers; extensions
+  are their machine's, ``Host.extensions``; what reports to an account follows from both (``hybrid_worker.model.reporting``).
 - Time passes in ``World.advance()``, which the server calls before each request: it runs what ``World.later(seconds,
   action)`` put off, in order, each at its own moment (``World.now()`` is that moment meanwhile).
 - ARM resources (plans, VMs, disks, Arc machines) are ``Resource`` in ``World.resources``. A VM's power and guest are
   its ``Host`` in ``World.hosts``, found by the VM's id; its ARM fields (``vmId``, ``timeCreated``, OS disk) are the
   resource's.
-- What happens to a host: ``host_events.happen(world, host, event, body) -> dict`` and, after a region was lost or came
-  back, ``host_events.region_changed(world, region, lost)``; what the platform notes of it is in ``World.notes``.
+- What happens to a host: ``events.happen(world, host, event, body) -> dict`` and, after a region was lost or came
+  back, ``events.region_changed(world, region, lost)``; what the platform notes of it is in ``World.notes``.
 - A VM with its OS disk is made by ``compute.make_vm(world, host, **more)``.
-- ``rules`` holds what Resource Manager checks before a provider sees a request; ``region_lost`` says whether a region
+- ``write_rules`` holds what Resource Manager checks before a provider sees a request; ``region_lost`` says whether a region
   is gone.
 """
 
@@ -195,7 +195,7 @@ class World:
     events: list[Json] = field(default_factory=list)
     """Service Health events, in the form that ``health`` gives them."""
     notes: dict[str, list[Note]] = field(default_factory=dict)
-    """Lower-cased VM id -> what the platform noted of it, by time; kept by ``platform_notes``."""
+    """Lower-cased VM id -> what the platform noted of it, by time; kept by ``vm_annotations``."""
     activity: list[Json] = field(default_factory=list)
     """Administrative events that no request caused; kept by ``activity_log``."""
     locks: list[Json] = field(default_factory=list)

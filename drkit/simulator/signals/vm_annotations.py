@@ -86,7 +86,7 @@ NAMES: dict[str, Kind] = {
         PLATFORM, UNPLANNED, DEGRADED, "The host of the virtual machine may fail; it is scheduled to be moved."
     ),
 }
-"""The annotations that the events of ``host_events`` leave."""
+"""The annotations that the events of ``hosts.events`` leave."""
 
 
 @dataclass

@@ -11,8 +11,7 @@ from random import Random
 
 import click
 
-from drkit.cli import main as _loads_the_commands  # noqa: F401
-from drkit.cli.app import main_group
+from drkit.cli.main import main_group
 from tests.scenarios.fuzz.values import TEXTS, broken, bytes_of, mutated, odd
 from tests.support.every_command import every_command
 
