@@ -26,7 +26,7 @@ from __future__ import annotations
 
 
 class DrkitError(Exception):
-    """Base of all errors raised on purpose. ``exit_code`` is the command's exit status (DESIGN, "Ends and exit codes")."""
+    """Base of all errors raised on purpose. ``exit_code`` is the command's exit status (docs/states.md)."""
 
     exit_code = 1
 

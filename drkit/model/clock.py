@@ -1,6 +1,6 @@
 """One clock for everything that waits or is dated: the real one, or that of a simulated Azure.
 
-Socket timeouts, TLS, token lifetimes, leases and file locks stay on real time (DESIGN, "Time").
+Socket timeouts, TLS, token lifetimes, leases and file locks use real time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Which cloud a command speaks to, and why that one (DESIGN, "Which cloud"). Imports no Azure SDK."""
+"""Which cloud a command speaks to, and why that one. Imports no Azure SDK.
+
+docs/configuration.md ("[cloud]") says which setting, option or variable chooses it.
+"""
 
 from __future__ import annotations
 

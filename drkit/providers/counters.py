@@ -1,4 +1,4 @@
-"""What a session cost: calls by kind, bytes, throttles met, seconds waited (DESIGN 7, "count")."""
+"""What a session cost: calls by kind, bytes, throttled calls, seconds waited."""
 
 from __future__ import annotations
 

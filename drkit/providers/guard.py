@@ -1,4 +1,4 @@
-"""What may leave (DESIGN 7, "guard"). Pure: each guard sees one outgoing request and raises GuardError, or does not.
+"""What may be sent. Pure: each guard sees one outgoing request and raises GuardError, or does not.
 
 URLs here are public ones: the mapping to a simulator's ports happens later, in the transport.
 """

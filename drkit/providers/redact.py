@@ -1,4 +1,4 @@
-"""Secrets out of text, before it becomes an error, a log line or a report (DESIGN 7, "redaction"). Pure."""
+"""Takes secrets out of a text before it becomes an error, a log line or a report. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only retry layer: tenacity, inside one policy of the pipeline (DESIGN 7, "retry").
+"""The only retry layer: tenacity, inside one policy of the pipeline.
 
 It sees every request: first calls, polls and further pages alike. What may be sent again:
 

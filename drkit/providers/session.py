@@ -1,4 +1,4 @@
-"""The door to one cloud: its credential and the one pipeline every request passes (DESIGN 7).
+"""The connection to one cloud: its credential, and the one pipeline that every request passes through.
 
 guard -> throttle -> retry -> token -> guard again, count -> transport. The SDK's clients and ``rest`` share it: clients
 are made with the public keywords ``policies=`` and ``transport=``, so none of the SDK's own retries, redirects, logging

@@ -1,4 +1,7 @@
-"""ARM's token buckets, kept on our side, so that 429 is an exception and not a method (DESIGN 7, "throttle")."""
+"""ARM's token buckets, kept on our side, so that 429 is an exception and not a method.
+
+https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
+"""
 
 from __future__ import annotations
 

@@ -25,14 +25,6 @@ def find(captured: Captured, deferred: Sequence[Deferred]) -> list[Zombie]:
     return [*found, *_twice(captured, known)]
 
 
-def _gone(plan: str, captured: Captured) -> bool:
-    """Whether a plan is no longer there: its subscription was listed wholly, without it."""
-    root = "/".join(plan.lower().split("/")[:3])
-    lists = [one for one in captured.captures if one.subject.lower().startswith(f"{root}/providers/")]
-    there = any(one.id.lower() == plan.lower() for one in captured.plans)
-    return bool(lists) and all(one.state == "complete" for one in lists) and not there
-
-
 def stands(environment: Environment | None) -> bool:
     """Whether an environment can be used: a self-hosted one answers, a managed one is there."""
     if environment is None:

@@ -82,12 +82,6 @@ def event_named(name: str) -> Event:
     return EVENTS.get(key) or EVENTS.get(f"virtualmachine{key}") or "none"
 
 
-def warns(name: str) -> bool:
-    """Whether the annotation says that the machine's host is going to fail."""
-    known = {one.lower() for one in WARNING}
-    return name.lower() in known or f"virtualmachine{name.lower()}" in known
-
-
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, list[Reading]], list[str]]:
     """Per lower-cased VM id its annotations of the last 14 days, oldest first, and what could not be read.
 

@@ -133,9 +133,9 @@ def test_an_annotation_tells_of_an_event(name: str, event: str) -> None:
 
 
 def test_a_name_without_its_prefix_is_known() -> None:
-    assert vm_annotations.warns("PossiblyDegradedDueToHardwareFailureWithRedeployDeadline")
-    assert vm_annotations.warns("VirtualMachinePossiblyDegradedDueToHardwareFailure")
-    assert not vm_annotations.warns("LiveMigrationSucceeded")
+    assert vm_annotations.event_named("MigrationInitiatedForRepair") == "reboot-other-host"
+    assert vm_annotations.event_named("VirtualMachineMigrationInitiatedForRepair") == "reboot-other-host"
+    assert vm_annotations.event_named("MigrationSucceeded") == "none"
 
 
 MOMENTS = {
