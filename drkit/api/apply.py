@@ -42,7 +42,7 @@ class Applied:
 
 
 async def apply(
-    desk: Context,
+    context: Context,
     name: str = "latest",
     *,
     yes: bool = False,
@@ -56,41 +56,41 @@ async def apply(
     """
     from drkit.execution import session as execution
 
-    shown = show(desk, name)
+    shown = show(context, name)
     book = shown.runbook
-    clouds.check_same(book.cloud, desk.cloud, str(shown.path))
+    clouds.check_same(book.cloud, context.cloud, str(shown.path))
     observed(shown)
     execution.check_scripts(book)
-    clock = desk.clock
-    if not yes or desk.settings.run.separate_approver:
-        approval_for(desk, shown, clock, yes=yes, targets=targets)
+    clock = context.clock
+    if not yes or context.settings.run.separate_approver:
+        approval_for(context, shown, clock, yes=yes, targets=targets)
     else:
-        approvable(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
-    job = _job(desk, book, shown.digest, wait_minutes, on_event)
+        approvable(context, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
+    job = _job(context, book, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
-    with desk.store.lock_runbook(shown.digest, rfc3339(clock.now())):
-        _not_begun(desk, shown)
-        history_.not_superseded(desk, book)
+    with context.store.lock_runbook(shown.digest, rfc3339(clock.now())):
+        _not_begun(context, shown)
+        history_.not_superseded(context, book)
         if book.rebases:
-            history_.not_replaced(desk, book.rebases)
-        desk.store.keep_runbook(shown.content)
+            history_.not_replaced(context, book.rebases)
+        context.store.keep_runbook(shown.content)
         # Here, where nothing else refuses any more: with --yes it writes one.
-        approved = approval_for(desk, shown, clock, yes=yes, targets=targets)
-        since = _outage_since(desk, book)
-        run = desk.store.new_run()
-        started = {"since": since, "version": __version__, "minimum_share": desk.settings.run.minimum_share}
+        approved = approval_for(context, shown, clock, yes=yes, targets=targets)
+        since = _outage_since(context, book)
+        run = context.store.new_run()
+        started = {"since": since, "version": __version__, "minimum_share": context.settings.run.minimum_share}
         try:
             ending = await execution.begin(job, run, clock, started, approved)
         except LockedError:
-            desk.store.drop_unbegun(run)
+            context.store.drop_unbegun(run)
             raise
     return Applied(run, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
-def _not_begun(desk: Context, shown: Planned) -> None:
+def _not_begun(context: Context, shown: Planned) -> None:
     """RefusedError when a run of these bytes is there: who began it, when, and how it stands."""
-    for other in desk.store.runs():
-        state = desk.store.state(other)
+    for other in context.store.runs():
+        state = context.store.state(other)
         if state.runbook == shown.digest:
             done = state.outcome in DONE
             how = state.outcome or "it has not ended"
@@ -102,7 +102,7 @@ def _not_begun(desk: Context, shown: Planned) -> None:
 
 
 async def resume(
-    desk: Context,
+    context: Context,
     run: str = "latest",
     *,
     wait_minutes: float | None = None,
@@ -111,28 +111,28 @@ async def resume(
     """Go on with a run, whatever ended it. Failed and drifted steps are looked at again. Nothing is done twice."""
     from drkit.execution import session as execution
 
-    name = desk.store.journal_path(run).stem
-    state = begun(desk, name)
-    shown = show_of(desk, state.runbook)
+    name = context.store.journal_path(run).stem
+    state = begun(context, name)
+    shown = show_of(context, state.runbook)
     journal.disbelieve(state, shown.runbook.asking)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
-    _still_wanted(desk, name, shown.runbook, state)
-    history_.not_superseded(desk, shown.runbook, name)
-    clouds.check_same(shown.runbook.cloud, desk.cloud, str(shown.path))
+    _still_wanted(context, name, shown.runbook, state)
+    history_.not_superseded(context, shown.runbook, name)
+    clouds.check_same(shown.runbook.cloud, context.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
     # A run that was begun with an older runbook goes on by the rules of its time.
-    named = () if shown.runbook.drkit == "runbook/1" else candidates(desk, shown.runbook)
-    look_again(desk, name, state, desk.clock, named)
-    job = _job(desk, shown.runbook, shown.digest, wait_minutes, on_event)
+    named = () if shown.runbook.drkit == "runbook/1" else candidates(context, shown.runbook)
+    look_again(context, name, state, context.clock, named)
+    job = _job(context, shown.runbook, shown.digest, wait_minutes, on_event)
     execution.check_guards(job)
-    ending = await execution.resume(job, name, desk.clock)
+    ending = await execution.resume(job, name, context.clock)
     return Applied(name, ending.outcome, ending.reason, EXIT[ending.outcome])
 
 
-def _still_wanted(desk: Context, name: str, book: Runbook, state: RunState) -> None:
+def _still_wanted(context: Context, name: str, book: Runbook, state: RunState) -> None:
     """RefusedError for a run that was aborted and left no host in doubt, or whose rest another run has begun to carry out."""
-    history_.not_replaced(desk, name)
+    history_.not_replaced(context, name)
     if closed(book, state):
         raise RefusedError(
             f"{name} has ended: {state.stopped}",
@@ -141,52 +141,52 @@ def _still_wanted(desk: Context, name: str, book: Runbook, state: RunState) -> N
 
 
 def _job(
-    desk: Context, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]
+    context: Context, book: Runbook, digest: str, wait_minutes: float | None, on_event: Callable[[Event], None]
 ) -> Any:
     from drkit.execution.session import Job
 
-    wait = desk.settings.run.answer_wait_minutes if wait_minutes is None else wait_minutes
+    wait = context.settings.run.answer_wait_minutes if wait_minutes is None else wait_minutes
     if not 0 <= wait <= MOST_WAIT_MINUTES:
         raise UsageError(f"{wait} minutes is not from 0 to a week", remedy="--wait 30")
     return Job(
         book,
         digest,
-        desk.cloud,
-        desk.settings,
-        desk.store,
+        context.cloud,
+        context.settings,
+        context.store,
         actors(),
         on_event,
         wait,
-        desk.loopback_only,
-        desk.principal,
+        context.loopback_only,
+        context.principal,
         actions(),
-        history_.recorded(desk, book),
+        history_.recorded(context, book),
     )
 
 
 def approval_for(
-    desk: Context, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()
+    context: Context, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The approval that the journal keeps with a run: ``who``, ``how`` and its file. RefusedError when none holds now.
 
     ``yes``: where there is none, one of kind self-approved is written, if the store lets this identity do so. With ``[run]
     separate_approver`` that is refused, whatever else is there, and so is one's own approval. It must name each candidate of the runbook.
     """
-    separate, now = desk.settings.run.separate_approver, clock.now()
+    separate, now = context.settings.run.separate_approver, clock.now()
     if yes and separate:
         raise RefusedError(f"{SEPARATE}, so --yes is refused", remedy=_by_another(shown.digest))
-    found = desk.store.approvals(shown.digest)
-    open_ones = candidates(desk, shown.runbook)
+    found = context.store.approvals(shown.digest)
+    open_ones = candidates(context, shown.runbook)
     one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes, targets=open_ones)
     if one is None and yes:
-        approvable(desk, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
-        return _self_approved(desk, shown.digest, clock, targets)
+        approvable(context, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
+        return _self_approved(context, shown.digest, clock, targets)
     if one is None and approvals.chosen(found, clock, now, separate=separate, by_yes=yes) is not None:
         command = f"drkit approve {shown.digest[:12]}"
         raise replicas.refusal(open_ones, open_ones, command, f"the approval of runbook {shown.digest[:12]}")
     if one is None:
         raise _unapproved(found, shown.digest, clock, separate=separate)
-    return _told(desk, one, clock)
+    return _told(context, one, clock)
 
 
 SEPARATE = "[run] separate_approver asks for somebody else's approval"
@@ -212,11 +212,11 @@ def _unapproved(found: Sequence[approvals.Found], digest: str, clock: Clock, *, 
     )
 
 
-def _told(desk: Context, one: approvals.Found, clock: Clock) -> dict[str, Any]:
+def _told(context: Context, one: approvals.Found, clock: Clock) -> dict[str, Any]:
     """What the journal keeps of an approval: what the store knows, and what it is worth."""
     assert one.approval is not None  # noqa: S101  # whoever chose it looked
     made, until = one.span(clock)
-    proved = desk.store.approved_by_another(one)
+    proved = context.store.approved_by_another(one)
     told = {
         "who": one.who,
         "how": SELF_APPROVED if approvals.self_approved(one) else worth(one, proved=proved),
@@ -227,7 +227,7 @@ def _told(desk: Context, one: approvals.Found, clock: Clock) -> dict[str, Any]:
         "file": one.path.name,
         "authenticated": proved,
     }
-    if desk.settings.run.separate_approver:
+    if context.settings.run.separate_approver:
         others = "the store lets nobody approve who carries this out"
         by = "by the owner of the file" if one.writer else "by name"
         told["separate"] = others if proved else f"{by} only: who carries this out may write approvals here too"
@@ -249,7 +249,7 @@ def worth(one: approvals.Found, *, proved: bool) -> str:
     )
 
 
-def _self_approved(desk: Context, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
+def _self_approved(context: Context, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
     """Write the approval of who carries out. RefusedError where the store does not let them."""
     now = clock.now()
     until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
@@ -262,7 +262,7 @@ def _self_approved(desk: Context, digest: str, clock: Clock, targets: Sequence[s
         targets=tuple(targets),
     )
     try:
-        path = desk.store.approve(approval)
+        path = context.store.approve(approval)
     except (FileError, ForbiddenError) as error:
         raise RefusedError(
             f"--yes writes an approval, and this store does not let you: {error.what}",
@@ -276,18 +276,18 @@ def _self_approved(desk: Context, digest: str, clock: Clock, targets: Sequence[s
     }  # fmt: skip
 
 
-def look_again(desk: Context, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
+def look_again(context: Context, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
     """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
 
     For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
     since. With ``--yes`` that version left the journal's word only, which whoever writes journals can forge. Without ``[run]
     separate_approver`` an approval that holds now will do then. ``targets``: ARM ids that an approval must name.
     """
-    separate, began = desk.settings.run.separate_approver, parse_time(state.started)
-    found = approvals.naming(desk.store.approvals(state.runbook), targets)
+    separate, began = context.settings.run.separate_approver, parse_time(state.started)
+    found = approvals.naming(context.store.approvals(state.runbook), targets)
     if approvals.chosen(found, clock, began, separate=separate, by_yes=not separate):
         return
-    told = [one.data for one in desk.store.records(name) if one.kind == "approved"]
+    told = [one.data for one in context.store.records(name) if one.kind == "approved"]
     # Later versions name the file of the approval.
     before = bool(told) and "file" not in told[0]
     if before and any(one.claimed_to_hold(began) and not (separate and one.own) for one in found):
@@ -298,7 +298,7 @@ def look_again(desk: Context, name: str, state: RunState, clock: Clock, targets:
         raise RefusedError(
             f"the journal of {name} says that drkit 0.1 began it with --yes, and no approval that holds now is in the store; "
             "a journal alone is none",
-            where=f"{desk.store.address}: approvals",
+            where=f"{context.store.address}: approvals",
             remedy=f"`drkit show {state.runbook[:12]}`, and where {name} is yours, `drkit approve {state.runbook[:12]}`, then "
             f"`drkit resume {name}`",
         )
@@ -308,26 +308,26 @@ def look_again(desk: Context, name: str, state: RunState, clock: Clock, targets:
     raise RefusedError(
         f"no approval of runbook {state.runbook[:12]} from before {name} began ({state.started}) is in the store"
         f"{': ' if faults else ''}{'; '.join(dict.fromkeys(faults))}",
-        where=f"{desk.store.address}: approvals",
+        where=f"{context.store.address}: approvals",
         remedy="restore the approval with the time it had (`cp -p` keeps it), or `drkit assess`, then "
         f"`drkit plan --rebase {name}` for what is left, with an approval of its own",
     )
 
 
-def approved(desk: Context, shown: Planned) -> bool:
+def approved(context: Context, shown: Planned) -> bool:
     """Whether a runbook may be carried out now: an approval holds that settings ask for, and names each candidate."""
-    digest, open_ones = shown.digest, candidates(desk, shown.runbook)
-    clock = desk.clock
-    found = desk.store.approvals(digest)
-    separate = desk.settings.run.separate_approver
+    digest, open_ones = shown.digest, candidates(context, shown.runbook)
+    clock = context.clock
+    found = context.store.approvals(digest)
+    separate = context.settings.run.separate_approver
     return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False, targets=open_ones) is not None
 
 
-def _outage_since(desk: Context, book: Runbook) -> str:
+def _outage_since(context: Context, book: Runbook) -> str:
     """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
     if book.source_run:
         return ""
-    assessed = desk.store.of_digest(Assessment, book.of_assessment)
+    assessed = context.store.of_digest(Assessment, book.of_assessment)
     if assessed is None:
         return ""
     moments = [
@@ -340,27 +340,27 @@ def _outage_since(desk: Context, book: Runbook) -> str:
     return min(known, key=parse_time) if known else ""
 
 
-def answer(desk: Context, run: str, step: str, text: str = "done") -> str:
+def answer(context: Context, run: str, step: str, text: str = "done") -> str:
     """Tell a run that a person did, or is ready for, what a step asks. Returns the step's id."""
-    return _tell(desk, run, "answer", step, text)
+    return _tell(context, run, "answer", step, text)
 
 
-def skip(desk: Context, run: str, step: str, reason: str) -> str:
+def skip(context: Context, run: str, step: str, reason: str) -> str:
     """Leave a step out, with a reason that the journal keeps. Returns the step's id."""
     if not reason.strip():
         raise UsageError("skipping needs a reason", remedy="--reason TEXT: the journal keeps it")
-    return _tell(desk, run, "skip", step, reason)
+    return _tell(context, run, "skip", step, reason)
 
 
-def _tell(desk: Context, run: str, what: str, step: str, text: str) -> str:
-    name = desk.store.journal_path(run).stem
-    state = begun(desk, name)
-    book = show_of(desk, state.runbook).runbook
+def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
+    name = context.store.journal_path(run).stem
+    state = begun(context, name)
+    book = show_of(context, state.runbook).runbook
     found = book.find(step)
     known = state.of(found.id)
     if known.status in ("done", "skipped"):
         raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
-    history_.not_replaced(desk, name)
+    history_.not_replaced(context, name)
     if closed(book, state):
         raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
     if what == "skip" and (why := handover.refusal(book, state, found)):
@@ -371,12 +371,12 @@ def _tell(desk: Context, run: str, what: str, step: str, text: str) -> str:
         )
     if what == "answer" and found.effect != "ask":
         raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
-    send(desk, name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(desk.clock.now())))
+    send(context, name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(context.clock.now())))
     return found.id
 
 
-def send(desk: Context, run: str, message: Message) -> None:
+def send(context: Context, run: str, message: Message) -> None:
     """Leave a message for a run; UsageError for one that the run would ignore, whatever its steps."""
     if fault := message_fault(message):
         raise UsageError(fault, remedy="say it in other words: the run would ignore this")
-    desk.store.send(run, message)
+    context.store.send(run, message)

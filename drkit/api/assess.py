@@ -33,27 +33,27 @@ REFUSAL_AGE = timedelta(hours=24)
 QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocationfailed", "1", "8", "12"})
 
 
-async def snapshot(desk: Context, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
+async def snapshot(context: Context, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
     """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised.
 
     ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
     """
     from drkit.survey import capture as survey
 
-    cloud, clock = desk.cloud, desk.clock
-    settings = _narrowed(desk.settings, subscriptions)
-    generations = generations_of(desk)
+    cloud, clock = context.cloud, context.clock
+    settings = _narrowed(context.settings, subscriptions)
+    generations = generations_of(context)
     previous = generations[-1] if generations else None
     try:
-        async with reader(desk) as azure:
+        async with reader(context) as azure:
             taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
     except CloudError as error:
         now = rfc3339(clock.now())
         base = previous or Snapshot(cloud=cloud.mark, taken=now)
         failed = Capture(cloud.arm, "the cloud itself", "failed", now, str(error))
-        desk.store.keep(msgspec.structs.replace(base, cloud=cloud.mark, taken=now, captures=(failed,)))
+        context.store.keep(msgspec.structs.replace(base, cloud=cloud.mark, taken=now, captures=(failed,)))
         raise
-    path = desk.store.keep(taken)
+    path = context.store.keep(taken)
     return msgspec.structs.replace(taken, generation=int(path.stem)), path
 
 
@@ -68,7 +68,7 @@ def _narrowed(settings: Settings, subscriptions: Sequence[str]) -> Settings:
     return msgspec.structs.replace(settings, subscriptions=wanted) if wanted else settings
 
 
-async def init(desk: Context, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
+async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
     """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
 
     RefusedError (4) when the file is there already.
@@ -79,10 +79,10 @@ async def init(desk: Context, out: str, *, subscriptions: Sequence[str] = (), st
     path = Path(out)
     if os.path.lexists(path):
         raise RefusedError("is there already", where=out, remedy="choose another --out; nothing was written")
-    settings = _narrowed(desk.settings, subscriptions)
+    settings = _narrowed(context.settings, subscriptions)
     products = registry()
-    async with reader(desk) as azure:
-        taken = await survey.take(azure, products, settings, desk.clock, mark=desk.cloud.mark, previous=None)
+    async with reader(context) as azure:
+        taken = await survey.take(azure, products, settings, context.clock, mark=context.cloud.mark, previous=None)
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
     text = init_template.text(taken, lines, store)
     settings_.parse(text, out, tables())
@@ -91,7 +91,7 @@ async def init(desk: Context, out: str, *, subscriptions: Sequence[str] = (), st
 
 
 async def assess(
-    desk: Context, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
+    context: Context, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
 ) -> tuple[Assessment, Path, int]:
     """Say how everything is; returns the assessment, where it is kept, and 0, or 5 when nothing could be told.
 
@@ -101,40 +101,40 @@ async def assess(
     from drkit.survey import assess as survey
     from drkit.survey import probe_output as probe_output_
 
-    cloud, clock = desk.cloud, desk.clock
-    generations = generations_of(desk)
+    cloud, clock = context.cloud, context.clock
+    generations = generations_of(context)
     if not generations:
         raise RefusedError(
-            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+            "there is no snapshot yet", where=str(context.store.folder), remedy="`drkit snapshot` takes one"
         )
     if declare_lost:
         region = _known_region(declare_lost, generations[-1])
         if not (reason or "").strip():
             raise UsageError("a declaration needs a reason", remedy="add --reason TEXT: it is kept as evidence")
-        desk.store.declare(Declaration(region=region, reason=str(reason), who=who(), when=rfc3339(clock.now())))
+        context.store.declare(Declaration(region=region, reason=str(reason), who=who(), when=rfc3339(clock.now())))
     declared = [
         Claim(one.region, "declaration", f"declared {one.when}", one.when, one.reason, one.who)
-        for one in desk.store.declarations()
+        for one in context.store.declarations()
     ]
     outputs, faults = probe_output_.read(Path(probe_output)) if probe_output else ([], [])
-    earlier = desk.store.newest(Assessment)
-    async with reader(desk) as azure:
+    earlier = context.store.newest(Assessment)
+    async with reader(context) as azure:
         taken = await survey.take(
             azure,
             registry(),
-            desk.settings,
+            context.settings,
             clock,
             mark=cloud.mark,
             generations=generations,
             earlier=earlier[0] if earlier else None,
             declared=declared,
-            refusals=refusals_of(desk, clock),
+            refusals=refusals_of(context, clock),
             printed=outputs,
-            deferred=leftovers.open_items(history.run_records(desk)),
+            deferred=leftovers.open_items(history.run_records(context)),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
-    path = desk.store.keep(taken)
+    path = context.store.keep(taken)
     return msgspec.structs.replace(taken, generation=int(path.stem)), path, 5 if blind(taken) else 0
 
 
@@ -174,7 +174,7 @@ def blind(taken: Assessment) -> bool:
     )
 
 
-def reader(desk: Context) -> Session:
+def reader(context: Context) -> Session:
     """A session that can only read, and probe."""
     from drkit.model import host_scripts
     from drkit.providers.guard import reading_guard
@@ -182,21 +182,21 @@ def reader(desk: Context) -> Session:
     from drkit.providers.session import Session
 
     return Session(
-        desk.cloud,
-        clock=desk.clock,
+        context.cloud,
+        clock=context.clock,
         guard=reading_guard(frozenset(host_scripts.load(name).sha256 for name in host_scripts.PROBES.values())),
-        loopback_only=desk.loopback_only,
-        principal=desk.principal,
-        budget=Budget(seconds=desk.settings.run.request_budget_seconds),
+        loopback_only=context.loopback_only,
+        principal=context.principal,
+        budget=Budget(seconds=context.settings.run.request_budget_seconds),
     )
 
 
-def generations_of(desk: Context) -> list[Snapshot]:
+def generations_of(context: Context) -> list[Snapshot]:
     """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
-    ours = desk.cloud.mark
-    generations = [one for one in desk.store.snapshots() if one.cloud == ours or one.plans or one.hosts]
+    ours = context.cloud.mark
+    generations = [one for one in context.store.snapshots() if one.cloud == ours or one.plans or one.hosts]
     for one in generations:
-        clouds.check_same(one.cloud, desk.cloud, f"snapshot {one.generation} in {desk.store.folder}")
+        clouds.check_same(one.cloud, context.cloud, f"snapshot {one.generation} in {context.store.folder}")
     return generations
 
 
@@ -210,13 +210,13 @@ def _known_region(text: str, newest: Snapshot) -> str:
     return region
 
 
-def refusals_of(desk: Context, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
+def refusals_of(context: Context, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
     """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for run in desk.store.runs():
+    for run in context.store.runs():
         try:
-            state = desk.store.state(run)
-            book = desk.store.runbook_of(state.runbook)[0] if state.runbook else None
+            state = context.store.state(run)
+            book = context.store.runbook_of(state.runbook)[0] if state.runbook else None
         except (FileError, RefusedError, IntegrityError):
             continue
         for step in book.steps if book else ():

@@ -50,7 +50,7 @@ class Checked:
     written: tuple[Path, ...] = ()
 
 
-async def check(desk: Context, *, lose: str = "", out: str | None = None) -> Checked:
+async def check(context: Context, *, lose: str = "", out: str | None = None) -> Checked:
     """Look for whatever would stop a recovery. Reads Azure and changes nothing; keeps what it found in the store.
 
     ``lose``: plan the loss of that region, as if it were lost now. Nothing of that is kept, unless ``out`` names a folder: then
@@ -58,26 +58,26 @@ async def check(desk: Context, *, lose: str = "", out: str | None = None) -> Che
     """
     if out and not lose:
         raise UsageError("--out goes with --if-lost REGION: the runbook of an assumed loss is written there")
-    generations = assess.generations_of(desk)
+    generations = assess.generations_of(context)
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
-    found, projected, blind = await _seen(desk, generations, lost)
+    found, projected, blind = await _seen(context, generations, lost)
     findings, words = readiness.judge(found)
-    before = None if lost else desk.store.newest(Readiness)
+    before = None if lost else context.store.newest(Readiness)
     told = Readiness(
-        cloud=desk.cloud.mark,
+        cloud=context.cloud.mark,
         taken=rfc3339(found.now),
         snapshot_generation=newest.generation if newest else 0,
         protected=tuple(found.protected),
-        targets=tuple(desk.settings.targets),
+        targets=tuple(context.settings.targets),
         rules=words,
         forecasts=tuple(one.forecast for one in found.projections if one.forecast),
         findings=tuple(findings),
-        compared=readiness.compare(before[0], findings) if before and _same(before[0], desk) else None,
+        compared=readiness.compare(before[0], findings) if before and _same(before[0], context) else None,
     )
     path = None
     if not lost and not blind:
-        path = desk.store.keep(told)
+        path = context.store.keep(told)
         told = msgspec.structs.replace(told, generation=int(path.stem))
     code = 5 if blind else 1 if told.errors else 0
     if not lost:
@@ -90,9 +90,9 @@ async def check(desk: Context, *, lose: str = "", out: str | None = None) -> Che
     return Checked(told, path, code, projection.runbook, runbook.digest(content), assessed, written)
 
 
-def _same(before: Readiness, desk: Context) -> bool:
+def _same(before: Readiness, context: Context) -> bool:
     """Whether the check before was made against the same cloud; another's says nothing of this one."""
-    return before.cloud == desk.cloud.mark
+    return before.cloud == context.cloud.mark
 
 
 def _region(lose: str, newest: Snapshot | None) -> str:
@@ -120,26 +120,26 @@ def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
 
 
 async def _seen(
-    desk: Context, generations: Sequence[Snapshot], lost: str
+    context: Context, generations: Sequence[Snapshot], lost: str
 ) -> tuple[Seen, dict[str, tuple[Projection, Assessment]], bool]:
     """Everything the rules may know, the runbooks there would be with what they rest on, and whether Azure did not answer at all."""
-    settings, products = desk.settings, registry()
+    settings, products = context.settings, registry()
     newest = generations[-1] if generations else None
     base = recovery_point.compose(generations, {}) if generations else None
     protected = readiness.protected_regions(newest, settings)
     regions = [lost] if lost else [one for one in protected if base and any(plan.region == one for plan in base.plans)]
-    now = desk.clock.now()
+    now = context.clock.now()
     seen = Seen(
         now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
     )
-    async with assess.reader(desk) as azure:
+    async with assess.reader(context) as azure:
         try:
             subscriptions = await _subscriptions(azure, settings, newest)
         except CredentialError:
             raise
         except CloudError as error:
             return _blind(seen, error), {}, True
-        reader = Reader(desk, azure, products, subscriptions)
+        reader = Reader(context, azure, products, subscriptions)
         targets = await reader.targets(base, protected if not lost else (lost,))
         projected = {region: await reader.project(base, region, targets) for region in regions} if base else {}
         seen = replace(seen, targets=tuple(targets), projections=tuple(one for one, _ in projected.values()))
@@ -168,12 +168,12 @@ class Reader:
     """Reads in Azure what the rules need, through one session that can only read."""
 
     def __init__(
-        self, desk: Context, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
+        self, context: Context, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
     ) -> None:
-        self.desk, self.azure, self.products, self.subscriptions = desk, azure, products, subscriptions
-        self.settings, self.clock = desk.settings, desk.clock
+        self.context, self.azure, self.products, self.subscriptions = context, azure, products, subscriptions
+        self.settings, self.clock = context.settings, context.clock
         self.actors: Mapping[str, Actor] = actors()
-        self.made = _made(desk)
+        self.made = _made(context)
 
     @property
     def now(self) -> str:
@@ -182,7 +182,7 @@ class Reader:
     async def targets(self, base: Snapshot | None, protected: Sequence[str]) -> list[TargetFacts]:
         """The facts of every region that plans of a protected region may move to."""
         found: dict[tuple[str, str, str], TargetFacts] = {}
-        refusals = assess.refusals_of(self.desk, self.clock)
+        refusals = assess.refusals_of(self.context, self.clock)
         for plan in base.plans if base else ():
             product = self.products.get(plan.product)
             if base is None or product is None or plan.region not in protected:
@@ -206,7 +206,7 @@ class Reader:
             self.settings, targets=[one for one in self.settings.targets if one != region]
         )
         assessed = what_if.assume(
-            base, region, settings, self.products, targets, cloud=self.desk.cloud.mark, now=self.now
+            base, region, settings, self.products, targets, cloud=self.context.cloud.mark, now=self.now
         )
         try:
             book = failover.plan(
@@ -216,7 +216,7 @@ class Reader:
                 self.products,
                 snapshot_digest=estate.digest(estate.encode(base)),
                 of_assessment=estate.digest(estate.encode(assessed)),
-                cloud=self.desk.cloud.mark,
+                cloud=self.context.cloud.mark,
                 version=__version__,
                 kind="failover",
                 made=self.made,
@@ -229,7 +229,7 @@ class Reader:
         return Projection(region, book, writes=writes, forecast=forecast, candidates=found), assessed
 
     def _writes(self, step: Step, book: Runbook) -> list[Write]:
-        context = StepContext(
+        step_context = StepContext(
             run="assumed",
             runbook=book,
             azure=self.azure,
@@ -239,8 +239,8 @@ class Reader:
             results=lambda _step: {},
             show_code=lambda *_words: None,
         )
-        requests = self.actors[step.product].requests(step, context) if step.product in self.actors else ()
-        return readiness.writes_of(step.id, requests, self.desk.cloud.arm, step.environment)
+        requests = self.actors[step.product].requests(step, step_context) if step.product in self.actors else ()
+        return readiness.writes_of(step.id, requests, self.context.cloud.arm, step.environment)
 
     def _forecast(self, region: str, book: Runbook, writes: Sequence[Write]) -> Forecast:
         by: dict[tuple[str, limits.Operation], int] = {}
@@ -287,7 +287,7 @@ class Reader:
         return [*found, *_target_plans(seen, now)]
 
     def _store(self) -> str:
-        return str(getattr(self.desk.store, "address", self.desk.store.folder))
+        return str(getattr(self.context.store, "address", self.context.store.folder))
 
     def _names(self, seen: Seen) -> list[tuple[str, Product]]:
         """The plans that runbooks would make, each with its product."""
@@ -303,10 +303,10 @@ class Reader:
         return list(found.items())
 
 
-def _made(desk: Context) -> dict[str, str]:
+def _made(context: Context) -> dict[str, str]:
     """As ``history.made``; where the journals may not be read, none speaks for anything."""
     try:
-        return history_.made(desk)
+        return history_.made(context)
     except ForbiddenError:
         return {}
 

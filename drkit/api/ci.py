@@ -38,20 +38,20 @@ class PreflightResult:
     open_runs: tuple[str, ...]
 
 
-async def preflight(desk: Context, *, protected: Sequence[str], machine: str = "") -> PreflightResult:
+async def preflight(context: Context, *, protected: Sequence[str], machine: str = "") -> PreflightResult:
     """Whether a recovery may run here. Touches the store and this machine's own metadata service, and no cloud.
 
     ``protected``: regions that may be lost. ``machine``: the region this machine stands in; ``imds``, or nothing here and in
     settings, asks the virtual machine itself. RefusedError (4): the store is a folder, the machine stands in a protected region, or
     where it stands is not known.
     """
-    if not desk.store.outlives_machine:
+    if not context.store.outlives_machine:
         raise RefusedError(
             "this store is a folder: a journal that dies with its agent cannot be resumed",
-            where=str(desk.store.folder),
+            where=str(context.store.folder),
             remedy="keep it in an account: DRKIT_STORE=https://ACCOUNT.blob.core.windows.net, or `store` in drkit.toml",
         )
-    region, source = await _place(machine or desk.settings.check.machine or "imds")
+    region, source = await _place(machine or context.settings.check.machine or "imds")
     names = tuple(dict.fromkeys(region_name(one) for one in protected if one.strip()))
     if region in names:
         raise RefusedError(
@@ -59,7 +59,7 @@ async def preflight(desk: Context, *, protected: Sequence[str], machine: str = "
             where=source,
             remedy="choose an agent pool in another region",
         )
-    return PreflightResult(desk.store.address, region, source, names, tuple(one.run for one in open_runs(desk)))
+    return PreflightResult(context.store.address, region, source, names, tuple(one.run for one in open_runs(context)))
 
 
 async def _place(given: str) -> tuple[str, str]:
@@ -77,21 +77,21 @@ async def _place(given: str) -> tuple[str, str]:
     return region, "Instance Metadata Service"
 
 
-def open_runs(desk: Context) -> list[RunStatus]:
+def open_runs(context: Context) -> list[RunStatus]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
     return [
         one
-        for one in status.runs(desk)
+        for one in status.runs(context)
         if one.open and (not history.over(one.state) or handover.in_doubt(one.runbook, one.state))
     ]
 
 
 def open_like(
-    desk: Context, *, kind: Kind, graceful_from: str = "", source_run: str = ""
+    context: Context, *, kind: Kind, graceful_from: str = "", source_run: str = ""
 ) -> tuple[str, Planned] | None:
     """The newest open run of that kind, from that region where one is given, and its runbook; None when there is none."""
     region = region_name(graceful_from)
-    for one in reversed(open_runs(desk)):
+    for one in reversed(open_runs(context)):
         book = one.runbook
         if book.kind != kind or (source_run and book.source_run != source_run):
             continue
@@ -99,34 +99,36 @@ def open_like(
             continue
         if region and region not in book.source_plans.values():
             continue
-        return one.run, plan.show(desk, one.digest)
+        return one.run, plan.show(context, one.digest)
     return None
 
 
-def way_back(desk: Context, run: str | None, *, out: str | None = None, or_open: bool = False) -> tuple[Planned, str]:
+def way_back(
+    context: Context, run: str | None, *, out: str | None = None, or_open: bool = False
+) -> tuple[Planned, str]:
     """The runbook that mirrors a failover, the newest without ``run``; with ``or_open`` that of the open way back, and its run.
 
     RefusedError as of ``api.failback.failback``, and when there is no failover.
     """
     from drkit.api import failback
 
-    going = open_like(desk, kind="failback", source_run=run or "") if or_open else None
+    going = open_like(context, kind="failback", source_run=run or "") if or_open else None
     if going:
         if out:
             plan.write_out(out, going[1].content)
         return going[1], going[0]
     if run is None:
-        kinds = [one.run for one in status.runs(desk) if one.runbook.kind == "failover"]
+        kinds = [one.run for one in status.runs(context) if one.runbook.kind == "failover"]
         if not kinds:
-            raise RefusedError("there is no failover to go back from", where=str(desk.store.address))
+            raise RefusedError("there is no failover to go back from", where=str(context.store.address))
         run = kinds[-1]
-    return failback.failback(desk, run, out=out), ""
+    return failback.failback(context, run, out=out), ""
 
 
-def run_of(desk: Context, digest: str) -> str:
+def run_of(context: Context, digest: str) -> str:
     """The newest run of a runbook; RefusedError when there is none."""
-    for run in reversed(desk.store.runs()):
-        found = desk.store.state(run).runbook
+    for run in reversed(context.store.runs()):
+        found = context.store.state(run).runbook
         if found and found == exact(digest):
             return run
     raise RefusedError("was never carried out", where=f"runbook {digest[:12]}", remedy=f"`drkit apply {digest[:12]}`")
@@ -143,9 +145,9 @@ def exact(digest: str) -> str:
     return digest
 
 
-def pinned(desk: Context, name: str, digest: str) -> Planned:
+def pinned(context: Context, name: str, digest: str) -> Planned:
     """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
-    expected, shown = exact(digest), plan.show(desk, name)
+    expected, shown = exact(digest), plan.show(context, name)
     if shown.digest != expected:
         raise RefusedError(
             f"is another runbook: its sha256 is {shown.digest}, not {expected}",
@@ -156,7 +158,7 @@ def pinned(desk: Context, name: str, digest: str) -> Planned:
 
 
 async def carry_out(
-    desk: Context,
+    context: Context,
     name: str,
     *,
     digest: str | None = None,
@@ -174,18 +176,20 @@ async def carry_out(
     bytes must have.
     """
     if digest is not None:
-        shown = pinned(desk, name, digest)
+        shown = pinned(context, name, digest)
         # By digest from here on, so that the bytes that were compared are the bytes that are carried out.
-        desk.store.keep_runbook(shown.content)
+        context.store.keep_runbook(shown.content)
         name = shown.digest
     until = time.monotonic() + (patience if or_resume else 0.0)
     told = False
     while True:
         try:
-            begun = _run_of(desk, plan.show(desk, name).digest) if or_resume else ""
+            begun = _run_of(context, plan.show(context, name).digest) if or_resume else ""
             if begun:
-                return await apply.resume(desk, begun, wait_minutes=wait_minutes, on_event=on_event)
-            return await apply.apply(desk, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event)
+                return await apply.resume(context, begun, wait_minutes=wait_minutes, on_event=on_event)
+            return await apply.apply(
+                context, name, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=on_event
+            )
         except LockedError as error:
             if time.monotonic() >= until:
                 raise
@@ -195,8 +199,8 @@ async def carry_out(
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, until - time.monotonic())))
 
 
-def _run_of(desk: Context, digest: str) -> str:
+def _run_of(context: Context, digest: str) -> str:
     try:
-        return run_of(desk, digest)
+        return run_of(context, digest)
     except RefusedError:
         return ""

@@ -62,7 +62,7 @@ def desk(
     announce: Callable[[str], None] = lambda _line: None,
     announce_store: Callable[[str], None] | None = None,
 ) -> Context:
-    """A desk from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
+    """A context from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
 
     DRKIT_STORE and DRKIT_TARGETS (regions with commas between) stand in for ``store`` and ``targets`` of the settings.
     ``announce`` hears which cloud it is, and at once which storage account, unless ``announce_store`` does.

@@ -23,26 +23,26 @@ from drkit.store.verify import Verified
 from drkit.store.verify import verify as verify_bytes
 
 
-def pause(desk: Context, run: str = "latest", reason: str = "") -> str:
+def pause(context: Context, run: str = "latest", reason: str = "") -> str:
     """Begin nothing new; what is under way is finished. Returns the run's name."""
-    return _say(desk, run, "pause", reason)
+    return _say(context, run, "pause", reason)
 
 
-def unpause(desk: Context, run: str = "latest") -> str:
+def unpause(context: Context, run: str = "latest") -> str:
     """Go on after a pause. Returns the run's name."""
-    return _say(desk, run, "unpause", "")
+    return _say(context, run, "unpause", "")
 
 
-def abort(desk: Context, run: str, reason: str) -> str:
+def abort(context: Context, run: str, reason: str) -> str:
     """End a run for good: what was begun for a released host is finished, nothing else is begun. Returns the run's name."""
     if not reason.strip():
         raise UsageError("aborting needs a reason", remedy="--reason TEXT: the journal keeps it")
-    return _say(desk, run, "abort", reason)
+    return _say(context, run, "abort", reason)
 
 
-def retry(desk: Context, run: str, step: str) -> str:
+def retry(context: Context, run: str, step: str) -> str:
     """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
-    standing = status_.status(desk, run)
+    standing = status_.status(context, run)
     found = standing.runbook.find(step)
     status = standing.state.of(found.id).status
     if status not in ("failed", "drifted"):
@@ -50,48 +50,48 @@ def retry(desk: Context, run: str, step: str) -> str:
             f"{found.id} is {status}; only what failed or drifted is tried again",
             remedy=f"`drkit status {standing.run}`",
         )
-    _say(desk, standing.run, "retry", "", found.id)
+    _say(context, standing.run, "retry", "", found.id)
     return found.id
 
 
-def _say(desk: Context, run: str, what: str, text: str, step: str = "") -> str:
-    standing = status_.status(desk, run)
+def _say(context: Context, run: str, what: str, text: str, step: str = "") -> str:
+    standing = status_.status(context, run)
     state = standing.state
-    history.not_replaced(desk, standing.run)
+    history.not_replaced(context, standing.run)
     if closed(standing.runbook, state):
         raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
-    now = rfc3339(desk.clock.now())
-    send(desk, standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
+    now = rfc3339(context.clock.now())
+    send(context, standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
     return standing.run
 
 
-def verify(desk: Context, run: str = "latest", head: str | None = None) -> Verified:
+def verify(context: Context, run: str = "latest", head: str | None = None) -> Verified:
     """Compute the chain of a run's journal again; needs no cloud, repairs nothing. IntegrityError says where it breaks.
 
     ``head``: a hash kept elsewhere, which must be in the chain; UsageError for an empty one.
     """
-    name = desk.store.journal_path(run).stem
-    found = verify_bytes(desk.store.journal_bytes(name), name, head)
+    name = context.store.journal_path(run).stem
+    found = verify_bytes(context.store.journal_bytes(name), name, head)
     if not found.holds:
         place = f"line {found.line}: " if found.line else ""
         raise IntegrityError(
             f"{place}{found.fault}; the {found.count} records before it hold, up to head {found.head}"
             if found.line
             else found.fault,
-            where=str(desk.store.journal_path(name)),
+            where=str(context.store.journal_path(name)),
             remedy="nothing was changed: restore the file from a copy, and look at who could write it",
         )
     return found
 
 
-def rebase(desk: Context, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
     """The runbook for what a run left undone, on an assessment made after it, for an approval of its own.
 
     RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
     """
-    standing = status_.status(desk, run)
+    standing = status_.status(context, run)
     name, state, book = standing.run, standing.state, standing.runbook
-    history.not_replaced(desk, name)
+    history.not_replaced(context, name)
     if standing.outcome in status_.DONE:
         raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
     if book.source_run:
@@ -100,12 +100,12 @@ def rebase(desk: Context, run: str, *, force: Mapping[str, str] | None = None, o
             remedy=f"`drkit resume {name}`, or give it up with `drkit abort {name} --reason TEXT`, "
             f"then `drkit {book.kind} {book.source_run}`",
         )
-    if holder := desk.store.holder(name):
+    if holder := context.store.holder(name):
         raise LockedError(
             f"{name} is held by {holder}", remedy=f"`drkit abort {name} --reason TEXT`, or wait for its end"
         )
-    last = desk.store.records(name)[-1].time
-    found = desk.store.newest(Assessment)
+    last = context.store.records(name)[-1].time
+    found = context.store.newest(Assessment)
     if found is None or parse_time(found[0].taken) < parse_time(last):
         raise RefusedError(
             f"the newest assessment is older than the last record of {name} ({last})",
@@ -137,5 +137,5 @@ def rebase(desk: Context, run: str, *, force: Mapping[str, str] | None = None, o
             )
 
     return plan.plan(
-        desk, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes, fits=fits
+        context, kind=book.kind, graceful_from=graceful, force=force, out=out, rebases=name, notes=notes, fits=fits
     )

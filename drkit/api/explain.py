@@ -29,18 +29,18 @@ STATES = get_args(PlanState)
 SETTLED = "settled"
 
 
-def explain(desk: Context, name: str) -> Explanation | PlanExplanation:
+def explain(context: Context, name: str) -> Explanation | PlanExplanation:
     """The newest assessment's word on a host or plan: its id, its name, or an environment's name (then its host).
 
     RefusedError without an assessment; UsageError for a name that is nothing's, or more than one thing's.
     """
-    found = desk.store.newest(Assessment)
+    found = context.store.newest(Assessment)
     if found is None:
         raise RefusedError(
-            "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
+            "there is no assessment yet", where=str(context.store.folder), remedy="`drkit assess` makes one"
         )
     assessed = found[0]
-    base = composed(desk, assessed)
+    base = composed(context, assessed)
     hosts, plans = explain_.subjects(name, base)
     if len(hosts) + len(plans) != 1:
         home = "" if hosts or plans else explain_.plan_of(name, base)
@@ -68,10 +68,10 @@ def explain(desk: Context, name: str) -> Explanation | PlanExplanation:
         finding,
         hosts[0],
         assessed,
-        trust_registration=desk.settings.assess.trust_registration,
+        trust_registration=context.settings.assess.trust_registration,
         in_doubt=[
             (one.words, following)
-            for one, following in history.in_doubt(desk)
+            for one, following in history.in_doubt(context)
             if one.host.lower() == hosts[0].id.lower()
         ],
     )
@@ -96,13 +96,13 @@ def check_words(words: Sequence[str], *more: str) -> None:
             )
 
 
-def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", desk: Context) -> Assessment:
+def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", context: Context) -> Assessment:
     """The assessment with only the hosts of these verdicts (or reasons), and of that plan (id or name), and that plan."""
     hosts, plans = assessed.hosts, assessed.plans
     if verdicts:
         hosts = tuple(one for one in hosts if one.outcome in verdicts or one.reason in verdicts)
     if plan:
-        base = composed(desk, assessed)
+        base = composed(context, assessed)
         _, found = explain_.subjects(plan, base)
         if not found:
             known = [one.name for one in base.plans]
@@ -127,7 +127,7 @@ class WatchUpdate:
 
 
 async def watch(
-    desk: Context, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
+    context: Context, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
 ) -> AsyncIterator[WatchUpdate]:
     """Assess again and again; ends after ``for_minutes`` (0: never), or once ``until`` is reached.
 
@@ -139,13 +139,13 @@ async def watch(
         raise UsageError(f"{every_minutes:g} minutes is not from 1 to a day", remedy="--every 5")
     if until:
         check_words([until], *STATES, SETTLED)
-    clock = desk.clock
+    clock = context.clock
     began = clock.monotonic()
     before: Assessment | None = None
     pause = every_minutes * 60
     while True:
         started = clock.monotonic()
-        assessed, _, code = await assess(desk)
+        assessed, _, code = await assess(context)
         blind = code != 0
         reached = bool(until) and holds(assessed, until)
         yield WatchUpdate(assessed, tuple(changes(before, assessed)), blind, reached)
@@ -160,12 +160,12 @@ async def watch(
 
 
 async def watched(
-    desk: Context, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
+    context: Context, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], int]:
     """``watch`` to its end, telling each change; and 0, 1 when ``until`` was not reached, 5 when nothing could be told."""
     looks, said = 0, []
     last: WatchUpdate | None = None
-    async for last in watch(desk, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
+    async for last in watch(context, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
         looks += 1
         for line in last.changes:
             said.append({"time": last.assessed.taken, "change": line})
@@ -177,7 +177,7 @@ async def watched(
         "changes": said,
         "until": until,
         "reached": reached,
-        "ended": rfc3339(desk.clock.now()),
+        "ended": rfc3339(context.clock.now()),
     }, code
 
 

@@ -24,7 +24,7 @@ from drkit.products import actions, registry
 from drkit.version import __version__
 
 
-def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
+def cleanup(context: Context, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
     """The runbook that deletes, by id, what ``run`` left behind or made and nothing needs any more.
 
     ``discard``: name or id of an environment whose unpushed work may go -> why. RefusedError (4) while the run is unfinished, its
@@ -33,21 +33,21 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
     for name, reason in (discard or {}).items():
         if not reason.strip():
             raise UsageError(f"discarding {name} needs a reason", remedy="--reason TEXT: the approver reads it")
-    record, chain = _ended(desk, run)
+    record, chain = _ended(context, run)
     names = {one.run for one in chain}
     if record.book.kind == "cleanup":
         raise RefusedError(
             f"{record.run} is a cleanup itself",
             remedy=f"`drkit cleanup {record.book.source_run}` looks at that run again",
         )
-    runs = history.run_records(desk)
+    runs = history.run_records(context)
     for other in runs:
         if other.book.kind == "failback" and other.book.source_run in names and not history.over(other.state):
             raise RefusedError(
                 f"{record.run} goes back, or went, as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` cleans up after both",
             )
-    ground = _ground(desk, chain)
+    ground = _ground(context, chain)
     items = [one for one in leftovers.open_items(runs) if one.run in names]
     # What a failover made is in use while its environments are there. Once they went back, its failback has deferred it.
     made = _made(chain) if record.book.kind == "failover" and not items else []
@@ -60,7 +60,7 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
     book = cleanup_.cleanup(
         ground.snapshot,
         ground.assessment,
-        desk.settings,
+        context.settings,
         registry(),
         run=record.run,
         runs=names,
@@ -69,21 +69,21 @@ def cleanup(desk: Context, run: str, *, discard: Mapping[str, str] | None = None
         recorded=_recorded(chain),
         snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
-        cloud=desk.cloud.mark,
+        cloud=context.cloud.mark,
         version=__version__,
         discard=discard,
     )
     cleanup_.nothing(book, record.run)
-    return _kept(desk, book, out)
+    return _kept(context, book, out)
 
 
-def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
+def failback(context: Context, run: str, *, out: str | None = None) -> Planned:
     """The mirror of a failover: the runbook that brings what ``run`` moved back to the plans it came from.
 
     RefusedError (4) while the run or an earlier way back is unfinished, the region has not returned, the newest assessment is
     older than the run, or everything went back already; each says which.
     """
-    record, chain = _ended(desk, run)
+    record, chain = _ended(context, run)
     names = {one.run for one in chain}
     if record.book.kind != "failover":
         ways = {
@@ -93,11 +93,11 @@ def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
         }
         raise RefusedError(f"{record.run} is a {record.book.kind}, not a failover", remedy=ways[record.book.kind])
     back: set[tuple[str, str]] = set()
-    runs = history.run_records(desk)
+    runs = history.run_records(context)
     for other in runs:
         if other.book.source_run not in names:
             continue
-        standing = status.status(desk, other.run)
+        standing = status.status(context, other.run)
         if standing.outcome == "partial":
             raise RefusedError(
                 f"{other.run}, the {other.book.kind} of {record.run}, is unfinished: {standing.reason}",
@@ -115,26 +115,26 @@ def failback(desk: Context, run: str, *, out: str | None = None) -> Planned:
                 for one in leftovers.moved(other.book, other.state)
                 if one.settled
             }
-    ground = _ground(desk, chain)
+    ground = _ground(context, chain)
     book = failback_.failback(
         ground.snapshot,
         ground.assessment,
-        desk.settings,
+        context.settings,
         registry(),
         run=record.run,
         runs=names,
         moved=_moved(chain),
         back=back,
-        origins=_origins(desk, chain, runs),
+        origins=_origins(context, chain, runs),
         made=_made(chain),
         recorded=_recorded(chain),
         snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
         of_assessment=ground.digest,
-        cloud=desk.cloud.mark,
+        cloud=context.cloud.mark,
         version=__version__,
     )
     cleanup_.nothing(book, record.run)
-    return _kept(desk, book, out)
+    return _kept(context, book, out)
 
 
 def _moved(chain: Sequence[RunRecord]) -> list[MovedEnvironment]:
@@ -157,7 +157,7 @@ def _recorded(chain: Sequence[RunRecord]) -> frozenset[str]:
     return frozenset(item for record in chain for item in leftovers.recorded(record))
 
 
-def _origins(desk: Context, chain: Sequence[RunRecord], runs: Sequence[RunRecord]) -> dict[str, Environment]:
+def _origins(context: Context, chain: Sequence[RunRecord], runs: Sequence[RunRecord]) -> dict[str, Environment]:
     """What the runs of ``chain`` moved, as the newest snapshot from before the first of them knew it: id in lower case -> environment.
 
     ``runs``: all runs of the store, oldest first.
@@ -165,7 +165,7 @@ def _origins(desk: Context, chain: Sequence[RunRecord], runs: Sequence[RunRecord
     started = parse_time(chain[0].state.started)
     before = runs[: next(number for number, one in enumerate(runs) if one.run == chain[0].run)]
     found: dict[str, Environment] = {}
-    for taken in desk.store.snapshots():
+    for taken in context.store.snapshots():
         if parse_time(taken.taken) <= started:
             # An environment that came back under another id was planned by that one, snapshot or not.
             for known in (taken, leftovers.advanced(taken, before)):
@@ -182,15 +182,15 @@ class Ground:
     snapshot: Snapshot
 
 
-def _ended(desk: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:
+def _ended(context: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:
     """A run that has ended, or the one that carried out its rest; and all of these together, oldest first.
 
     RefusedError while it is unfinished: its rest is finished, or given up, first; and while a host is in doubt.
     """
-    named = status.status(desk, run).run
-    chain = history.chain(desk, named)
-    standing = status.status(desk, chain[-1].run if chain else named)
-    clouds.check_same(standing.runbook.cloud, desk.cloud, standing.run)
+    named = status.status(context, run).run
+    chain = history.chain(context, named)
+    standing = status.status(context, chain[-1].run if chain else named)
+    clouds.check_same(standing.runbook.cloud, context.cloud, standing.run)
     if standing.outcome == "partial" or not standing.state.outcome:
         raise RefusedError(
             f"{standing.run} is unfinished: {standing.reason}",
@@ -200,18 +200,18 @@ def _ended(desk: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:
     return record, chain or (record,)
 
 
-def _ground(desk: Context, chain: Sequence[RunRecord]) -> Ground:
+def _ground(context: Context, chain: Sequence[RunRecord]) -> Ground:
     """The newest assessment, which must be from after these runs, and in which the regions they left answer again."""
     record = chain[-1]
-    found = desk.store.newest(Assessment)
-    last = desk.store.records(record.run)[-1].time
+    found = context.store.newest(Assessment)
+    last = context.store.records(record.run)[-1].time
     if found is None or parse_time(found[0].taken) < parse_time(last):
         raise RefusedError(
             f"the newest assessment is older than the end of {record.run} ({last})",
             remedy="`drkit assess`, then this again",
         )
     assessed, path = found
-    clouds.check_same(assessed.cloud, desk.cloud, str(path))
+    clouds.check_same(assessed.cloud, context.cloud, str(path))
     wanted = {one.plan.lower(): one.plan for run in chain for one in run.book.leftovers if one.plan}
     for plan in assessed.plans:
         if plan.plan.lower() in wanted and plan.state not in cleanup_.ANSWERING:
@@ -220,12 +220,12 @@ def _ground(desk: Context, chain: Sequence[RunRecord]) -> Ground:
                 where=plan.plan,
                 remedy="`drkit assess` again when its region is back; nothing is written to it before",
             )
-    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), plan_.composed(desk, assessed))
+    return Ground(assessed, estate.digest(files.read(path, limit=files.LARGE)), plan_.composed(context, assessed))
 
 
-def _kept(desk: Context, book: Runbook, out: str | None) -> Planned:
+def _kept(context: Context, book: Runbook, out: str | None) -> Planned:
     content = runbook.encode(book)
     if out:
         plan_.write_out(out, content)
-    kept = desk.store.keep_runbook(content)
-    return Planned(book, content, runbook.digest(content), kept, (), described(book, actions(), desk.settings))
+    kept = context.store.keep_runbook(content)
+    return Planned(book, content, runbook.digest(content), kept, (), described(book, actions(), context.settings))

@@ -110,11 +110,11 @@ class Ended:
     report: dict[str, Any] | None = None
 
 
-def begin(desk: Context) -> ResumePoint:
+def begin(context: Context) -> ResumePoint:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = desk.cloud.mark, history.run_records(desk)
-    unread = set(desk.store.runs()) - {one.run for one in told}
+    ours, told = context.cloud.mark, history.run_records(context)
+    unread = set(context.store.runs()) - {one.run for one in told}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}
     for one in reversed(told):
@@ -122,24 +122,26 @@ def begin(desk: Context) -> ResumePoint:
             continue
         if schedule.ending(one.book, one.state).outcome == "partial":
             return ResumePoint("resume", one.run, one.state.runbook, tuple(notes))
-    return _planned(desk, {one.state.runbook for one in told}, tuple(notes))
+    return _planned(context, {one.state.runbook for one in told}, tuple(notes))
 
 
-def _planned(desk: Context, carried_out: set[str], notes: tuple[str, ...]) -> ResumePoint:
+def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) -> ResumePoint:
     """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
-    look, newest = ResumePoint("look", notes=notes), desk.store.newest(Assessment)
+    look, newest = ResumePoint("look", notes=notes), context.store.newest(Assessment)
     try:
-        shown = plan_.show(desk)
+        shown = plan_.show(context)
     except DrkitError:
         return look
     book = shown.runbook
     if newest is None or book.kind != "failover" or not book.steps or shown.digest in carried_out:
         return look
-    if book.cloud != desk.cloud.mark or book.of_assessment != estate.digest(files.read(newest[1], limit=files.LARGE)):
+    if book.cloud != context.cloud.mark or book.of_assessment != estate.digest(
+        files.read(newest[1], limit=files.LARGE)
+    ):
         return look
-    if apply.approved(desk, shown):
+    if apply.approved(context, shown):
         return ResumePoint("apply", digest=shown.digest, notes=notes)
-    if desk.settings.run.separate_approver and desk.clock.now() - parse_time(newest[0].taken) < FRESH:
+    if context.settings.run.separate_approver and context.clock.now() - parse_time(newest[0].taken) < FRESH:
         return ResumePoint("approval", digest=shown.digest, notes=notes)
     return look
 
@@ -199,7 +201,7 @@ def chosen(text: str, offered: Sequence[Waiting]) -> list[Waiting]:
 
 
 def failover(
-    desk: Context,
+    context: Context,
     talk: Presenter,
     *,
     again: str = "drkit failover",
@@ -217,12 +219,12 @@ def failover(
     alone. ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError (4) when nothing is
     lost, the advice is to wait and nobody can be asked, or nobody approves.
     """
-    return _Path(desk, talk, again, yes, wait_minutes, run, tuple(targets)).walk(anew, declare_lost, reason)
+    return _Path(context, talk, again, yes, wait_minutes, run, tuple(targets)).walk(anew, declare_lost, reason)
 
 
 @dataclass
 class _Path:
-    desk: Context
+    context: Context
     talk: Presenter
     again: str
     yes: bool
@@ -240,7 +242,7 @@ class _Path:
 
     def walk(self, anew: bool, declare_lost: str | None, reason: str | None) -> Ended:
         self._stage("begin")
-        start = begin(self.desk)
+        start = begin(self.context)
         for note in start.notes:
             self.talk.say(note)
         if anew or declare_lost:
@@ -255,7 +257,7 @@ class _Path:
             raise self._unapproved(start.digest)
         if start.at == "apply":
             self.talk.say("A runbook of the newest assessment is approved and was not begun: this carries it out.")
-            planned = plan_.show(self.desk, start.digest)
+            planned = plan_.show(self.context, start.digest)
             self.talk.show(planned)
             return self._carry_out(planned=planned)
         self._snapshot()
@@ -283,15 +285,15 @@ class _Path:
     # looking
 
     def _snapshot(self) -> None:
-        newest = self.desk.store.newest(Snapshot)
+        newest = self.context.store.newest(Snapshot)
         if newest is None:
             self.talk.say(
                 "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
             )
             self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
-            self.talk.show(self.run(assess.snapshot(self.desk))[0])
+            self.talk.show(self.run(assess.snapshot(self.context))[0])
             return
-        age = age_text(parse_time(newest[0].taken), self.desk.clock.now())
+        age = age_text(parse_time(newest[0].taken), self.context.clock.now())
         self.talk.say(
             f"Recovery is from snapshot {newest[0].generation}, {age} old: what came after it, drkit does not know."
         )
@@ -301,7 +303,7 @@ class _Path:
         self._stage("check")
         self.talk.say("Looking for what would be in the way. This reads only.")
         try:
-            self.talk.show(self.run(check.check(self.desk)))
+            self.talk.show(self.run(check.check(self.context)))
         except DrkitError as error:
             self.talk.say(f"That could not be read ({error.what}); it goes on without.")
 
@@ -309,10 +311,10 @@ class _Path:
         """The assessment in which a plan is lost; None when drkit cannot tell."""
         self._stage("assess")
         self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This reads only.")
-        assessed, _, code = self.run(assess.assess(self.desk, declare_lost=declare_lost, reason=reason))
+        assessed, _, code = self.run(assess.assess(self.context, declare_lost=declare_lost, reason=reason))
         self.talk.show(assessed)
         if code == 0 and not _lost(assessed):
-            newest = self.desk.store.newest(Snapshot)
+            newest = self.context.store.newest(Snapshot)
             silent = silent_regions(assessed, newest[0]) if newest else []
             assessed, code = self._declared(silent)
         if code:
@@ -336,7 +338,7 @@ class _Path:
             self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
             said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
             if said:
-                found, _, code = self.run(assess.assess(self.desk, declare_lost=silent[0], reason=said))
+                found, _, code = self.run(assess.assess(self.context, declare_lost=silent[0], reason=said))
                 self.talk.show(found)
                 if code or _lost(found):
                     return found, code
@@ -345,7 +347,7 @@ class _Path:
 
     def _plan(self) -> Planned:
         self._stage("plan")
-        planned = plan_.plan(self.desk, kind="failover")
+        planned = plan_.plan(self.context, kind="failover")
         self.ended.digest = planned.digest
         self.talk.show(planned)
         return planned
@@ -363,13 +365,13 @@ class _Path:
         for text in dict.fromkeys(f"drkit's advice: {one.advice}. {one.reason}." for one in advices):
             self.talk.say(text)
         digest = planned.digest[:12]
-        found = plan_.candidates(self.desk, planned.runbook)
+        found = plan_.candidates(self.context, planned.runbook)
         for plan, one in found.items():
             self.talk.say(f"{plan} would take over from {one.plan}, and is a candidate only: {one.why}.")
-        if self.desk.settings.run.separate_approver:
+        if self.context.settings.run.separate_approver:
             raise self._unapproved(planned.digest)
         if self.yes:
-            plan_.approvable(self.desk, planned, self.targets, f"{self.again} --yes")
+            plan_.approvable(self.context, planned, self.targets, f"{self.again} --yes")
         if self.yes and not wait:
             self.talk.say(f"{who()} approves it, with --yes; the journal says so.")
             return
@@ -392,7 +394,7 @@ class _Path:
             if not estate.same_id(said, plan):
                 raise self._unapproved(planned.digest)
             given.append(plan)
-        plan_.approve(self.desk, planned.digest, note="on the guided path", targets=given)
+        plan_.approve(self.context, planned.digest, note="on the guided path", targets=given)
 
     def _decision(self, question: str) -> str:
         self.ended.decisions += 1
@@ -400,8 +402,8 @@ class _Path:
         return self.talk.ask(question)
 
     def _unapproved(self, digest: str) -> RefusedError:
-        short, other = digest[:12], self.desk.settings.run.separate_approver
-        options = replicas.options(plan_.candidates(self.desk, plan_.show(self.desk, digest).runbook))
+        short, other = digest[:12], self.context.settings.run.separate_approver
+        options = replicas.options(plan_.candidates(self.context, plan_.show(self.context, digest).runbook))
         approve = f"drkit approve {short} {options}".strip()
         return RefusedError(
             f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
@@ -418,7 +420,7 @@ class _Path:
         if planned is not None:
             applied = self.run(
                 apply.apply(
-                    self.desk,
+                    self.context,
                     planned.digest,
                     yes=self.yes,
                     targets=self.targets,
@@ -427,14 +429,14 @@ class _Path:
                 )
             )
         else:
-            applied = self.run(apply.resume(self.desk, run, wait_minutes=wait, on_event=self.talk.event))
+            applied = self.run(apply.resume(self.context, run, wait_minutes=wait, on_event=self.talk.event))
         while self._present and applied.outcome == "partial" and self._people(applied):
-            applied = self.run(apply.resume(self.desk, applied.run, wait_minutes=0.0, on_event=self.talk.event))
+            applied = self.run(apply.resume(self.context, applied.run, wait_minutes=0.0, on_event=self.talk.event))
         return self._report(applied)
 
     def _people(self, applied: Applied) -> bool:
         """Ask who is ready; True when the run can go on with what was said."""
-        standing = status.status(self.desk, applied.run)
+        standing = status.status(self.context, applied.run)
         offered = waiting(standing)
         stopped = any(standing.state.of(step.id).status == "open" for step in standing.runbook.steps)
         if not offered or stopped or schedule.startable(standing.runbook, standing.state):
@@ -453,16 +455,18 @@ class _Path:
                 self.talk.say(f"{error.what}: {error.remedy}")
                 continue
             for one in ready:
-                apply.answer(self.desk, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready")
+                apply.answer(
+                    self.context, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready"
+                )
             return bool(ready)
 
     def _report(self, applied: Applied) -> Ended:
         self._stage("report")
         self.ended.run, self.ended.outcome = applied.run, applied.outcome
         self.ended.reason, self.ended.exit_code = applied.reason, applied.exit_code
-        standing = status.status(self.desk, applied.run)
+        standing = status.status(self.context, applied.run)
         self.ended.digest = standing.digest
-        self.ended.report = report_.report(self.desk, applied.run)
+        self.ended.report = report_.report(self.context, applied.run)
         self.talk.show(self.ended.report)
         if applied.outcome == "partial":
             if number := len(waiting(standing)):

@@ -16,14 +16,14 @@ from drkit.store.journal import RunState
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
-def run_records(desk: Context) -> list[leftovers.RunRecord]:
+def run_records(context: Context) -> list[leftovers.RunRecord]:
     """Every run that can be read, oldest first, with its runbook."""
     found: list[leftovers.RunRecord] = []
-    for run in desk.store.runs():
+    for run in context.store.runs():
         try:
-            state = desk.store.state(run)
+            state = context.store.state(run)
             if state.runbook:
-                book = desk.store.runbook_of(state.runbook)[0]
+                book = context.store.runbook_of(state.runbook)[0]
                 journal.disbelieve(state, book.asking)
                 found.append(leftovers.RunRecord(run, book, state))
         except (FileError, RefusedError, IntegrityError):
@@ -36,15 +36,15 @@ def replaced(runs: Iterable[leftovers.RunRecord]) -> dict[str, str]:
     return {one.book.rebases: one.run for one in runs if one.book.rebases}
 
 
-def not_replaced(desk: Context, run: str) -> None:
+def not_replaced(context: Context, run: str) -> None:
     """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
-    if other := replaced(run_records(desk)).get(run):
+    if other := replaced(run_records(context)).get(run):
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
-def chain(desk: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
+def chain(context: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
-    every = run_records(desk)
+    every = run_records(context)
     by_name, later = {one.run: one for one in every}, replaced(every)
     first = run
     while first in by_name and by_name[first].book.rebases in by_name:
@@ -56,13 +56,13 @@ def chain(desk: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
     return tuple(found)
 
 
-def in_doubt(desk: Context) -> list[tuple[handover.InDoubt, str]]:
+def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
     """Hosts that some run released and none proved to be registered since: what that run knows, and what to type.
 
     The latest run's word counts.
     """
     found: dict[str, tuple[handover.InDoubt, str]] = {}
-    every = run_records(desk)
+    every = run_records(context)
     gone = replaced(every)
     for one in every:
         for host in handover.proved(one.book, one.state):
@@ -72,10 +72,10 @@ def in_doubt(desk: Context) -> list[tuple[handover.InDoubt, str]]:
     return list(found.values())
 
 
-def made(desk: Context) -> dict[str, str]:
+def made(context: Context) -> dict[str, str]:
     """What the runs of this store made for a lost plan and nothing deleted since: ARM id -> that plan, both in lower case."""
     found: dict[str, str] = {}
-    for one in run_records(desk):
+    for one in run_records(context):
         for step in one.book.steps:
             if one.state.of(step.id).status != "done":
                 continue
@@ -86,21 +86,21 @@ def made(desk: Context) -> dict[str, str]:
     return found
 
 
-def recorded(desk: Context, book: Runbook) -> frozenset[str]:
+def recorded(context: Context, book: Runbook) -> frozenset[str]:
     """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
     if not book.source_run:
         return frozenset()
     # It must be there, and readable: nothing is deleted on the word of what cannot be read.
-    desk.store.runbook_of(desk.store.state(book.source_run).runbook)
-    return frozenset(item for one in chain(desk, book.source_run) for item in leftovers.recorded(one))
+    context.store.runbook_of(context.store.state(book.source_run).runbook)
+    return frozenset(item for one in chain(context, book.source_run) for item in leftovers.recorded(one))
 
 
-def not_superseded(desk: Context, book: Runbook, name: str = "") -> None:
+def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
     """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
     if not book.source_run:
         return
-    names = {one.run for one in chain(desk, book.source_run)}
-    for other in run_records(desk):
+    names = {one.run for one in chain(context, book.source_run)}
+    for other in run_records(context):
         linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
@@ -114,10 +114,12 @@ def over(state: RunState) -> bool:
     return state.outcome == "failed"
 
 
-def since_snapshot(desk: Context, newest: Snapshot) -> str:
+def since_snapshot(context: Context, newest: Snapshot) -> str:
     """That a run ended after the snapshot: what it moved is not as recorded there. Empty when none did."""
     ended = [
-        one for one in run_records(desk) if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)
+        one
+        for one in run_records(context)
+        if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)
     ]
     backs = [one for one in ended if one.book.kind == "failback"]
     return f"{backs[-1].run} brought back what snapshot {newest.generation} knows otherwise" if backs else ""

@@ -42,7 +42,7 @@ class Planned:
 
 
 def plan(
-    desk: Context,
+    context: Context,
     *,
     kind: Kind | None = None,
     graceful_from: str = "",
@@ -63,20 +63,22 @@ def plan(
     from drkit.store.records import load
 
     found = (
-        desk.store.newest(Assessment) if assessment is None else (load(Path(assessment), Assessment), Path(assessment))
+        context.store.newest(Assessment)
+        if assessment is None
+        else (load(Path(assessment), Assessment), Path(assessment))
     )
     if found is None:
         raise RefusedError(
-            "there is no assessment yet", where=str(desk.store.folder), remedy="`drkit assess` makes one"
+            "there is no assessment yet", where=str(context.store.folder), remedy="`drkit assess` makes one"
         )
     assessed, path = found
-    clouds.check_same(assessed.cloud, desk.cloud, str(path))
+    clouds.check_same(assessed.cloud, context.cloud, str(path))
     if snapshot is None:
-        base = composed(desk, assessed)
+        base = composed(context, assessed)
     else:
         base = load(Path(snapshot), Snapshot)
-        clouds.check_same(base.cloud, desk.cloud, snapshot)
-    base = leftovers.advanced(base, history_.run_records(desk))
+        clouds.check_same(base.cloud, context.cloud, snapshot)
+    base = leftovers.advanced(base, history_.run_records(context))
     region = region_name(graceful_from)
     here = {plan.region for plan in base.plans}
     if region and region not in here:
@@ -87,16 +89,16 @@ def plan(
     book = failover.plan(
         base,
         assessed,
-        desk.settings,
+        context.settings,
         registry(),
         snapshot_digest=estate.digest(estate.encode(base)),
         of_assessment=estate.digest(files.read(path, limit=files.LARGE)),
-        cloud=desk.cloud.mark,
+        cloud=context.cloud.mark,
         version=__version__,
         kind=kind,
         graceful_from=region,
         force=force,
-        made=history_.made(desk),
+        made=history_.made(context),
     )
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
@@ -104,37 +106,37 @@ def plan(
     content = runbook.encode(book)
     if out:
         write_out(out, content)
-    kept = desk.store.keep_runbook(content)
+    kept = context.store.keep_runbook(content)
     return Planned(
         book,
         content,
         runbook.digest(content),
         Path(out) if out else kept,
-        (*candidate_lines(desk, book), *_thin(assessed, base), *stale(desk, assessed), *_outlived(desk)),
-        described(book, actions(), desk.settings),
+        (*candidate_lines(context, book), *_thin(assessed, base), *stale(context, assessed), *_outlived(context)),
+        described(book, actions(), context.settings),
     )
 
 
-def candidates(desk: Context, book: Runbook) -> dict[str, Takeover]:
+def candidates(context: Context, book: Runbook) -> dict[str, Takeover]:
     """What a runbook moves to though neither drkit.toml nor a journal of this store speaks for it; as ``replicas.candidates``.
 
     Where the journals may not be read, none speaks for anything.
     """
-    open_ones = replicas.candidates(book, desk.settings, {})
+    open_ones = replicas.candidates(book, context.settings, {})
     if not open_ones:
         return {}
     try:
-        return replicas.candidates(book, desk.settings, history_.made(desk))
+        return replicas.candidates(book, context.settings, history_.made(context))
     except ForbiddenError:
         return open_ones
 
 
-def candidate_lines(desk: Context, book: Runbook) -> list[str]:
+def candidate_lines(context: Context, book: Runbook) -> list[str]:
     """Each of ``candidates`` as a sentence, with what names it."""
     return [
         f"{plan} is a candidate only, to take over from {one.plan}; the runbook says of it: {one.why}. If it is the one you mean, "
         f"name it: `drkit approve DIGEST --target {plan}`"
-        for plan, one in candidates(desk, book).items()
+        for plan, one in candidates(context, book).items()
     ]
 
 
@@ -143,12 +145,12 @@ def write_out(name: str, content: bytes) -> None:
     files.write_out(name, content)
 
 
-def composed(desk: Context, assessed: Assessment) -> Snapshot:
+def composed(context: Context, assessed: Assessment) -> Snapshot:
     """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
-    generations = generations_of(desk)
+    generations = generations_of(context)
     if not generations:
         raise RefusedError(
-            "there is no snapshot yet", where=str(desk.store.folder), remedy="`drkit snapshot` takes one"
+            "there is no snapshot yet", where=str(context.store.folder), remedy="`drkit snapshot` takes one"
         )
     regions = {plan.id.lower(): plan.region for plan in generations[-1].plans}
     cutoffs = {
@@ -174,17 +176,17 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
 
 
-def _outlived(desk: Context) -> list[str]:
-    newest = desk.store.newest(Snapshot)
-    back = history_.since_snapshot(desk, newest[0]) if newest else ""
+def _outlived(context: Context) -> list[str]:
+    newest = context.store.newest(Snapshot)
+    back = history_.since_snapshot(context, newest[0]) if newest else ""
     return [f"{back}: `drkit snapshot` while all is well"] if back else []
 
 
-def stale(desk: Context, assessed: Assessment) -> list[str]:
+def stale(context: Context, assessed: Assessment) -> list[str]:
     """Why a plan made of this assessment would be out of date, as sentences for people; empty when it would not."""
-    for run in desk.store.runs():
+    for run in context.store.runs():
         try:
-            ended = desk.store.state(run).ended
+            ended = context.store.state(run).ended
         except (FileError, IntegrityError) as error:
             return [f"it is not known whether a run ended after this assessment was made: {error}"]
         if ended and parse_time(ended) > parse_time(assessed.taken):
@@ -192,37 +194,37 @@ def stale(desk: Context, assessed: Assessment) -> list[str]:
     return []
 
 
-def show(desk: Context, name: str = "latest") -> Planned:
+def show(context: Context, name: str = "latest") -> Planned:
     """A runbook as it is kept, by path, digest or ``latest``."""
-    book, content, path = desk.store.runbook(name)
+    book, content, path = context.store.runbook(name)
     return Planned(
         book,
         content,
         runbook.digest(content),
         path,
-        (*_stopped(desk, book), *differences(book, actions(), desk.settings)),
-        described(book, actions(), desk.settings),
+        (*_stopped(context, book), *differences(book, actions(), context.settings)),
+        described(book, actions(), context.settings),
     )
 
 
-def _stopped(desk: Context, book: Runbook) -> list[str]:
+def _stopped(context: Context, book: Runbook) -> list[str]:
     """Why its guards would not let it be carried out, computed again: what a file says of its own guards proves nothing."""
     try:
-        recorded = history_.recorded(desk, book)
+        recorded = history_.recorded(context, book)
     except DrkitError as error:
         return [f"what {book.source_run} recorded cannot be read, and nothing is deleted without: {error}"]
     return [
-        f"guard {one.name} does not pass: {one.detail}" for one in stopped(book, actions(), desk.settings, recorded)
+        f"guard {one.name} does not pass: {one.detail}" for one in stopped(book, actions(), context.settings, recorded)
     ]
 
 
-def show_of(desk: Context, digest: str) -> Planned:
+def show_of(context: Context, digest: str) -> Planned:
     """The runbook that a journal names, by its whole digest. Errors as ``Store.runbook_of``."""
-    book, content, path = desk.store.runbook_of(digest)
+    book, content, path = context.store.runbook_of(digest)
     return Planned(book, content, digest, path)
 
 
-def named(desk: Context, name: str) -> Planned:
+def named(context: Context, name: str) -> Planned:
     """The runbook that somebody means to approve: by its digest, at least 8 digits of it, or the path of a file.
 
     UsageError for ``latest``, for nothing and for fewer digits: what is newest is for who may write the store to choose.
@@ -234,10 +236,10 @@ def named(desk: Context, name: str) -> Planned:
             f"{name!r} does not say which runbook is approved" if name else "which runbook is approved?",
             remedy="give its digest, at least 8 digits of it, as `drkit plan` and `drkit show` print it, or the path of a file",
         )
-    shown = show(desk, name)
-    clouds.check_same(shown.runbook.cloud, desk.cloud, str(shown.path))
+    shown = show(context, name)
+    clouds.check_same(shown.runbook.cloud, context.cloud, str(shown.path))
     observed(shown)
-    if bad := _stopped(desk, shown.runbook):
+    if bad := _stopped(context, shown.runbook):
         raise RefusedError("; ".join(bad), where=str(shown.path), remedy="`drkit plan` again, and approve that")
     if DIGEST.fullmatch(digits) and not shown.digest.startswith(digits):
         raise RefusedError(
@@ -248,34 +250,36 @@ def named(desk: Context, name: str) -> Planned:
     return shown
 
 
-def approve(desk: Context, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()) -> Approval:
+def approve(
+    context: Context, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()
+) -> Approval:
     """Approve a runbook's exact bytes; ``name`` as in ``named``.
 
     ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError for one that is not named.
     In a folder an approval is that of the file's owner; in a storage account it is worth the permissions of its container.
     """
-    shown = named(desk, name)
+    shown = named(context, name)
     if not 0 < hours <= 24 * 31:
         raise UsageError(f"{hours} hours is not above 0 and at most a month", remedy="--hours 24")
-    approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
-    now = desk.clock.now()
-    desk.store.keep_runbook(shown.content)
+    approvable(context, shown, targets, f"drkit approve {shown.digest[:12]}")
+    now = context.clock.now()
+    context.store.keep_runbook(shown.content)
     approval = Approval(
         digest=shown.digest, who=who(), when=rfc3339(now), until=rfc3339(now + timedelta(hours=hours)), note=note,
         targets=tuple(targets),
     )  # fmt: skip
-    desk.store.approve(approval)
+    context.store.approve(approval)
     return approval
 
 
-def approvable(desk: Context, shown: Planned, targets: Sequence[str], command: str) -> None:
+def approvable(context: Context, shown: Planned, targets: Sequence[str], command: str) -> None:
     """RefusedError for a runbook that nobody may approve as things are.
 
     It is of the first format, which names no settings and lets a step leave out its preconditions (what was approved in that format
     can still be carried out, and what was begun can be approved, to be resumed); or ``targets`` does not name each of its candidates,
     or names what it does not move to.
     """
-    if shown.runbook.drkit == "runbook/1" and not _is_begun(desk, shown.digest):
+    if shown.runbook.drkit == "runbook/1" and not _is_begun(context, shown.digest):
         raise RefusedError(
             "is a runbook/1, written by drkit 0.1: it names no settings, and its steps need not say what must still hold",
             where=str(shown.path),
@@ -289,14 +293,14 @@ def approvable(desk: Context, shown: Planned, targets: Sequence[str], command: s
             where=f"runbook {shown.digest[:12]}",
             remedy=f"the whole id of one of: {', '.join(known) or 'none, it makes its targets itself'}",
         )
-    found = candidates(desk, shown.runbook)
+    found = candidates(context, shown.runbook)
     if missing := replicas.unnamed(found, targets):
         raise replicas.refusal(found, missing, command, f"runbook {shown.digest[:12]}")
 
 
-def _is_begun(desk: Context, digest: str) -> bool:
+def _is_begun(context: Context, digest: str) -> bool:
     """Whether a journal says that a run carries out these bytes."""
-    return any(desk.store.state(run).runbook == digest for run in desk.store.runs())
+    return any(context.store.state(run).runbook == digest for run in context.store.runs())
 
 
 def observed(shown: Planned) -> None:

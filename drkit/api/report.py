@@ -14,9 +14,9 @@ from drkit.products import actions
 from drkit.store.records import File
 
 
-def report(desk: Context, run: str = "latest") -> dict[str, Any]:
+def report(context: Context, run: str = "latest") -> dict[str, Any]:
     """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
-    standing = status.status(desk, run)
+    standing = status.status(context, run)
     found = results.report(
         standing.run,
         standing.runbook,
@@ -25,9 +25,9 @@ def report(desk: Context, run: str = "latest") -> dict[str, Any]:
         outcome=standing.outcome,
         reason=standing.reason,
         since=standing.since,
-        objective_minutes=desk.settings.objectives.recovery_time_minutes,
+        objective_minutes=context.settings.objectives.recovery_time_minutes,
     )
-    told = {one.id: one for one in described(standing.runbook, actions(), desk.settings)}
+    told = {one.id: one for one in described(standing.runbook, actions(), context.settings)}
     for step in found["steps"]:
         row = told[step["id"]]
         step |= {
@@ -39,21 +39,23 @@ def report(desk: Context, run: str = "latest") -> dict[str, Any]:
         }
     return {
         **found,
-        **evidence.gather(standing.runbook, standing.records, _kept(desk, Assessment, standing.runbook.of_assessment)),
+        **evidence.gather(
+            standing.runbook, standing.records, _kept(context, Assessment, standing.runbook.of_assessment)
+        ),
     }
 
 
-def owners(desk: Context, run: str = "latest") -> tuple[str, list[owner_notices.OwnerNotice], bool]:
+def owners(context: Context, run: str = "latest") -> tuple[str, list[owner_notices.OwnerNotice], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
-    standing = status.status(desk, run)
-    looked = _kept(desk, Snapshot, standing.runbook.snapshot_digest)
+    standing = status.status(context, run)
+    looked = _kept(context, Snapshot, standing.runbook.snapshot_digest)
     told = owner_notices.letters(standing.runbook, standing.state, looked.taken if looked else "")
     return standing.run, told, standing.runbook.cloud.simulated
 
 
-def _kept(desk: Context, kind: type[File], digest: str) -> File | None:
+def _kept(context: Context, kind: type[File], digest: str) -> File | None:
     """The snapshot or assessment that a runbook was planned on, where the store still has it whole."""
     try:
-        return desk.store.of_digest(kind, digest)
+        return context.store.of_digest(kind, digest)
     except DrkitError:
         return None

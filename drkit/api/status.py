@@ -43,13 +43,13 @@ class RunStatus:
         return self.outcome not in DONE and not self.replaced and not closed(self.runbook, self.state)
 
 
-def status(desk: Context, run: str = "latest") -> RunStatus:
+def status(context: Context, run: str = "latest") -> RunStatus:
     """Where a run stands. Reads only; needs no cloud."""
-    name = desk.store.journal_path(run).stem
-    found = _standing(desk, name)
+    name = context.store.journal_path(run).stem
+    found = _standing(context, name)
     if found is None:
-        raise _never_began(desk, name)
-    return _or_replaced(found, history.replaced(history.run_records(desk)))
+        raise _never_began(context, name)
+    return _or_replaced(found, history.replaced(history.run_records(context)))
 
 
 def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
@@ -58,19 +58,19 @@ def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
     return replace(found, replaced=other, reason=f"its rest is carried out as {other}") if other else found
 
 
-def _standing(desk: Context, name: str) -> RunStatus | None:
+def _standing(context: Context, name: str) -> RunStatus | None:
     """Where a run stands; None for one that never began."""
     from drkit.execution import schedule
 
-    records = desk.store.records(name)
+    records = context.store.records(name)
     state = journal.fold(records)
     if not state.runbook:
         return None
-    shown = show_of(desk, state.runbook)
+    shown = show_of(context, state.runbook)
     journal.disbelieve(state, shown.runbook.asking)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
-    held = "" if ending.outcome in DONE else desk.store.holder(name)
+    held = "" if ending.outcome in DONE else context.store.holder(name)
     if held:
         ending = schedule.ending(shown.runbook, state, held=True)
     return RunStatus(
@@ -84,50 +84,50 @@ def closed(book: Runbook, state: RunState) -> bool:
     return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
 
 
-def begun(desk: Context, run: str) -> RunState:
+def begun(context: Context, run: str) -> RunState:
     """A run's state. RefusedError for one that never began."""
-    state = desk.store.state(run)
+    state = context.store.state(run)
     if not state.runbook:
-        raise _never_began(desk, run)
+        raise _never_began(context, run)
     return state
 
 
-def _never_began(desk: Context, run: str) -> RefusedError:
-    return RefusedError(f"{run} never began", where=str(desk.store.folder), remedy="`drkit apply` again")
+def _never_began(context: Context, run: str) -> RefusedError:
+    return RefusedError(f"{run} never began", where=str(context.store.folder), remedy="`drkit apply` again")
 
 
-def runs(desk: Context) -> list[RunStatus]:
+def runs(context: Context) -> list[RunStatus]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
-    found = [one for run in desk.store.runs() if (one := _standing(desk, run))]
+    found = [one for run in context.store.runs() if (one := _standing(context, run))]
     gone = {one.runbook.rebases: one.run for one in found if one.runbook.rebases}
     return [_or_replaced(one, gone) for one in found]
 
 
-def codes(desk: Context, run: str) -> list[dict[str, Any]]:
+def codes(context: Context, run: str) -> list[dict[str, Any]]:
     """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
     from drkit.execution import sign_in_codes as shown
 
-    name = desk.store.journal_path(run).stem
-    return shown.ask(shown.socket_path(desk.store.folder, name), name, desk.store.state(name).holder)
+    name = context.store.journal_path(run).stem
+    return shown.ask(shown.socket_path(context.store.folder, name), name, context.store.state(name).holder)
 
 
-def overview(desk: Context) -> list[str]:
+def overview(context: Context) -> list[str]:
     """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
-    lines = [desk.cloud.announce(), f"store: {desk.store.folder}"]
-    newest = desk.store.newest(Snapshot)
+    lines = [context.cloud.announce(), f"store: {context.store.folder}"]
+    newest = context.store.newest(Snapshot)
     if newest is None:
         return [
             *lines,
             "no snapshot yet",
             "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure",
         ]
-    now = desk.clock.now()
+    now = context.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
     unfinished: list[RunStatus] = []
     every: list[RunStatus] = []
-    for run in desk.store.runs():
+    for run in context.store.runs():
         try:
-            one = _standing(desk, run)
+            one = _standing(context, run)
         except DrkitError as error:
             lines.append(f"cannot be read: {run}: {error}")
             continue
@@ -146,13 +146,13 @@ def overview(desk: Context) -> list[str]:
         last = unfinished[-1]
         resume = "" if last.held else f", then `drkit resume {last.run}`"
         return [*lines, f"next: `drkit status {last.run}`{resume}"]
-    assessed = desk.store.newest(Assessment)
+    assessed = context.store.newest(Assessment)
     if assessed is None:
         return [*lines, "next: `drkit assess`"]
     lines.append(f"assessment {assessed[0].generation} is {clouds.age_text(parse_time(assessed[0].taken), now)} old")
     lost = any(finding.state == "lost" for finding in assessed[0].plans)
     if not lost and (way := leftovers.way_on(assessed[0].zombies)):
         return [*lines, f"next: {way}"]
-    if back := history.since_snapshot(desk, newest[0]):
+    if back := history.since_snapshot(context, newest[0]):
         return [*lines, f"next: `drkit snapshot`, since {back}"]
     return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]

@@ -88,15 +88,15 @@ class Common:
             Pipelines.wanted = True
         self.pipelines: bool = Pipelines.wanted
 
-    def desk(self, announce: Callable[[str], None] | None = None) -> Context:
-        """The desk these options describe. ``announce`` hears which cloud it is (default: stderr)."""
-        from drkit.api import context
+    def context(self, announce: Callable[[str], None] | None = None) -> Context:
+        """The context that these options describe. ``announce`` hears which cloud it is (default: stderr)."""
+        from drkit.api.context import desk
         from drkit.cli.views.text import safe
         from drkit.products import faults
 
         for fault in faults():
             note(f"drkit: {safe(fault, 800)}")
-        return context.desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
+        return desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
         """A result: JSON, or the lines for people."""
@@ -291,10 +291,11 @@ class Json:
 def main_group(ctx: click.Context) -> None:
     """Brings region-bound registrations back when an Azure region is lost."""
     if ctx.invoked_subcommand is None:
-        from drkit.api import context, status
+        from drkit.api import status
+        from drkit.api.context import desk
 
         # Its first line names the cloud, so that only the account it reads first need be said on stderr.
-        for line in status.overview(context.desk(announce_store=note)):
+        for line in status.overview(desk(announce_store=note)):
             say(line)
 
 

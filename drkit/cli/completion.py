@@ -56,14 +56,14 @@ class CompletableText(click.ParamType):  # type: ignore[type-arg]  # older versi
         found: list[CompletionItem] = []
         # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.
         with contextlib.suppress(Exception):
-            for value, help_ in self.values(_desk(ctx), ctx):
+            for value, help_ in self.values(_context_of(ctx), ctx):
                 # Control characters steer a terminal, and the end of a line is the end of a value to every shell.
                 if value.startswith(incomplete) and value.isprintable() and len(found) < MOST:
                     found.append(CompletionItem(value, help=safe(help_)))
         return found
 
 
-def _desk(ctx: click.Context) -> Context:
+def _context_of(ctx: click.Context) -> Context:
     from drkit.api.context import desk
     from drkit.errors import UsageError
     from drkit.store.store import Store
@@ -74,59 +74,59 @@ def _desk(ctx: click.Context) -> Context:
     return made
 
 
-def runs(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def runs(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The runs of the store, the newest first."""
     yield "latest", "the newest"
-    yield from ((run, "") for run in reversed(desk.store.runs()))
+    yield from ((run, "") for run in reversed(context.store.runs()))
 
 
-def steps(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def steps(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The steps of the run that was named before."""
-    name = desk.store.journal_path(ctx.params.get("run") or "latest").stem
-    state = desk.store.state(name)
-    for step in desk.store.runbook_of(state.runbook)[0].steps:
+    name = context.store.journal_path(ctx.params.get("run") or "latest").stem
+    state = context.store.state(name)
+    for step in context.store.runbook_of(state.runbook)[0].steps:
         if state.of(step.id).status not in ("done", "skipped"):
             yield step.id, f"{state.of(step.id).status}: {step.title}"
 
 
-def runbooks(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def runbooks(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The digests of the runbooks in the store, the newest first."""
     if ctx.info_name != "approve":
         yield "latest", "the newest"
-    folder = desk.store.folder / "state" / "runbooks"
+    folder = context.store.folder / "state" / "runbooks"
     for path in sorted(folder.glob("*.json"), key=lambda one: -one.stat().st_mtime_ns):
         yield path.stem[:12], ""
 
 
-def regions(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def regions(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The regions in which the newest snapshot has something."""
     from drkit.model.estate import Snapshot
 
-    newest = desk.store.newest(Snapshot)
+    newest = context.store.newest(Snapshot)
     if newest:
         here = {one.region for one in newest[0].plans} | {one.region for one in newest[0].hosts if one.region}
         names = {one.name: one.display_name for one in newest[0].locations}
         yield from ((region, names.get(region, "")) for region in sorted(here))
 
 
-def subjects(desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def subjects(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """Plans and hosts of the newest snapshot."""
     from drkit.model.estate import Snapshot
 
-    newest = desk.store.newest(Snapshot)
+    newest = context.store.newest(Snapshot)
     if newest:
         yield from ((one.name, f"plan in {one.region}") for one in newest[0].plans)
         yield from ((one.name, f"host in {one.region or 'no region'}") for one in newest[0].hosts)
 
 
-def verdicts(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def verdicts(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The words of the table of verdicts."""
     from drkit.planning.transparency import ROWS
 
     yield from ((word, "") for word in sorted({row.outcome for row in ROWS}))
 
 
-def states(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
+def states(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     """What ``watch --until`` may wait for."""
     from typing import get_args
 
@@ -134,10 +134,10 @@ def states(desk: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
 
     yield "settled", "nothing changes any more"
     yield from ((word, "a plan's state") for word in get_args(PlanState))
-    yield from verdicts(desk, ctx)
+    yield from verdicts(context, ctx)
 
 
-def stories(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def stories(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The stories that a drill can play."""
     from drkit.drills import stories as stories_
 
@@ -145,14 +145,14 @@ def stories(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     yield from ((name, "") for name in stories_.names())
 
 
-def clouds(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def clouds(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The clouds that have a name."""
     from drkit.model.cloud import NAMED
 
     yield from ((name, one["arm"]) for name, one in NAMED.items())
 
 
-def guards(_desk: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
+def guards(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The guards of a runbook."""
     from drkit.model import runbook
 

@@ -20,7 +20,7 @@ async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
     await _look(drill)
     backs: list[str] = []
     for run in runs:
-        if status.status(drill.desk, run).runbook.kind == "failover":
+        if status.status(drill.context, run).runbook.kind == "failover":
             backs.extend(await _carry_out(drill, "failback", run))
     for run in backs:
         await _look(drill)
@@ -36,7 +36,7 @@ async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
 
 async def _look(drill: Drill) -> None:
     drill.command("assess")
-    assessed, _, _ = await assess.assess(drill.desk)
+    assessed, _, _ = await assess.assess(drill.context)
     states = Counter(one.state for one in assessed.plans)
     alive = sum(one.state == "alive" for one in assessed.zombies)
     drill.line(
@@ -48,12 +48,12 @@ async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
     """Propose, approve, apply; the run, or none where there is nothing to do."""
     drill.command(f"{command} {run}")
     try:
-        planned = getattr(failback, command)(drill.desk, run)
+        planned = getattr(failback, command)(drill.context, run)
     except DrkitError as error:
         drill.line(safe(str(error), 300))
         return []
     drill.told_of(planned)
-    plan_.approve(drill.desk, planned.digest)
+    plan_.approve(drill.context, planned.digest)
     drill.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
     return [await drill.attend("apply", planned.digest, planned.runbook)]
 

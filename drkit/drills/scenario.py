@@ -18,9 +18,10 @@ from typing import Any
 
 import aiohttp
 
-from drkit.api import apply, assess, context, history, report
+from drkit.api import apply, assess, history, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
+from drkit.api.context import Context
 from drkit.cli.views import html, junit, markdown, terminal
 from drkit.cli.views import json as json_view
 from drkit.cli.views.text import duration, plural, safe
@@ -85,7 +86,7 @@ class Story:
 class Drill:
     """One drill: where its files are, how it speaks, what it found so far."""
 
-    desk: context.Context
+    context: Context
     control: Control
     folder: Path
     region: str
@@ -130,7 +131,7 @@ class Drill:
         assessed = await self._assess()
         planned = self._plan("plan")
         self.command(f"approve {planned.digest[:12]}")
-        approval = plan_.approve(self.desk, planned.digest)
+        approval = plan_.approve(self.context, planned.digest)
         before = await self._writes()
         self.line(f"approved by {approval.who} (unauthenticated: a folder); writes to Azure so far: {before}")
         if self.story.disturb:
@@ -145,7 +146,7 @@ class Drill:
 
     async def _snapshot(self) -> Snapshot:
         self.command("snapshot")
-        taken, _ = await assess.snapshot(self.desk)
+        taken, _ = await assess.snapshot(self.context)
         kinds = Counter(one.kind for one in taken.environments)
         places = {host.region for host in taken.hosts if host.region}
         self.line(
@@ -177,7 +178,7 @@ class Drill:
 
     async def _assess(self) -> Assessment:
         self.command("assess")
-        assessed, _, _ = await assess.assess(self.desk)
+        assessed, _, _ = await assess.assess(self.context)
         lost = [one for one in assessed.plans if one.state == "lost"]
         self.line(f"lost: {', '.join(last(one.plan) for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
         if lost and lost[0].advice:
@@ -201,7 +202,7 @@ class Drill:
 
     def _plan(self, command: str, **options: Any) -> plan_.Planned:
         self.command(command)
-        planned = plan_.plan(self.desk, **options)
+        planned = plan_.plan(self.context, **options)
         book = planned.runbook
         if not options:
             made = terminal.plan_table(book)
@@ -256,7 +257,7 @@ class Drill:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "drkit", *arguments,
-                "--config", str(self.folder / "drkit.toml"), "--store", str(self.desk.store.folder),
+                "--config", str(self.folder / "drkit.toml"), "--store", str(self.context.store.folder),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=str(self.folder),
             )  # fmt: skip
         finally:
@@ -287,15 +288,15 @@ class Drill:
         mark = f'"kind":"intent","step":"{wanted}"'.encode()
         while process.returncode is None:
             run = self._run_of(planned.digest)
-            if run and mark in self.desk.store.journal_bytes(run):
+            if run and mark in self.context.store.journal_bytes(run):
                 return run, wanted
             await asyncio.sleep(0.01)
         return "", ""
 
     def _run_of(self, digest: str) -> str:
-        for run in reversed(self.desk.store.runs()):
+        for run in reversed(self.context.store.runs()):
             try:
-                if self.desk.store.state(run).runbook == digest:
+                if self.context.store.state(run).runbook == digest:
                     return run
             except DrkitError:
                 continue
@@ -308,7 +309,7 @@ class Drill:
         """
         acted: set[str] = set()
         deadline = asyncio.get_running_loop().time() + RUN_SECONDS
-        digest = plan_.show(self.desk, name).digest if verb == "apply" else ""
+        digest = plan_.show(self.context, name).digest if verb == "apply" else ""
         before = -1
         told = asyncio.get_running_loop().time()
         run = "" if verb == "apply" else name
@@ -329,7 +330,7 @@ class Drill:
             if not run or code not in (0, 1, 3):
                 log = files.read(self.folder / "runs.log", limit=files.LARGE).decode("utf-8", "replace").splitlines()
                 raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
-            standing = status_.status(self.desk, run)
+            standing = status_.status(self.context, run)
             if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
                 break
             verb, before = "resume", len(acted)
@@ -341,7 +342,7 @@ class Drill:
         now = asyncio.get_running_loop().time()
         if now - told < PROGRESS_SECONDS:
             return told
-        counts = Counter(self.desk.store.state(run).of(step.id).status for step in book.steps)
+        counts = Counter(self.context.store.state(run).of(step.id).status for step in book.steps)
         minutes = (now - told) * self.control.facts["clock"]["speed"] / 60
         self.line(
             f"{minutes:.0f} min later {run}: {counts['done']} of {len(book.steps)} steps done, {counts['open']} under way, "
@@ -352,14 +353,14 @@ class Drill:
     async def _people(self, run: str, book: Runbook, acted: set[str]) -> None:
         """One round: whoever is ready answers; whoever does something by hand does it; what cannot be is skipped with a reason."""
         try:
-            state = self.desk.store.state(run)
+            state = self.context.store.state(run)
         except DrkitError:
             return
         for step in book.steps:
             status = state.of(step.id).status
             if status == "drifted" and step.id not in acted:
                 acted.add(step.id)
-                apply.skip(self.desk, run, step.id, "re-planned: the machine has another ARM id now")
+                apply.skip(self.context, run, step.id, "re-planned: the machine has another ARM id now")
             elif status == "asked" and step.id not in acted:
                 await self._asked(run, step, state, book, acted)
 
@@ -367,16 +368,16 @@ class Drill:
         if step.action == "by-hand":
             acted.add(step.id)
             await self._by_hand(step)
-            apply.answer(self.desk, run, step.id, "done as the runbook says")
+            apply.answer(self.context, run, step.id, "done as the runbook says")
             return
         owner = str(step.inputs.get("owner", ""))
         person = await self.control.get(f"people/{owner}")
         if person["ready"]:
             acted.add(step.id)
-            apply.answer(self.desk, run, step.id, "ready")
+            apply.answer(self.context, run, step.id, "ready")
         elif person["ready_after"] is None and self._quiet(state, book, acted):
             acted.add(step.id)
-            apply.skip(self.desk, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
+            apply.skip(self.context, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
 
     def _quiet(self, state: RunState, book: Runbook, acted: set[str]) -> bool:
         """Whether nothing else is under way or answered."""
@@ -387,7 +388,7 @@ class Drill:
 
     async def _by_hand(self, step: Step) -> None:
         """The person at the machine types the commands of the runbook."""
-        known = {one.id: one for one in plan_.composed(self.desk, self._assessment()).environments}
+        known = {one.id: one for one in plan_.composed(self.context, self._assessment()).environments}
         # What is on its way back is known by the id it had before it left.
         before = next((one.environment for one in self._moved if one.now == step.environment), step.environment)
         one = known[before]
@@ -396,10 +397,10 @@ class Drill:
 
     @property
     def _moved(self) -> list[leftovers.MovedEnvironment]:
-        return [one for run in history.run_records(self.desk) for one in leftovers.moved(run.book, run.state)]
+        return [one for run in history.run_records(self.context) for one in leftovers.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
-        found = self.desk.store.newest(Assessment)
+        found = self.context.store.newest(Assessment)
         if found is None:
             raise RefusedError("there is no assessment")
         return found[0]
@@ -416,7 +417,7 @@ class Drill:
                 drift = next(
                     (
                         record
-                        for record in self.desk.store.records(standing.run)
+                        for record in self.context.store.records(standing.run)
                         if record.step == step.id and record.kind == "drifted"
                     ),
                     None,
@@ -437,14 +438,14 @@ class Drill:
     async def _rest(self) -> list[str]:
         """Assess again; apply what is left, and the repair that the planner lists apart, side by side."""
         self.command("assess")
-        await assess.assess(self.desk)
+        await assess.assess(self.context)
         left = self._plan("plan", kind="failover")
         repair = self._plan("plan --kind repair", kind="repair")
         jobs: list[asyncio.Task[str]] = []
         for planned in (repair, left):
             if not planned.runbook.steps:
                 continue
-            plan_.approve(self.desk, planned.digest)
+            plan_.approve(self.context, planned.digest)
             self.command(f"approve {planned.digest[:12]} && drkit apply {planned.digest[:12]}")
             begun = asyncio.Event()
             task = asyncio.create_task(self.attend("apply", planned.digest, planned.runbook, begun))
@@ -456,12 +457,12 @@ class Drill:
     # the end
 
     async def _end(self, assessed: Assessment, runs: Sequence[str], before: int) -> dict[str, Any]:
-        standings = [status_.status(self.desk, run) for run in runs]
+        standings = [status_.status(self.context, run) for run in runs]
         found = _together([results.outcomes(one.runbook, one.state) for one in standings])
         numbers = results.numbers(found)
         since = next((one.since for one in standings if one.since), "")
         seconds = results.recovery_seconds(found, since)
-        objective = self.desk.settings.objectives.recovery_time_minutes * 60
+        objective = self.context.settings.objectives.recovery_time_minutes * 60
         record = (await self.control.get("record"))["requests"]
         self._keep("requests.json", json_view.encode(record))
         throttled = sum(one["status"] == 429 for one in record)
@@ -554,7 +555,7 @@ class Drill:
     def _reports(self, runs: Sequence[str]) -> list[Path]:
         paths = []
         for run in runs:
-            found = report.report(self.desk, run)
+            found = report.report(self.context, run)
             self._keep(f"report-{run}.md", markdown.report(found))
             self._keep(f"report-{run}.html", html.report(found))
             self._keep(f"report-{run}.xml", junit.report(found))

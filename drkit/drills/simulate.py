@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from drkit.api import context
+from drkit.api.context import Context
 from drkit.cli.views import terminal
 from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
@@ -350,14 +350,14 @@ async def _walk(
     returning: bool,
 ) -> dict[str, Any]:
     cloud = clouds.from_ready(msgspec.convert(facts, clouds.ReadyFile), "the drill's own")
-    desk = context.Context(
+    context = Context(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
     speed = facts["clock"]["speed"]
     say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type:")
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with _control_session(facts["ca_bundle"]) as http:
-        walk = Drill(desk, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
+        walk = Drill(context, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
         if returning:
             from drkit.drills.return_home import home
 

@@ -22,7 +22,8 @@ import aiohttp
 import msgspec
 
 from drkit.api import assess as assess_
-from drkit.api import context, explain
+from drkit.api import explain
+from drkit.api.context import Context
 from drkit.cli.views.explain import lines
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
@@ -79,10 +80,10 @@ class StoryClock(simulated.Clock):
 
 @dataclass
 class Stage:
-    """A story on its stage: the desk to work at, and the steps not yet played."""
+    """A story on its stage: the context to work in, and the steps not yet played."""
 
     story: Story
-    desk: context.Context
+    context: Context
     clock: StoryClock
     http: aiohttp.ClientSession
     control: str
@@ -116,7 +117,7 @@ class Stage:
 
     async def assess(self) -> Assessment:
         """What drkit says now."""
-        return (await assess_.assess(self.desk))[0]
+        return (await assess_.assess(self.context))[0]
 
     def finding(self, assessed: Assessment) -> HostFinding:
         """What it says of the host that the story is about."""
@@ -150,11 +151,11 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
         facts = simulator.ready
         cloud = clouds.from_ready(msgspec.convert(json.loads(json.dumps(facts)), clouds.ReadyFile), "the story's own")
         chosen = parse(settings_text(story) if settings is None else settings, "the story's settings", tables())
-        desk = context.Context(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
+        context = Context(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
-            await assess_.snapshot(desk)
-            yield Stage(story, desk, clock, http, str(facts["control"]), list(story.timeline))
+            await assess_.snapshot(context)
+            yield Stage(story, context, clock, http, str(facts["control"]), list(story.timeline))
     finally:
         await simulator.stop()
 
@@ -229,6 +230,6 @@ async def play(name: str, folder: Path | None = None) -> Played:
     async with staged(story, folder) as stage:
         steps = await stage.play(story.ends)
         assessed = await stage.assess()
-        found = explain.explain(stage.desk, story.subject)
+        found = explain.explain(stage.context, story.subject)
         assert isinstance(found, Explanation)  # noqa: S101  a host's id means a host
         return Played(story, steps, assessed, stage.finding(assessed), found)

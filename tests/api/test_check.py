@@ -18,8 +18,9 @@ import msgspec
 import pytest
 import requests
 
-from drkit.api import apply, assess, check, context, plan
+from drkit.api import apply, assess, check, plan
 from drkit.api.check import Checked
+from drkit.api.context import Context
 from drkit.cli.views import check as view
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError, UsageError
@@ -64,14 +65,14 @@ class Addressed(Store):
     address = ""
 
 
-def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> context.Context:
+def context_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> Context:
     one = world.facts["principals"][case.role]
     cloud = clouds.from_ready_file(world.ready, "of a test")
     store = Store(folder / "store")
     if case.store:
         store = Addressed(folder / "store")
         store.address = case.store
-    return context.Context(
+    return Context(
         settings.load(folder / "drkit.toml", tables()),
         store,
         lambda: cloud,
@@ -82,7 +83,7 @@ def desk_of(world: World, folder: Path, case: Case, hours: float = 0.0) -> conte
 
 
 @contextmanager
-def running(case: Case, folder: Path) -> Iterator[tuple[World, context.Context]]:
+def running(case: Case, folder: Path) -> Iterator[tuple[World, Context]]:
     """The estate of a case, captured and changed as it says."""
     folder.mkdir(exist_ok=True)
     world = World(folder, seed_of(case))
@@ -91,20 +92,20 @@ def running(case: Case, folder: Path) -> Iterator[tuple[World, context.Context]]
         for name, body in case.first:
             world.control(name, **body)
         for number in range(case.snapshots):
-            asyncio.run(assess.snapshot(desk_of(world, folder, case)))
+            asyncio.run(assess.snapshot(context_of(world, folder, case)))
             if number == 0 and case.act is not None:
                 case.act(world.simulator.world)
         for name, body in case.then:
             world.control(name, **body)
-        yield world, desk_of(world, folder, case, case.hours)
+        yield world, context_of(world, folder, case, case.hours)
     finally:
         world.stop()
 
 
 def checked(case: Case, folder: Path) -> Checked:
-    with running(case, folder) as (world, desk):
+    with running(case, folder) as (world, context):
         before = world.view("record")["count"]
-        found = asyncio.run(check.check(desk))
+        found = asyncio.run(check.check(context))
         record = world.view("record")["requests"][before:]
     assert {one["kind"] for one in record} <= {"read", "token"}
     return found
@@ -151,54 +152,54 @@ def test_every_rule_has_an_estate_that_has_it_and_one_that_has_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, context.Context]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Context]]:
     case = Case("plain", ("", "", ""), settings='[check]\nmachine = "East US"')
     with running(case, tmp_path_factory.mktemp("base")) as found:
         yield found
 
 
-def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, context.Context]) -> None:
-    world, desk = base
-    first = asyncio.run(check.check(desk))
-    again = asyncio.run(check.check(desk)).readiness
+def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, Context]) -> None:
+    world, context = base
+    first = asyncio.run(check.check(context))
+    again = asyncio.run(check.check(context)).readiness
     assert again.compared is not None
     assert (again.compared.worse, again.compared.better, again.compared.hidden) == ((), (), ())
     assert again.compared.unchanged == len(first.readiness.findings)
     world.control("governance", locks=[{"scope": readiness_estates.EUS, "name": "keep", "level": "ReadOnly"}])
-    locked = asyncio.run(check.check(desk)).readiness
+    locked = asyncio.run(check.check(context)).readiness
     assert locked.compared is not None
     assert [key.split("|")[0] for key in locked.compared.worse] == ["lock"]
     rule = world.control("fault", url="/locks", status=403, code="AuthorizationFailed", times=0)
-    blind = asyncio.run(check.check(desk)).readiness
+    blind = asyncio.run(check.check(context)).readiness
     assert blind.compared is not None
     assert blind.compared.better == ()
     assert {key.split("|")[0] for key in blind.compared.hidden} == {"lock"}
     world.control("unfault", id=rule["id"])
     world.control("governance", locks=[])
-    free = asyncio.run(check.check(desk)).readiness
+    free = asyncio.run(check.check(context)).readiness
     assert free.compared is not None
     assert {key.split("|")[0] for key in free.compared.better} == {"lock"}
-    kept = desk.store.newest(Readiness)
+    kept = context.store.newest(Readiness)
     assert kept is not None
     assert kept[0] == free
     assert free.generation == first.readiness.generation + 4
 
 
-def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, context.Context]) -> None:
-    world, desk = base
-    before = desk.store.newest(Readiness)
+def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, Context]) -> None:
+    world, context = base
+    before = context.store.newest(Readiness)
     rule = world.control("fault", url="/subscriptions[?]", status=503, times=0)
     try:
         hurried = msgspec.structs.replace(
-            desk.settings, run=msgspec.structs.replace(desk.settings.run, request_budget_seconds=2)
+            context.settings, run=msgspec.structs.replace(context.settings.run, request_budget_seconds=2)
         )
-        found = asyncio.run(check.check(context.Context(hurried, desk.store, desk.find_cloud, loopback_only=True)))
+        found = asyncio.run(check.check(Context(hurried, context.store, context.find_cloud, loopback_only=True)))
     finally:
         world.control("unfault", id=rule["id"])
     assert found.exit_code == 5
     assert found.path is None
     assert found.readiness.rules["lock"] == "unknown"
-    assert desk.store.newest(Readiness) == before
+    assert context.store.newest(Readiness) == before
 
 
 def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
@@ -218,15 +219,15 @@ def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def assumed(base: tuple[World, context.Context], tmp_path: Path) -> tuple[context.Context, Checked]:
-    _, desk = base
-    return desk, asyncio.run(check.check(desk, lose="West Europe", out=str(tmp_path / "out")))
+def assumed(base: tuple[World, Context], tmp_path: Path) -> tuple[Context, Checked]:
+    _, context = base
+    return context, asyncio.run(check.check(context, lose="West Europe", out=str(tmp_path / "out")))
 
 
 def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
-    assumed: tuple[context.Context, Checked],
+    assumed: tuple[Context, Checked],
 ) -> None:
-    desk, found = assumed
+    context, found = assumed
     book_at, assessment_at = found.written
     assert found.runbook is not None
     assert found.runbook.assumed
@@ -235,16 +236,16 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
     assert decode(book_at.read_bytes(), "book") == found.runbook
     assert book_at.read_bytes().startswith(b'{"drkit":"runbook/2"')
     with pytest.raises(RefusedError, match="assumption") as refused:
-        plan.approve(desk, str(book_at))
+        plan.approve(context, str(book_at))
     assert refused.value.exit_code == 4
     with pytest.raises(RefusedError, match="assumption"):
-        asyncio.run(apply.apply(desk, str(book_at), yes=True))
-    planned = plan.plan(desk, assessment=str(assessment_at))
+        asyncio.run(apply.apply(context, str(book_at), yes=True))
+    planned = plan.plan(context, assessment=str(assessment_at))
     assert planned.runbook.assumed
     assert planned.runbook.steps == found.runbook.steps
     with pytest.raises(RefusedError, match="assumption"):
-        plan.approve(desk, planned.digest)
-    assert desk.store.runs() == []
+        plan.approve(context, planned.digest)
+    assert context.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
     whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told)
     for parts in (whole, terminal.planned(planned.runbook, planned.digest, "a path")):
@@ -253,22 +254,22 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
         assert "drkit apply" not in text
 
 
-def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, context.Context]) -> None:
-    _, desk = base
-    before = (desk.store.newest(Assessment), desk.store.newest(Readiness))
-    books = sorted((desk.store.folder / "state" / "runbooks").glob("*"))
-    found = asyncio.run(check.check(desk, lose="westeurope"))
+def test_nothing_of_an_assumed_loss_is_kept_in_the_store(base: tuple[World, Context]) -> None:
+    _, context = base
+    before = (context.store.newest(Assessment), context.store.newest(Readiness))
+    books = sorted((context.store.folder / "state" / "runbooks").glob("*"))
+    found = asyncio.run(check.check(context, lose="westeurope"))
     assert (found.path, found.written) == (None, ())
-    assert (desk.store.newest(Assessment), desk.store.newest(Readiness)) == before
-    assert sorted((desk.store.folder / "state" / "runbooks").glob("*")) == books
+    assert (context.store.newest(Assessment), context.store.newest(Readiness)) == before
+    assert sorted((context.store.folder / "state" / "runbooks").glob("*")) == books
 
 
-def test_what_cannot_be_lost_is_refused(base: tuple[World, context.Context]) -> None:
-    _, desk = base
+def test_what_cannot_be_lost_is_refused(base: tuple[World, Context]) -> None:
+    _, context = base
     with pytest.raises(UsageError, match="no plan is in 'mars'"):
-        asyncio.run(check.check(desk, lose="mars"))
+        asyncio.run(check.check(context, lose="mars"))
     with pytest.raises(UsageError, match="--out goes with --if-lost"):
-        asyncio.run(check.check(desk, out="somewhere"))
+        asyncio.run(check.check(context, out="somewhere"))
 
 
 def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
 def test_the_assumed_runbook_is_the_one_of_the_night(tmp_path: Path) -> None:
     """What ``check --if-lost`` shows by day is what ``plan`` proposes when the region is really lost."""
     with workers.site(tmp_path) as site:
-        foreseen = asyncio.run(check.check(site.desk, lose="westeurope")).runbook
+        foreseen = asyncio.run(check.check(site.context, lose="westeurope")).runbook
         really = workers.lost(site)
     assert foreseen is not None
     assert [step.id for step in foreseen.steps] == [step.id for step in really.steps]
@@ -307,9 +308,9 @@ def test_of_a_fleet_the_power_is_read_in_one_list_and_the_agents_are_not_known(
 ) -> None:
     monkeypatch.setattr(reachability, "FLEET", 2)
     stop: Any = ("host", {"id": workers.WEB, "event": "stop"})
-    with running(Case("fleet", ("", "", ""), then=(stop,)), tmp_path / "fleet") as (world, desk):
+    with running(Case("fleet", ("", "", ""), then=(stop,)), tmp_path / "fleet") as (world, context):
         before = world.view("record")["count"]
-        found = asyncio.run(check.check(desk)).readiness
+        found = asyncio.run(check.check(context)).readiness
         record = world.view("record")["requests"][before:]
     told = {(one.severity, one.subject) for one in found.findings if one.rule == "host"}
     assert told == {("error", workers.WEB), ("unknown", "hosts")}
@@ -327,8 +328,8 @@ def test_the_least_privileged_planner_may_read_all_that_check_reads(base: str, t
         seed={"roles": [own], **alone, **(there if base == "workers" else {})},
         then=(readiness_estates._own("deny"),) if base == "workers" else (),
     )  # fmt: skip
-    with running(case, tmp_path / "there") as (world, desk):
-        found = asyncio.run(check.check(desk)).readiness
+    with running(case, tmp_path / "there") as (world, context):
+        found = asyncio.run(check.check(context)).readiness
         record = world.view("record")["requests"]
     assert [one["path"] for one in record if one["status"] == 403] == []
     assert [one.what for one in found.findings if one.rule == "permission" and one.severity == "warning"] == []
@@ -414,10 +415,10 @@ def _put(world: World, path: str) -> tuple[int, str]:
 def test_the_command_ends_and_speaks_as_the_design_says(tmp_path: Path) -> None:
     from tests.support.command_line import drkit
 
-    with running(Case("command", ("", "", "")), tmp_path / "there") as (world, desk):
+    with running(Case("command", ("", "", "")), tmp_path / "there") as (world, context):
         folder = tmp_path / "there"
         more = {"DRKIT_CLOUD": str(world.ready)}
-        given = ("--config", str(folder / "drkit.toml"), "--store", str(desk.store.folder))
+        given = ("--config", str(folder / "drkit.toml"), "--store", str(context.store.folder))
         found = drkit("check", *given, "--json", "--summary", str(tmp_path / "ready.md"), cwd=tmp_path, **more)
         told = json.loads(found.out)
         assert found.code == 1, found.err

@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit.api import context as context_
 from drkit.api import control
+from drkit.api.context import Context
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.execution import schedule
 from drkit.model import runbook
@@ -230,16 +230,16 @@ def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome
 # --- the commands ------------------------------------------------------------------------------------------------------
 
 
-def desk_of(made: Bench, **settings: Any) -> context_.Context:
+def context_of(made: Bench, **settings: Any) -> Context:
     class Clocked:
         mark = made.book.cloud
 
         def clock(self) -> SystemClock:
             return SystemClock()
 
-    desk = context_.Context(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
+    context = Context(Settings(run=RunSettings(**settings)), made.store, lambda: cast("Any", Clocked()))
     made.store.judge = lambda _book, _where: None  # the scripted product has no table
-    return desk
+    return context
 
 
 def begun(made: Bench, actor: Scripted) -> None:
@@ -258,49 +258,49 @@ def test_only_what_failed_or_drifted_can_be_tried_again(bench: Make) -> None:
     made = bench(a_step("p:a:make"), a_step("p:b:make"))
     told: dict[str, list[Answer]] = {"p:a:make__act": [StepFailedError("no")]}
     begun(made, Scripted(**told))
-    desk = desk_of(made)
-    assert control.retry(desk, RUN, "p:a:make") == "p:a:make"
+    context = context_of(made)
+    assert control.retry(context, RUN, "p:a:make") == "p:a:make"
     with pytest.raises(RefusedError, match="is done"):
-        control.retry(desk, RUN, "p:b:make")
+        control.retry(context, RUN, "p:b:make")
     assert [one.message.what for one in made.store.inbox(RUN) if one.message] == ["retry"]
 
 
 def test_a_run_that_has_ended_hears_nothing(bench: Make) -> None:
     made = bench(a_step("a"))
     begun(made, Scripted())
-    desk = desk_of(made)
+    context = context_of(made)
     with pytest.raises(UsageError, match="reason"):
-        control.abort(desk, RUN, "  ")
+        control.abort(context, RUN, "  ")
 
     async def end() -> None:
         async with made.store.open_journal(RUN, cast("Any", made.clock)) as journal:
             await journal.append("ended", data={"outcome": "succeeded"})
 
     asyncio.run(end())
-    for say in (control.pause, control.unpause, lambda desk, run: control.abort(desk, run, "x")):
+    for say in (control.pause, control.unpause, lambda context, run: control.abort(context, run, "x")):
         with pytest.raises(RefusedError, match="has ended"):
-            say(desk, RUN)
+            say(context, RUN)
     assert made.store.inbox(RUN) == []
 
 
 def test_a_held_run_is_not_rebased_and_an_old_assessment_is_not_planned_on(bench: Make) -> None:
     made = bench(a_step("a"))
     begun(made, Scripted(a__act=[StepFailedError("no")]))
-    desk = desk_of(made)
+    context = context_of(made)
 
     async def held() -> None:
         async with made.store.open_journal(RUN, cast("Any", made.clock)):
             assert made.store.holder(RUN)
-            control.rebase(desk, RUN)
+            control.rebase(context, RUN)
 
     with pytest.raises(LockedError, match="held by"):
         asyncio.run(held())
     assert made.store.holder(RUN) == ""
     with pytest.raises(RefusedError, match="drkit assess"):
-        control.rebase(desk, RUN)
+        control.rebase(context, RUN)
     made.store.keep(Assessment(cloud=made.book.cloud, taken="2026-11-23T07:00:00Z"))
     with pytest.raises(RefusedError, match="older than the last record"):
-        control.rebase(desk, RUN)
+        control.rebase(context, RUN)
 
 
 def test_what_may_pass_is_not_tried_again_by_itself_in_a_paused_run(bench: Make) -> None:
@@ -313,7 +313,7 @@ def test_what_may_pass_is_not_tried_again_by_itself_in_a_paused_run(bench: Make)
 def test_messages_carry_the_time_of_the_cloud(bench: Make) -> None:
     made = bench(a_step("a"))
     begun(made, Scripted(a__act=[StepFailedError("no")]))
-    control.pause(desk_of(made), RUN, "lunch")
+    control.pause(context_of(made), RUN, "lunch")
     message = made.store.inbox(RUN)[0].message
     assert message is not None
     assert (message.what, message.text) == ("pause", "lunch")

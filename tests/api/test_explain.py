@@ -84,7 +84,7 @@ async def test_an_explanation_fits_the_width(columns: int) -> None:
 async def test_a_plan_is_explained(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         assessed = await stage.assess()
-        found = api_explain.explain(stage.desk, "plan-eastus")
+        found = api_explain.explain(stage.context, "plan-eastus")
     assert isinstance(found, explain_.PlanExplanation)
     assert found.state == "answering"
     assert found.hosts
@@ -98,7 +98,7 @@ async def test_a_plan_is_explained(tmp_path: Path) -> None:
 async def test_an_environment_s_name_means_its_host(tmp_path: Path) -> None:
     async with stories.staged(STORIES["healing"], tmp_path) as stage:
         await stage.assess()
-        found = api_explain.explain(stage.desk, "build")
+        found = api_explain.explain(stage.context, "build")
     assert isinstance(found, explain_.Explanation)
     assert found.name == "vm-build"
 
@@ -125,7 +125,7 @@ async def test_a_chapter_of_the_page_is_what_its_story_says(name: str) -> None:
 async def looks(name: str, folder: Path, **more: Any) -> list[api_explain.WatchUpdate]:
     found = []
     async with stories.staged(STORIES[name], folder) as stage:
-        async for look in api_explain.watch(stage.desk, **more):
+        async for look in api_explain.watch(stage.context, **more):
             found.append(look)
             await stage.play(stage.clock.minute + 0.01)
     return found

@@ -85,7 +85,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def go(site: Site, talk: Script, **options: Any) -> Ended:
-    return failover.failover(site.desk, talk, **options)
+    return failover.failover(site.context, talk, **options)
 
 
 def test_somebody_is_led_from_the_alarm_to_the_report_with_one_decision(site: Site) -> None:
@@ -120,13 +120,13 @@ def test_enter_approves_nothing_and_changes_nothing(site: Site) -> None:
 def test_without_anybody_to_ask_it_stops_before_the_approval_and_goes_on_after_it(site: Site) -> None:
     with pytest.raises(RefusedError, match="is not approved"):
         go(site, Script())
-    shown = plan.show(site.desk)
-    plan.approve(site.desk, shown.digest)
-    assert failover.begin(site.desk) == ResumePoint("apply", digest=shown.digest)
+    shown = plan.show(site.context)
+    plan.approve(site.context, shown.digest)
+    assert failover.begin(site.context) == ResumePoint("apply", digest=shown.digest)
     talk = Script()
     ended = go(site, talk)
     assert (ended.digest, ended.outcome, ended.exit_code, talk.asked) == (shown.digest, "partial", 3, [])
-    assert failover.begin(site.desk) == ResumePoint("resume", ended.run, ended.digest)
+    assert failover.begin(site.context) == ResumePoint("resume", ended.run, ended.digest)
     assert any("drkit status run-0001" in line for line in talk.said)
     # a person comes, and it goes on with the run, deciding nothing any more
     person = Script({"people": ["all", "all", "all"]}, site=site)
@@ -150,8 +150,8 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
     for yes in (False, True):
         with pytest.raises(RefusedError, match="somebody else than who carries it out"):
             go(site, Script({}), yes=yes)
-        digest = plan.show(site.desk).digest
-        assert failover.begin(site.desk) == ResumePoint("approval", digest=digest)
+        digest = plan.show(site.context).digest
+        assert failover.begin(site.context) == ResumePoint("approval", digest=digest)
     assert len(list((site.store.folder / "state/runbooks").glob("*.json"))) == 1
 
 
@@ -171,16 +171,16 @@ def test_advice_to_wait_needs_a_person_who_decides_otherwise(site: Site) -> None
 
 def test_a_run_that_another_replaced_is_not_gone_on_with(site: Site) -> None:
     first = go(site, Script({}), yes=True)
-    control.abort(site.desk, first.run, "given up")
-    asyncio.run(apply.resume(site.desk, first.run))
-    assert failover.begin(site.desk).at == "look"
+    control.abort(site.context, first.run, "given up")
+    asyncio.run(apply.resume(site.context, first.run))
+    assert failover.begin(site.context).at == "look"
 
 
 def test_a_journal_that_cannot_be_read_is_said_and_stops_nothing(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     path = site.store.journal_path(first.run)
     path.write_bytes(path.read_bytes().replace(b"started", b"stArted", 1))
-    found = failover.begin(site.desk)
+    found = failover.begin(site.context)
     assert found.at == "look"
     assert "run-0001" in found.notes[0]
 

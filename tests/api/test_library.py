@@ -81,11 +81,11 @@ def test_the_blocking_form_has_the_same_names() -> None:
 
 def test_the_blocking_form_refuses_inside_a_running_loop() -> None:
     async def inside() -> None:
-        desk = drkit.desk()
+        context = drkit.desk()
         with pytest.raises(UsageError, match=r"drkit\.blocking\.assess was called inside a running event loop"):
-            blocking.assess(desk)
+            blocking.assess(context)
         with pytest.raises(UsageError, match=r"await drkit\.watch there|running event loop"):
-            blocking.watch(desk)
+            blocking.watch(context)
 
     asyncio.run(inside())
 
@@ -97,12 +97,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_the_blocking_form_does_it(site: Site) -> None:
-    assessed, path, code = blocking.assess(site.desk)
+    assessed, path, code = blocking.assess(site.context)
     assert (path.exists(), code) == (True, 0)
     assert {one.state for one in assessed.plans} == {"lost", "answering"}
-    looks = list(blocking.watch(site.desk, for_minutes=0.01))
+    looks = list(blocking.watch(site.context, for_minutes=0.01))
     assert [look.blind for look in looks] == [False]
-    for look in blocking.watch(site.desk):  # left in the middle: its loop is closed in good order
+    for look in blocking.watch(site.context):  # left in the middle: its loop is closed in good order
         assert look.assessed.plans
         break
 
@@ -123,30 +123,30 @@ from drkit.model.runbook import Runbook
 from drkit.store.records import Approval
 
 
-async def awaited(desk: drkit.Context) -> None:
-    assert_type(await drkit.snapshot(desk), tuple[Snapshot, Path])
-    assert_type(await drkit.assess(desk), tuple[Assessment, Path, int])
-    assert_type(await drkit.apply(desk, yes=True), drkit.Applied)
-    async for look in drkit.watch(desk):
+async def awaited(context: drkit.Context) -> None:
+    assert_type(await drkit.snapshot(context), tuple[Snapshot, Path])
+    assert_type(await drkit.assess(context), tuple[Assessment, Path, int])
+    assert_type(await drkit.apply(context, yes=True), drkit.Applied)
+    async for look in drkit.watch(context):
         assert_type(look, drkit.WatchUpdate)
 
 
 def blocked() -> int:
-    desk = drkit.desk(config="drkit.toml")
-    assert_type(desk, drkit.Context)
-    assert_type(blocking.snapshot(desk), tuple[Snapshot, Path])
-    assert_type(blocking.assess(desk, declare_lost="westeurope", reason="x"), tuple[Assessment, Path, int])
-    planned = drkit.plan(desk, kind="failover")
+    context = drkit.desk(config="drkit.toml")
+    assert_type(context, drkit.Context)
+    assert_type(blocking.snapshot(context), tuple[Snapshot, Path])
+    assert_type(blocking.assess(context, declare_lost="westeurope", reason="x"), tuple[Assessment, Path, int])
+    planned = drkit.plan(context, kind="failover")
     assert_type(planned, drkit.Planned)
     assert_type(planned.runbook, Runbook)
-    assert_type(drkit.approve(desk, planned.digest), Approval)
-    assert_type(blocking.apply(desk, planned.digest), drkit.Applied)
-    assert_type(drkit.status(desk), drkit.RunStatus)
-    assert_type(drkit.report(desk), dict[str, Any])
-    for look in blocking.watch(desk):
+    assert_type(drkit.approve(context, planned.digest), Approval)
+    assert_type(blocking.apply(context, planned.digest), drkit.Applied)
+    assert_type(drkit.status(context), drkit.RunStatus)
+    assert_type(drkit.report(context), dict[str, Any])
+    for look in blocking.watch(context):
         assert_type(look, drkit.WatchUpdate)
     try:
-        blocking.resume(desk, "run-0001")
+        blocking.resume(context, "run-0001")
     except RefusedError as error:
         return error.exit_code
     except DrkitError as error:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.api import context, report, status
+from drkit.api import report, status
+from drkit.api.context import Context
 from drkit.cli.views import owner_notices as letters_view
 from drkit.execution import owner_notices
 from tests.support.builders import LOST, OTHER, SUBSCRIPTION, TARGET
@@ -18,7 +19,7 @@ from tests.support.finished_runs import a_run, badly, smoothly
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Context]:
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
     folder = tmp_path_factory.mktemp("told")
     return {
         "every exception": a_run(folder / "bad", "bad", 9, 4, badly),
@@ -29,8 +30,8 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Context
 # owners
 
 
-def test_each_owner_hears_of_their_own_and_of_nothing_else(desks: dict[str, context.Context]) -> None:
-    run, told, simulated = report.owners(desks["a smooth run"])
+def test_each_owner_hears_of_their_own_and_of_nothing_else(contexts: dict[str, Context]) -> None:
+    run, told, simulated = report.owners(contexts["a smooth run"])
     assert not simulated
     by_owner = {letter.owner: letter for letter in told}
     assert told[-1].owner == owner_notices.NOBODY
@@ -80,16 +81,16 @@ def test_nobody_to_tell_is_said() -> None:
     assert "nobody to tell" in letters_view.text([], "run-0001")
 
 
-def test_an_owner_hears_since_when_something_may_be_missing(desks: dict[str, context.Context], tmp_path: Path) -> None:
+def test_an_owner_hears_since_when_something_may_be_missing(contexts: dict[str, Context], tmp_path: Path) -> None:
     told = report.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
     assert "since it was last looked at" in told[0].environments[0].missing
-    standing = status.status(desks["a smooth run"])
+    standing = status.status(contexts["a smooth run"])
     told = owner_notices.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
     assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 
-def test_an_owner_whose_environment_did_not_move_hears_what_to_do(desks: dict[str, context.Context]) -> None:
-    _, told, _ = report.owners(desks["every exception"])
+def test_an_owner_whose_environment_did_not_move_hears_what_to_do(contexts: dict[str, Context]) -> None:
+    _, told, _ = report.owners(contexts["every exception"])
     endings = {one.ending for letter in told for one in letter.environments}
     assert endings - {"recovered"}
     assert all(one.do for letter in told for one in letter.environments)

@@ -121,7 +121,7 @@ def test_the_requests_that_are_shown_are_those_that_are_sent(tmp_path: Path, mon
     with site(tmp_path) as found:
         book = lost(found)
         assert isinstance(found.planned, Planned)
-        assert found.planned.told == described(book, products.actions(), found.desk.settings)
+        assert found.planned.told == described(book, products.actions(), found.context.settings)
         told = {(one.method, urlsplit(one.target).path.lower()) for step in found.planned.told for one in step.requests}
         assert apply(found).outcome == "succeeded"
         record = found.world.view("record")["requests"]

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import context, trust
+from drkit.api import trust
+from drkit.api.context import desk, store_address
 from drkit.errors import CredentialError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from tests.support import credential_trap as catcher
@@ -228,13 +229,13 @@ def test_no_list_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch
 def test_a_found_file_may_name_what_the_named_clouds_have(here: Here, cloud: str, store: str) -> None:
     here.put("drkit.toml", f'store = "{store}"\n[cloud]\nname = "{cloud}"\n')
     here._patch.chdir(here.folder)
-    found = context.desk()
+    found = desk()
     assert found.cloud.arm == clouds.NAMED[cloud]["arm"]
     assert clouds.named_store(store) == cloud
     other = "AzureCloud" if cloud != "AzureCloud" else "AzureUSGovernment"
     here.put("drkit.toml", f'store = "{store}"\n[cloud]\nname = "{other}"\n')
     with pytest.raises(RefusedError, match="steers where credentials go"):
-        context.desk()
+        desk()
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_arm_and_authority_are_of_one_cloud() -> None:
     ],
 )  # fmt: skip
 def test_an_address_has_one_spelling(text: str) -> None:
-    assert context.store_address(text) == "https://contoso1.blob.core.windows.net"
+    assert store_address(text) == "https://contoso1.blob.core.windows.net"
 
 
 @pytest.mark.parametrize(
@@ -328,14 +329,14 @@ def test_an_address_of_another_spelling_is_no_folder(here: Here, text: str) -> N
     assert done.code == 64, done.err
     assert list(here.folder.iterdir()) == []
     with pytest.raises((UsageError, FileError)):
-        context.store_address(text)
+        store_address(text)
 
 
 @pytest.mark.parametrize(
     "text", [".drkit", "/srv/store", "C:\\store", "C:/store", "my.blob", "a b", "https", "./https:/x"]
 )
 def test_a_folder_is_a_folder(text: str) -> None:
-    assert context.store_address(text) == ""
+    assert store_address(text) == ""
 
 
 @pytest.mark.parametrize("secret", [{"client_secret": ""}, {"client_id": ""}, {"client_id": "", "client_secret": ""}])

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from drkit.api import assess, context
+from drkit.api import assess
+from drkit.api.context import Context
 from drkit.model import cloud as clouds
 from drkit.model import files
 from drkit.model import log as log_
@@ -251,8 +252,8 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(azure_settings.tracing_enabled, "_user_value", True)
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    desk = context.Context(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
-    asyncio.run(assess.snapshot(desk))
+    context = Context(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
+    asyncio.run(assess.snapshot(context))
     spans = kept.get_finished_spans()
     assert any(span.attributes and span.attributes.get("http.request.method") == "GET" for span in spans)
     assert any(SUBSCRIPTION in str((span.attributes or {}).get("url.full", "")) for span in spans)

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from drkit import products
-from drkit.api import context
 from drkit.api import plan as plan_
+from drkit.api.context import desk
 from drkit.drills.simulate import seed_of
 from drkit.model import actions, runbook
 from drkit.model.estate import Assessment, Snapshot
@@ -403,10 +403,10 @@ def test_every_action_of_a_drill_is_granted_by_a_role(sample: tuple[Path, dict[s
 def test_show_announces_every_write_of_the_drill(sample: tuple[Path, dict[str, Any]]) -> None:
     """Somebody who did not plan the runbooks reads them: what the simulator saw written is among what they were told."""
     folder, _ = sample
-    desk = context.desk(config=str(folder / "drkit.toml"), store=str(folder / "store"))
+    context = desk(config=str(folder / "drkit.toml"), store=str(folder / "store"))
     announced: set[tuple[str, str]] = set()
-    for state in [desk.store.state(run) for run in desk.store.runs()]:
-        shown = plan_.show(desk, state.runbook)
+    for state in [context.store.state(run) for run in context.store.runs()]:
+        shown = plan_.show(context, state.runbook)
         # By a runbook of the simulator ARM is at a port; its record has the host that is served there.
         arm = shown.runbook.cloud.arm.rstrip("/")
         for step in shown.told:
@@ -437,7 +437,7 @@ def test_show_tells_every_id_and_an_input_that_is_another_one(sample: tuple[Path
     for step in book.steps:
         for value in (step.target, step.host, step.plan, step.environment):
             assert any(value in line for line in lines), value
-    own = context.desk(config=str(folder / "drkit.toml"), store=str(folder / "store")).settings
+    own = desk(config=str(folder / "drkit.toml"), store=str(folder / "store")).settings
     for one in actions.described(book, products.actions(), own):
         assert {f"sends {sent.method} {sent.target}" for sent in one.requests} <= lines, one.id
     step = next(one for one in book.steps if one.action == "create" and one.inputs.get("body", {}).get("seed"))

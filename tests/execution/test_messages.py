@@ -16,7 +16,7 @@ from drkit.execution import results
 from drkit.model.runbook import Affected
 from drkit.store import records
 from drkit.store.records import LONGEST, Message
-from tests.api.test_control import begun, desk_of
+from tests.api.test_control import begun, context_of
 from tests.execution.test_runner import ADA, RUN, Bench, Make, Scripted, bench, host_chain
 from tests.model.test_runbook import a_step
 
@@ -149,7 +149,7 @@ def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:
     begun(made, Scripted())
     made.say("answer", "b", "done")
     made.go(Scripted(), resumed=True)
-    standing = status.status(desk_of(made), RUN)
+    standing = status.status(context_of(made), RUN)
     shown = "\n".join(str(part) for part in terminal.status(standing.runbook, standing.state, standing.outcome, ""))
     assert "1 done, 1 said" in shown
     found = results.report(
@@ -175,7 +175,7 @@ def test_a_word_for_a_verification_in_an_older_journal_is_not_believed(bench: Ma
             await kept_journal.append("ended", data={"outcome": "succeeded", "reason": ""})
 
     asyncio.run(forged())
-    standing = status.status(desk_of(made), RUN)
+    standing = status.status(context_of(made), RUN)
     assert standing.outcome == "partial"
     assert results.outcomes(standing.runbook, standing.state)[0].ending != "recovered"
     assert "proves nothing" in standing.state.of("verify").detail
@@ -188,9 +188,9 @@ def test_a_word_for_a_verification_in_an_older_journal_is_not_believed(bench: Ma
 def test_what_a_run_would_ignore_is_not_sent(bench: Make) -> None:
     made = bench(a_step("p:a:make"), a_step("p:b:ask", "ask"))
     begun(made, Scripted())
-    desk = desk_of(made)
+    context = context_of(made)
     with pytest.raises(UsageError, match="at most 4000"):
-        apply.answer(desk, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
+        apply.answer(context, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
     with pytest.raises(UsageError, match="at most 4000"):
-        control.pause(desk, RUN, "x" * (LONGEST["text"] + 1))
+        control.pause(context, RUN, "x" * (LONGEST["text"] + 1))
     assert made.store.inbox(RUN) == []

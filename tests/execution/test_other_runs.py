@@ -9,7 +9,8 @@ from shutil import copy
 
 import pytest
 
-from drkit.api import apply, assess, context, plan
+from drkit.api import apply, assess, plan
+from drkit.api.context import Context
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
 from drkit.execution import other_runs
@@ -29,12 +30,12 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
         other = Store(tmp_path / "elsewhere")
         assert site.planned is not None
         other.keep_runbook(site.planned.content)
-        desk = site.desk
-        elsewhere = context.Context(desk.settings, other, desk.find_cloud, loopback_only=True)
+        context = site.context
+        elsewhere = Context(context.settings, other, context.find_cloud, loopback_only=True)
         asyncio.run(apply.apply(elsewhere, site.planned.digest, yes=True, wait_minutes=0))
         writes = [one for one in site.record() if one["kind"] in ("write", "delete")]
         with pytest.raises(RefusedError, match="of another store") as caught:
-            asyncio.run(apply.apply(site.desk, site.planned.digest))
+            asyncio.run(apply.apply(site.context, site.planned.digest))
         assert caught.value.exit_code == 4
         assert [one for one in site.record() if one["kind"] in ("write", "delete")] == writes
         with People(site):
@@ -47,26 +48,24 @@ def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_p
         assert other_runs.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
 
 
-def elsewhere(site: Site, folder: Path) -> context.Context:
-    """A desk of another store, which captured the estate as well."""
-    desk = site.desk
-    found = context.Context(
-        desk.settings, Store(folder), desk.find_cloud, loopback_only=True, own_clock=site.world.clock
-    )
+def elsewhere(site: Site, folder: Path) -> Context:
+    """A context with another store, which captured the estate as well."""
+    context = site.context
+    found = Context(context.settings, Store(folder), context.find_cloud, loopback_only=True, own_clock=site.world.clock)
     asyncio.run(assess.snapshot(found))
     return found
 
 
-def refused(desk: context.Context, site: Site) -> None:
+def refused(context: Context, site: Site) -> None:
     """That store's runbook is stopped before its first write, once it is planned on what there is now."""
-    asyncio.run(assess.assess(desk))
-    planned = plan.plan(desk)
+    asyncio.run(assess.assess(context))
+    planned = plan.plan(context)
     assert planned.runbook.steps
     before = [one for one in site.record() if one["kind"] in ("write", "delete")]
     # What another store's run made is a candidate here; somebody who names it is stopped all the same.
-    named = tuple(candidates(desk, planned.runbook))
+    named = tuple(candidates(context, planned.runbook))
     with pytest.raises(RefusedError, match=r"another store|of another store"):
-        asyncio.run(apply.apply(desk, planned.digest, yes=True, targets=named, wait_minutes=0))
+        asyncio.run(apply.apply(context, planned.digest, yes=True, targets=named, wait_minutes=0))
     assert [one for one in site.record() if one["kind"] in ("write", "delete")] == before
 
 
@@ -75,7 +74,7 @@ def test_another_stores_run_is_seen_by_a_run_that_makes_no_plan_itself(tmp_path:
         other = elsewhere(site, tmp_path / "elsewhere")
         site.lose()
         planned = site.plan()
-        asyncio.run(apply.apply(site.desk, planned.digest, wait_minutes=0))
+        asyncio.run(apply.apply(site.context, planned.digest, wait_minutes=0))
         refused(other, site)
 
 

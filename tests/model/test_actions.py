@@ -306,7 +306,7 @@ def test_what_may_be_deleted(kind: Any, effect: Any, target: str, host: str, url
 # wherever it is read
 
 
-def a_desk(folder: Path) -> Context:
+def a_context(folder: Path) -> Context:
     return Context(Settings(), Store(folder), lambda: pytest.fail("no cloud is needed"))
 
 
@@ -315,27 +315,27 @@ def test_a_runbook_that_breaks_a_table_is_read_nowhere(tmp_path: Path) -> None:
     bad = runbook.encode(
         with_step(book, step, inputs={**step.inputs, "extension": {"name": "x", "properties": CUSTOM}})
     )
-    desk = a_desk(tmp_path / "store")
-    path = desk.store.keep_runbook(bad)
+    context = a_context(tmp_path / "store")
+    path = context.store.keep_runbook(bad)
     for name in ("latest", runbook.digest(bad), str(path)):
         with pytest.raises(FileError, match="no runbook that this drkit carries out") as error:
-            desk.store.runbook(name)
+            context.store.runbook(name)
         assert error.value.exit_code == 64
         assert step.id in error.value.what
-    good = desk.store.keep_runbook(runbook.encode(book))
-    assert desk.store.runbook(good.stem)[0] == book
+    good = context.store.keep_runbook(runbook.encode(book))
+    assert context.store.runbook(good.stem)[0] == book
 
 
 def test_a_digest_means_those_bytes_wherever_a_link_leads(tmp_path: Path) -> None:
-    desk = a_desk(tmp_path / "store")
-    kept = desk.store.keep_runbook(runbook.encode(FAILOVER))
+    context = a_context(tmp_path / "store")
+    kept = context.store.keep_runbook(runbook.encode(FAILOVER))
     outside = tmp_path / "forged.json"
     outside.write_bytes(runbook.encode(msgspec.structs.replace(FAILOVER, drkit_version="forged")))
     kept.unlink()
     kept.symlink_to(outside)
     for name in (kept.stem, kept.stem[:12], str(kept), "latest"):
         with pytest.raises((RefusedError, FileError)):
-            desk.store.runbook(name)
+            context.store.runbook(name)
 
 
 def test_a_journal_that_names_a_path_for_its_runbook_is_refused(tmp_path: Path) -> None:
@@ -343,19 +343,19 @@ def test_a_journal_that_names_a_path_for_its_runbook_is_refused(tmp_path: Path) 
 
     from drkit.model.clock import SystemClock
 
-    desk = a_desk(tmp_path / "store")
+    context = a_context(tmp_path / "store")
     outside = tmp_path / "forged.json"
     outside.write_bytes(runbook.encode(FAILOVER))
 
     async def write() -> str:
-        run = desk.store.new_run()
-        async with desk.store.open_journal(run, SystemClock()) as journal:
+        run = context.store.new_run()
+        async with context.store.open_journal(run, SystemClock()) as journal:
             await journal.append("started", data={"runbook": os.fspath(outside), "holder": "x"})
         return run
 
     run = asyncio.run(write())
     with pytest.raises(IntegrityError, match="no digest"):
-        desk.store.state(run)
+        context.store.state(run)
 
 
 # one fault takes nothing else down

@@ -42,10 +42,10 @@ def test_every_record_left_in_the_lost_plan_is_deferred_and_found_when_it_return
         assert {name for name, one in found.items() if one.state == "alive"} == names
         assert all(one.confirmed and not one.two_plans for one in found.values())
         # Hosts that moved look changed from their old plan; that is nothing to repair.
-        book = plan_.plan(site.desk).runbook
+        book = plan_.plan(site.context).runbook
         assert (book.kind, book.steps) == ("repair", ())
         assert any("failback" in one.remedy for one in book.unchanged)
-        assert report.report(site.desk)["deferred"]
+        assert report.report(site.context)["deferred"]
 
 
 def test_workers_left_in_the_lost_account_are_deferred_and_found(
@@ -75,7 +75,7 @@ def test_what_a_death_kept_from_the_journal_is_deferred_on_resume(tmp_path: Path
         lines = path.read_bytes().splitlines(keepends=True)
         last = max(number for number, line in enumerate(lines) if json.loads(line)["kind"] == "deferred")
         path.write_bytes(b"".join(lines[: last + kept]))
-        assert asyncio.run(apply.resume(site.desk)).outcome == "succeeded"
+        assert asyncio.run(apply.resume(site.context)).outcome == "succeeded"
         kinds = [json.loads(line)["kind"] for line in path.read_bytes().splitlines()]
         assert kinds.count("deferred") == 2
 

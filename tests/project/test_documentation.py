@@ -45,10 +45,10 @@ code=0; drkit apply latest --yes --quiet > run.txt || code=$?
 FINISHED = """\
 python - <<END
 from drkit import blocking as drkit
-desk = drkit.desk()
-at = drkit.status(desk)
+context = drkit.desk()
+at = drkit.status(context)
 for step in [step.id for step in at.runbook.steps if at.state.of(step.id).status == "asked"]:
-    drkit.skip(desk, at.run, step, "not tonight")
+    drkit.skip(context, at.run, step, "not tonight")
 END
 drkit resume latest --quiet > run.txt
 drkit simulate --restore westeurope

@@ -17,7 +17,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from drkit.api import context
+from drkit.api.context import desk
 from drkit.errors import CredentialError, FileError, GuardError, LockedError, NotFoundError, PartialError, UsageError
 from drkit.model.clock import Clock
 from drkit.model.cloud import CloudMark
@@ -413,12 +413,12 @@ def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", facts["authority"])
         for name in ("tenant", "client_id", "client_secret"):
             monkeypatch.setenv(f"AZURE_{name.upper().replace('TENANT', 'TENANT_ID')}", facts[name])
-        found = context.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        found = desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         assert isinstance(found, blob_store.BlobStore)
         held = found.service.credential
         assert held.get_token("https://storage.azure.com/.default").token in world.simulator.world.tokens
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
-        again = context.desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        again = desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         with pytest.raises(CredentialError, match="credential environment") as caught:
             again.snapshots()
         assert "wrong" not in str(caught.value)
@@ -435,7 +435,7 @@ def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatc
 
 
 def test_the_desk_takes_an_account_for_its_store(store: blob_store.BlobStore, address: str) -> None:
-    found = context.desk(store=address).store
+    found = desk(store=address).store
     assert isinstance(found, blob_store.BlobStore)
     assert found.runs() == []
 
@@ -446,7 +446,7 @@ def test_an_address_without_tls_is_only_ever_an_emulator_s(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="not taken for a folder"):
-        context.desk(store=elsewhere)
+        desk(store=elsewhere)
 
 
 # --- whole runs --------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def site(folder: Path, estate: Estate, *, half_run: bool, account: str | None = 
         for path in (folder / "site" / "store" / "approvals").iterdir():
             os.utime(path, (at, at))
         found = Site(world, folder / "site", account=account)
-        found.planned = plan.show(found.desk, runbook(estate))
+        found.planned = plan.show(found.context, runbook(estate))
         try:
             yield found
         finally:

@@ -100,7 +100,7 @@ def with_earlier_scripts(site: Site) -> None:
     content = runbook.encode(book)
     site.store.keep_runbook(content)
     digest = runbook.digest(content)
-    plan.approve(site.desk, digest)
+    plan.approve(site.context, digest)
     assert site.planned is not None
     site.planned = replace(site.planned, runbook=book, digest=digest)
 

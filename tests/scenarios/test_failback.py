@@ -44,11 +44,11 @@ def there_and_back(site: Site) -> None:
     way.restore(site)
     way.assess(site)
     assert way.answering_twice(site) == []
-    assert way.carry_out(site, failback.failback(site.desk, run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.failback(site.context, run)).outcome == "succeeded", way.unfinished(site)
     assert way.answering_twice(site) == []
     back = site.run
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.desk, back)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.cleanup(site.context, back)).outcome == "succeeded", way.unfinished(site)
     assert way.answering_twice(site) == []
 
 
@@ -76,7 +76,7 @@ def test_workers_go_there_and_back_twice(tmp_path: Path, protected: None) -> Non
         for number in range(2):
             there_and_back(site)
             assert way.estate_of(site) == before, number
-            over, back, cleaned = (report.report(site.desk, run)["identities"] for run in site.store.runs()[-3:])
+            over, back, cleaned = (report.report(site.context, run)["identities"] for run in site.store.runs()[-3:])
             made = over[0]["now"]
             assert (over[0]["was"], len(made), over[0]["plan"]) == (was, 36, workers.OLD)
             assert f"--assignee-object-id {made} " in over[0]["grants"][0]
@@ -95,7 +95,7 @@ def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Pat
         assert way.failover(site).outcome == "succeeded"
         way.restore(site)
         way.assess(site)
-        planned = failback.failback(site.desk, "run-0001")
+        planned = failback.failback(site.context, "run-0001")
         site.lose()
         assert way.carry_out(site, planned).outcome == "partial"
         for action in ("release", "register", "delete"):
@@ -107,7 +107,7 @@ def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Pat
         assert way.go_on(site, "run-0002").outcome == "succeeded", way.unfinished(site)
         assert way.answering_twice(site) == []
         way.assess(site)
-        cleanup = failback.cleanup(site.desk, "run-0002")
+        cleanup = failback.cleanup(site.context, "run-0002")
         applied = way.carry_out(site, cleanup, way.losing(site, "delete"))
         assert applied.outcome == "partial"
         way.restore(site)
@@ -133,10 +133,10 @@ def test_workers_whose_account_goes_again_on_the_way_back(tmp_path: Path, protec
         way.restore(site)
         way.assess(site)
         way.judge(site, faults)
-        planned = failback.failback(site.desk, "run-0001")
+        planned = failback.failback(site.context, "run-0001")
         assert way.carry_out(site, planned, way.losing(site, "release")).outcome == "partial"
         assert len(workers.reported(site)) == 1
-        control.abort(site.desk, "run-0002", "it is gone again")
+        control.abort(site.context, "run-0002", "it is gone again")
         assert way.go_on(site, "run-0002").outcome == "failed"
         assert way.failover(site).outcome == "succeeded", way.unfinished(site)
         assert workers.reported(site) == {workers.WEB: [workers.REPLICA], workers.CUPBOARD: [workers.REPLICA]}
@@ -163,7 +163,7 @@ def aborting(site: Site) -> way.Heard:
     def hear(event: Event) -> None:
         if event.kind == "done" and event.step is not None and event.step.action == "verify" and not said:
             said.append(True)
-            control.abort(site.desk, site.run, "enough")
+            control.abort(site.context, site.run, "enough")
 
     return hear
 
@@ -174,7 +174,7 @@ def test_a_worker_that_an_aborted_failover_brought_up_goes_back(tmp_path: Path, 
         before, faults = way.estate_of(site), list[str]()
         site.lose()
         way.assess(site)
-        assert way.carry_out(site, plan.plan(site.desk), aborting(site)).outcome == "failed"
+        assert way.carry_out(site, plan.plan(site.context), aborting(site)).outcome == "failed"
         assert sorted(accounts_of(site).values()) == [[], [workers.REPLICA]]
         told = [one.detail for one in results.outcomes(site.book, site.state) if one.now]
         assert [one.partition(" saw ")[0] for one in told] == ["auto-dr"]
@@ -198,12 +198,12 @@ def test_a_worker_that_an_aborted_failback_brought_home_is_known_to_be_home(tmp_
         way.restore(site)
         way.judge(site, faults)
         way.assess(site)
-        assert way.carry_out(site, failback.failback(site.desk, "run-0001"), aborting(site)).outcome == "failed"
+        assert way.carry_out(site, failback.failback(site.context, "run-0001"), aborting(site)).outcome == "failed"
         (home,) = [machine for machine, by in accounts_of(site).items() if by == [workers.OLD]]
         (moved,) = leftovers.moved(site.book, site.state)
         assert (moved.host, moved.now_plan) == (home, workers.OLD)
         way.assess(site)
-        cleaned = failback.cleanup(site.desk, "run-0001").runbook
+        cleaned = failback.cleanup(site.context, "run-0001").runbook
         assert moved.now not in [step.environment for step in cleaned.steps]
         assert went_back(site, "run-0001") == ""
         way.assess(site)
@@ -221,12 +221,12 @@ def test_a_last_look_that_is_skipped_leaves_nothing_that_no_cleanup_knows(tmp_pa
         way.restore(site)
         way.judge(site, faults)
         way.assess(site)
-        planned = failback.failback(site.desk, "run-0001")
+        planned = failback.failback(site.context, "run-0001")
         last = next(step.id for step in planned.runbook.steps if step.action == "verify-again")
 
         def hear(event: Event) -> None:
             if event.kind == "done" and event.step is not None and event.step.id == last.removesuffix("-again"):
-                apply.skip(site.desk, site.run, last, "seen once is enough")
+                apply.skip(site.context, site.run, last, "seen once is enough")
 
         assert way.carry_out(site, planned, hear).outcome == "succeeded-with-exceptions"
         assert site.state.of(last).status == "skipped"
@@ -238,7 +238,7 @@ def test_a_last_look_that_is_skipped_leaves_nothing_that_no_cleanup_knows(tmp_pa
 def went_back(site: Site, run: str) -> str:
     """A failback of that run, carried out; or why there is none."""
     try:
-        planned = failback.failback(site.desk, run)
+        planned = failback.failback(site.context, run)
     except RefusedError as error:
         return error.what.partition(" after ")[0]
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
@@ -252,20 +252,20 @@ def left_again(site: Site, before: Json) -> None:
     assert way.failover(site).outcome == "succeeded"
     way.restore(site)
     way.assess(site)
-    planned = failback.failback(site.desk, "run-0001")
+    planned = failback.failback(site.context, "run-0001")
     assert way.carry_out(site, planned, way.losing(site, "register")).outcome == "partial"
     assert way.answering_twice(site) == []
-    control.abort(site.desk, "run-0002", "it is gone again")
+    control.abort(site.context, "run-0002", "it is gone again")
     assert way.go_on(site, "run-0002").outcome == "failed"
     assert way.failover(site).outcome == "succeeded", way.unfinished(site)
     assert way.answering_twice(site) == []
     way.restore(site)
     way.assess(site)
-    assert way.carry_out(site, failback.failback(site.desk, "run-0003")).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.failback(site.context, "run-0003")).outcome == "succeeded", way.unfinished(site)
     assert way.answering_twice(site) == []
     way.assess(site)
     with pytest.raises(RefusedError, match=r"nothing to do after run-0001.*went back already.*drkit cleanup run-0001"):
-        failback.failback(site.desk, "run-0001")
+        failback.failback(site.context, "run-0001")
     for run in ("run-0002", "run-0004", "run-0001"):
         assert tidied(site, run) in ("", "there is nothing to do")
     assert way.estate_of(site) == before
@@ -274,40 +274,40 @@ def left_again(site: Site, before: Json) -> None:
 def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
     with estate(tmp_path, lost_writes_count=False, leaping=True) as site:
         assert site.planned
-        plan.approve(site.desk, site.planned.digest)
-        assert asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=0)).outcome == "partial"
+        plan.approve(site.context, site.planned.digest)
+        assert asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=0)).outcome == "partial"
         with pytest.raises(RefusedError, match=r"run-0001 is unfinished.*drkit resume run-0001"):
-            failback.failback(site.desk, "run-0001")
+            failback.failback(site.context, "run-0001")
         assert way.go_on(site, "run-0001").outcome == "succeeded"
         with pytest.raises(RefusedError, match="older than the end of run-0001"):
-            failback.failback(site.desk, "run-0001")
+            failback.failback(site.context, "run-0001")
         way.assess(site)
         with pytest.raises(RefusedError, match="has not returned: it is lost"):
-            failback.failback(site.desk, "run-0001")
+            failback.failback(site.context, "run-0001")
         way.restore(site)
         assert "drkit failback run-0001" in "\n".join(terminal.assessment(way.assess(site), "x")[-1:])
-        assert status.overview(site.desk)[-1].startswith("next: `drkit failback run-0001` goes back")
-        planned = failback.failback(site.desk, "run-0001")
+        assert status.overview(site.context)[-1].startswith("next: `drkit failback run-0001` goes back")
+        planned = failback.failback(site.context, "run-0001")
         assert asyncio.run(applied_without_people(site, planned)) == "partial"
         with pytest.raises(RefusedError, match=r"run-0002, the failback of run-0001, is unfinished"):
-            failback.failback(site.desk, "run-0001")
+            failback.failback(site.context, "run-0001")
         with pytest.raises(RefusedError, match=r"goes back, or went, as run-0002"):
-            failback.cleanup(site.desk, "run-0001")
+            failback.cleanup(site.context, "run-0001")
         with pytest.raises(RefusedError, match=r"drkit failback run-0001"):
-            control.rebase(site.desk, "run-0002")
+            control.rebase(site.context, "run-0002")
         assert way.go_on(site, "run-0002").outcome == "succeeded"
         way.assess(site)
         with pytest.raises(RefusedError, match=r"went back as run-0002.*drkit cleanup run-0002"):
-            failback.failback(site.desk, "run-0001")
+            failback.failback(site.context, "run-0001")
         with pytest.raises(RefusedError, match="is a failback, not a failover"):
-            failback.failback(site.desk, "run-0002")
+            failback.failback(site.context, "run-0002")
         # The machine-readable runbook of the way back is linked, and the store's own next word is the cleanup.
         assert (planned.runbook.source_run, planned.runbook.lost_regions) == ("run-0001", ())
-        assert status.overview(site.desk)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
-        assert way.carry_out(site, failback.cleanup(site.desk, "run-0002")).outcome == "succeeded"
+        assert status.overview(site.context)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
+        assert way.carry_out(site, failback.cleanup(site.context, "run-0002")).outcome == "succeeded"
         way.assess(site)
-        assert "drkit snapshot" in status.overview(site.desk)[-1]
-        assert any("drkit snapshot" in text for text in plan.plan(site.desk).warnings)
+        assert "drkit snapshot" in status.overview(site.context)[-1]
+        assert any("drkit snapshot" in text for text in plan.plan(site.context).warnings)
 
 
 def test_the_commands_write_the_runbooks_and_say_what_comes_next(tmp_path: Path) -> None:
@@ -339,8 +339,8 @@ def test_every_command_that_help_groups_is_there() -> None:
 
 
 async def applied_without_people(site: Site, planned: plan.Planned) -> str:
-    plan.approve(site.desk, planned.digest)
-    return (await apply.apply(site.desk, planned.digest, wait_minutes=0)).outcome
+    plan.approve(site.context, planned.digest)
+    return (await apply.apply(site.context, planned.digest, wait_minutes=0)).outcome
 
 
 def killed(site: Site, lives: Lives, every: int) -> int:
@@ -364,8 +364,8 @@ def test_processes_that_die_on_the_way_back_do_nothing_twice(tmp_path: Path) -> 
         way.judge(site, faults)
         count = len(site.record())
         for propose, every in ((failback.failback, 13), (failback.cleanup, 5)):
-            site.planned = propose(site.desk, site.run)
-            plan.approve(site.desk, site.planned.digest)
+            site.planned = propose(site.context, site.run)
+            plan.approve(site.context, site.planned.digest)
             assert killed(site, lives, every) > 2
             way.assess(site)
         deleted = [one["path"] for one in site.record()[count:] if one["method"] == "DELETE" and one["status"] < 300]
@@ -381,7 +381,7 @@ def tidied(site: Site, run: str) -> str:
     """A cleanup of that run, carried out; or why there is none."""
     way.assess(site)
     try:
-        planned = failback.cleanup(site.desk, run)
+        planned = failback.cleanup(site.context, run)
     except RefusedError as error:
         return error.what.partition(" after ")[0]
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)

@@ -54,7 +54,7 @@ def test_a_deletion_that_left_is_finished_although_its_region_is_back_and_the_ru
 ) -> None:
     killed(site, machine, "operation", "release")
     way.restore(site)
-    control.abort(site.desk, site.run, "the region is back")
+    control.abort(site.context, site.run, "the region is back")
     applied = resumed(site)
     assert applied.outcome == "failed"
     assert "registered nowhere" not in applied.reason
@@ -76,15 +76,15 @@ def test_a_machine_that_goes_away_while_its_extension_is_taken_off_is_said_to_be
     said = "cupboard may have been taken off auto-we and is registered nowhere"
     assert said in applied.reason
     way.restore(site)
-    control.abort(site.desk, site.run, "the region is back")
+    control.abort(site.context, site.run, "the region is back")
     applied = resumed(site)
     assert (applied.outcome, applied.exit_code) == ("failed", 1)
     assert said in applied.reason
     assert f"`drkit resume {site.run}`" in applied.reason
-    report = report_.report(site.desk, site.run)
+    report = report_.report(site.context, site.run)
     assert [one["name"] for one in report["in_doubt"]] == ["cupboard"]
     way.assess(site)
-    told = explain.explain(site.desk, "cupboard")
+    told = explain.explain(site.context, "cupboard")
     assert isinstance(told, Explanation)
     assert told.registration[0] == said
     assert told.to_do == f"`drkit resume {site.run}` goes on with it."
@@ -99,7 +99,7 @@ def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -
     killed(site, WEB, "done", "release")
     for action in ("release", "register", "verify"):
         with pytest.raises(RefusedError) as caught:
-            apply.skip(site.desk, site.run, step_of(site, WEB, action), "do not wait for it")
+            apply.skip(site.context, site.run, step_of(site, WEB, action), "do not wait for it")
         assert "web-01 may have been taken off auto-we" in caught.value.what
         assert f"`drkit resume {site.run}`" in caught.value.remedy
     assert resumed(site).outcome == "succeeded"
@@ -124,7 +124,7 @@ def test_what_somebody_else_installed_between_release_and_registration_is_not_wr
     assert theirs.url in detail
     assert "another registration is on it now" in applied.reason
     # A person sees whose it is, and leaves it so.
-    apply.skip(site.desk, site.run, step_of(site, WEB, "register"), "it is theirs now")
+    apply.skip(site.context, site.run, step_of(site, WEB, "register"), "it is theirs now")
     assert resumed(site).outcome == "succeeded-with-exceptions"
     assert workers.carried(site, WEB) == [CONTROL]
 
@@ -137,14 +137,14 @@ def test_a_machine_that_carries_no_registration_any_more_is_noticed_explained_an
     taken.clear()
     assessed = way.assess(site)
     assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
-    told = explain.explain(site.desk, "web-01")
+    told = explain.explain(site.context, "web-01")
     assert isinstance(told, Explanation)
     assert told.registration == ("web-01 carries no registration any more, and had that of auto-we",)
     assert "plan --kind repair" in told.to_do
     # What installs it again is kept, although a snapshot was taken since.
     way.snapshot(site)
     way.assess(site)
-    planned = plan.plan(site.desk)
+    planned = plan.plan(site.context)
     assert planned.runbook.kind == "repair"
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
@@ -160,10 +160,10 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     theirs = model.account_of(world, world.resources[CONTROL.lower()])
     held.settings[model.URL] = theirs.url
     assert [(one.name, one.another) for one in way.assess(site).carried] == [("web-01", theirs.url)]
-    planned = plan.plan(site.desk)
+    planned = plan.plan(site.context)
     assert planned.runbook.steps == ()
     assert any(theirs.url in one.reason for one in planned.runbook.unchanged)
-    told = explain.explain(site.desk, "web-01")
+    told = explain.explain(site.context, "web-01")
     assert isinstance(told, Explanation)
     assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."
 
@@ -182,11 +182,11 @@ def test_a_worker_that_its_account_does_not_list_any_more_is_noticed_explained_a
     unlisted(site, WEB)
     assessed = way.assess(site)
     assert [(one.name, one.another) for one in assessed.carried] == [("web-01", "")]
-    told = explain.explain(site.desk, "web-01")
+    told = explain.explain(site.context, "web-01")
     assert isinstance(told, Explanation)
     assert told.registration == ("auto-we does not list web-01 any more",)
     assert "plan --kind repair" in told.to_do
-    planned = plan.plan(site.desk, kind="repair")
+    planned = plan.plan(site.context, kind="repair")
     assert "register" in workers.actions(planned.runbook, WEB)
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     assert workers.reported(site)[WEB] == [OLD]
@@ -198,6 +198,6 @@ def test_a_worker_whose_old_record_was_cleaned_up_is_not_missed_where_it_was(sit
     assert way.failover(site).outcome == "succeeded", way.unfinished(site)
     way.restore(site)
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
     assert way.assess(site).carried == ()
-    assert plan.plan(site.desk, kind="repair").runbook.steps == ()
+    assert plan.plan(site.context, kind="repair").runbook.steps == ()

@@ -116,17 +116,17 @@ def halves(site: Site) -> None:
         life = Life(death="before", at=("intent", step_of(site, last, "release")))
         Lives().one(place_of(site), life)
     way.assess(site)
-    applied = way.carry_out(site, control.rebase(site.desk, "run-0001"))
+    applied = way.carry_out(site, control.rebase(site.context, "run-0001"))
     assert (applied.run, applied.outcome) == ("run-0002", "succeeded"), way.unfinished(site)
 
 
 def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site: Site) -> None:
     halves(site)
-    assert status.status(site.desk, "run-0001").replaced == "run-0002"
+    assert status.status(site.context, "run-0001").replaced == "run-0002"
     for say in (
-        lambda: control.abort(site.desk, "run-0001", "x"),
-        lambda: apply.skip(site.desk, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
-        lambda: control.rebase(site.desk, "run-0001"),
+        lambda: control.abort(site.context, "run-0001", "x"),
+        lambda: apply.skip(site.context, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
+        lambda: control.rebase(site.context, "run-0001"),
     ):
         with pytest.raises(RefusedError, match="the rest of run-0001 is carried out as run-0002"):
             say()
@@ -134,13 +134,13 @@ def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site:
     assert typed(site, "status", "run-0001", most=4) == []
     way.restore(site)
     way.assess(site)
-    planned = failback.failback(site.desk, "run-0001")
+    planned = failback.failback(site.context, "run-0001")
     assert planned.runbook.source_run == "run-0002"
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
     told = workers.reported(site)
     assert (told[WEB], told[CUPBOARD]) == ([OLD], [OLD])
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.desk, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, failback.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
 
 
 def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_the_way_is_refused(site: Site) -> None:
@@ -152,10 +152,10 @@ def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_
     assert f"`drkit abort {site.run} --reason TEXT`" in applied.reason
     way.assess(site)
     with pytest.raises(RefusedError, match="no steps") as caught:
-        control.rebase(site.desk, site.run)
+        control.rebase(site.context, site.run)
     assert f"`drkit abort {site.run} --reason TEXT`" in caught.value.remedy
     assert typed(site, "status", site.run) == []
-    standing = status.status(site.desk, "run-0001")
+    standing = status.status(site.context, "run-0001")
     assert (standing.outcome, standing.open) == ("failed", False)
     told = workers.reported(site)
     assert all(len(by) == 1 for by in told.values())
@@ -164,11 +164,11 @@ def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_
 
 def test_a_run_that_is_over_takes_no_answer_and_no_skip(site: Site) -> None:
     killed_in(site, WEB, "intent", "release")
-    control.abort(site.desk, site.run, "enough")
+    control.abort(site.context, site.run, "enough")
     assert way.go_on(site, site.run).outcome == "failed"
     for say in (apply.skip, apply.answer):
         with pytest.raises(RefusedError, match="has ended: aborted by"):
-            say(site.desk, site.run, step_of(site, WEB, "register"), "x")
+            say(site.context, site.run, step_of(site, WEB, "register"), "x")
     assert typed(site, "status", site.run, most=4) == []
 
 

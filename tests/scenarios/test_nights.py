@@ -18,7 +18,7 @@ from tests.support.estates import NEXT, REGION, SUBSCRIPTION, TARGET, People, Si
 
 
 def assessed(site: Site, **options: str) -> Assessment:
-    taken, _, _ = asyncio.run(assess.assess(site.desk, **options))
+    taken, _, _ = asyncio.run(assess.assess(site.context, **options))
     return taken
 
 
@@ -33,7 +33,7 @@ def test_a_fleet_that_is_fine_under_a_false_alarm_is_not_lost(tmp_path: Path) ->
         assert [claim.region for claim in taken.claims] == [REGION]
         assert set(states(taken).values()) == {"answering"}
         assert taken.lost_regions == ()
-        assert plan.plan(site.desk).runbook.steps == ()
+        assert plan.plan(site.context).runbook.steps == ()
 
 
 def test_an_outage_that_nobody_claims_is_no_loss_until_somebody_declares_it(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_an_outage_that_nobody_claims_is_no_loss_until_somebody_declares_it(tmp_
         site.world.control("lose", region=REGION, announce=False)
         silent = assessed(site)
         assert states(silent)["plan-weu"] == "unreachable"
-        assert not [step for step in plan.plan(site.desk).runbook.steps if step.effect != "verify"]
+        assert not [step for step in plan.plan(site.context).runbook.steps if step.effect != "verify"]
         told = assessed(site, declare_lost="West Europe", reason="the status page and two calls")
         assert states(told)["plan-weu"] == "lost"
         (claim,) = told.claims
@@ -68,10 +68,10 @@ def test_a_snapshot_taken_by_a_timer_during_the_outage_spoils_nothing(tmp_path: 
         before = site.planned
         assert before is not None
         for _ in range(2):
-            taken, _ = asyncio.run(assess.snapshot(site.desk))
+            taken, _ = asyncio.run(assess.snapshot(site.context))
         assert {capture.state for capture in taken.captures if capture.subject == plan_id()} == {"failed"}
         assessed(site)
-        again = plan.plan(site.desk)
+        again = plan.plan(site.context)
         assert [msgspec.to_builtins(step) for step in again.runbook.steps] == [
             msgspec.to_builtins(step) for step in before.runbook.steps
         ]
@@ -79,7 +79,7 @@ def test_a_snapshot_taken_by_a_timer_during_the_outage_spoils_nothing(tmp_path: 
 
 def test_plan_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     with estate(tmp_path) as site:
-        assert plan.plan(site.desk).content == plan.plan(site.desk).content
+        assert plan.plan(site.context).content == plan.plan(site.context).content
 
 
 def test_after_apply_it_proposes_only_what_was_skipped(tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ def test_after_apply_it_proposes_only_what_was_skipped(tmp_path: Path) -> None:
         with People(site, unheard=["bench"]):
             assert site.apply("--wait", "5") == 3
         step = site.step("bench", "ready")
-        apply.skip(site.desk, site.run, step, "out of reach")
+        apply.skip(site.context, site.run, step, "out of reach")
         with People(site, unheard=["bench"]):
             assert site.resume("--wait", "5") == 0
         assessed(site)
-        left = plan.plan(site.desk).runbook
+        left = plan.plan(site.context).runbook
         assert {one.name for one in left.environments if one.disposition == "already"} == {
             "api", "shop", "docs", "build", "rack",
         }  # fmt: skip
@@ -109,7 +109,7 @@ def test_a_target_short_of_quota_gives_way_to_the_next_and_with_none_left_it_ref
         site.world.control("lose", region=NEXT, announce=False)
         assessed(site)
         with pytest.raises(RefusedError, match="no target region is left") as refused:
-            plan.plan(site.desk)
+            plan.plan(site.context)
         assert f"not {TARGET}: quota" in str(refused.value)
         assert f"not {NEXT}: its own service does not answer" in str(refused.value)
 

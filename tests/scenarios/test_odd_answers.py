@@ -107,10 +107,10 @@ def rounds(fields: Mapping[str, set[Place]]) -> Iterator[dict[str, tuple[Place, 
 
 def test_every_field_made_odd_costs_its_reading_only(site: Site) -> None:
     oddities = Oddities(site.world)
-    asyncio.run(assess.snapshot(site.desk))
+    asyncio.run(assess.snapshot(site.context))
     site.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
-    asyncio.run(assess.assess(site.desk))
-    asyncio.run(check.check(site.desk))
+    asyncio.run(assess.assess(site.context))
+    asyncio.run(check.check(site.context))
     assert len(oddities.fields) > 25
     faults, number = [], 0
     for number, told in enumerate(rounds(dict(oddities.fields))):
@@ -118,7 +118,7 @@ def test_every_field_made_odd_costs_its_reading_only(site: Site) -> None:
         ends = any(word in route for route in told for word in WHOLE)
         work = (assess.snapshot, assess.assess, check.check)[number % 3]
         try:
-            asyncio.run(work(site.desk))
+            asyncio.run(work(site.context))
         except CloudError as error:
             if not ends:
                 faults.append((number, told, str(error)))

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import assess, context
+from drkit.api import assess
+from drkit.api.context import Context
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import settings
@@ -41,13 +42,11 @@ def subscription() -> dict[str, Any]:
     }
 
 
-def desk(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> context.Context:
+def context_of(world: World, folder: Path, role: str = "reader", own: Settings | None = None) -> Context:
     one = world.facts["principals"][role]
     principal = Principal(one["client_id"], one["client_secret"])
     cloud = clouds.from_ready_file(world.ready, "of a test")
-    return context.Context(
-        own or Settings(), Store(folder / "store"), lambda: cloud, loopback_only=True, principal=principal
-    )
+    return Context(own or Settings(), Store(folder / "store"), lambda: cloud, loopback_only=True, principal=principal)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def kinds(world: World) -> Mapping[str, int]:
 
 
 def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: World, tmp_path: Path) -> None:
-    ours = desk(world, tmp_path)
+    ours = context_of(world, tmp_path)
     taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB.upper()]))
     assert len(taken.hosts) == VMS
     assert all(
@@ -93,7 +92,7 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
 
 
 def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: World, tmp_path: Path) -> None:
-    ours = desk(world, tmp_path)
+    ours = context_of(world, tmp_path)
     taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB]))
     world.control("lose", region="westeurope", minutes_ago=40, announce_after=10)
     try:
@@ -109,7 +108,7 @@ def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: W
 
 def test_what_is_no_subscription_id_is_refused_before_anything_is_asked(world: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'prod' is not a subscription id"):
-        asyncio.run(assess.snapshot(desk(world, tmp_path), subscriptions=["prod"]))
+        asyncio.run(assess.snapshot(context_of(world, tmp_path), subscriptions=["prod"]))
 
 
 # --- a drkit.toml to begin with
@@ -123,7 +122,7 @@ def estate(tmp_path: Path) -> Iterator[World]:
 
 
 def test_init_writes_what_is_registered_where_and_the_file_is_good(estate: World, tmp_path: Path) -> None:
-    ours = desk(estate, tmp_path)
+    ours = context_of(estate, tmp_path)
     text, path = asyncio.run(assess.init(ours, str(tmp_path / "drkit.toml")))
     assert path.read_text("utf-8") == text
     read = settings.load(path, tables())
@@ -147,5 +146,5 @@ def test_init_overwrites_nothing(estate: World, tmp_path: Path) -> None:
     there = tmp_path / "drkit.toml"
     there.write_text("# mine\n")
     with pytest.raises(RefusedError, match="is there already"):
-        asyncio.run(assess.init(desk(estate, tmp_path), str(there)))
+        asyncio.run(assess.init(context_of(estate, tmp_path), str(there)))
     assert there.read_text() == "# mine\n"

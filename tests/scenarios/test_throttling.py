@@ -14,5 +14,5 @@ def test_a_storm_of_429_over_the_plan_is_weathered(tmp_path: Path) -> None:
         assert site.planned is not None
         storm = {"method": "PUT", "url": "/plans/", "status": 429, "code": "TooManyRequests", "retry_after": 4}
         site.world.control("fault", **storm, times=9)
-        found = asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=30))
+        found = asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=30))
         assert found.outcome == "succeeded", found

@@ -74,7 +74,7 @@ def test_a_holder_that_stands_still_keeps_its_run_and_the_other_is_told_who_and_
             assert "run-0001: under way, held by" in told
             assert "drkit resume" not in told
             assert "  under way  " in site.call("status").stdout
-            assert f"process {holder.pid}" in status.overview(site.desk)[-2]
+            assert f"process {holder.pid}" in status.overview(site.context)[-2]
         finally:
             os.kill(holder.pid, signal.SIGCONT)
         assert ended(holder) == [0]
@@ -105,27 +105,27 @@ def test_what_a_run_left_undone_is_planned_anew_for_an_approval_of_its_own(tmp_p
             assert site.apply("--quiet") == 3
         first = site.run
         with pytest.raises(RefusedError, match="older than the last record"):
-            control.rebase(site.desk, first)
-        asyncio.run(assess.assess(site.desk))
-        rest = control.rebase(site.desk, first)
+            control.rebase(site.context, first)
+        asyncio.run(assess.assess(site.context))
+        rest = control.rebase(site.context, first)
         assert rest.runbook.rebases == first
         assert any(note.startswith(f"the rest of {first}") for note in rest.runbook.notes)
         with pytest.raises(RefusedError, match="not approved"):
-            asyncio.run(apply.apply(site.desk, rest.digest))
+            asyncio.run(apply.apply(site.context, rest.digest))
         site.planned = rest
-        plan.approve(site.desk, rest.digest)
+        plan.approve(site.context, rest.digest)
         with People(site):
             assert site.apply("--wait", "30", "--quiet") == 0
         assert site.run != first
         assert done_twice(site) == []
         with pytest.raises(RefusedError, match=f"carried out as {site.run}"):
-            asyncio.run(apply.resume(site.desk, first))
+            asyncio.run(apply.resume(site.context, first))
 
 
 def test_a_run_whose_runbook_was_changed_is_named_and_not_passed_over(tmp_path: Path) -> None:
     with estate(tmp_path, leaping=True) as site:
         assert site.planned is not None
-        asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=0))
-        assert "open: run-0001" in "\n".join(status.overview(site.desk))
+        asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=0))
+        assert "open: run-0001" in "\n".join(status.overview(site.context))
         site.planned.path.write_bytes(site.planned.content.replace(b'"made_with":"', b'"made_with":"x', 1))
-        assert any(line.startswith("cannot be read: run-0001: ") for line in status.overview(site.desk))
+        assert any(line.startswith("cannot be read: run-0001: ") for line in status.overview(site.context))

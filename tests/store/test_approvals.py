@@ -23,7 +23,7 @@ from drkit.planning import replicas
 from drkit.store import approvals
 from drkit.store.records import Approval, who
 from drkit.store.store import Store
-from tests.api.test_control import desk_of
+from tests.api.test_control import context_of
 from tests.execution.test_runner import RUN, Bench, Make, bench
 from tests.model.test_runbook import a_step
 from tests.support.command_line import Here, copy_of_recorded
@@ -70,13 +70,13 @@ def begun(made: Bench, *, hours_ago: float = 1.0, approved: dict[str, Any] | Non
 
 
 def look(made: Bench, **settings: Any) -> None:
-    desk = desk_of(made, **settings)
-    apply.look_again(desk, RUN, made.store.state(RUN), desk.clock)
+    context = context_of(made, **settings)
+    apply.look_again(context, RUN, made.store.state(RUN), context.clock)
 
 
 def asked(made: Bench, *, yes: bool = False, targets: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
-    desk = desk_of(made, **settings)
-    return apply.approval_for(desk, show_of(desk, kept(made)), desk.clock, yes=yes, targets=targets)
+    context = context_of(made, **settings)
+    return apply.approval_for(context, show_of(context, kept(made)), context.clock, yes=yes, targets=targets)
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_a_journal_that_somebody_wrote_is_not_carried_out(bench: Make, separate:
     made = bench(a_step("a"))
     begun(made)
     before = made.store.journal_bytes(RUN)
-    desk = desk_of(made, separate_approver=separate)
+    context = context_of(made, separate_approver=separate)
     with pytest.raises(RefusedError, match=r"no approval of runbook .* from before run-0001 began"):
-        asyncio.run(apply.resume(desk, RUN))
+        asyncio.run(apply.resume(context, RUN))
     assert made.store.journal_bytes(RUN) == before
     assert not (made.store.folder / "state" / "locks").exists(), "it was refused before anything was done"
 
@@ -406,7 +406,7 @@ def test_nobody_approves_without_saying_what(bench: Make, name: str) -> None:
     made = bench(a_step("a"))
     kept(made)
     with pytest.raises(UsageError, match="which runbook"):
-        plan.approve(desk_of(made), name)
+        plan.approve(context_of(made), name)
     assert not (made.store.folder / "approvals").exists()
 
 
@@ -416,7 +416,7 @@ def test_a_digest_or_its_beginning_names_it(bench: Make, cut: int, tmp_path: Pat
     digest = kept(made)
     monkeypatch.chdir(tmp_path)
     Path(digest[:cut]).write_bytes(runbook.encode(msgspec.structs.replace(made.book, snapshot_digest="other")))
-    assert plan.approve(desk_of(made), digest[:cut].upper()).digest == digest
+    assert plan.approve(context_of(made), digest[:cut].upper()).digest == digest
 
 
 def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_path: Path, monkeypatch: Any) -> None:
@@ -424,8 +424,8 @@ def test_a_file_called_like_a_digest_is_not_approved_for_it(bench: Make, tmp_pat
     monkeypatch.chdir(tmp_path)
     Path("deadbeef").write_bytes(runbook.encode(made.book))
     with pytest.raises(RefusedError, match="called like a digest"):
-        plan.approve(desk_of(made), "deadbeef")
-    assert plan.approve(desk_of(made), "./deadbeef").digest == kept(made)
+        plan.approve(context_of(made), "deadbeef")
+    assert plan.approve(context_of(made), "./deadbeef").digest == kept(made)
 
 
 def test_approve_shows_what_it_approves(here: Here) -> None:
@@ -494,11 +494,11 @@ def test_a_run_goes_on_only_under_an_approval_that_names_it(bench: Make) -> None
     made = of_a_candidate(bench(a_step("a")))
     begun(made)
     put(made, hours_ago=2)
-    desk = desk_of(made)
+    context = context_of(made)
     with pytest.raises(RefusedError, match="no approval"):
-        apply.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+        apply.look_again(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
     put(made, hours_ago=3, targets=(PREPARED,), who="ada@desk")
-    apply.look_again(desk, RUN, made.store.state(RUN), desk.clock, candidates(desk, made.book))
+    apply.look_again(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
 
 
 def test_approve_asks_for_the_whole_id_of_what_only_a_tag_speaks_for(here: Here) -> None:
@@ -525,7 +525,7 @@ def test_a_runbook_of_the_first_format_can_be_carried_out_and_no_longer_approved
     made = bench(a_step("a"))
     made.book = msgspec.structs.replace(made.book, drkit="runbook/1", settings={}, target_plans={})
     with pytest.raises(RefusedError, match="runbook/1"):
-        plan.approve(desk_of(made), kept(made))
+        plan.approve(context_of(made), kept(made))
     with pytest.raises(RefusedError, match="runbook/1"):
         asked(made, yes=True)
     assert not made.store.approvals(kept(made))

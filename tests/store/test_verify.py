@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drkit.api import context, control
+from drkit.api import control
+from drkit.api.context import Context
 from drkit.errors import IntegrityError, UsageError
 from drkit.model.settings import Settings
 from drkit.store.journal import GENESIS, Record, seal
@@ -111,9 +112,9 @@ def test_an_empty_head_is_not_taken_for_none(lines: list[bytes], tmp_path: Path,
         verify(b"".join(lines), RUN, head)
     store = Store(tmp_path)
     made(store.folder / "journal" / f"{RUN}.jsonl")
-    desk = context.Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
+    context = Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
     with pytest.raises(UsageError, match="the head is empty"):
-        control.verify(desk, RUN, head)
+        control.verify(context, RUN, head)
     done = drkit("verify", RUN, "--head", head, "--store", str(tmp_path), cwd=tmp_path)
     assert (done.code, "the head is empty" in done.err) == (64, True)
 
@@ -122,11 +123,11 @@ def test_the_command_repairs_nothing_and_names_the_line(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.folder / "journal" / f"{RUN}.jsonl"
     lines = made(path)
-    desk = context.Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
-    assert control.verify(desk, "latest").count == len(lines)
+    context = Context(Settings(), store, lambda: pytest.fail("verifying needs no cloud"))
+    assert control.verify(context, "latest").count == len(lines)
     broken = b"".join(lines).replace(b"is there", b"is gone!", 1)
     path.write_bytes(broken)
     with pytest.raises(IntegrityError, match="line 3") as caught:
-        control.verify(desk, RUN)
+        control.verify(context, RUN)
     assert caught.value.exit_code == 1
     assert path.read_bytes() == broken

@@ -27,8 +27,9 @@ from typing import Any, Self
 import requests
 
 from drkit.api import apply as apply_
-from drkit.api import assess, context
+from drkit.api import assess
 from drkit.api import plan as plan_
+from drkit.api.context import Context
 from drkit.errors import DrkitError
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts, settings
@@ -293,9 +294,9 @@ class Site:
         return self.account or str(self.folder / "store")
 
     @property
-    def desk(self) -> context.Context:
+    def context(self) -> Context:
         cloud = clouds.from_ready_file(self.world.ready, "of a test")
-        return context.Context(
+        return Context(
             settings.load(self.folder / "drkit.toml", tables()), self.store, lambda: cloud, loopback_only=True,
             own_clock=self.world.clock,
         )  # fmt: skip
@@ -311,9 +312,9 @@ class Site:
 
     def plan(self) -> plan_.Planned:
         """Assess, plan and approve."""
-        asyncio.run(assess.assess(self.desk))
-        self.planned = plan_.plan(self.desk)
-        plan_.approve(self.desk, self.planned.digest)
+        asyncio.run(assess.assess(self.context))
+        self.planned = plan_.plan(self.context)
+        plan_.approve(self.context, self.planned.digest)
         return self.planned
 
     def words(self, *arguments: str) -> list[str]:
@@ -568,7 +569,7 @@ class Crowd(threading.Thread):
     def answer(self, run: str, step: Step) -> None:
         """Say that it is done."""
         self.said.add(step.id)
-        apply_.answer(self.site.desk, run, step.id, "ready")
+        apply_.answer(self.site.context, run, step.id, "ready")
 
     def ready(self, step: Step) -> bool:
         """Whether the step's owner is."""
@@ -659,7 +660,7 @@ def estate(
     site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
-        asyncio.run(assess.snapshot(site.desk))
+        asyncio.run(assess.snapshot(site.context))
         if lost:
             site.lose()
             site.plan()

@@ -26,7 +26,8 @@ from typing import Any
 
 import click
 
-from drkit.api import apply, assess, check, context, plan
+from drkit.api import apply, assess, check, plan
+from drkit.api.context import Context
 from drkit.cli import main
 from drkit.cli.main import main_group
 from drkit.model import cloud as clouds
@@ -128,18 +129,18 @@ def prepared() -> Prepared:
     world = World(folder / "world", seed(), leaping=True)
     try:
         cloud = clouds.from_ready_file(world.ready, "of a test")
-        desk = context.Context(
+        context = Context(
             settings.load(folder / "drkit.toml", tables()), Store(folder / ".drkit"), lambda: cloud, loopback_only=True,
             own_clock=world.clock,
         )  # fmt: skip
-        asyncio.run(assess.snapshot(desk))
-        asyncio.run(check.check(desk))
+        asyncio.run(assess.snapshot(context))
+        asyncio.run(check.check(context))
         world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
-        asyncio.run(assess.assess(desk))
-        planned = plan.plan(desk)
-        plan.approve(desk, planned.digest)
-        applied = asyncio.run(apply.apply(desk, planned.digest))
-        state = desk.store.state(applied.run)
+        asyncio.run(assess.assess(context))
+        planned = plan.plan(context)
+        plan.approve(context, planned.digest)
+        applied = asyncio.run(apply.apply(context, planned.digest))
+        state = context.store.state(applied.run)
         step = next(one.id for one in planned.runbook.steps if state.of(one.id).status == "asked")
         assert not state.outcome or state.outcome == "partial"
         assert world.clock is not None

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from drkit.api import context
+from drkit.api.context import Context
 from drkit.model import estate, runbook
 from drkit.model.cloud import public
 from drkit.model.runbook import Runbook
@@ -57,7 +57,7 @@ class Paced:
 Told = Callable[[Any, Runbook], Any]
 
 
-def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, seconds: float = 1.0) -> context.Context:
+def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, seconds: float = 1.0) -> Context:
     """A store with a runbook for one lost plan, and a run of it whose journal ``told`` writes."""
     plan = a_plan(name)
     machines = [a_vm(f"{name}-vm-{number}") for number in range(hosts)]
@@ -90,7 +90,7 @@ def a_run(folder: Path, name: str, environments: int, hosts: int, told: Told, se
             await told(journal, book)
 
     asyncio.run(write())
-    return context.Context(Settings(), store, public, own_clock=clock)
+    return Context(Settings(), store, public, own_clock=clock)
 
 
 async def smoothly(journal: Any, book: Runbook) -> None:
@@ -135,7 +135,7 @@ async def badly(journal: Any, book: Runbook) -> None:
     await ended(journal, "failed")
 
 
-def three(folder: Path) -> dict[str, context.Context]:
+def three(folder: Path) -> dict[str, Context]:
     """One where everything happened, one of two thousand steps, and one where nothing did."""
     return {
         "every exception": a_run(folder / "bad", NAME, 9, 4, badly),

@@ -80,26 +80,26 @@ def lose(site: Site) -> None:
 
 
 def assess(site: Site) -> Assessment:
-    return asyncio.run(assess_.assess(site.desk))[0]
+    return asyncio.run(assess_.assess(site.context))[0]
 
 
 def snapshot(site: Site) -> None:
-    asyncio.run(assess_.snapshot(site.desk))
+    asyncio.run(assess_.snapshot(site.context))
 
 
 def carry_out(site: Site, planned: plan.Planned, on_event: Heard = ignored) -> apply.Applied:
     """Approve and apply it here, while people do their part."""
     site.planned = planned
-    plan.approve(site.desk, planned.digest)
+    plan.approve(site.context, planned.digest)
     with People(site):
-        return asyncio.run(apply.apply(site.desk, planned.digest, wait_minutes=30, on_event=on_event))
+        return asyncio.run(apply.apply(site.context, planned.digest, wait_minutes=30, on_event=on_event))
 
 
 def go_on(site: Site, run: str, on_event: Heard = ignored) -> apply.Applied:
     """Resume it here, while people do their part."""
-    site.planned = plan.show(site.desk, site.store.state(run).runbook)
+    site.planned = plan.show(site.context, site.store.state(run).runbook)
     with People(site):
-        return asyncio.run(apply.resume(site.desk, run, wait_minutes=30, on_event=on_event))
+        return asyncio.run(apply.resume(site.context, run, wait_minutes=30, on_event=on_event))
 
 
 def losing(site: Site, action: str) -> Heard:
@@ -117,7 +117,7 @@ def losing(site: Site, action: str) -> Heard:
 def failover(site: Site) -> apply.Applied:
     """Assess, plan, carry out."""
     assess(site)
-    return carry_out(site, plan.plan(site.desk))
+    return carry_out(site, plan.plan(site.context))
 
 
 def unfinished(site: Site) -> list[tuple[str, str, str]]:

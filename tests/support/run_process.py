@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit.api import apply, context
+from drkit.api import apply
+from drkit.api.context import Context
 from drkit.errors import DrkitError
 from drkit.model import cloud as clouds
 from drkit.model import settings
@@ -98,14 +99,14 @@ def _exit_code(place: Place, life: Life) -> int:
     store = store_of(place.store)
     if life.records or life.at:
         mortal(store, life)
-    desk = context.Context(
+    context = Context(
         settings.load(Path(place.folder) / "drkit.toml", tables()), store, lambda: cloud, loopback_only=True
     )
     runs = [run for run in store.runs() if store.state(run).runbook == place.digest]
     try:
         if runs:
-            return asyncio.run(apply.resume(desk, runs[-1], wait_minutes=30)).exit_code
-        return asyncio.run(apply.apply(desk, place.digest, wait_minutes=30)).exit_code
+            return asyncio.run(apply.resume(context, runs[-1], wait_minutes=30)).exit_code
+        return asyncio.run(apply.apply(context, place.digest, wait_minutes=30)).exit_code
     except DrkitError as error:
         print(type(error).__name__, error, flush=True)
         return error.exit_code

@@ -58,7 +58,7 @@ def site(
     try:
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
-        asyncio.run(assess.snapshot(found.desk))
+        asyncio.run(assess.snapshot(found.context))
         try:
             yield found
         finally:
@@ -75,7 +75,7 @@ def lost(found: Site) -> Runbook:
 
 def apply(found: Site) -> apply_.Applied:
     assert found.planned is not None
-    return asyncio.run(apply_.apply(found.desk, found.planned.digest))
+    return asyncio.run(apply_.apply(found.context, found.planned.digest))
 
 
 def actions(book: Runbook, machine: str) -> list[str]:

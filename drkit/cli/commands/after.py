@@ -33,13 +33,13 @@ def report(
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
     if digest is not None:
-        run = ci.run_of(common.desk(), ci.exact(digest))
+        run = ci.run_of(common.context(), ci.exact(digest))
     if owners:
-        name, told, simulated = report_.owners(common.desk(), run)
+        name, told, simulated = report_.owners(common.context(), run)
         value: dict[str, Any] = {"drkit": "letters/1", "run": name, "simulated": simulated, "letters": told}
         text = owner_notices.text(told, name, simulated=simulated)
     else:
-        value = report_.report(common.desk(), run)
+        value = report_.report(common.context(), run)
         text = "" if wanted in ("text", "json") else _rendered(value, wanted)
     if wanted == "json":
         text = json.encode(value)
@@ -96,7 +96,7 @@ def verify(common: Common, run: str, head: str | None) -> int:
     """Compute the hash chain of a run's journal again. Repairs nothing."""
     from drkit.api import control
 
-    found = control.verify(common.desk(), run, head)
+    found = control.verify(common.context(), run, head)
     torn = (
         [f"{found.torn} bytes of a record that was being written follow; `drkit resume {found.run}` drops them"]
         if found.torn
@@ -124,8 +124,8 @@ def failback(common: Common, run: str | None, out: str | None, summary: str | No
     """Write the runbook that brings what a failover (default: the newest) moved back to where it was, now that the region answers."""
     from drkit.api import ci
 
-    desk = common.desk()
-    planned, going = ci.way_back(desk, run, out=out, or_open=or_open)
+    context = common.context()
+    planned, going = ci.way_back(context, run, out=out, or_open=or_open)
     tell_planned(common, planned, summary, going)
     return 0
 
@@ -143,6 +143,6 @@ def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | No
 
     if bool(discard) != bool((reason or "").strip()):
         raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may go")
-    planned = failback_.cleanup(common.desk(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
+    planned = failback_.cleanup(common.context(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
     common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
     return 0

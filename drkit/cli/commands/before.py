@@ -21,7 +21,7 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
     from drkit.api import assess
 
-    text, path = finish(assess.init(common.desk(), out, subscriptions=subscriptions, store=common.store or ""))
+    text, path = finish(assess.init(common.context(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -46,8 +46,8 @@ def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -
     from drkit.cli.views.text import safe
 
     heard: list[str] = []
-    desk = common.desk(heard.append if only_wrong else None)
-    taken, path = finish(assess.snapshot(desk, subscriptions=subscriptions))
+    context = common.context(heard.append if only_wrong else None)
+    taken, path = finish(assess.snapshot(context, subscriptions=subscriptions))
     if only_wrong and not common.json:
         wrong = explain.wrong(taken)
         for line in wrong[:MOST_WRONG]:
@@ -71,7 +71,7 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
     from drkit.api import plan
     from drkit.cli.views import check as views_check
 
-    found = finish(check_.check(common.desk(), lose=lose, out=out))
+    found = finish(check_.check(common.context(), lose=lose, out=out))
     if summary:
         plan.write_out(summary, views_check.summary(found).encode())
         common.pipe(lambda view: [view.summary(summary)])
@@ -101,7 +101,7 @@ def preflight(common: Common, away_from: tuple[str, ...], machine: str) -> int:
     """Refuse a machine or a store that a recovery cannot rest on: what a pipeline does first."""
     from drkit.api import ci
 
-    fit = finish(ci.preflight(common.desk(), protected=away_from, machine=machine))
+    fit = finish(ci.preflight(common.context(), protected=away_from, machine=machine))
     runs = ", ".join(fit.open_runs) or "none"
     common.tell(
         fit,
@@ -155,7 +155,7 @@ def simulate(
         if lose and restore:
             raise UsageError("--lose and --restore do not go together", remedy="one after the other")
         told = finish(
-            simulate_.happen(common.desk().cloud, lose=lose or "", restore=restore or "", minutes_ago=minutes_ago)
+            simulate_.happen(common.context().cloud, lose=lose or "", restore=restore or "", minutes_ago=minutes_ago)
         )
         word = f"{told['region']} is back" if restore else f"{told['region']} is lost since {told.get('since', '')}"
         common.tell(told, lambda: [word, "next: `drkit assess`"])

@@ -34,11 +34,11 @@ def assess(
     if reason and not declare_lost:
         raise UsageError("--reason goes with --declare-lost", remedy="drkit assess --declare-lost REGION --reason TEXT")
     explain_.check_words(verdicts)
-    desk = common.desk()
+    context = common.context()
     taken, path, code = finish(
-        assess_.assess(desk, declare_lost=declare_lost, reason=reason, probe_output=probe_output)
+        assess_.assess(context, declare_lost=declare_lost, reason=reason, probe_output=probe_output)
     )
-    shown = explain_.filtered(taken, verdicts=verdicts, plan=only or "", desk=desk)
+    shown = explain_.filtered(taken, verdicts=verdicts, plan=only or "", context=context)
     common.tell(shown, lambda: views().assessment(shown, str(path)))
     return code
 
@@ -50,7 +50,7 @@ def explain(common: Common, name: str) -> int:
     from drkit.api import explain as explain_
     from drkit.cli.views.explain import lines
 
-    found = explain_.explain(common.desk(), name)
+    found = explain_.explain(common.context(), name)
     common.tell(found, lambda: lines(found, views().width()))
     return 0
 
@@ -71,7 +71,7 @@ def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
 
     told, code = finish(
         explain_.watched(
-            common.desk(), every_minutes=every, for_minutes=for_minutes, until=until,
+            common.context(), every_minutes=every, for_minutes=for_minutes, until=until,
             tell=(lambda text: None if common.quiet else note(text)) if common.json else say,
         )
     )  # fmt: skip
@@ -86,7 +86,7 @@ def probe_script(common: Common, system: str) -> int:
     """Print the probe, to run by hand on a host that drkit cannot reach."""
     from drkit.api import assess as assess_
 
-    found = assess_.probe_script(common.desk().settings, system)
+    found = assess_.probe_script(common.context().settings, system)
     if common.json:
         common.tell(found, list)
         return 0
@@ -144,8 +144,8 @@ def plan(
     forced = dict.fromkeys(force, reason or "")
     if or_open and rebase:
         raise UsageError("--reuse-open and --rebase do not go together", remedy="leave one out")
-    desk = common.desk()
-    going = ci.open_like(desk, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
+    context = common.context()
+    going = ci.open_like(context, kind=kind or "failover", graceful_from=from_region or "") if or_open else None
     if going:
         planned = going[1]
         if out:
@@ -156,10 +156,10 @@ def plan(
                 "--rebase takes kind, region, snapshot and assessment from the run and the store",
                 remedy="leave them out",
             )
-        planned = control.rebase(desk, rebase, force=forced, out=out)
+        planned = control.rebase(context, rebase, force=forced, out=out)
     else:
         planned = plan_.plan(
-            desk,
+            context,
             kind=kind,
             graceful_from=from_region or "",
             snapshot=snapshot,
@@ -194,9 +194,9 @@ def show(common: Common, runbook: str) -> int:
     """Show a runbook whole: every step, its reason, what was left alone."""
     from drkit.api import plan as plan_
 
-    desk = common.desk()
-    shown = plan_.show(desk, runbook)
-    open_ones = plan_.candidate_lines(desk, shown.runbook)
+    context = common.context()
+    shown = plan_.show(context, runbook)
+    open_ones = plan_.candidate_lines(context, shown.runbook)
     value = {
         "runbook": shown.runbook, "digest": shown.digest, "path": shown.path, "steps": shown.told,
         "warnings": shown.warnings, "candidates": open_ones,
@@ -219,24 +219,24 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
     from drkit.api import ci
     from drkit.api import plan as plan_
 
-    desk = common.desk()
-    shown = plan_.named(desk, runbook)
+    context = common.context()
+    shown = plan_.named(context, runbook)
     if digest is not None:
-        shown = ci.pinned(desk, runbook, digest)
+        shown = ci.pinned(context, runbook, digest)
     if not common.json and not common.quiet:
-        open_ones = plan_.candidate_lines(desk, shown.runbook)
+        open_ones = plan_.candidate_lines(context, shown.runbook)
         parts = views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones)
         say(views().render(*parts[:-1]))
-    plan_.approvable(desk, shown, targets, f"drkit approve {shown.digest[:12]}")
+    plan_.approvable(context, shown, targets, f"drkit approve {shown.digest[:12]}")
     if not common.json and sys.stdin.isatty() and not _agreed():
         raise RefusedError("was not approved", where=f"runbook {shown.digest[:12]}", remedy="nothing was written")
     # By digest from here on, so that the bytes that were shown are the bytes that are approved.
-    desk.store.keep_runbook(shown.content)
-    approval = plan_.approve(desk, shown.digest, hours=hours, note=note, targets=targets)
+    context.store.keep_runbook(shown.content)
+    approval = plan_.approve(context, shown.digest, hours=hours, note=note, targets=targets)
     common.tell(
         approval,
         lambda: [
-            f"approved {approval.digest[:12]} by {approval.who} until {approval.until} ({desk.store.approvals_worth})",
+            f"approved {approval.digest[:12]} by {approval.who} until {approval.until} ({context.store.approvals_worth})",
             f"next: `drkit apply {approval.digest[:12]}`",
         ],
     )

@@ -100,7 +100,7 @@ def failover(
     talk = Terminal(common)
     try:
         ended = failover_.failover(
-            common.desk(), talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
+            common.context(), talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip
     except (click.Abort, KeyboardInterrupt, SystemExit):

@@ -23,7 +23,7 @@ EVERY = 20.0
 """Seconds between two lines about how far a run is."""
 
 
-def _progress(desk: Context, run: Callable[[], str]) -> Callable[[], None]:
+def _progress(context: Context, run: Callable[[], str]) -> Callable[[], None]:
     """Says how far the run is, at most every so often. Never a reason for a run to end."""
     last = time.monotonic()
 
@@ -37,9 +37,9 @@ def _progress(desk: Context, run: Callable[[], str]) -> Callable[[], None]:
             from drkit.cli.views import text
             from drkit.execution import progress
 
-            standing = status_.status(desk, run())
+            standing = status_.status(context, run())
             note(
-                f"  {text.progress(progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency))}"
+                f"  {text.progress(progress.estimate(standing.runbook, standing.state, context.settings.run.concurrency))}"
             )
 
     return tell
@@ -74,10 +74,10 @@ def _stands(standing: RunStatus) -> list[Any]:
     return made
 
 
-def _applied(common: Common, desk: Context, applied: Any) -> int:
+def _applied(common: Common, context: Context, applied: Any) -> int:
     from drkit.api import status as status_
 
-    standing = status_.status(desk, applied.run)
+    standing = status_.status(context, applied.run)
     common.tell(
         {"run": applied.run, "outcome": applied.outcome, "reason": applied.reason, "exit_code": applied.exit_code},
         lambda: _stands(standing),
@@ -106,19 +106,19 @@ def apply(
     """Carry out an approved runbook."""
     from drkit.api import ci, plan
 
-    desk = common.desk()
+    context = common.context()
     listener = _listener(
         common,
-        cache(lambda: len(plan.show(desk, runbook).runbook.steps)),
-        _progress(desk, lambda: desk.store.runs()[-1]),
+        cache(lambda: len(plan.show(context, runbook).runbook.steps)),
+        _progress(context, lambda: context.store.runs()[-1]),
     )
     applied = finish(
         ci.carry_out(
-            desk, runbook, digest=digest, or_resume=or_resume, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=listener,
+            context, runbook, digest=digest, or_resume=or_resume, yes=yes, targets=targets, wait_minutes=wait_minutes, on_event=listener,
             say=note,
         )
     )  # fmt: skip
-    return _applied(common, desk, applied)
+    return _applied(common, context, applied)
 
 
 @command()
@@ -129,12 +129,12 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
     from drkit.api import apply as apply_
     from drkit.api import status as status_
 
-    desk = common.desk()
+    context = common.context()
     listener = _listener(
-        common, cache(lambda: len(status_.status(desk, run).runbook.steps)), _progress(desk, lambda: run)
+        common, cache(lambda: len(status_.status(context, run).runbook.steps)), _progress(context, lambda: run)
     )
-    applied = finish(apply_.resume(desk, run, wait_minutes=wait_minutes, on_event=listener))
-    return _applied(common, desk, applied)
+    applied = finish(apply_.resume(context, run, wait_minutes=wait_minutes, on_event=listener))
+    return _applied(common, context, applied)
 
 
 @command()
@@ -145,7 +145,7 @@ def answer(common: Common, run: str, step: str, text: str) -> int:
     """Tell a run that what a step asks of a person is done, or that the person is ready."""
     from drkit.api import apply as apply_
 
-    found = apply_.answer(common.desk(), run, step, text)
+    found = apply_.answer(common.context(), run, step, text)
     common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
     return 0
 
@@ -162,7 +162,7 @@ def skip(common: Common, run: str, step: str, reason: str) -> int:
     """Leave a step out, with a reason."""
     from drkit.api import apply as apply_
 
-    found = apply_.skip(common.desk(), run, step, reason)
+    found = apply_.skip(common.context(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
     return 0
 
@@ -174,7 +174,7 @@ def retry(common: Common, run: str, step: str) -> int:
     """Try a failed or drifted step again; it is looked at anew first."""
     from drkit.api import control
 
-    found = control.retry(common.desk(), run, step)
+    found = control.retry(common.context(), run, step)
     common.tell({"step": found}, lambda: [f"said to {run}: retry {found}", _taken_up(run)])
     return 0
 
@@ -186,7 +186,7 @@ def pause(common: Common, run: str, reason: str) -> int:
     """Begin nothing new; what is under way is finished."""
     from drkit.api import control
 
-    name = control.pause(common.desk(), run, reason)
+    name = control.pause(common.context(), run, reason)
     common.tell({"run": name}, lambda: [f"said to {name}: pause", _taken_up(name), f"next: `drkit unpause {name}`"])
     return 0
 
@@ -197,7 +197,7 @@ def unpause(common: Common, run: str) -> int:
     """Go on after a pause."""
     from drkit.api import control
 
-    name = control.unpause(common.desk(), run)
+    name = control.unpause(common.context(), run)
     common.tell({"run": name}, lambda: [f"said to {name}: unpause", _taken_up(name)])
     return 0
 
@@ -209,7 +209,7 @@ def abort(common: Common, run: str, reason: str) -> int:
     """End a run for good: what was begun for a host is finished, nothing else is begun."""
     from drkit.api import control
 
-    name = control.abort(common.desk(), run, reason)
+    name = control.abort(common.context(), run, reason)
     common.tell({"run": name, "reason": reason}, lambda: [f"said to {name}: abort: {reason}", _taken_up(name)])
     return 0
 
@@ -226,13 +226,13 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
     from drkit.execution import progress
     from drkit.planning import handover
 
-    desk = common.desk()
+    context = common.context()
     if show_code:
-        found = status_.codes(desk, run or "latest")
+        found = status_.codes(context, run or "latest")
         common.tell({"codes": found}, lambda: views().codes(found))
         return 0
     if run is None:
-        listed = ci.open_runs(desk) if only_open else status_.runs(desk)
+        listed = ci.open_runs(context) if only_open else status_.runs(context)
         rows = [
             (
                 one.run,
@@ -263,7 +263,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
             ),
         )
         return 0
-    standing = status_.status(desk, run)
+    standing = status_.status(context, run)
     value_one = {
         "run": standing.run,
         "outcome": standing.outcome,
@@ -274,7 +274,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "in_doubt": [one.words for one in handover.in_doubt(standing.runbook, standing.state)],
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
     }
-    far = progress.estimate(standing.runbook, standing.state, desk.settings.run.concurrency)
+    far = progress.estimate(standing.runbook, standing.state, context.settings.run.concurrency)
     common.tell(
         {**value_one, "progress": far},
         lambda: [

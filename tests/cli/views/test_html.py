@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.api import context, report
+from drkit.api import report
+from drkit.api.context import Context
 from drkit.cli.views import html, junit, markdown, terminal
 from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import table
@@ -46,21 +47,21 @@ WIDTHS = (360, 1440)
 
 
 @pytest.fixture(scope="module")
-def desks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, context.Context]:
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Context]:
     return three(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture(scope="module")
 def pages(
-    desks: dict[str, context.Context], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    contexts: dict[str, Context], require: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, int, bool], chromium.Page]:
-    wanted: list[tuple[str, int, bool]] = [(name, width, False) for name in desks for width in WIDTHS]
+    wanted: list[tuple[str, int, bool]] = [(name, width, False) for name in contexts for width in WIDTHS]
     wanted.append(("a smooth run", 1440, True))
 
     def seen() -> list[chromium.Page]:
         folder = tmp_path_factory.mktemp("pages")
-        for name, desk in desks.items():
-            (folder / f"{name}.html").write_text(html.report(report.report(desk)), "utf-8")
+        for name, context in contexts.items():
+            (folder / f"{name}.html").write_text(html.report(report.report(context)), "utf-8")
         return chromium.look(
             require("chromium"),
             [(folder / f"{name}.html", width, dark, width == 1440 and not dark) for name, width, dark in wanted],
@@ -88,9 +89,9 @@ NAMES = ("every exception", "two thousand steps", "a smooth run")
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_sticks_out_and_the_content_is_there(
-    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Context]
+    name: str, width: int, pages: dict[tuple[str, int, bool], chromium.Page], contexts: dict[str, Context]
 ) -> None:
-    page, found = pages[name, width, False], report.report(desks[name])
+    page, found = pages[name, width, False], report.report(contexts[name])
     assert width - 20 <= page.found["wide"] <= width
     assert page.found["scroll"] <= page.found["wide"]
     assert page.found["out"] == []
@@ -108,8 +109,8 @@ def test_nothing_sticks_out_and_the_content_is_there(
     assert {"Decision", "Environments", "Timeline", "Steps", "The record"} <= set(page.found["titles"])
 
 
-def test_the_run_of_two_thousand_steps_has_them(desks: dict[str, context.Context]) -> None:
-    assert len(report.report(desks["two thousand steps"])["steps"]) >= 2000
+def test_the_run_of_two_thousand_steps_has_them(contexts: dict[str, Context]) -> None:
+    assert len(report.report(contexts["two thousand steps"])["steps"]) >= 2000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,9 +130,9 @@ def test_it_is_dark_where_that_is_wanted(pages: dict[tuple[str, int, bool], chro
 
 
 def test_every_exception_is_told_with_its_reason_and_whose_word(
-    pages: dict[tuple[str, int, bool], chromium.Page], desks: dict[str, context.Context]
+    pages: dict[tuple[str, int, bool], chromium.Page], contexts: dict[str, Context]
 ) -> None:
-    page, found = pages["every exception", 1440, False], report.report(desks["every exception"])
+    page, found = pages["every exception", 1440, False], report.report(contexts["every exception"])
     bad = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
     assert {step["status"] for step in bad} == {"failed", "skipped", "drifted", "asked"}
     assert page.found["text"].count("<img src=x onerror=alert(1)>") >= len(bad)
@@ -271,8 +272,8 @@ def test_no_text_breaks_out_of_any_format(bad: str) -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
 
 
-def test_junit_counts_what_it_holds(desks: dict[str, context.Context]) -> None:
-    found = report.report(desks["every exception"])
+def test_junit_counts_what_it_holds(contexts: dict[str, Context]) -> None:
+    found = report.report(contexts["every exception"])
     root = ET.fromstring(junit.report(found))
     cases = list(root.iter("testcase"))
     assert int(root.attrib["tests"]) == len(cases) == len(found["steps"]) + len(found["outcomes"])
@@ -288,35 +289,35 @@ def test_junit_counts_what_it_holds(desks: dict[str, context.Context]) -> None:
 
 
 @pytest.mark.parametrize(("name", "said"), [("a smooth run", "met"), ("every exception", "in time so far, 9 not back")])
-def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, desks: dict[str, context.Context]) -> None:
-    found = report.report(desks[name])
+def test_the_objective_is_met_only_when_all_are_back(name: str, said: str, contexts: dict[str, Context]) -> None:
+    found = report.report(contexts[name])
     for shown in (html.report(found), markdown.report(found), terminal.render(*terminal.report(found), columns=200)):
         assert f"objective 4 h: {said}" in shown
         assert ("objective 4 h: met" in shown) == (said == "met")
 
 
-def test_what_was_left_before_it_began_is_in_the_timeline(desks: dict[str, context.Context]) -> None:
-    found = report.report(desks["every exception"])
+def test_what_was_left_before_it_began_is_in_the_timeline(contexts: dict[str, Context]) -> None:
+    found = report.report(contexts["every exception"])
     never = [step for step in found["steps"] if not step["began"] and step["status"] in ("skipped", "drifted")]
     drawn = [title for piece in timeline.pieces(found) for title in piece.iter("title")]
     assert sum("not begun" in str(title.text) for title in drawn) == len(never) > 0
 
 
-def test_what_is_not_ended_reaches_the_end_of_the_timeline(desks: dict[str, context.Context]) -> None:
-    found = report.report(desks["every exception"])
+def test_what_is_not_ended_reaches_the_end_of_the_timeline(contexts: dict[str, Context]) -> None:
+    found = report.report(contexts["every exception"])
     (piece,) = timeline.pieces(found)
     asked = [bar for bar in piece.iter("rect") if bar.get("class") == "ask" and float(bar.get("width", "0")) > 100]
     assert asked
     assert {float(bar.get("x", "0")) + float(bar.get("width", "0")) for bar in asked} == {timeline.WIDTH - 12.0}
 
 
-def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(desks: dict[str, context.Context]) -> None:
-    found = report.report(desks["every exception"])
+def test_takeovers_and_controls_cross_the_timeline_and_stand_in_its_legend(contexts: dict[str, Context]) -> None:
+    found = report.report(contexts["every exception"])
     (piece,) = timeline.pieces(found)
     kinds = [line.get("class") for line in piece.iter("line")]
     assert (kinds.count("taken"), kinds.count("control")) == (1, 2)
     assert {line.get("class") for line in timeline.legend(found).iter("line")} == {"taken", "control"}
-    smooth = timeline.legend(report.report(desks["a smooth run"]))
+    smooth = timeline.legend(report.report(contexts["a smooth run"]))
     assert list(smooth.iter("line")) == []
 
 
@@ -331,9 +332,9 @@ def test_a_cleanup_counts_no_environments_and_calls_its_rows_by_what_was_done() 
 
 
 def test_local_time_stands_beside_where_it_differs(
-    desks: dict[str, context.Context], monkeypatch: pytest.MonkeyPatch
+    contexts: dict[str, Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = report.report(desks["a smooth run"])
+    found = report.report(contexts["a smooth run"])
     try:
         for zone, said in (("XYZ-5:30", "(14:00 XYZ where this was written)"), ("UTC0", "")):
             monkeypatch.setenv("TZ", zone)
@@ -365,8 +366,8 @@ def test_long_tables_stand_in_a_box_and_short_words_stay_whole() -> None:
     assert made(61, "x" * 16) == ("div", ["long", None])
 
 
-def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dict[str, context.Context]) -> None:
-    found = {**report.report(desks["a smooth run"]), "simulated": True}
+def test_a_simulated_report_says_so_on_every_page_and_in_every_format(contexts: dict[str, Context]) -> None:
+    found = {**report.report(contexts["a smooth run"]), "simulated": True}
     assert html.report(found).count("SIMULATED") >= 3
     assert 'class="exercise"' in html.report(found)
     assert all("SIMULATED" in one.attrib["name"] for one in ET.fromstring(junit.report(found)).iter("testsuite"))
@@ -374,8 +375,8 @@ def test_a_simulated_report_says_so_on_every_page_and_in_every_format(desks: dic
     assert terminal.render(*terminal.report(found)).startswith("SIMULATED")
 
 
-def test_markdown_says_what_the_page_says(desks: dict[str, context.Context]) -> None:
-    shown = markdown.report(report.report(desks["every exception"]))
+def test_markdown_says_what_the_page_says(contexts: dict[str, Context]) -> None:
+    shown = markdown.report(report.report(contexts["every exception"]))
     for title in (
         "Decision",
         "Approval",

@@ -359,11 +359,11 @@ def test_a_target_that_refuses_at_the_last_moment_is_passed_over_by_the_next_pla
         for _, content in site.everything():
             assert bearer.encode() not in content
 
-        asyncio.run(assess.assess(site.desk))
-        site.planned = plan.plan(site.desk)
+        asyncio.run(assess.assess(site.context))
+        site.planned = plan.plan(site.context)
         assert set(site.book.target_regions.values()) == {NEXT}
         assert any(f"not {TARGET}" in note and "quota" in note and "run-0001" in note for note in site.book.notes)
-        plan.approve(site.desk, site.planned.digest)
+        plan.approve(site.context, site.planned.digest)
         assert site.apply(*WAIT) == 0
         assert sorted(site.under(NEXT)) == ["api", "bench", "build", "docs", "rack", "shop"]
         assert done_twice(site) == []
@@ -373,7 +373,7 @@ def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the
     with estate(tmp_path, leaping=True) as site, People(site):
         site.world.control("fault", method="POST", url="/vm-build/runCommand", status=500, times=0)
         assert site.planned is not None
-        applied = asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=30))
+        applied = asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=30))
         assert applied.outcome == "partial"
         assert site.status("bench", "verify") == "done"
         assert site.status("build", "reach") == "failed"
@@ -382,7 +382,7 @@ def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the
         assert timedelta(minutes=9) < parse_time(last) - parse_time(first) < timedelta(minutes=15)
         assert "the host could not be told" in site.detail("build", "reach")
         site.world.control("unfault")
-        assert asyncio.run(apply.resume(site.desk, site.run, wait_minutes=30)).outcome == "succeeded"
+        assert asyncio.run(apply.resume(site.context, site.run, wait_minutes=30)).outcome == "succeeded"
 
 
 def test_nobody_is_sent_to_a_machine_whose_plan_answers_again(tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_nobody_is_sent_to_a_machine_whose_plan_answers_again(tmp_path: Path) ->
 
     with estate(tmp_path, leaping=True, lost_writes_count=False) as site, People(site):
         assert site.planned is not None
-        applied = asyncio.run(apply.apply(site.desk, site.planned.digest, wait_minutes=30, on_event=hear))
+        applied = asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=30, on_event=hear))
         assert applied.outcome == "partial"
         assert site.status("rack", "by-hand") == "drifted"
         assert "answers" in site.detail("rack", "by-hand")

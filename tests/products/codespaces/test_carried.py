@@ -47,10 +47,10 @@ def test_a_host_that_carries_no_registration_is_found_by_its_probe_explained_and
     assert isinstance(one, Carried)
     assert (one.name, one.another, one.host.lower()) == ("build", "", host_id("build").lower())
     assert (one.reading.source, one.reading.value) == ("probe", "none")
-    told = explain.explain(site.desk, "build")
+    told = explain.explain(site.context, "build")
     assert isinstance(told, Explanation)
     assert told.registration == ("build carries no registration any more, and had that of plan-weu",)
-    planned = plan.plan(site.desk)
+    planned = plan.plan(site.context)
     assert planned.runbook.kind == "repair"
     assert {step.action for step in planned.runbook.steps if step.environment == guid("build")} >= {
         "register",

@@ -94,7 +94,7 @@ def test_a_worker_that_names_no_machine_is_named_as_what_could_not_be_read(
     with site(tmp_path) as found:
         before = newest(found)
         monkeypatch.setattr(arm, "worker_body", without_machine)
-        asyncio.run(assess.snapshot(found.desk))
+        asyncio.run(assess.snapshot(found.context))
         after = newest(found)
     # A worker that cannot be read is not gone.
     assert {one.id for one in after.environments} == {one.id for one in before.environments}
@@ -122,8 +122,8 @@ def test_workers_answer_to_the_prepared_account_and_to_it_alone(tmp_path: Path) 
         kept = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
         assert SECRET.encode() not in kept
         # Nothing is left for another runbook, and nothing is done twice by one.
-        asyncio.run(assess.assess(found.desk))
-        assert plan_.plan(found.desk, kind="failover").runbook.steps == ()
+        asyncio.run(assess.assess(found.context))
+        assert plan_.plan(found.context, kind="failover").runbook.steps == ()
 
 
 def test_what_is_lost_or_whose_group_is_lost_is_not_released(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_nothing_is_taken_off_while_protected_settings_are_not_to_be_had(
         assert apply(found).outcome == "partial"
         assert carried(found, WEB) == [OLD]
         monkeypatch.setenv("DRKIT_TEST_PROTECTED", json.dumps({"Proxy_URL": SECRET}))
-        assert asyncio.run(apply_.resume(found.desk)).outcome == "succeeded"
+        assert asyncio.run(apply_.resume(found.context)).outcome == "succeeded"
         assert reported(found)[WEB] == [REPLICA]
 
 
@@ -213,9 +213,9 @@ def test_without_a_prepared_account_a_new_one_is_made(tmp_path: Path) -> None:
         assert create.inputs["body"]["identity"] == {"type": "SystemAssigned"}
         assert apply(found).outcome == "succeeded"
         assert reported(found)[WEB] == [create.target]
-        assert history.made(found.desk)[create.target.lower()] == OLD.lower()
-        asyncio.run(assess.assess(found.desk))
-        assert plan_.plan(found.desk, kind="failover").runbook.steps == ()
+        assert history.made(found.context)[create.target.lower()] == OLD.lower()
+        asyncio.run(assess.assess(found.context))
+        assert plan_.plan(found.context, kind="failover").runbook.steps == ()
 
 
 def test_without_an_account_in_another_region_nothing_is_called_lost(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_without_an_account_in_another_region_nothing_is_called_lost(tmp_path: P
     made["automation"] = [one for one in made["automation"] if one["id"] == OLD]
     with site(tmp_path, made=made) as found:
         found.lose()
-        taken, _, _ = asyncio.run(assess.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.context))
         assert [(one.state, "no other region" in one.reason) for one in taken.plans] == [("unknown", True)]
 
 
@@ -232,7 +232,7 @@ def test_an_account_is_lost_by_its_own_service_whatever_arm_says(tmp_path: Path,
     with site(tmp_path) as found:
         found.world.control("automation", reads=reads)
         found.lose()
-        taken, _, _ = asyncio.run(assess.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.context))
         told = {one.plan: one.state for one in taken.plans}
         assert (told[OLD], told[CONTROL]) == ("lost", "answering")
 
@@ -247,21 +247,21 @@ async def _passed(found: Site, seconds: float) -> None:
 def test_in_the_first_minutes_a_lost_account_is_not_called_answering(tmp_path: Path, *, claimed: bool) -> None:
     with site(tmp_path, leaping=True) as found:
         found.world.control("lose", region="westeurope", announce=claimed, announce_after=0)
-        taken, _, _ = asyncio.run(assess.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.context))
         (plan,) = [one for one in taken.plans if one.plan == OLD]
         assert plan.state == ("lost" if claimed else "unreachable"), plan.reason
         assert "its hosts were heard until" in plan.reason
         asyncio.run(_passed(found, 360))
         if not claimed:
             found.world.control("announce", region="westeurope", after_minutes=0)
-        taken, _, _ = asyncio.run(assess.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.context))
         assert next(one.state for one in taken.plans if one.plan == OLD) == "lost"
 
 
 def test_an_account_that_answers_is_not_lost_for_a_claim(tmp_path: Path) -> None:
     with site(tmp_path) as found:
         found.world.control("announce", region="westeurope")
-        taken, _, _ = asyncio.run(assess.assess(found.desk))
+        taken, _, _ = asyncio.run(assess.assess(found.context))
         assert {one.state for one in taken.plans} == {"answering"}
 
 
@@ -328,8 +328,8 @@ def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
             if step.action == "by-hand":
                 for held in world.hosts[step.host.lower()].extensions.values():
                     held.settings["AutomationAccountURL"] = url
-                apply_.answer(found.desk, found.run, step.id, "done")
-        assert asyncio.run(apply_.resume(found.desk)).outcome == "succeeded"
+                apply_.answer(found.context, found.run, step.id, "done")
+        assert asyncio.run(apply_.resume(found.context)).outcome == "succeeded"
         assert reported(found)[WEB] == [REPLICA]
 
 

@@ -104,7 +104,7 @@ def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(address:
         assert results["Validate"] == "Succeeded", first.said("preflight")
         assert results["Plan"] == "Succeeded", first.said("plan")
         digest = first.jobs["Plan"]["Plan"].outputs["plan.digest"]
-        site.planned = plan.show(site.desk, digest)
+        site.planned = plan.show(site.context, digest)
         assert first.jobs["Plan"]["Plan"].outputs["plan.run"] == ""
 
         # Somebody changes the artifact on its way: nothing of it is approved.

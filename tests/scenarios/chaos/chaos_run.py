@@ -235,8 +235,8 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
             if second is not None:
                 fate.operator = dict(second.said)
                 # Nobody is lost of whom drkit says that they are; and who was skipped, or left by an abort, is not back.
-                desks = [site.desk, *([beside.site.desk] if beside is not None else [])]
-                named = {doubt.host.lower() for desk in desks for doubt, _ in history.in_doubt(desk)}
+                contexts = [site.context, *([beside.site.context] if beside is not None else [])]
+                named = {doubt.host.lower() for context in contexts for doubt, _ in history.in_doubt(context)}
                 fate.lost = [
                     one
                     for one in fate.lost

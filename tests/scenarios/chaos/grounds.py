@@ -159,8 +159,8 @@ def _gone_over(site: Site) -> None:
     returning.restore(site)
     returning.assess(site)
     returning.judge(site, site.faults)
-    site.planned = back.failback(site.desk, site.run)
-    plan.approve(site.desk, site.planned.digest)
+    site.planned = back.failback(site.context, site.run)
+    plan.approve(site.context, site.planned.digest)
     site.begin()
     site.world.walk()
 

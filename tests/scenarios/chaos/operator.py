@@ -52,21 +52,21 @@ class Operator:
 
     def say(self, word: str) -> None:
         """Say one thing to the newest run."""
-        desk, run = self.site.desk, self.site.run
+        context, run = self.site.context, self.site.run
         try:
             if word == "pause":
-                control.pause(desk, run, "lunch")
+                control.pause(context, run, "lunch")
             elif word == "unpause":
-                control.unpause(desk, run)
+                control.unpause(context, run)
             elif word == "abort":
-                control.abort(desk, run, "enough")
+                control.abort(context, run, "enough")
             else:
-                steps = status.status(desk, run).runbook.steps
+                steps = status.status(context, run).runbook.steps
                 step = self.story.choice(steps).id
                 if word == "skip":
-                    apply.skip(desk, run, step, "not tonight")
+                    apply.skip(context, run, step, "not tonight")
                 else:
-                    control.retry(desk, run, step)
+                    control.retry(context, run, step)
         except DrkitError:
             self.said["refused"] += 1
         else:
@@ -76,8 +76,8 @@ class Operator:
         """Assess, and have what is left planned anew and approved; the place where that is carried out."""
         try:
             returning.assess(self.site)
-            planned = control.rebase(self.site.desk, self.site.run)
-            plan_.approve(self.site.desk, planned.digest)
+            planned = control.rebase(self.site.context, self.site.run)
+            plan_.approve(self.site.context, planned.digest)
         except DrkitError:
             self.said["refused"] += 1
             return place
@@ -93,7 +93,7 @@ def unsaid(site: Site, serving: dict[str, list[str]], elsewhere: Site | None = N
     to say that took it off.
     """
     sites = [site] if elsewhere is None else [site, elsewhere]
-    named = {doubt.host.lower() for each in sites for doubt, _ in history.in_doubt(each.desk)}
+    named = {doubt.host.lower() for each in sites for doubt, _ in history.in_doubt(each.context)}
     faults = [
         f"{machine}: serves nobody, and drkit does not say so"
         for machine, plans in serving.items()
@@ -104,15 +104,15 @@ def unsaid(site: Site, serving: dict[str, list[str]], elsewhere: Site | None = N
 
 def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
     """Where the word of one store and the world differ."""
-    desk = site.desk
-    doubts = {doubt.host.lower(): doubt for doubt, _ in history.in_doubt(desk)}
+    context = site.context
+    doubts = {doubt.host.lower(): doubt for doubt, _ in history.in_doubt(context)}
     faults: list[str] = []
     for machine, plans in serving.items():
         doubt = doubts.get(machine.lower())
         if plans and doubt is not None and doubt.certain and doubt.words.endswith("registered nowhere"):
             faults.append(f"{machine}: serves {plans}, and drkit says that it is registered nowhere")
     last: dict[str, str] = {}
-    for told in history.run_records(desk):
+    for told in history.run_records(context):
         for moved in leftovers.moved(told.book, told.state):
             if moved.host:
                 last[moved.host.lower()] = moved.now_plan
@@ -120,7 +120,7 @@ def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
         said = last.get(machine.lower())
         if said and machine.lower() not in doubts and said.lower() not in [plan.lower() for plan in plans]:
             faults.append(f"{machine}: serves {plans}, and drkit says {said}")
-    for standing in status.runs(desk):
+    for standing in status.runs(context):
         if standing.outcome in status.DONE and any(host in doubts for host in _hosts(standing)):
             faults.append(f"{standing.run}: {standing.outcome} with a host in doubt")
     return faults

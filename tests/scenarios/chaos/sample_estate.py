@@ -36,7 +36,7 @@ def sample(folder: Path, account: str | None = None) -> Iterator[tuple[Site, Pla
     site = Site(world, folder / "site", account=account)
     try:
         simulate._write_settings(site.folder / "drkit.toml", story)
-        asyncio.run(assess.snapshot(site.desk))
+        asyncio.run(assess.snapshot(site.context))
         for one in sample_stories(SEED):
             world.control(str(one["call"]), **one["body"])
         world.control("lose", region=REGION, minutes_ago=MINUTES_AGO, announce_after=ANNOUNCED_AFTER)
@@ -84,7 +84,7 @@ class Everybody(Crowd):
             self._by_hand(step)
         elif self.site.world.view(f"people/{step.inputs['owner']}")["ready_after"] is None:
             self.said.add(step.id)
-            apply.skip(self.site.desk, run, step.id, "cannot be reached tonight")
+            apply.skip(self.site.context, run, step.id, "cannot be reached tonight")
             return
         elif not self.ready(step):
             return
@@ -98,6 +98,6 @@ class Everybody(Crowd):
             return  # typed already
         kept = self.site.store.newest(Assessment)
         assert kept is not None
-        one = next(one for one in plan_.composed(self.site.desk, kept[0]).environments if one.id == step.environment)
+        one = next(one for one in plan_.composed(self.site.context, kept[0]).environments if one.id == step.environment)
         for call, body in registry()[step.product].rehearsal.by_hand(step, one):
             self.site.world.control(call, **body)

@@ -103,7 +103,7 @@ class Elsewhere:
         state = self.site.state
         return (
             bool(state.stopped and state.under_way)
-            and "still under way" in status.status(self.site.desk, self.site.run).reason
+            and "still under way" in status.status(self.site.context, self.site.run).reason
         )
 
     def see_through(self) -> None:
@@ -116,7 +116,7 @@ class Elsewhere:
                 return
             if number == MOST_LIVES - 1 or self.story.random() < 0.5:
                 try:
-                    control.abort(self.site.desk, run, "the other store's run moves it")
+                    control.abort(self.site.context, run, "the other store's run moves it")
                     self.said["aborted"] += 1
                 except DrkitError:
                     self.said["refused"] += 1
