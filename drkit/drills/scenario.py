@@ -99,6 +99,11 @@ class Drill:
     spawned: list[asyncio.subprocess.Process] = field(default_factory=list)
     home: Callable[[Drill, Sequence[str]], Awaitable[dict[str, Any]]] | None = None
 
+    @property
+    def concurrency(self) -> int:
+        """Steps that its runs carry out at once."""
+        return self.context.settings.run.concurrency
+
     def line(self, text: str = "", indent: int = 2) -> None:
         """A line in plain words, folded to the width."""
         words, row, pad = text.split(" "), "", " " * indent
@@ -209,11 +214,12 @@ class Drill:
             made.box = None
             for line in terminal.render(made, columns=self.columns - 2).splitlines():
                 self.say(f"  {line}")
-        self.line(terminal.effects_line(book))
+        self.line(terminal.effects_line(book, self.concurrency))
         for note in book.notes:
             self.line(f"note: {note}")
         shown = terminal.render(
-            *terminal.show(book, planned.digest, str(planned.path), planned.told), columns=self.columns
+            *terminal.show(book, planned.digest, str(planned.path), planned.told, concurrency=self.concurrency),
+            columns=self.columns,
         )
         path = self.folder / f"runbook-{planned.digest[:12]}.txt"
         self._keep(path.name, shown)
@@ -223,11 +229,14 @@ class Drill:
 
     def told_of(self, planned: plan_.Planned) -> None:
         """A runbook in short, and its text beside the others."""
-        self.line(terminal.effects_line(planned.runbook))
+        self.line(terminal.effects_line(planned.runbook, self.concurrency))
         for one in planned.runbook.unchanged[:4]:
             self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
         shown = terminal.render(
-            *terminal.show(planned.runbook, planned.digest, str(planned.path), planned.told), columns=self.columns
+            *terminal.show(
+                planned.runbook, planned.digest, str(planned.path), planned.told, concurrency=self.concurrency
+            ),
+            columns=self.columns,
         )
         self._keep(f"runbook-{planned.digest[:12]}.txt", shown)
 

@@ -206,7 +206,7 @@ def test_the_views_hold_every_finding_and_defuse_it(tmp_path: Path) -> None:
     case = Case("odd", ("", "", ""), then=(("governance", {"locks": [
         {"scope": readiness_estates.EUS, "name": "keep", "level": "ReadOnly", "notes": "<script>\x1b[31m|`x`"}]}),))  # fmt: skip
     found = checked(case, tmp_path / "odd")
-    text = terminal.render(*view.lines(found), columns=100)
+    text = terminal.render(*view.lines(found, 8), columns=100)
     summary = view.summary(found)
     assert "\x1b" not in text + summary
     assert "<script>" not in summary
@@ -246,9 +246,9 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
     with pytest.raises(RefusedError, match="assumption"):
         plan.approve(context, planned.digest)
     assert context.store.runs() == []
-    assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found), columns=120)
-    whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told)
-    for parts in (whole, terminal.planned(planned.runbook, planned.digest, "a path")):
+    assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found, 8), columns=120)
+    whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told, concurrency=8)
+    for parts in (whole, terminal.planned(planned.runbook, planned.digest, "a path", concurrency=8)):
         text = terminal.render(*parts, columns=120)
         assert "ASSUMED" in text
         assert "drkit apply" not in text

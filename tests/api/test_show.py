@@ -28,7 +28,7 @@ PLACES = [(number, place) for number, book in enumerate(BOOKS) for place in rang
 
 def shown(book: Runbook, columns: int = 80) -> str:
     told = described(book, products.actions(), Settings())
-    return terminal.render(*terminal.show(book, "d" * 64, "x", told), columns=columns)
+    return terminal.render(*terminal.show(book, "d" * 64, "x", told, concurrency=8), columns=columns)
 
 
 def summary(book: Runbook) -> str:

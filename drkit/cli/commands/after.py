@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from drkit.cli.app import Common, command, renamed, say, views
-from drkit.cli.commands.during import tell_planned
+from drkit.cli.commands.during import planned_parts, tell_planned
 from drkit.errors import UsageError
 
 FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", "html": ".html"}
@@ -126,7 +126,7 @@ def failback(common: Common, run: str | None, out: str | None, summary: str | No
 
     context = common.context()
     planned, going = ci.way_back(context, run, out=out, or_open=or_open)
-    tell_planned(common, planned, summary, going)
+    tell_planned(common, context, planned, summary, going)
     return 0
 
 
@@ -143,6 +143,7 @@ def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | No
 
     if bool(discard) != bool((reason or "").strip()):
         raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may go")
-    planned = failback_.cleanup(common.context(), run, discard=dict.fromkeys(discard, reason or ""), out=out)
-    common.tell(planned, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    context = common.context()
+    planned = failback_.cleanup(context, run, discard=dict.fromkeys(discard, reason or ""), out=out)
+    common.tell(planned, lambda: planned_parts(context, planned))
     return 0

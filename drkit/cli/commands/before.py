@@ -71,7 +71,8 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
     from drkit.api import plan
     from drkit.cli.views import check as views_check
 
-    found = finish(check_.check(common.context(), lose=lose, out=out))
+    context = common.context()
+    found = finish(check_.check(context, lose=lose, out=out))
     if summary:
         plan.write_out(summary, views_check.summary(found).encode())
         common.pipe(lambda view: [view.summary(summary)])
@@ -81,7 +82,7 @@ def check(common: Common, lose: str, out: str | None, summary: str | None) -> in
         value = {
             "readiness": found.readiness, "runbook": found.runbook, "digest": found.digest, "written": found.written,
         }  # fmt: skip
-    common.tell(value, lambda: views_check.lines(found))
+    common.tell(value, lambda: views_check.lines(found, context.settings.run.concurrency))
     return found.exit_code
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drkit.cli.app import Common, command, finish, note, renamed, say, target_option, views
 from drkit.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from drkit.api.context import Context
 
 
 @command()
@@ -167,11 +170,11 @@ def plan(
             force=forced,
             out=out,
         )
-    tell_planned(common, planned, summary, going[0] if going else "")
+    tell_planned(common, context, planned, summary, going[0] if going else "")
     return 2 if detailed_exitcode and planned.runbook.steps else 0
 
 
-def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "") -> None:
+def tell_planned(common: Common, context: Context, planned: Any, summary: str | None, run: str = "") -> None:
     """Tell of a runbook; ``run``: the open run that it is of."""
     value = {"runbook": planned.runbook, "digest": planned.digest, "path": planned.path, "warnings": planned.warnings}
     if run:
@@ -184,8 +187,20 @@ def tell_planned(common: Common, planned: Any, summary: str | None, run: str = "
         text = azure_pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
         plan_.write_out(summary, text.encode())
         common.pipe(lambda view: [view.summary(summary)])
-    common.tell(value, lambda: views().planned(planned.runbook, planned.digest, str(planned.path), planned.warnings))
+    common.tell(value, lambda: planned_parts(context, planned))
     common.pipe(lambda view: view.planned(planned.runbook, planned.digest, run, planned.warnings))
+
+
+def planned_parts(context: Context, planned: Any) -> list[Any]:
+    """A runbook in short, with the forecast that these settings give."""
+    parts: list[Any] = views().planned(
+        planned.runbook,
+        planned.digest,
+        str(planned.path),
+        planned.warnings,
+        concurrency=context.settings.run.concurrency,
+    )
+    return parts
 
 
 @command()
@@ -203,7 +218,15 @@ def show(common: Common, runbook: str) -> int:
     }  # fmt: skip
     common.tell(
         value,
-        lambda: views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones),
+        lambda: views().show(
+            shown.runbook,
+            shown.digest,
+            str(shown.path),
+            shown.told,
+            shown.warnings,
+            open_ones,
+            concurrency=context.settings.run.concurrency,
+        ),
     )
     return 0
 
@@ -225,7 +248,15 @@ def approve(common: Common, runbook: str, hours: float, note: str, digest: str |
         shown = ci.pinned(context, runbook, digest)
     if not common.json and not common.quiet:
         open_ones = plan_.candidate_lines(context, shown.runbook)
-        parts = views().show(shown.runbook, shown.digest, str(shown.path), shown.told, shown.warnings, open_ones)
+        parts = views().show(
+            shown.runbook,
+            shown.digest,
+            str(shown.path),
+            shown.told,
+            shown.warnings,
+            open_ones,
+            concurrency=context.settings.run.concurrency,
+        )
         say(views().render(*parts[:-1]))
     plan_.approvable(context, shown, targets, f"drkit approve {shown.digest[:12]}")
     if not common.json and sys.stdin.isatty() and not _agreed():

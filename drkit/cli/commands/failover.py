@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Terminal:
     """The person at this terminal, if there is one. With ``--json`` what is told goes to stderr, and nobody is asked."""
 
-    def __init__(self, common: Common) -> None:
-        self.json, self.quiet = common.json, common.quiet
+    def __init__(self, common: Common, concurrency: int) -> None:
+        self.json, self.quiet, self.concurrency = common.json, common.quiet, concurrency
         self.present = sys.stdin.isatty() and not common.json
 
     def _print(self, parts: list[Any]) -> None:
@@ -45,7 +45,7 @@ class Terminal:
         """A result."""
         from drkit.cli.views import failover as failover_view
 
-        self._print(failover_view.shown(found, whole=whole))
+        self._print(failover_view.shown(found, whole=whole, concurrency=self.concurrency))
 
     def event(self, event: Any) -> None:
         """Progress."""
@@ -97,10 +97,11 @@ def failover(
             *(f"{name} {shlex.quote(value)}" for name, value in given if value),
         ]
     )
-    talk = Terminal(common)
     try:
+        context = common.context()
+        talk = Terminal(common, context.settings.run.concurrency)
         ended = failover_.failover(
-            common.context(), talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
+            context, talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip
     except (click.Abort, KeyboardInterrupt, SystemExit):

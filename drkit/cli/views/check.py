@@ -16,7 +16,7 @@ MOST_HIDDEN = 8
 MOST_SHOWN = 60
 
 
-def lines(found: Checked) -> list[Any]:
+def lines(found: Checked, concurrency: int) -> list[Any]:
     """Findings, what changed since last time, and what was found in order."""
     told = found.readiness
     parts: list[Any] = [_title(told)]
@@ -29,7 +29,7 @@ def lines(found: Checked) -> list[Any]:
     parts.extend(_forecasts(told))
     parts.extend(_changes(told))
     if found.runbook is not None:
-        parts += ["", *_assumed(found)]
+        parts += ["", *_assumed(found, concurrency)]
     if found.path:
         parts.append(f"kept as {found.path}")
     parts.extend(f"kept as {path}" for path in found.written)
@@ -86,14 +86,14 @@ def _plain(key: str, named: dict[str, Finding]) -> str:
     return f"{safe(rule)}: {safe(last(subject.split('|')[0]), 120)}"
 
 
-def _assumed(found: Checked) -> list[Any]:
+def _assumed(found: Checked, concurrency: int) -> list[Any]:
     book = found.runbook
     if book is None:
         return []
     return [
         f"ASSUMED: {', '.join(safe(one) for one in book.lost_regions)} is lost; nobody may approve or apply runbook {found.digest[:12]}",
         terminal.plan_table(book) if book.environments else "no environment is affected",
-        terminal.effects_line(book),
+        terminal.effects_line(book, concurrency),
         *(f"note: {safe(note)}" for note in book.notes),
     ]
 

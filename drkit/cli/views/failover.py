@@ -20,7 +20,7 @@ def stage(number: int, title: str) -> list[Any]:
     return ["", f"[{number}/{len(STAGES)}] {title}"]
 
 
-def shown(found: Any, *, whole: bool = False) -> list[Any]:
+def shown(found: Any, *, whole: bool = False, concurrency: int) -> list[Any]:
     """Whatever the path has found, as its own command shows it."""
     if isinstance(found, Snapshot):
         parts = terminal.snapshot(found, "the store")
@@ -31,9 +31,9 @@ def shown(found: Any, *, whole: bool = False) -> list[Any]:
     elif isinstance(found, Planned):
         where = str(found.path)
         parts = (
-            terminal.show(found.runbook, found.digest, where, found.told, found.warnings)
+            terminal.show(found.runbook, found.digest, where, found.told, found.warnings, concurrency=concurrency)
             if whole
-            else terminal.planned(found.runbook, found.digest, where)
+            else terminal.planned(found.runbook, found.digest, where, concurrency=concurrency)
         )
         parts[:0] = [] if whole else [f"look: {safe(text)}" for text in found.warnings]
     elif isinstance(found, list):

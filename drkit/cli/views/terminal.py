@@ -16,11 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from drkit.cli.views.text import clock, duration, exact, measured, plural, safe
-from drkit.execution import results
 from drkit.model import runbook
 from drkit.model.actions import Described
-from drkit.model.clock import parse_time
-from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot, last
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
@@ -225,16 +222,16 @@ def _group(disposition: str, final: str, book: Runbook) -> str:
     return "by hand" if "by-hand" in actions else "created again" if "create" in actions else "re-registered"
 
 
-def effects_line(book: Runbook) -> str:
-    """``82 steps: 14 create, 7 register …``, and the forecast."""
+def effects_line(book: Runbook, concurrency: int) -> str:
+    """``82 steps: 14 create, 7 register …``, and the forecast for so many steps at once (``[run] concurrency``)."""
     counts = ", ".join(f"{number} {effect}" for effect, number in runbook.effects(book.steps).items())
-    forecast = duration(runbook.forecast_seconds(book.steps, 8))
+    forecast = duration(runbook.forecast_seconds(book.steps, concurrency))
     calls = sum(step.estimate.calls for step in book.steps)
     return f"{plural(len(book.steps), 'step')}: {counts or 'nothing to do'}; about {forecast} and {calls} calls"
 
 
-def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ()) -> list[Any]:
-    """The runbook in short."""
+def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = (), *, concurrency: int) -> list[Any]:
+    """The runbook in short. ``concurrency``: steps that a run carries out at once, for the forecast."""
     parts: list[Any] = [f"look: {safe(text)}" for text in warnings]
     lost = safe(", ".join(book.lost_regions)) or "no region"
     about = f"of {book.source_run}" if book.source_run else f"lost: {lost}"
@@ -243,7 +240,7 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = ())
         parts.append("ASSUMED: nobody saw that region lost; this can be neither approved nor applied")
     if book.environments:
         parts.append(plan_table(book))
-    parts.append(effects_line(book))
+    parts.append(effects_line(book, concurrency))
     parts.extend(f"note: {safe(note)}" for note in book.notes)
     parts.extend(
         f"forced: {safe(guard.name)}: {safe(guard.detail)}; because {safe(guard.forced)}"
@@ -271,13 +268,15 @@ def show(
     told: Sequence[Described],
     warnings: Sequence[str] = (),
     candidates: Sequence[str] = (),
+    *,
+    concurrency: int,
 ) -> list[Any]:
     """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards.
 
     ``told``: its steps. ``warnings``: why it would not be carried out here, as sentences. ``candidates``: sentences on what takes over
     though only a tag speaks for it.
     """
-    parts: list[Any] = planned(book, digest, path, warnings)[:-1]
+    parts: list[Any] = planned(book, digest, path, warnings, concurrency=concurrency)[:-1]
     parts.extend(_bound(book))
     parts.extend(f"    LOOK: {exact(text.replace('DIGEST', digest[:12]))}" for text in candidates)
     parts.extend(_steps(book, told))
@@ -483,29 +482,3 @@ def report(found: dict[str, Any]) -> list[Any]:
         )
     parts.append(f"journal: {found['journal']['records']} records, head {found['journal']['head']}")
     return parts
-
-
-def overview(lines: Sequence[str]) -> list[Any]:
-    """What `drkit` alone says."""
-    return list(lines)
-
-
-def age(since: str, now: Any) -> str:
-    """How old something is."""
-    return age_text(parse_time(since), now)
-
-
-__all__ = [
-    "assessment",
-    "codes",
-    "event",
-    "overview",
-    "planned",
-    "render",
-    "report",
-    "results",
-    "show",
-    "snapshot",
-    "status",
-    "table",
-]

@@ -147,8 +147,8 @@ def everything(bad: str) -> dict[str, list[Any]]:
     return {
         "snapshot": terminal.snapshot(msgspec.structs.replace(snapshot, flags=(bad,)), ".drkit/x.json"),
         "assessment": terminal.assessment(assessment, ".drkit/x.json"),
-        "planned": terminal.planned(book, "d" * 64, ".drkit/x.json", [bad]),
-        "show": terminal.show(book, "d" * 64, ".drkit/x.json", told(book)),
+        "planned": terminal.planned(book, "d" * 64, ".drkit/x.json", [bad], concurrency=8),
+        "show": terminal.show(book, "d" * 64, ".drkit/x.json", told(book), concurrency=8),
         "status": terminal.status(book, state, "partial", bad),
         "report": terminal.report(reported(bad)),
         "codes": terminal.codes([{"step": bad, "url": bad, "code": bad, "warning": ""}]),
@@ -169,7 +169,7 @@ def test_terminal_views_defuse_names_and_keep_to_the_width(bad: str, columns: in
 
 def test_the_same_views_with_good_names_say_what_is_there() -> None:
     snapshot, assessment, book = estate()
-    shown = terminal.render(*terminal.show(book, "d" * 64, "x", told(book)), columns=80)
+    shown = terminal.render(*terminal.show(book, "d" * 64, "x", told(book), concurrency=8), columns=80)
     for step in told(book):
         assert f"  {step.number}  {step.effect}: {step.product} {step.action}" in shown
         assert all(f"    sends {one.method} {one.target}" in shown.splitlines() for one in step.requests)
@@ -203,7 +203,10 @@ def test_a_command_to_copy_is_neither_cut_nor_wrapped_nor_tidied() -> None:
     changed = msgspec.structs.replace(step, needs=(), inputs={**step.inputs, "commands": [command]})
     book = msgspec.structs.replace(book, steps=(changed,))
     state = RunState(run="run-0001", steps={step.id: StepState(status="asked")})
-    for parts in (terminal.show(book, "d" * 64, "x", told(book)), terminal.status(book, state, "partial", "r")):
+    for parts in (
+        terminal.show(book, "d" * 64, "x", told(book), concurrency=8),
+        terminal.status(book, state, "partial", "r"),
+    ):
         assert f"    {command}" in terminal.render(*parts, columns=80).splitlines()
 
 
@@ -213,7 +216,7 @@ def test_a_command_with_control_characters_shows_that_it_has_some() -> None:
 
 def test_paths_and_next_steps_keep_their_line() -> None:
     path = "/very" * 40 + "/long.json"
-    shown = terminal.render(*terminal.planned(estate()[2], "d" * 64, path), columns=80).splitlines()
+    shown = terminal.render(*terminal.planned(estate()[2], "d" * 64, path, concurrency=8), columns=80).splitlines()
     assert f"kept as {path}" in shown
     assert shown[-1].endswith(f"`drkit apply {'d' * 12}`")
 
