@@ -13,9 +13,9 @@ from drkit.api.plan import Planned, approvable, candidates, observed, show, show
 from drkit.api.status import DONE, begun, closed
 from drkit.errors import FileError, ForbiddenError, LockedError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import estate
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.planning import handover, recovery_point, replicas
 from drkit.products import actions, actors
@@ -334,7 +334,7 @@ def _outage_since(context: Context, book: Runbook) -> str:
         recovery_point.cutoff(finding.failing_since, assessed.claims, book.source_plans[plan])
         for finding in assessed.plans
         for plan in book.source_plans
-        if estate.same_id(plan, finding.plan)
+        if ArmId(plan) == finding.plan
     ]
     known = [moment for moment in moments if moment]
     return min(known, key=parse_time) if known else ""

@@ -16,10 +16,11 @@ from drkit.api import history
 from drkit.api.context import Context
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import estate, files, suggest
+from drkit.model import files, suggest
 from drkit.model import settings as settings_
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment, Capture, Claim, Snapshot, region_name
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning import leftovers
 from drkit.products import registry, tables
@@ -229,6 +230,6 @@ def refusals_of(context: Context, clock: Clock) -> dict[tuple[str, str], tuple[s
             ):
                 continue
             if clock.now() - parse_time(known.ended) < REFUSAL_AGE:
-                key = (estate.id_part(str(step.inputs.get("plan", step.target)), "subscriptions").lower(), step.region)
+                key = (ArmId(str(step.inputs.get("plan", step.target))).subscription.lower(), step.region)
                 found[key] = (*found.get(key, ()), f"{run} was refused there: {known.detail}")
     return found

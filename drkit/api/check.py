@@ -17,7 +17,8 @@ from drkit.api.context import Context
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.model import estate, files, limits, runbook, suggest
 from drkit.model.clock import rfc3339
-from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, id_part, region_name
+from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, region_name
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Forecast, Readiness
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
@@ -249,7 +250,7 @@ class Reader:
             by[key] = by.get(key, 0) + 1
         made = Counter(write.step for write in writes)
         for step in book.steps:
-            place = id_part(step.plan or step.target, "subscriptions").lower()
+            place = ArmId(step.plan or step.target).subscription.lower()
             by[place, "read"] = by.get((place, "read"), 0) + max(0, step.estimate.calls - made[step.id])
         total: dict[str, int] = {}
         for (_, operation), count in by.items():

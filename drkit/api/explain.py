@@ -16,7 +16,8 @@ from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
 from drkit.model import suggest
 from drkit.model.clock import rfc3339
-from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot, last
+from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot
+from drkit.model.ids import ArmId
 from drkit.planning import explain as explain_
 from drkit.planning.explain import Explanation, PlanExplanation
 from drkit.planning.transparency import ROWS, Outcome
@@ -199,14 +200,16 @@ def changes(before: Assessment | None, now: Assessment) -> list[str]:
     for plan in now.plans:
         state = plans.get(plan.plan.lower(), "answering")
         if plan.state != state:
-            found.append(f"plan {last(plan.plan)}: {state} -> {plan.state}: {plan.reason}")
+            found.append(f"plan {ArmId(plan.plan).name}: {state} -> {plan.state}: {plan.reason}")
     hosts = {one.host.lower(): one for one in before.hosts} if before else {}
     for host in now.hosts:
         was = hosts.get(host.host.lower())
         old = _verdict(was) if was else "no-failover"
         if _verdict(host) != old or (was and "provisional" in was.notes and "provisional" not in host.notes):
             final = "" if "provisional" in host.notes else " (final)" if was and "provisional" in was.notes else ""
-            found.append(f"host {last(host.host)}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}")
+            found.append(
+                f"host {ArmId(host.host).name}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}"
+            )
     claims = {(one.region, one.id) for one in before.claims} if before else set()
     found.extend(
         f"claim: {one.region}, by {one.who}: {one.text}" for one in now.claims if (one.region, one.id) not in claims

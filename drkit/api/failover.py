@@ -24,7 +24,8 @@ from drkit.execution import schedule
 from drkit.model import estate, files
 from drkit.model.clock import parse_time
 from drkit.model.cloud import age_text
-from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover, replicas
 from drkit.store.records import who
@@ -390,8 +391,10 @@ class _Path:
             raise self._unapproved(planned.digest)
         given = list(self.targets)
         for plan in replicas.unnamed(found, given):
-            said = self._decision(f"Type the whole id of what takes over from {last(found[plan].plan)}; Enter leaves")
-            if not estate.same_id(said, plan):
+            said = self._decision(
+                f"Type the whole id of what takes over from {ArmId(found[plan].plan).name}; Enter leaves"
+            )
+            if ArmId(said) != plan:
                 raise self._unapproved(planned.digest)
             given.append(plan)
         plan_.approve(self.context, planned.digest, note="on the guided path", targets=given)

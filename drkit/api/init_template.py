@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from drkit.model.estate import Snapshot, id_part
+from drkit.model.estate import Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.toml_faults import quoted
 
 HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that begin with "#" alone are proposals: uncomment what is so.
@@ -37,7 +38,7 @@ def text(found: Snapshot, products: Mapping[str, Sequence[str]], store: str = ""
 
 def _where(found: Snapshot) -> list[str]:
     seen = {plan.subscription.lower() for plan in found.plans}
-    seen |= {id_part(host.id, "subscriptions").lower() for host in found.hosts} - {""}
+    seen |= {ArmId(host.id).subscription.lower() for host in found.hosts} - {""}
     asked = sorted(seen | set(found.subscriptions))
     used = Counter(plan.region for plan in found.plans)
     pairs = {place.name: place.paired for place in found.locations}

@@ -18,7 +18,8 @@ from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook, suggest
 from drkit.model.actions import Described, described, differences, stopped
 from drkit.model.clock import parse_time, rfc3339
-from drkit.model.estate import Assessment, Snapshot, region_name, same_id
+from drkit.model.estate import Assessment, Snapshot, region_name
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Kind, Runbook, Takeover
 from drkit.planning import failover, leftovers, recovery_point, replicas
 from drkit.products import actions, registry
@@ -286,7 +287,7 @@ def approvable(context: Context, shown: Planned, targets: Sequence[str], command
             remedy="`drkit plan` again, and approve that",
         )
     known = replicas.targets(shown.runbook)
-    strange = [one for one in targets if not any(same_id(one, plan) for plan in known)]
+    strange = [one for one in targets if not any(ArmId(one) == plan for plan in known)]
     if strange:
         raise RefusedError(
             f"the runbook does not move to {strange[0]}",

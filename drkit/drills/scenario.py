@@ -28,7 +28,8 @@ from drkit.cli.views.text import duration, plural, safe
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
 from drkit.model import files, suggest
-from drkit.model.estate import Assessment, Snapshot, id_part, last
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import leftovers
 from drkit.products import registry
@@ -185,13 +186,15 @@ class Drill:
         self.command("assess")
         assessed, _, _ = await assess.assess(self.context)
         lost = [one for one in assessed.plans if one.state == "lost"]
-        self.line(f"lost: {', '.join(last(one.plan) for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
+        self.line(
+            f"lost: {', '.join(ArmId(one.plan).name for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}"
+        )
         if lost and lost[0].advice:
             self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
         verdicts: dict[str, list[str]] = {}
         for finding in assessed.hosts:
             word = f"{finding.outcome}{f' ({finding.reason})' if finding.reason else ''}"
-            verdicts.setdefault(word, []).append(last(finding.host))
+            verdicts.setdefault(word, []).append(ArmId(finding.host).name)
         rows = [
             (word, len(names), _some(names, self.columns - 44))
             for word, names in sorted(verdicts.items(), key=lambda one: one[0])
@@ -247,7 +250,7 @@ class Drill:
     async def _disturb(self, taken: Snapshot) -> None:
         """Somebody moves a machine to another resource group after the approval."""
         host = next((one for one in taken.hosts if one.name == MOVED), None)
-        group = next((one.id for one in taken.hosts if id_part(one.id, "resourceGroups") == MOVED_TO), "")
+        group = next((one.id for one in taken.hosts if ArmId(one.id).resource_group == MOVED_TO), "")
         if host is None or not group:
             return
         await self.control.post("host", {"id": host.id, "event": "move", "group": group.split("/providers/")[0]})

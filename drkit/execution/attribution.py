@@ -12,7 +12,7 @@ from typing import Any
 
 from drkit.errors import CloudError
 from drkit.model.answers import read
-from drkit.model.estate import id_part
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Precondition
 from drkit.products.base import Observation, StepContext
 
@@ -35,7 +35,7 @@ async def named(context: StepContext, subjects: Iterable[str]) -> dict[str, str]
     told: dict[str, str] = {}
     now = context.clock.now()
     for subject in subjects:
-        subscription, group = id_part(subject, "subscriptions"), id_part(subject, "resourceGroups")
+        subscription, group = ArmId(subject).subscription, ArmId(subject).resource_group
         try:
             with context.azure.budget(attempts=1, seconds=SECONDS), read(subject):
                 events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
@@ -58,7 +58,7 @@ def change_of(event: Mapping[str, Any], subject: str) -> str:
 
 
 def _arm(subject: str) -> bool:
-    return subject.startswith("/subscriptions/") and bool(id_part(subject, "resourceGroups"))
+    return subject.startswith("/subscriptions/") and bool(ArmId(subject).resource_group)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from drkit.model.estate import Assessment, same_id
+from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook, aims_at_lost
 from drkit.store.journal import Record
 
@@ -45,7 +45,7 @@ def decision(book: Runbook, assessed: Assessment | None) -> dict[str, Any]:
     told = [
         {**msgspec.to_builtins(finding), "readings": len(finding.readings)}
         for finding in assessed.plans
-        if not book.source_plans or any(same_id(finding.plan, one) for one in book.source_plans)
+        if not book.source_plans or any(finding.key == one for one in book.source_plans)
     ]
     regions = set(book.lost_regions) | set(book.source_plans.values())
     return {

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from drkit.errors import CloudError, RefusedError
 from drkit.model.answers import read
-from drkit.model.estate import id_part
+from drkit.model.ids import ArmId
 from drkit.model.runbook import WRITES, Runbook, Step
 from drkit.planning.proposal import TAG_SOURCE
 from drkit.products.base import Actor, LeavesMarks, StepContext
@@ -27,7 +27,7 @@ def kinds(book: Runbook) -> list[tuple[str, str]]:
         used = [value for value in step.inputs.values() if isinstance(value, str) and _kind(value).lower() in plans]
         for target in (*([step.target] if step.effect == "create" else []), *(used if step.effect in WRITES else [])):
             if kind := _kind(target):
-                found[(id_part(target, "subscriptions"), kind)] = None
+                found[(ArmId(target).subscription, kind)] = None
     return list(found)
 
 

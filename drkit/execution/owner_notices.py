@@ -6,7 +6,7 @@ import msgspec
 
 from drkit.execution.results import Outcome, outcomes
 from drkit.model.clock import parse_time
-from drkit.model.estate import id_part, last, same_id
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.store.journal import RunState
 
@@ -65,7 +65,7 @@ def letters(book: Runbook, state: RunState, seen: str = "") -> list[OwnerNotice]
 
 
 def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> EnvironmentNotice:
-    old, on_host = last(one.plan), bool(one.host)
+    old, on_host = ArmId(one.plan).name, bool(one.host)
     missing = "" if on_host and one.ending != "lost" else _missing(one, seen)
     if one.ending != "recovered":
         what = f"{one.name} of {old} {HAS_NOT_MOVED[one.ending]} ({one.detail})."
@@ -74,9 +74,9 @@ def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> Environmen
     if not address:
         what = f"{one.name} of {old} was not moved: {one.detail}."
         return _letter(one, what, "Look whether you find your work there. If not, answer to whoever runs the recovery.")
-    named, plan = address["name"], last(address["plan"])
+    named, plan = address["name"], ArmId(address["plan"]).name
     again = "was registered again" if on_host else "was made again from its repository"
-    if same_id(address["plan"], one.plan):
+    if ArmId(address["plan"]) == one.plan:
         do = "Nothing: it answers where it did." if named == one.name else f"Use {named} instead of {one.name}."
         return _letter(one, f"{one.name} {again} in {old}, where it was.", do, address, ON_HOST if on_host else missing)
     return _letter(
@@ -130,8 +130,8 @@ def _address(one: Outcome, book: Runbook, state: RunState) -> dict[str, str]:
     found = {
         "plan": plan,
         "region": final.region,
-        "resource_group": id_part(plan, "resourceGroups"),
-        "subscription": id_part(plan, "subscriptions"),
+        "resource_group": ArmId(plan).resource_group,
+        "subscription": ArmId(plan).subscription,
         "name": str(known.get("name") or one.name),
         "id": str(known.get("id") or ""),
     }

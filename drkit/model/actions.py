@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from drkit.errors import FileError
-from drkit.model.estate import same_id
+from drkit.model.ids import ArmId
 from drkit.model.operation import Request
 from drkit.model.runbook import DELETING_KINDS, NEVER_FORCED, Effect, GuardResult, Kind, Runbook, Step
 from drkit.model.runbook import check as check_steps
@@ -305,7 +305,7 @@ def same_inputs(step: Step, **wanted: str) -> list[str]:
     return [
         f"its input {key} is {step.inputs.get(key)!r:.200}, not {value!r:.200}"
         for key, value in wanted.items()
-        if not same_id(str(step.inputs.get(key, "")), value)
+        if ArmId(str(step.inputs.get(key, ""))) != value
     ]
 
 
@@ -325,7 +325,7 @@ def result_of(step: Step, around: Around, key: str, action: str, target: str) ->
     """Sentences where the step that the input ``key`` names is not that action of the same product on that target."""
     named = str(step.inputs.get(key, ""))
     other = around.get(named)
-    if other is None or other.product != step.product or other.action != action or not same_id(other.target, target):
+    if other is None or other.product != step.product or other.action != action or ArmId(other.target) != target:
         return [f"its input {key} names {named!r:.200}, which is no {action} of {target}"]
     return []
 
@@ -391,7 +391,7 @@ def may_delete(step: Step, book: Runbook, url: str, arm: str, recorded: Collecti
     if step.effect != "delete" or book.kind not in DELETING_KINDS or step.target.lower() not in recorded:
         return False
     if step.target.startswith("/"):
-        return same_id(url, f"{base}{step.target}")
+        return ArmId(url) == f"{base}{step.target}"
     return unquote(url).lower().endswith(f"/{step.target.lower()}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from drkit.model.cloud import CloudMark
+from drkit.model.ids import ArmId
 
 CaptureState = Literal["complete", "partial", "failed"]
 HostKind = Literal["azure-vm", "arc", "physical"]
@@ -19,6 +20,8 @@ EnvironmentKind = Literal["managed", "self-hosted"]
 Risk = Literal["pushed", "unpushed", "unknown"]
 PlanState = Literal["answering", "degraded", "unreachable", "lost", "gone", "unknown"]
 Channel = Literal["", "run-command", "ssh", "manual"]
+EnvironmentKey = tuple[ArmId, ArmId]
+"""A plan's id, and the environment's id in its product: neither is compared by case."""
 LISTING = "/environments"
 """Added to a plan's id: the subject of a capture that could not read all of its environments."""
 LONGEST_REGION = 60
@@ -35,6 +38,11 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str
     detail: str = ""
 
+    @property
+    def key(self) -> ArmId:
+        """What the reading is about, to compare and look it up by."""
+        return ArmId(self.subject)
+
 
 class Capture(msgspec.Struct, frozen=True):
     """How the reading of one subject from one source went, and when."""
@@ -44,6 +52,11 @@ class Capture(msgspec.Struct, frozen=True):
     state: CaptureState
     time: str
     detail: str = ""
+
+    @property
+    def key(self) -> ArmId:
+        """What was captured, to compare and look it up by."""
+        return ArmId(self.subject)
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -103,6 +116,11 @@ class Host(msgspec.Struct, frozen=True):
     channel: Channel = ""
     baseline: Baseline = Baseline()
 
+    @property
+    def key(self) -> ArmId:
+        """Its id, to compare and look it up by."""
+        return ArmId(self.id)
+
 
 class HostLink(msgspec.Struct, frozen=True):
     """Which host an environment runs on, and who says so (``probe``, ``settings``, ``api``)."""
@@ -112,6 +130,11 @@ class HostLink(msgspec.Struct, frozen=True):
     user: str = ""
     workspace: str = ""
     path: str = ""
+
+    @property
+    def key(self) -> ArmId:
+        """The host's id, to compare and look it up by."""
+        return ArmId(self.host)
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +156,16 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     host: HostLink | None = None
     host_dispute: str = ""
+
+    @property
+    def key(self) -> EnvironmentKey:
+        """What no other environment of the estate has: its plan and its own id."""
+        return (ArmId(self.plan), ArmId(self.id))
+
+    @property
+    def plan_key(self) -> ArmId:
+        """Its plan's id, to compare and look it up by."""
+        return ArmId(self.plan)
 
 
 class RoleAssignment(msgspec.Struct, frozen=True):
@@ -158,6 +191,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
     grants: tuple[RoleAssignment, ...] = ()
     captured: str = ""
+
+    @property
+    def key(self) -> ArmId:
+        """Its id, to compare and look it up by."""
+        return ArmId(self.id)
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -261,6 +299,11 @@ class PlanFinding(msgspec.Struct, frozen=True):
     advice: Advice | None = None
     readings: tuple[Reading, ...] = ()
 
+    @property
+    def key(self) -> ArmId:
+        """The plan's id, to compare and look it up by."""
+        return ArmId(self.plan)
+
 
 class HostFinding(msgspec.Struct, frozen=True):
     """What happened to a host since its baseline. ``successor`` is the machine that carries on, where one was proved."""
@@ -275,6 +318,11 @@ class HostFinding(msgspec.Struct, frozen=True):
     readings: tuple[Reading, ...] = ()
     successor: str = ""
     found: Host | None = None
+
+    @property
+    def key(self) -> ArmId:
+        """The host's id, to compare and look it up by."""
+        return ArmId(self.host)
 
 
 class TargetFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,6 +367,11 @@ class Zombie(msgspec.Struct, frozen=True, kw_only=True):
     now: Environment | None = None
     now_plan: str = ""
 
+    @property
+    def environment_key(self) -> EnvironmentKey:
+        """The environment whose record it was, as ``Environment.key`` gives it."""
+        return (ArmId(self.plan), ArmId(self.environment))
+
 
 UNLISTED = "unlisted"
 """The value of a reading of what a host carries, where its plan does not list it any more."""
@@ -341,7 +394,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """As one sentence without its full stop."""
-        home = last(self.plan)
+        home = ArmId(self.plan).name
         if self.another:
             return f"{self.name} carries another registration than that of {home}: {self.another}"
         if self.unlisted:
@@ -398,28 +451,3 @@ def region_name(text: str) -> str:
 def is_region(name: str) -> bool:
     """Whether a text looks like a region's ARM name, and so may become part of a host name or of a path."""
     return len(name) <= LONGEST_REGION and _REGION.fullmatch(name) is not None
-
-
-def same_id(one: str, other: str) -> bool:
-    """ARM ids are compared without case."""
-    return one.rstrip("/").lower() == other.rstrip("/").lower()
-
-
-def last(arm_id: str) -> str:
-    """The last part of an ARM id: the name of what it is the id of."""
-    return arm_id.rstrip("/").rsplit("/", 1)[-1]
-
-
-def id_part(arm_id: str, name: str) -> str:
-    """The segment after ``name`` in an ARM id (``resourceGroups``, ``subscriptions``), or an empty text."""
-    parts = arm_id.strip("/").split("/")
-    for index, part in enumerate(parts[:-1]):
-        if part.lower() == name.lower():
-            return parts[index + 1]
-    return ""
-
-
-def slug(name: str, arm_id: str) -> str:
-    """A short, stable, readable handle: the name's letters and digits, and six hexadecimal digits of its id."""
-    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()).strip("-")
-    return f"{kept[:24] or 'x'}.{hashlib.sha256(arm_id.rstrip('/').lower().encode()).hexdigest()[:6]}"

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from drkit.errors import RefusedError, UsageError
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Plan, Snapshot, Zombie, slug
+from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Plan, Snapshot, Zombie
+from drkit.model.ids import slug
 from drkit.model.runbook import Estimate, LeftAlone, Precondition, Runbook, Step
 from drkit.model.settings import Settings
 from drkit.planning.failover import guarded, sound, waves

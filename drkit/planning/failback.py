@@ -8,7 +8,8 @@ from dataclasses import replace
 import msgspec
 
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Environment, Host, HostKind, HostLink, Leftover, Plan, Snapshot, Zombie, last
+from drkit.model.estate import Assessment, Environment, Host, HostKind, HostLink, Leftover, Plan, Snapshot, Zombie
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Affected, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
 from drkit.planning.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
@@ -60,7 +61,9 @@ def failback(
         now = present.get((one.now_plan.lower(), one.now.lower()))
         home, stay = plans.get(one.plan.lower()), there.get(one.now_plan.lower())
         if now is None or home is None or stay is None:
-            why = f"{last(one.now_plan)} does not list it any more" if now is None else "its plan could not be read"
+            why = (
+                f"{ArmId(one.now_plan).name} does not list it any more" if now is None else "its plan could not be read"
+            )
             left.append(LeftAlone(one.now, one.name, why, "drkit assess"))
             continue
         zombie = zombies.get((one.plan.lower(), one.environment.lower()))
@@ -195,4 +198,4 @@ def _named(host: str) -> Host | None:
     if not host:
         return None
     kind: HostKind = "azure-vm" if "/microsoft.compute/" in host.lower() else "physical"
-    return Host(id=host, kind="arc" if "/microsoft.hybridcompute/" in host.lower() else kind, name=last(host))
+    return Host(id=host, kind="arc" if "/microsoft.hybridcompute/" in host.lower() else kind, name=ArmId(host).name)

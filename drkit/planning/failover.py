@@ -13,7 +13,8 @@ import msgspec
 from drkit.errors import RefusedError, UsageError
 from drkit.model import actions, runbook, suggest
 from drkit.model.cloud import CloudMark
-from drkit.model.estate import Assessment, Leftover, Plan, Snapshot, same_id
+from drkit.model.estate import Assessment, Leftover, Plan, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
 from drkit.planning import replicas
@@ -89,7 +90,7 @@ def plan(
         decided = [
             decide(environment, state, hosts, findings, carried)
             for environment in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id))
-            if same_id(environment.plan, item.id)
+            if environment.plan_key == item.id
         ]
         if graceful_from and item in lost:
             decided = [replace(one, reason=one.reason.replace(*ON_PURPOSE)) for one in decided]
@@ -200,7 +201,7 @@ def _held(assessment: Assessment, plan: str) -> dict[str, str]:
     return {
         one.found.id: one.found.name
         for one in assessment.zombies
-        if one.run and one.found and one.found.kind == "self-hosted" and same_id(one.plan, plan) and not one.two_plans
+        if one.run and one.found and one.found.kind == "self-hosted" and ArmId(one.plan) == plan and not one.two_plans
         and one.found.state.lower() != "available"
     }  # fmt: skip
 
@@ -219,7 +220,7 @@ def _why(item: Plan, there: Plan | None, settings: Settings, made: Mapping[str, 
 
 
 def _names(snapshot: Snapshot, item: Plan) -> frozenset[str]:
-    return frozenset(one.name.lower() for one in snapshot.environments if same_id(one.plan, item.id))
+    return frozenset(one.name.lower() for one in snapshot.environments if one.plan_key == item.id)
 
 
 def _check_targets(settings: Settings, lost: Collection[str], left: str) -> None:

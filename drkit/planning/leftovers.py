@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from drkit.model.estate import Deferred, Leftover, Snapshot, Zombie, same_id
+from drkit.model.estate import Deferred, Leftover, Snapshot, Zombie
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.store.journal import RunState
 
@@ -141,7 +142,7 @@ def advanced(snapshot: Snapshot, told: Sequence[RunRecord]) -> Snapshot:
     environments = []
     for item in snapshot.environments:
         plan, now_id = trail.get((item.plan.lower(), item.id.lower()), ("", ""))
-        newer = same_id(plan, item.plan) and (item.plan.lower(), now_id.lower()) not in known
+        newer = ArmId(plan) == item.plan and (item.plan.lower(), now_id.lower()) not in known
         environments.append(msgspec.structs.replace(item, id=now_id) if newer else item)
     return msgspec.structs.replace(snapshot, environments=tuple(environments))
 

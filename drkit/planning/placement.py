@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from drkit.model.estate import Assessment, Plan, TargetFacts, slug
+from drkit.model.estate import Assessment, Plan, TargetFacts
+from drkit.model.ids import slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.model.settings import Settings
 from drkit.planning.dispositions import ACTING, Decided

@@ -9,7 +9,8 @@ from itertools import count
 from typing import Any, Protocol
 
 from drkit.model.actions import Actions
-from drkit.model.estate import Environment, Host, Leftover, Plan, RoleAssignment, last
+from drkit.model.estate import Environment, Host, Leftover, Plan, RoleAssignment
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Affected, Kind, LeftAlone, Step
 from drkit.model.settings import Settings
 
@@ -147,7 +148,7 @@ def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:
 def replica_of(plan: str, replicas: Mapping[str, str]) -> str:
     """The ARM id that ``replicas`` of a product gives for a plan, by the plan's ARM id or else its name; empty without one."""
     named = {one.lower(): two for one, two in replicas.items()}
-    return named.get(plan.lower()) or named.get(last(plan).lower()) or ""
+    return named.get(plan.lower()) or named.get(ArmId(plan).name.lower()) or ""
 
 
 def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from drkit.errors import RefusedError
-from drkit.model.estate import last, same_id
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook, Takeover
 from drkit.model.settings import Settings
 from drkit.planning.proposal import replica_of
@@ -14,7 +14,7 @@ from drkit.planning.proposal import replica_of
 def named(source: str, plan: str, settings: Settings) -> bool:
     """Whether ``replicas`` of a product in drkit.toml names ``plan``, by its ARM id, for the plan ``source``."""
     tables = (table.get("replicas") for table in settings.products.values())
-    return any(same_id(replica_of(source, one), plan) for one in tables if isinstance(one, Mapping))
+    return any(ArmId(replica_of(source, one)) == plan for one in tables if isinstance(one, Mapping))
 
 
 def targets(book: Runbook) -> dict[str, Takeover]:
@@ -27,7 +27,7 @@ def targets(book: Runbook) -> dict[str, Takeover]:
     made = {step.target.lower() for step in book.steps if step.effect == "create"}
     found = {one.plan.lower(): (one.plan, Takeover(source, one.why)) for source, one in book.target_plans.items()}
     for step in book.steps:
-        if step.effect == "verify" and step.plan and not step.environment and not same_id(step.plan, step.target):
+        if step.effect == "verify" and step.plan and not step.environment and ArmId(step.plan) != step.target:
             found.setdefault(step.target.lower(), (step.target, Takeover(step.plan, "the runbook does not say why")))
     return {plan: one for key, (plan, one) in found.items() if key not in made}
 
@@ -46,7 +46,7 @@ def candidates(book: Runbook, settings: Settings, made: Mapping[str, str]) -> di
 
 def unnamed(found: Mapping[str, Takeover], given: Collection[str]) -> list[str]:
     """The candidates that ``given``, whole ARM ids, does not name."""
-    return [plan for plan in found if not any(same_id(plan, one) for one in given)]
+    return [plan for plan in found if not any(ArmId(plan) == one for one in given)]
 
 
 def options(found: Iterable[str]) -> str:
@@ -56,7 +56,7 @@ def options(found: Iterable[str]) -> str:
 
 def line(plan: str, one: Takeover) -> str:
     """What drkit.toml would say to name a candidate for good."""
-    return f'{{ "{last(one.plan)}" = "{plan}" }}'
+    return f'{{ "{ArmId(one.plan).name}" = "{plan}" }}'
 
 
 def refusal(found: Mapping[str, Takeover], missing: Iterable[str], command: str, where: str) -> RefusedError:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from drkit.errors import CloudError, NotFoundError
 from drkit.model.actions import GROUPS, Actions
 from drkit.model.clock import rfc3339
-from drkit.model.estate import Reading, id_part, region_name
+from drkit.model.estate import Reading, region_name
+from drkit.model.ids import ArmId
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_TARGET
@@ -45,9 +46,7 @@ class Groups(ByTable):
         now = rfc3339(context.clock.now())
         source = "ARM: resource group"
         try:
-            group = await context.azure.resources.group(
-                id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
-            )
+            group = await context.azure.resources.group(ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1])
         except NotFoundError:
             return Observation(readings=(Reading(step.target, "location", "", source, now),))
         except CloudError as error:
@@ -60,7 +59,7 @@ class Groups(ByTable):
     async def _superfluous(self, step: Step, context: StepContext) -> Observation:
         """Who made the group, and whether anything is in it: a deletion takes all of that with it."""
         now, source, arm = rfc3339(context.clock.now()), "ARM: resource group", context.azure.resources
-        subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
+        subscription, name = ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1]
         try:
             group = await arm.group(subscription, name)
             inside = await arm.inside(subscription, name)
@@ -79,13 +78,13 @@ class Groups(ByTable):
 
     async def act(self, step: Step, context: StepContext) -> Operation | Result:
         if step.effect == "delete":
-            subscription, name = id_part(step.target, "subscriptions"), step.target.rsplit("/", 1)[-1]
+            subscription, name = ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1]
             begun = await context.azure.resources.delete_group(subscription, name)
             return begun or Result("the group is gone")
         tags = {**step.inputs["tags"], **made_by(step, context)}
         name = step.target.rsplit("/", 1)[-1]
         location = str(step.inputs["location"])
-        await context.azure.resources.create_group(id_part(step.target, "subscriptions"), name, location, tags)
+        await context.azure.resources.create_group(ArmId(step.target).subscription, name, location, tags)
         return Result(f"resource group {name} is created in {location}")
 
     async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:

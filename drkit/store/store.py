@@ -28,7 +28,8 @@ import msgspec
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model import estate, files, runbook, suggest
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Readiness
 from drkit.model.runbook import Runbook
 from drkit.store import journal
@@ -417,7 +418,7 @@ class Store:
     @contextmanager
     def lock_plans(self, plans: Sequence[str], run: str, now: str) -> Iterator[None]:
         """Hold one lock per source plan; LockedError says which run holds it, since when and what to do."""
-        with self._locks([(f"plan {last(plan)}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
+        with self._locks([(f"plan {ArmId(plan).name}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
             yield
 
     @contextmanager

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from drkit.errors import CloudError
 from drkit.model.answers import read as reading
-from drkit.model.estate import Reading, id_part, region_name
+from drkit.model.estate import Reading, region_name
+from drkit.model.ids import ArmId
 from drkit.planning.proposal import TAG_TARGET
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Places:
 
     async def resource(self, arm_id: str, what: str) -> None:
         """A resource by its id, from the list of its type: no api-version of its provider is needed."""
-        subscription = id_part(arm_id, "subscriptions")
+        subscription = ArmId(arm_id).subscription
         kind = "/".join(arm_id.strip("/").split("/")[5:7])
         try:
             with reading(arm_id):
@@ -129,10 +130,10 @@ class Places:
             await self._isolation(arm_id)
         try:
             with reading(arm_id):
-                places = await self._groups_of(id_part(arm_id, "subscriptions"))
+                places = await self._groups_of(ArmId(arm_id).subscription)
         except CloudError:
             return
-        if place := places.get(id_part(arm_id, "resourceGroups").lower()):
+        if place := places.get(ArmId(arm_id).resource_group.lower()):
             self.found.append(Reading(arm_id, "needs-group", place, "ARM: resource groups", self._now, what))
 
     async def _isolation(self, arm_id: str) -> None:

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drkit.model.clock import Clock, parse_time
-from drkit.model.estate import Host, Reading, id_part
+from drkit.model.estate import Host, Reading
+from drkit.model.ids import ArmId
 from drkit.planning.transparency import Verdict
 from drkit.survey import activity_log, availability_metric, health
 from drkit.survey.draft import AssessmentDraft
@@ -57,7 +58,7 @@ async def _read(
     now = clock.now()
     known = host.baseline.guest_time or host.baseline.arm_time
     start = parse_time(known) if known else now - METRIC
-    subscription = id_part(host.id, "subscriptions")
+    subscription = ArmId(host.id).subscription
     found, why = await activity_log.of_machine(azure, subscription, host.id, max(start, now - LOG), clock)
     faults = [why]
     if seen.arm == "found" or now_id != host.id.lower():

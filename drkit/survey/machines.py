@@ -13,7 +13,8 @@ import msgspec
 from drkit.errors import CloudError, NotFoundError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, HostKind, id_part, is_region, region_name
+from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, HostKind, is_region, region_name
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _host(
         kind,
         str(item.get("name", "")),
         _region(item),
-        groups.get(id_part(arm_id, "resourceGroups").lower(), ""),
+        groups.get(ArmId(arm_id).resource_group.lower(), ""),
         settings,
         system,
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError, NotFoundError
 from drkit.model.answers import read as reading
-from drkit.model.estate import Host, Reading, id_part
+from drkit.model.estate import Host, Reading
+from drkit.model.ids import ArmId
 from drkit.survey.fleet import FLEET
 from drkit.survey.machines import ARC_API, power_of
 
@@ -42,7 +43,7 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
     source = "ARM: status of all virtual machines"
     power: dict[str, str] = {}
     unread: dict[str, str] = {}
-    for subscription in sorted({id_part(host.id, "subscriptions").lower() for host in vms}):
+    for subscription in sorted({ArmId(host.id).subscription.lower() for host in vms}):
         try:
             with reading():
                 listed = await azure.compute.statuses(subscription)
@@ -51,7 +52,7 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
             unread[subscription] = str(error)
     found = [Reading("hosts", "agents-unread", len(vms), source, now)]
     for host in vms:
-        why = unread.get(id_part(host.id, "subscriptions").lower(), "")
+        why = unread.get(ArmId(host.id).subscription.lower(), "")
         value = power.get(host.id.lower(), "unknown" if why else "gone")
         found.append(Reading(host.id, "power", value, source, now, why))
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from drkit.model.clock import parse_time
-from drkit.model.estate import Deferred, Environment, Zombie, last, region_name
+from drkit.model.estate import Deferred, Environment, Zombie, region_name
+from drkit.model.ids import ArmId
 from drkit.products.base import Captured
 from drkit.survey.capture import whole_plans
 
@@ -53,7 +54,7 @@ def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie
     old = listed.get((behind.plan.lower(), behind.environment.lower()))
     new = listed.get((one.now_plan.lower(), one.now.lower()))
     answers = old is not None and old.kind == "self-hosted" and stands(old) and not overtaken(old, new)
-    plan, other = last(behind.plan), last(one.now_plan) if one.now_plan else "another plan"
+    plan, other = ArmId(behind.plan).name, ArmId(one.now_plan).name if one.now_plan else "another plan"
     if old is None:
         reason = f"{plan} no longer lists it"
     elif answers and stands(new):
@@ -105,7 +106,7 @@ def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
             plan=first.plan,
             region=regions.get(first.plan.lower(), ""),
             state="alive",
-            reason=f"its host answers to {last(first.plan)} and to {', '.join(last(one.plan) for one in others)}",
+            reason=f"its host answers to {ArmId(first.plan).name} and to {', '.join(ArmId(one.plan).name for one in others)}",
             two_plans=True,
             environment=first.id,
             host=first.host.host if first.host else "",

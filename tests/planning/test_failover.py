@@ -21,8 +21,8 @@ from drkit.model.estate import (
     PlanState,
     RoleAssignment,
     Snapshot,
-    slug,
 )
+from drkit.model.ids import slug
 from drkit.model.runbook import WRITES, Affected, Runbook, Step
 from drkit.model.settings import HostSettings, RunSettings
 from drkit.planning.dispositions import ACTING, TABLE, disposition

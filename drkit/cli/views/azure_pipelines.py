@@ -15,7 +15,7 @@ from typing import Any
 from drkit.cli.views import markdown
 from drkit.cli.views.text import duration, exact, plural, safe
 from drkit.model.actions import Described
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding
 from drkit.model.runbook import Runbook
 
@@ -193,19 +193,21 @@ def runbook_summary(
         if one.forced
     ]
     lines += [
-        f"- {markdown.escape(last(plan))} to {_code(one.plan)}: {markdown.escape(one.why)}"
+        f"- {markdown.escape(ArmId(plan).name)} to {_code(one.plan)}: {markdown.escape(one.why)}"
         for plan, one in book.target_plans.items()
     ]
     lines += [f"- approved with it: {_code(f'{key} = {value}')}" for key, value in book.settings.items()]
     if book.environments:
-        rows = [(one.name, last(one.plan), one.owner, one.disposition, one.data_at_risk) for one in book.environments]
+        rows = [
+            (one.name, ArmId(one.plan).name, one.owner, one.disposition, one.data_at_risk) for one in book.environments
+        ]
         lines += ["", "## Environments", "", *markdown.table(("environment", "plan", "owner", "what", "at risk"), rows)]
     if book.steps:
         lines += ["", "## Steps", ""]
         lines += ["Told from action, target and inputs. What the file says is its text, and nothing rests on it."]
         lines += [line for one in told for line in _step(one)]
     if book.unchanged:
-        left = [(one.name or last(one.subject), one.reason, one.remedy) for one in book.unchanged]
+        left = [(one.name or ArmId(one.subject).name, one.reason, one.remedy) for one in book.unchanged]
         lines += ["", "## Considered and left alone", "", *markdown.table(("what", "why", "remedy"), left)]
     counted = plural(len(book.steps), "step")
     return (

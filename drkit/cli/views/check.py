@@ -8,7 +8,7 @@ from typing import Any
 from drkit.api.check import Checked
 from drkit.cli.views import markdown, terminal
 from drkit.cli.views.text import clock, duration, plural, safe
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding, Readiness
 from drkit.planning.readiness import RULES
 
@@ -83,7 +83,7 @@ def _plain(key: str, named: dict[str, Finding]) -> str:
     if key in named:
         return _short(named[key])
     rule, _, subject = key.partition("|")
-    return f"{safe(rule)}: {safe(last(subject.split('|')[0]), 120)}"
+    return f"{safe(rule)}: {safe(ArmId(subject.split('|')[0]).name, 120)}"
 
 
 def _assumed(found: Checked, concurrency: int) -> list[Any]:

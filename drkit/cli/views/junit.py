@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from drkit.cli.views.html.elements import LONGEST
 from drkit.cli.views.text import safe
 from drkit.model.clock import parse_time
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 
 PHASES = {
     "plans": ("create", "delete", "disable"),
@@ -68,7 +68,7 @@ def _environments(name: str, found: Mapping[str, Any]) -> Element:
     for key, value in facts.items():
         SubElement(properties, "property", {"name": key, "value": safe(value)})
     for one in found["outcomes"]:
-        case = _case(suite, f"{one['name']} of {last(one['plan'])}", one["environment"], 0.0)
+        case = _case(suite, f"{one['name']} of {ArmId(one['plan']).name}", one["environment"], 0.0)
         if one["ending"] in ENDED_BADLY:
             _said(case, "failure", one["detail"], one["ending"])
         elif one["ending"] != "recovered":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drkit.cli.views.text import duration, measured, safe
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")
 
@@ -76,7 +76,7 @@ def report(found: dict[str, Any]) -> str:
         lines += ["", "## Considered and left alone", ""]
         lines += table(
             ("what", "why", "remedy"),
-            [(one["name"] or last(one["subject"]), one["reason"], one["remedy"]) for one in found["left_alone"]],
+            [(one["name"] or ArmId(one["subject"]).name, one["reason"], one["remedy"]) for one in found["left_alone"]],
         )
     lines += _deferred(found) + _identities(found) + _evidence(found)
     return "\n".join(lines) + "\n"
@@ -99,7 +99,7 @@ def _decision(found: dict[str, Any]) -> list[str]:
     for one in told["plans"]:
         advice = one.get("advice") or {}
         minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
-        rows.append((last(one["plan"]), one["state"], one["reason"], advice.get("advice", ""), minutes))
+        rows.append((ArmId(one["plan"]).name, one["state"], one["reason"], advice.get("advice", ""), minutes))
     lines = ["", "## Decision", "", *table(("plan", "state", "why", "advice", "forecast"), rows)]
     said = [
         f"claim: {one['region']}, by {one['who']} ({one['kind']}) since {one['since']}: {one['text']}"
@@ -171,8 +171,8 @@ def _identities(found: dict[str, Any]) -> list[str]:
         return []
     rows = [
         (
-            last(one["plan"]),
-            last(one["now_plan"]),
+            ArmId(one["plan"]).name,
+            ArmId(one["now_plan"]).name,
             one["was"],
             one["now"],
             ("what it held could not be read; " if one["unread"] else "") + "; ".join(one["grants"]) or "nothing",

@@ -18,7 +18,8 @@ from rich.text import Text
 from drkit.cli.views.text import clock, duration, exact, measured, plural, safe
 from drkit.model import runbook
 from drkit.model.actions import Described
-from drkit.model.estate import Assessment, Snapshot, last
+from drkit.model.estate import Assessment, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
 from drkit.planning import handover, leftovers
@@ -103,7 +104,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
         names = ", ".join(safe(one.name) for one in unlinked[:5])
         lines.append(f"no host known for {len(unlinked)}: {names}; a [[host]] entry in drkit.toml names it")
     lines.extend(
-        f"{capture.state}: {safe(last(capture.subject))}: {safe(capture.detail, 160)}" for capture in failed[:8]
+        f"{capture.state}: {safe(ArmId(capture.subject).name)}: {safe(capture.detail, 160)}" for capture in failed[:8]
     )
     if len(failed) > 8:
         lines.append(f"and {len(failed) - 8} more that were not read wholly")
@@ -117,18 +118,18 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     """Plans, hosts, claims, advice."""
     parts: list[Any] = [f"{mark(taken.cloud.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
-        (last(one.plan), one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
+        (ArmId(one.plan).name, one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
         for one in taken.plans
     ]
     parts.append(table("plan", "state", "advice", "why", rows=plans, ratios={3: 1}))
     for one in taken.plans:
         if one.state == "lost" and one.advice:
-            parts.append(f"advice for {safe(last(one.plan))}: {one.advice.advice}. {safe(one.advice.reason)}")
+            parts.append(f"advice for {safe(ArmId(one.plan).name)}: {one.advice.advice}. {safe(one.advice.reason)}")
             parts.extend(f"  assumed: {item}" for item in one.advice.assumed[:1])
             break
     hosts = [
         (
-            last(one.host),
+            ArmId(one.host).name,
             f"{one.outcome}{f' ({one.reason})' if one.reason else ''}",
             one.confidence,
             one.rule,
@@ -146,7 +147,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
     alive = [one for one in taken.zombies if one.state == "alive"]
     if alive:
-        left = [(one.name, last(one.plan), one.reason, one.run) for one in alive]
+        left = [(one.name, ArmId(one.plan).name, one.reason, one.run) for one in alive]
         parts.append(table("left behind", "plan", "is", "by", rows=left, ratios={2: 1}))
     parts.extend(f"registration: {safe(one.words)}" for one in taken.carried[:20])
     if len(taken.carried) > 20:
@@ -195,7 +196,7 @@ def plan_table(book: Runbook) -> Table:
         words = Counter(_group(one.disposition, one.final, book) for one in mine)
         rows.append(
             (
-                last(plan),
+                ArmId(plan).name,
                 book.target_regions.get(plan, "stays" if plan not in book.source_plans else "none"),
                 words["created again"],
                 words["re-registered"],
@@ -300,7 +301,7 @@ def _bound(book: Runbook) -> list[Any]:
     """Which plan takes over from which and why, and what drkit.toml said of things that change what the steps do."""
     parts: list[Any] = []
     for plan, one in book.target_plans.items():
-        parts.append(f"{safe(last(plan))} -> {safe(last(one.plan))}: {safe(one.why)}")
+        parts.append(f"{safe(ArmId(plan).name)} -> {safe(ArmId(one.plan).name)}: {safe(one.why)}")
         parts.extend(f"    {exact(known)}" for known in (plan, one.plan))
     if book.settings:
         parts.append("approved with it, and a run stops where drkit.toml says otherwise:")
@@ -325,9 +326,9 @@ def _steps(book: Runbook, told: Sequence[Described]) -> list[Any]:
     for mine in groups.values():
         known = names.get(mine[0].environment)
         if mine[0].environment:
-            title = f"{safe(mine[0].product)}: {safe(known.name if known else last(mine[0].environment))}"
+            title = f"{safe(mine[0].product)}: {safe(known.name if known else ArmId(mine[0].environment).name)}"
         elif mine[0].plan:
-            title = f"{safe(mine[0].product)}: plan {safe(last(mine[0].plan))}"
+            title = f"{safe(mine[0].product)}: plan {safe(ArmId(mine[0].plan).name)}"
         else:
             title = "resource groups"
         parts.extend(["", Text(title, style="bold")])
@@ -470,7 +471,7 @@ def report(found: dict[str, Any]) -> list[Any]:
     for one in found.get("identities", ()):
         grants = plural(len(one["grants"]), "grant")
         parts.append(
-            f"identity of {safe(last(one['plan']))}: {safe(one['was'])} -> {safe(one['now'] or 'none')}; {grants} to be made by you:"
+            f"identity of {safe(ArmId(one['plan']).name)}: {safe(one['was'])} -> {safe(one['now'] or 'none')}; {grants} to be made by you:"
         )
         parts.extend(f"    {exact(command)}" for command in one["grants"])
     if found.get("deferred"):

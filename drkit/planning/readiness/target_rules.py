@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from drkit.model.clock import rfc3339
-from drkit.model.estate import Plan, Reading, TargetFacts, id_part, last
+from drkit.model.estate import Plan, Reading, TargetFacts
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding
 from drkit.planning import replicas
 from drkit.planning.proposal import Proposer
@@ -94,8 +95,9 @@ def takeovers(seen: Seen) -> Iterator[Finding]:
     """What would take over is named in drkit.toml, or was made by a run of this store: a tag can be set by many people."""
     for projection in seen.projections:
         for plan, one in projection.candidates.items():
+            candidate, source = ArmId(plan).name, ArmId(one.plan).name
             what = (
-                f"if {projection.region} is lost, {last(plan)} would take over from {last(one.plan)}, and only its tags speak for it: "
+                f"if {projection.region} is lost, {candidate} would take over from {source}, and only its tags speak for it: "
                 "nobody can approve that without typing its whole id"
             )
             remedy = f"if it is the right one, name it now: `replicas = {replicas.line(plan, one)}` under [products.NAME] in drkit.toml"
@@ -258,7 +260,7 @@ def machines(seen: Seen) -> Iterator[Finding]:
     for reading in seen.all("vm-size"):
         region = reading.detail
         if region in seen.protected:
-            key = (region, id_part(reading.subject, "subscriptions").lower())
+            key = (region, ArmId(reading.subject).subscription.lower())
             sizes.setdefault(key, {}).setdefault(str(reading.value), []).append(reading.subject)
     for (region, subscription), some in sorted(sizes.items()):
         for target in seen.settings.targets:

@@ -13,7 +13,7 @@ import msgspec
 
 from drkit.model.actions import Actions
 from drkit.model.clock import Clock
-from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts, same_id
+from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.settings import Settings
 from drkit.planning.proposal import Need, Proposal, Proposed, made_for, replica_of
 from drkit.products.base import Captured, Endpoint, Rehearsal
@@ -53,7 +53,7 @@ class Codespaces(ActsApart):
 
     def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
         wanted = replica_of(plan.id, own.settings_of(settings).replicas)
-        named = [one for one in candidates if same_id(one.id, wanted) and one.region != plan.region]
+        named = [one for one in candidates if one.key == wanted and one.region != plan.region]
         # Where the one that is named is not there, drkit makes one, and knows it again.
         return named or made_for(plan, candidates)
 

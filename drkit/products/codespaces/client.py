@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from drkit.errors import CloudError, ForbiddenError, UnreachableError
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import Environment, Plan, Reading, Risk, id_part, region_name
+from drkit.model.estate import Environment, Plan, Reading, Risk, region_name
+from drkit.model.ids import ArmId
 from drkit.products.codespaces.settings import (
     DELEGATE_ACTION,
     NAME,
@@ -43,7 +44,7 @@ MESSAGES = {
 
 def namespace(plan_id: str) -> str:
     """``microsoft.vsonline`` or ``microsoft.codespaces``, of a plan's id."""
-    return id_part(plan_id, "providers").lower()
+    return ArmId(plan_id).segment("providers").lower()
 
 
 def api_version(plan_id: str) -> str:
@@ -221,7 +222,7 @@ def _text(value: Any) -> str:
 def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Plan:
     """A plan from its wire form; ``groups``: lower-cased group name -> its location."""
     plan_id = str(item.get("id", ""))
-    group = id_part(plan_id, "resourceGroups")
+    group = ArmId(plan_id).resource_group
     tags = item.get("tags")
     properties = item.get("properties")
     sku = item.get("sku")
@@ -230,7 +231,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
         product=NAME,
         name=str(item.get("name", "")),
         region=region_name(str(item.get("location", ""))),
-        subscription=id_part(plan_id, "subscriptions"),
+        subscription=ArmId(plan_id).subscription,
         resource_group=group,
         group_region=region_name(groups.get(group.lower(), "")),
         tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else {},

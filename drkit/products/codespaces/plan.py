@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from drkit.model import host_scripts
-from drkit.model.estate import Environment, Plan, slug
+from drkit.model.estate import Environment, Plan
+from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import (
     Chain,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from drkit.model.estate import Leftover, Plan, slug
+from drkit.model.estate import Leftover, Plan
+from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.codespaces.settings import NAME

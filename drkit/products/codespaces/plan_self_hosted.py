@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from drkit.model.estate import Environment, slug
+from drkit.model.estate import Environment
+from drkit.model.ids import slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.planning.proposal import Item, Proposal
 from drkit.products.codespaces.settings import NAME, health_url, settings_of

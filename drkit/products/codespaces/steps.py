@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from drkit.model.estate import Environment, Plan, slug
+from drkit.model.estate import Environment, Plan
+from drkit.model.ids import slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.planning.proposal import Item, Proposal, spare_names
 from drkit.products.codespaces.settings import NAME

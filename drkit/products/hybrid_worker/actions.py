@@ -38,7 +38,7 @@ from drkit.model.actions import (
     still_required,
     value_in_words,
 )
-from drkit.model.estate import last, same_id
+from drkit.model.ids import ArmId
 from drkit.model.operation import Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
@@ -266,7 +266,7 @@ def _extension_held(step: Step, around: Around) -> Iterable[str]:
     yield from _on_machine(step, around)
     vault = (step.inputs["extension"]["properties"].get("protectedSettingsFromKeyVault") or {}).get("secretUrl")
     named = str(step.inputs["protected"])
-    if named.startswith("vault:") != bool(vault) or (vault and not same_id(named.removeprefix("vault:"), str(vault))):
+    if named.startswith("vault:") != bool(vault) or (vault and ArmId(named.removeprefix("vault:")) != str(vault)):
         yield f"its protected settings come from {named}, and its extension names {vault or 'no key vault'}"
 
 
@@ -372,10 +372,10 @@ def source_of(own: HybridWorkerSettings, machine: str, extension: Mapping[str, A
     An extension that was recorded with a key vault's secret takes them from there only where drkit.toml names that very secret.
     """
     named = {name.lower(): source for name, source in own.protected.items()}
-    source = named.get(machine.lower()) or named.get(last(machine).lower()) or own.protected_settings
+    source = named.get(machine.lower()) or named.get(ArmId(machine).name.lower()) or own.protected_settings
     vault = str(((extension.get("properties") or {}).get("protectedSettingsFromKeyVault") or {}).get("secretUrl") or "")
     if vault or source.startswith("vault:"):
-        same = source.startswith("vault:") and same_id(source.removeprefix("vault:"), vault)
+        same = source.startswith("vault:") and ArmId(source.removeprefix("vault:")) == vault
         return source if same else "ask"
     return source
 

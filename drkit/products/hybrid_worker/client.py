@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from drkit.errors import CloudError, UnreachableError
 from drkit.model.answers import segment
 from drkit.model.clock import Clock, parse_time, rfc3339
-from drkit.model.estate import Environment, HostLink, Plan, Reading, id_part, region_name
+from drkit.model.estate import Environment, HostLink, Plan, Reading, region_name
+from drkit.model.ids import ArmId
 from drkit.products.hybrid_worker.manual_steps import PUBLISHER, URL
 from drkit.products.hybrid_worker.settings import NAME, is_service
 
@@ -43,7 +44,7 @@ ANY_ANSWER = tuple(range(400, 600))
 
 def machine_api(machine: str) -> str:
     """The api-version of a machine's extensions; KeyError for what is neither a VM nor an Arc machine."""
-    return MACHINE_API[id_part(machine, "providers").lower()]
+    return MACHINE_API[ArmId(machine).segment("providers").lower()]
 
 
 async def answers(azure: Session, region: str, url: str, clock: Clock) -> Reading:
@@ -179,7 +180,7 @@ def url_of(item: Mapping[str, Any]) -> str:
 def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Plan:
     """An account from its wire form; ``groups``: lower-cased group name -> its location."""
     account_id = str(item.get("id", ""))
-    group = id_part(account_id, "resourceGroups")
+    group = ArmId(account_id).resource_group
     tags, properties = item.get("tags"), item.get("properties") or {}
     kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
     if isinstance(item.get("identity"), Mapping):
@@ -189,7 +190,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
         product=NAME,
         name=str(item.get("name", "")),
         region=region_name(str(item.get("location", ""))),
-        subscription=id_part(account_id, "subscriptions"),
+        subscription=ArmId(account_id).subscription,
         resource_group=group,
         group_region=region_name(groups.get(group.lower(), "")),
         tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else {},

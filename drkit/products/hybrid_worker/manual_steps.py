@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.model.estate import Environment, id_part
+from drkit.model.estate import Environment
+from drkit.model.ids import ArmId
 from drkit.model.runbook import LeftAlone
 from drkit.planning.proposal import Chain, Proposal, granted_again
 
@@ -41,14 +42,14 @@ def commands(machine: str, held: Mapping[str, Any], account: str) -> list[str]:
     kind = str(properties.get("type", "")) or "HybridWorkerForLinux"
     name = str(held.get("name", "")) or EXTENSION
     settings = {**(properties.get("settings") or {}), URL: "ADDRESS"}
-    group, short = id_part(machine, "resourceGroups"), machine.rsplit("/", 1)[-1]
+    group, short = ArmId(machine).resource_group, machine.rsplit("/", 1)[-1]
     arc = "/microsoft.hybridcompute/" in machine.lower()
     version = str(properties.get("typeHandlerVersion", "")) or "1.1"
     told = ["--settings", json.dumps(settings, sort_keys=True)]
     show = ["az", "resource", "show", "--ids", account, "--query", "properties.automationHybridServiceUrl", "-o", "tsv"]
     where = ["-g", group, "--machine-name" if arc else "--vm-name", short]
     base = ["az", "connectedmachine" if arc else "vm", "extension"]
-    subscription = ["--subscription", id_part(machine, "subscriptions")]
+    subscription = ["--subscription", ArmId(machine).subscription]
     if arc:
         off = [*base, "delete", *where, "-n", name, "--yes", *subscription]
         on = [*base, "create", *where, "-n", name, "--publisher", PUBLISHER, "--type", kind]

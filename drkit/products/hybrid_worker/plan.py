@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drkit.model import host_scripts
-from drkit.model.estate import Environment, Host, Plan, same_id, slug
+from drkit.model.estate import Environment, Host, Plan
+from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, Precondition, Step
 from drkit.model.settings import Settings
 from drkit.planning.proposal import (
@@ -46,12 +47,12 @@ def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> lis
 
     Whoever may write to one account may tag it, so a tag wins over no other: of two in one region none is taken.
     """
-    others = [one for one in candidates if not same_id(one.id, plan.id) and one.region != plan.region]
+    others = [one for one in candidates if one.key != plan.id and one.region != plan.region]
     near = [one for one in others if one.subscription.lower() == plan.subscription.lower()]
     made = made_for(plan, near)
     if wanted := replica_of(plan.id, settings_of(settings).replicas):
         # Where the one that is named is not there, drkit makes one, and knows it again.
-        return [one for one in others if same_id(one.id, wanted)] or made
+        return [one for one in others if one.key == wanted] or made
     return made + [one for one in near if one.tags.get(TAG_TARGET, "").lower() == "true" and TAG_SOURCE not in one.tags]
 
 

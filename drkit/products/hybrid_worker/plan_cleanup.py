@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drkit.model.estate import Environment, Leftover, Plan, slug
+from drkit.model.estate import Environment, Leftover, Plan
+from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.hybrid_worker.plan import SERVICE

@@ -10,7 +10,7 @@ from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import Part, el, table
 from drkit.cli.views.text import duration, plural
 from drkit.model.clock import parse_time
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 
 GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
 BAD = {"failed", "lost", "forced"}
@@ -54,7 +54,7 @@ def _short(time: str, after: str) -> str:
 def _in_doubt(found: Mapping[str, Any]) -> Element | None:
     """The hosts that nothing proves to be registered, and what to type: the first thing to be seen to."""
     rows = [
-        (el("span", one["name"], el("small", f" {last(one['host'])}")), one["detail"], one["next"])
+        (el("span", one["name"], el("small", f" {ArmId(one['host']).name}")), one["detail"], one["next"])
         for one in found.get("in_doubt", ())
     ]
     if not rows:
@@ -73,7 +73,7 @@ def _decision(found: Mapping[str, Any]) -> Element:
         assumed.update(dict.fromkeys(advice.get("assumed", ())))
         rows.append(
             (
-                last(one["plan"]),
+                ArmId(one["plan"]).name,
                 word(one["state"]),
                 one["reason"],
                 when(one["failing_since"]),
@@ -151,7 +151,7 @@ def _approvals(found: Mapping[str, Any]) -> Element:
 def _environments(found: Mapping[str, Any]) -> Element:
     rows = [
         (
-            el("span", one["name"], el("small", f" {last(one['plan'])}")),
+            el("span", one["name"], el("small", f" {ArmId(one['plan']).name}")),
             word(one["ending"], ENDINGS.get(one["ending"], "")),
             one["now"],
             el("span", one["data_at_risk"], el("small", "at risk") if one["work_at_risk"] else None),
@@ -212,7 +212,7 @@ def _untouched(found: Mapping[str, Any]) -> Element:
             (
                 one["behind"]["name"],
                 one["behind"]["kind"],
-                last(one["behind"]["plan"]),
+                ArmId(one["behind"]["plan"]).name,
                 one["behind"]["region"],
                 one.get("now_name") or one.get("now", ""),
                 when(one["when"]),
@@ -223,7 +223,9 @@ def _untouched(found: Mapping[str, Any]) -> Element:
         headers = ("what", "kind", "plan", "region", "answers now as", "since", "id")
         parts.append(table("Left behind, for a cleanup", headers, rows, (5,)))
     if found["left_alone"]:
-        alone = [(one["name"] or last(one["subject"]), one["reason"], one["remedy"]) for one in found["left_alone"]]
+        alone = [
+            (one["name"] or ArmId(one["subject"]).name, one["reason"], one["remedy"]) for one in found["left_alone"]
+        ]
         parts.append(table("Considered and left alone", ("what", "why", "what would change it"), alone))
     return _section("untouched", "What was not touched", *parts)
 
@@ -240,8 +242,8 @@ def _identities(found: Mapping[str, Any]) -> Element | None:
         return None
     rows = [
         (
-            last(one["plan"]),
-            last(one["now_plan"]),
+            ArmId(one["plan"]).name,
+            ArmId(one["now_plan"]).name,
             _code(one["was"]),
             _code(one["now"]),
             _grants(one),

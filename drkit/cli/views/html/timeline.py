@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from drkit.cli.views.html.elements import el
 from drkit.cli.views.text import cells, duration, safe
 from drkit.model.clock import parse_time
-from drkit.model.estate import last
+from drkit.model.ids import ArmId
 
 WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 60
 STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080, 43200)
@@ -105,7 +105,7 @@ def _rows(shown: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[
         key = ("environment", environment) if environment else ("plan", step.get("plan", "") or step["target"])
         rows.setdefault(key, []).append(step)
     return [
-        (names.get(name) or steps[0]["title"] if kind == "environment" else last(name), steps)
+        (names.get(name) or steps[0]["title"] if kind == "environment" else ArmId(name).name, steps)
         for (kind, name), steps in rows.items()
     ]
 
