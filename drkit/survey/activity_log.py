@@ -1,7 +1,8 @@
-"""The activity log: who did what to a machine, what Resource Health and Service Health said. Usable 3 to 20 minutes late.
+"""The activity log: who did what to a machine, and what Resource Health and Service Health said.
 
-https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema. Resource Health's properties come in two
-spellings; Service Health's ``impactedServices`` is JSON in a string. What is missing from the log is no evidence.
+An entry appears 3 to 20 minutes after the event. Resource Health's properties come in two spellings; Service Health's
+``impactedServices`` is JSON in a string. That the log does not show something is no evidence.
+https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ if TYPE_CHECKING:
 
 SOURCE = "activity log"
 BEFORE = timedelta(minutes=30)
-OF_MACHINES = "microsoft.compute/virtualmachines/"
-HEALTH = "microsoft.resourcehealth/healthevent/"
-SERVICE = "microsoft.servicehealth/"
-TELLING: tuple[str, ...] = ("write", "delete", "start", "restart", "deallocate", "poweroff", "redeploy", "reimage")
-TELLING += ("performmaintenance", "livemigration")
+MACHINE_OPERATION = "microsoft.compute/virtualmachines/"
+RESOURCE_HEALTH = "microsoft.resourcehealth/healthevent/"
+SERVICE_HEALTH = "microsoft.servicehealth/"
+ACTIONS: tuple[str, ...] = ("write", "delete", "start", "restart", "deallocate", "poweroff", "redeploy", "reimage")
+ACTIONS += ("performmaintenance", "livemigration")
 
 
-async def of_machine(
+async def read_machine(
     azure: Session, subscription: str, machine: str, since: datetime, clock: Clock
 ) -> tuple[list[Reading], str]:
-    """What the log says of one machine since then, oldest first, and why it could not be read (empty: it was)."""
+    """The log's readings of one machine after ``since``, oldest first, and why the log could not be read (empty: it was)."""
     try:
         with read(machine):
             events = await azure.monitor.activity(subscription, since, clock.now(), resource=machine)
-            found = [one for event in events if (one := reading(event)) is not None]
+            readings = [entry for event in events if (entry := reading(event)) is not None]
     except CloudError as error:
         return [], f"activity log of {machine}: {error.what}"
-    return sorted(found, key=lambda one: one.time), ""
+    return sorted(readings, key=lambda reading: reading.time), ""
 
 
 def text(value: Any) -> str:
-    """A member that is ``{value, localizedValue}`` in one body and plain text in another."""
+    """The text of a member that is ``{value, localizedValue}`` in some bodies and plain text in others."""
     if isinstance(value, Mapping):
         value = value.get("value")
     return value if isinstance(value, str) else ""
@@ -51,17 +52,17 @@ def text(value: Any) -> str:
 
 def properties_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """An event's properties: an object, or that object as JSON in a string."""
-    found = event.get("properties")
-    if isinstance(found, str):
+    properties = event.get("properties")
+    if isinstance(properties, str):
         try:
-            found = json.loads(found)
+            properties = json.loads(properties)
         except (ValueError, RecursionError):
             return {}
-    return found if isinstance(found, Mapping) else {}
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def reading(event: Any) -> Reading | None:
-    """An event about a machine as a reading: ``operation`` or ``health-event``; None for any other."""
+    """An event about a machine as a reading of signal ``operation`` or ``health-event``; None for any other event."""
     if not isinstance(event, Mapping):
         return None
     operation = text(event.get("operationName")).lower()
@@ -69,11 +70,11 @@ def reading(event: Any) -> Reading | None:
     when = moment(event.get("eventTimestamp"))
     if not subject or not when:
         return None
-    if operation.startswith(HEALTH):
+    if operation.startswith(RESOURCE_HEALTH):
         return health_event(subject, properties_of(event), when)
-    if operation.startswith(OF_MACHINES) and not operation.endswith("/read"):
-        action = operation.removeprefix(OF_MACHINES).removesuffix("/action")
-        if "/" in action or action not in TELLING:
+    if operation.startswith(MACHINE_OPERATION) and not operation.endswith("/read"):
+        action = operation.removeprefix(MACHINE_OPERATION).removesuffix("/action")
+        if "/" in action or action not in ACTIONS:
             return None
         caller = text(event.get("caller"))
         status = text(event.get("status"))
@@ -83,43 +84,43 @@ def reading(event: Any) -> Reading | None:
 
 
 def health_event(subject: str, properties: Mapping[str, Any], when: str) -> Reading | None:
-    """A change of availability, in either spelling of its properties."""
+    """A change of availability as a reading, from properties in either spelling; None when they name no state."""
 
     def either(*names: str) -> str:
-        return next((found for name in names if isinstance(found := properties.get(name), str) and found), "")
+        return next((value for name in names if isinstance(value := properties.get(name), str) and value), "")
 
     state = either("currentHealthStatus", "healthStatus")
     if not state:
         return None
     cause = either("cause", "healthEventCause")
     parts = [f"cause={cause or 'unknown'}"]
-    for name, found in (
+    for name, text in (
         ("was", either("previousHealthStatus")),
         ("type", either("type", "healthEventType")),
         ("details", either("details")),
     ):
-        if found:
-            parts.append(f"{name}={found}")
+        if text:
+            parts.append(f"{name}={text}")
     return Reading(subject, "health-event", state, SOURCE, when, " ".join(parts))
 
 
 def service_events(events: Sequence[Any]) -> list[dict[str, Any]]:
-    """Service Health's entries in the form of its own API, for ``plan_state.read_claims``: the latest of each tracking id."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    """The latest entry of each Service Health event, in the form of Service Health's own API, for ``plan_state.read_claims``."""
+    latest: dict[str, tuple[str, dict[str, Any]]] = {}
     for event in events:
-        if not isinstance(event, Mapping) or not text(event.get("operationName")).lower().startswith(SERVICE):
+        if not isinstance(event, Mapping) or not text(event.get("operationName")).lower().startswith(SERVICE_HEALTH):
             continue
         properties = properties_of(event)
         tracking = properties.get("trackingId")
         if not isinstance(tracking, str) or not tracking:
             continue
         when = moment(event.get("eventTimestamp"))
-        if tracking in found and found[tracking][0] >= when:
+        if tracking in latest and latest[tracking][0] >= when:
             continue
         stage = str(properties.get("stage") or text(event.get("status")))
         incident = str(properties.get("incidentType") or "")
         withdrawn = "sent in error" in str(properties.get("communication", "")).lower()
-        found[tracking] = (
+        latest[tracking] = (
             when,
             {
                 "name": tracking,
@@ -134,26 +135,26 @@ def service_events(events: Sequence[Any]) -> list[dict[str, Any]]:
                 },
             },
         )
-    return [event for _, event in found.values()]
+    return [event for _, event in latest.values()]
 
 
 def impacted(value: Any) -> list[dict[str, Any]]:
-    """``impactedServices``: JSON in a string, or what that holds."""
+    """``impactedServices``, a list or a string of JSON, in the form of Service Health's own API."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return []
-    found = []
-    for one in value if isinstance(value, list) else ():
-        if not isinstance(one, Mapping):
+    impacts = []
+    for impact in value if isinstance(value, list) else ():
+        if not isinstance(impact, Mapping):
             continue
-        regions = one.get("ImpactedRegions") or one.get("impactedRegions")
+        regions = impact.get("ImpactedRegions") or impact.get("impactedRegions")
         names = [
             str(region.get("RegionName") or region.get("regionName") or "")
             for region in (regions if isinstance(regions, list) else ())
             if isinstance(region, Mapping)
         ]
-        service = str(one.get("ServiceName") or one.get("serviceName") or "")
-        found.append({"impactedService": service, "impactedRegions": [{"impactedRegion": name} for name in names]})
-    return found
+        service = str(impact.get("ServiceName") or impact.get("serviceName") or "")
+        impacts.append({"impactedService": service, "impactedRegions": [{"impactedRegion": name} for name in names]})
+    return impacts

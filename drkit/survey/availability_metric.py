@@ -1,7 +1,7 @@
 """``VmAvailabilityMetric``: how long a machine was down. A point without a value is unknown, and unknown is not zero.
 
-https://learn.microsoft.com/azure/virtual-machines/monitor-vm-reference. It says nothing of identity, and nothing of a
-machine that was stopped from outside: that is no value at all.
+The metric says nothing about identity. A machine that was stopped from outside has no values at all.
+https://learn.microsoft.com/azure/virtual-machines/monitor-vm-reference
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ SIGNAL = "downtime"
 
 @dataclass(frozen=True)
 class Downtime:
-    """Minutes in which it was seen down (below 1), in which nobody measured, and when the first and last of those was."""
+    """Minutes in which a machine was down (value below 1), and minutes without a value.
+
+    ``measured``: minutes with a value; ``first`` and ``last``: when it was first and last seen down (RFC 3339, or empty).
+    """
 
     down: int = 0
     unknown: int = 0
@@ -36,22 +39,22 @@ class Downtime:
 
 
 async def read(azure: Session, machine: str, since: datetime, clock: Clock) -> tuple[Reading | None, str]:
-    """The downtime of a machine since then as a reading of seconds, and why it could not be read (empty: it was)."""
+    """The downtime of a machine after ``since`` as a reading in seconds, and why it could not be read (empty: it was)."""
     try:
         with reading(machine):
-            found = counted(await azure.monitor.availability(machine, since, clock.now()))
+            downtime = counted(await azure.monitor.availability(machine, since, clock.now()))
     except CloudError as error:
         return None, f"availability metric of {machine}: {error.what}"
-    if found is None:
+    if downtime is None:
         return None, f"availability metric of {machine}: the answer holds no points"
-    if not found.down:
+    if not downtime.down:
         return None, ""
-    detail = f"from={found.first} to={found.last} unmeasured={found.unknown}min"
-    return Reading(machine.lower(), SIGNAL, found.down * 60, SOURCE, found.last, detail), ""
+    detail = f"from={downtime.first} to={downtime.last} unmeasured={downtime.unknown}min"
+    return Reading(machine.lower(), SIGNAL, downtime.down * 60, SOURCE, downtime.last, detail), ""
 
 
 def counted(body: Any) -> Downtime | None:
-    """The points of a metric's answer; None where it has none that can be read."""
+    """The sum over the points of a metric's answer; None where it has no points that can be read."""
     down, unknown, measured = 0, 0, 0
     first = last = ""
     points = list(_points(body))
@@ -69,18 +72,20 @@ def counted(body: Any) -> Downtime | None:
 
 
 def _points(body: Any) -> list[tuple[str, float | None]]:
-    found: list[tuple[str, float | None]] = []
+    points: list[tuple[str, float | None]] = []
     for metric in _list(body, "value"):
         for series in _list(metric, "timeseries"):
             for point in _list(series, "data"):
                 when = moment(point.get("timeStamp") or point.get("timestamp"))
                 if when:
                     numbers = [point.get(name) for name in ("minimum", "average")]
-                    kept = [one for one in numbers if isinstance(one, int | float) and not isinstance(one, bool)]
-                    found.append((when, float(min(kept)) if kept else None))
-    return sorted(found, key=lambda one: one[0])
+                    values = [
+                        number for number in numbers if isinstance(number, int | float) and not isinstance(number, bool)
+                    ]
+                    points.append((when, float(min(values)) if values else None))
+    return sorted(points, key=lambda point: point[0])
 
 
 def _list(value: Any, key: str) -> list[Mapping[str, Any]]:
     inner = value.get(key) if isinstance(value, Mapping) else None
-    return [one for one in inner if isinstance(one, Mapping)] if isinstance(inner, list) else []
+    return [item for item in inner if isinstance(item, Mapping)] if isinstance(inner, list) else []

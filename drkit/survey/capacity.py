@@ -1,4 +1,4 @@
-"""What a target region has for machines and names: VM sizes, regional cores, plan names, what was deleted softly. Reads only."""
+"""What a target region offers: VM sizes, regional cores, free plan names, and soft-deleted plans. Reads only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ _COMPUTE = "providers/Microsoft.Compute"
 async def machines(
     azure: Session, subscriptions: Sequence[str], targets: Sequence[str], protected: Sequence[str], now: str
 ) -> list[Reading]:
-    """The size of every VM in a protected region, and what each target region offers of them and has left."""
-    found: list[Reading] = []
+    """The size of every VM in a protected region, and for each target region which of these sizes it offers, and its core quota.
+
+    Signals ``vm-size`` (subject: the VM, detail: its region), ``vm-skus`` and ``vm-cores`` (subject: subscription and region).
+    A subscription whose VMs cannot be listed has no readings; the capture reports it.
+    """
+    readings: list[Reading] = []
     for subscription in subscriptions:
         try:
             listed = await azure.compute.vms(subscription)
@@ -32,14 +36,16 @@ async def machines(
             continue
         sizes: list[Reading] = []
         for item in listed:
-            # A machine that cannot be read has no size to ask for; the capture says that it could not be read.
+            # A machine that cannot be read has no size to look for; the capture reports that it could not be read.
             with suppress(CloudError), reading(subscription):
                 sizes += [_size(item, now)] if region_name(str(item.get("location", ""))) in protected else []
-        found += [one for one in sizes if one.value]
-        for target in targets if any(one.value for one in sizes) else ():
-            found.append(await _offered(azure, subscription, target, {str(one.value).lower() for one in sizes}, now))
-            found.append(await _cores(azure, subscription, target, now))
-    return found
+        readings += [size for size in sizes if size.value]
+        for target in targets if any(size.value for size in sizes) else ():
+            readings.append(
+                await _offered(azure, subscription, target, {str(size.value).lower() for size in sizes}, now)
+            )
+            readings.append(await _cores(azure, subscription, target, now))
+    return readings
 
 
 def _size(item: Mapping[str, Any], now: str) -> Reading:
@@ -51,7 +57,7 @@ def _size(item: Mapping[str, Any], now: str) -> Reading:
 
 
 async def _offered(azure: Session, subscription: str, region: str, sizes: set[str], now: str) -> Reading:
-    """Those of ``sizes`` that may be made there, with their cores (Resource SKUs - List)."""
+    """Those of ``sizes`` that can be created in the region, with their cores (Resource SKUs - List)."""
     subject, source = f"/subscriptions/{subscription.lower()}/{region}", "ARM: Microsoft.Compute/skus"
     params = {"api-version": SKUS_API, "$filter": f"location eq '{region}'"}
     offered: dict[str, int] = {}
@@ -69,23 +75,23 @@ async def _offered(azure: Session, subscription: str, region: str, sizes: set[st
 
 
 def _restricted(item: Mapping[str, Any], region: str) -> bool:
-    """Whether the whole region is barred to this subscription; a zone that is does not bar the region."""
+    """Whether this subscription may not use the whole region; a restriction of one zone does not restrict the region."""
     return any(
-        str(one.get("type", "")).lower() == "location"
-        and region in {region_name(str(place)) for place in one.get("values") or ()}
-        for one in item.get("restrictions") or ()
+        str(restriction.get("type", "")).lower() == "location"
+        and region in {region_name(str(place)) for place in restriction.get("values") or ()}
+        for restriction in item.get("restrictions") or ()
     )
 
 
 def _cores_of(item: Mapping[str, Any]) -> int:
-    for one in item.get("capabilities") or ():
-        if str(one.get("name", "")).lower() == "vcpus" and str(one.get("value", "")).isdigit():
-            return int(one["value"])
+    for capability in item.get("capabilities") or ():
+        if str(capability.get("name", "")).lower() == "vcpus" and str(capability.get("value", "")).isdigit():
+            return int(capability["value"])
     return 0
 
 
 async def _cores(azure: Session, subscription: str, region: str, now: str) -> Reading:
-    """The regional vCPU quota and what is used of it (Usage - List)."""
+    """The regional vCPU quota and how much of it is used (Usage - List)."""
     subject, source = f"/subscriptions/{subscription.lower()}/{region}", "ARM: Microsoft.Compute usages"
     url = f"/subscriptions/{subscription}/{_COMPUTE}/locations/{region}/usages"
     try:
@@ -100,33 +106,36 @@ async def _cores(azure: Session, subscription: str, region: str, now: str) -> Re
 
 
 async def names(
-    azure: Session, wanted: Iterable[tuple[str, Product]], subscriptions: Sequence[str], now: str
+    azure: Session, plan_ids: Iterable[tuple[str, Product]], subscriptions: Sequence[str], now: str
 ) -> list[Reading]:
-    """Whether each id is free, and what was softly deleted of its product's plans. ``wanted``: (ARM id, its product)."""
-    found: list[Reading] = []
+    """Whether each plan name is free, and which plans of its product were soft-deleted.
+
+    ``plan_ids``: (ARM id, its product). Signals ``exists`` (of an id), ``deleted-asked`` (of a type) and the product's ``deleted``.
+    """
+    readings: list[Reading] = []
     asked: dict[str, Product] = {}
-    for arm_id, product in wanted:
+    for arm_id, product in plan_ids:
         kind = "/".join(arm_id.strip("/").split("/")[5:7])
         asked.setdefault(kind, product)
         source = f"ARM: {kind}"
         try:
             with reading(arm_id):
                 await azure.resources.resource(arm_id, product.api_version(arm_id))
-            found.append(Reading(arm_id, "exists", "yes", source, now))
+            readings.append(Reading(arm_id, "exists", "yes", source, now))
         except NotFoundError as error:
-            found.append(Reading(arm_id, "exists", "no", source, now, error.code))
+            readings.append(Reading(arm_id, "exists", "no", source, now, error.code))
         except CloudError as error:
-            found.append(Reading(arm_id, "exists", "unknown", source, now, str(error)))
+            readings.append(Reading(arm_id, "exists", "unknown", source, now, str(error)))
     for kind, product in sorted(asked.items()):
         if not isinstance(product, KeepsDeleted):
-            found.append(Reading(kind, "deleted-asked", "no-api", "drkit", now))
+            readings.append(Reading(kind, "deleted-asked", "no-api", "drkit", now))
             continue
         try:
             with reading(kind):
                 for subscription in subscriptions:
-                    found += await product.deleted(azure, subscription, now)
+                    readings += await product.deleted(azure, subscription, now)
         except CloudError as error:
-            found.append(Reading(kind, "deleted-asked", "unknown", f"ARM: {kind}", now, str(error)))
+            readings.append(Reading(kind, "deleted-asked", "unknown", f"ARM: {kind}", now, str(error)))
             continue
-        found.append(Reading(kind, "deleted-asked", "yes", f"ARM: {kind}", now))
-    return found
+        readings.append(Reading(kind, "deleted-asked", "yes", f"ARM: {kind}", now))
+    return readings

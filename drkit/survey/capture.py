@@ -44,17 +44,17 @@ async def subscriptions_of(azure: Session, settings: Settings) -> list[str]:
             await azure.resources.subscriptions()
         return list(settings.subscriptions)
     listed = await azure.resources.subscriptions()
-    found = sorted(filter(None, map(_id_of, listed)))
-    if listed and not found:
+    subscriptions = sorted(filter(None, map(_id_of, listed)))
+    if listed and not subscriptions:
         raise UnreadableError("names no subscription by its id", where="/subscriptions", remedy="repeat the command")
-    return found
+    return subscriptions
 
 
 def _id_of(subscription: Mapping[str, Any]) -> str:
     """Its id, which becomes part of every path; empty for what is no GUID."""
-    found = subscription.get("subscriptionId")
+    identifier = subscription.get("subscriptionId")
     with suppress(ValueError):
-        return str(found) if isinstance(found, str) and UUID(found) else ""
+        return str(identifier) if isinstance(identifier, str) and UUID(identifier) else ""
     return ""
 
 
@@ -65,9 +65,9 @@ async def locations_of(azure: Session, subscriptions: Sequence[str]) -> tuple[Lo
             with read(f"/subscriptions/{subscription}"):
                 listed = await azure.resources.locations(subscription)
                 return tuple(
-                    Location(region_name(one.name), one.display_name, region_name(one.paired))
-                    for one in listed
-                    if is_region(region_name(one.name))
+                    Location(region_name(location.name), location.display_name, region_name(location.paired))
+                    for location in listed
+                    if is_region(region_name(location.name))
                 )
         except CloudError:
             continue
@@ -88,21 +88,23 @@ async def take(
     taken = rfc3339(clock.now())
     locations = await locations_of(azure, subscriptions)
     captured = await capture(azure, products, subscriptions, settings, clock)
-    found = await machines.read(azure, subscriptions, settings, clock)
-    captures = [*captured.captures, *found.captures]
+    listing = await machines.read(azure, subscriptions, settings, clock)
+    captures = [*captured.captures, *listing.captures]
     plans, environments = _carry_over(captured, previous, products)
-    hosts = {machine.host.id.lower(): machine.host for machine in found.found.values()}
-    running = {key for key, machine in found.found.items() if machine.power == "running"}
+    hosts = {machine.host.id.lower(): machine.host for machine in listing.found.values()}
+    running = {key for key, machine in listing.found.items() if machine.power == "running"}
     hosts, probe_captures = await _identify(azure, hosts, running, products, settings, clock)
     captures.extend(probe_captures)
     _settings_hosts(hosts, settings)
-    _old_hosts(hosts, previous, found)
+    _old_hosts(hosts, previous, listing)
     linked = tuple(link(environment, hosts, settings, previous) for environment in environments)
     return Snapshot(
         cloud=mark,
         taken=taken,
         plans=tuple(sorted(plans, key=lambda plan: plan.id.lower())),
-        environments=tuple(sorted(linked, key=lambda one: (one.plan.lower(), one.name.lower(), one.id))),
+        environments=tuple(
+            sorted(linked, key=lambda environment: (environment.plan.lower(), environment.name.lower(), environment.id))
+        ),
         hosts=tuple(sorted(hosts.values(), key=lambda host: host.id.lower())),
         captures=tuple(captures),
         locations=locations or (previous.locations if previous else ()),
@@ -125,17 +127,17 @@ async def capture(
             parts.append(Captured(captures=(Capture(name, "all of it", "failed", rfc3339(clock.now()), str(error)),)))
     return Captured(
         tuple(plan for part in parts for plan in part.plans),
-        tuple(one for part in parts for one in part.environments),
-        tuple(one for part in parts for one in part.captures),
+        tuple(environment for part in parts for environment in part.environments),
+        tuple(capture_record for part in parts for capture_record in part.captures),
     )
 
 
 def unseen(hosts: Iterable[Host]) -> list[str]:
     """What the roles and channels there are do not show: unknown, and never taken for unchanged."""
-    found = []
+    gaps = []
     blind = sum(host.kind == "azure-vm" and not host.channel for host in hosts)
     if blind:
-        found.append(
+        gaps.append(
             f"from inside (machine id, boot id, host keys, registrations): unknown for {blind} virtual machines, since drkit.toml "
             "names no channel for them; Reader may not probe"
         )
@@ -144,8 +146,8 @@ def unseen(hosts: Iterable[Host]) -> list[str]:
         for host in hosts
     )
     if disks:
-        found.append(f"which OS disk it is: unknown for {disks} machines, whose disks could not be read")
-    return found
+        gaps.append(f"which OS disk it is: unknown for {disks} machines, whose disks could not be read")
+    return gaps
 
 
 def complete_plans(captures: Sequence[Capture]) -> set[str]:
@@ -155,8 +157,12 @@ def complete_plans(captures: Sequence[Capture]) -> set[str]:
 
 def whole_plans(captures: Sequence[Capture]) -> set[str]:
     """Lower-cased ids of the plans of which every environment was read: what such a plan does not list is not there."""
-    odd = {one.subject.lower() for one in captures if one.subject.lower().endswith(LISTING)}
-    return {one for one in complete_plans(captures) if f"{one}{LISTING}" not in odd}
+    odd = {
+        capture_record.subject.lower()
+        for capture_record in captures
+        if capture_record.subject.lower().endswith(LISTING)
+    }
+    return {plan for plan in complete_plans(captures) if f"{plan}{LISTING}" not in odd}
 
 
 def _carry_over(
@@ -166,39 +172,55 @@ def _carry_over(
     if previous is None:
         return list(captured.plans), list(captured.environments)
     complete = complete_plans(captured.captures)
-    partial = {one.subject.lower() for one in captured.captures if one.state == "partial"}
-    failed = {one.subject.lower() for one in captured.captures if one.state == "failed"}
+    partial = {
+        capture_record.subject.lower() for capture_record in captured.captures if capture_record.state == "partial"
+    }
+    failed = {
+        capture_record.subject.lower() for capture_record in captured.captures if capture_record.state == "failed"
+    }
     old_plans = {plan.id.lower(): plan for plan in previous.plans}
     plans: dict[str, Plan] = {}
-    environments = [one for one in captured.environments if one.plan.lower() in complete]
+    environments = [environment for environment in captured.environments if environment.plan.lower() in complete]
     for plan in captured.plans:
         key = plan.id.lower()
         plans[key] = plan if key in complete or key not in old_plans else old_plans[key]
         if key in partial and key in old_plans and not plan.grants:
             plans[key] = msgspec.structs.replace(plans[key], grants=old_plans[key].grants)
     # A list of which something could not be read does not say that the rest is gone.
-    listed = {one for one in complete - partial if "/providers/" in one and one.count("/") <= 5}
+    listed = {kind_list for kind_list in complete - partial if "/providers/" in kind_list and kind_list.count("/") <= 5}
     for key, plan in old_plans.items():
         kind = (
             f"/subscriptions/{plan.subscription}/providers/{plan.id.split('/providers/')[1].rsplit('/', 1)[0]}".lower()
         )
         if key not in plans and (kind not in listed or key in failed):
             plans[key] = plan
-    known = {(one.plan.lower(), one.id.lower()): one.settings for one in previous.environments}
+    earlier_settings = {
+        (environment.plan.lower(), environment.id.lower()): environment.settings
+        for environment in previous.environments
+    }
     environments = [
         # What installs a registration again outlives the registration.
-        msgspec.structs.replace(one, settings={**known.get((one.plan.lower(), one.id.lower()), {}), **one.settings})
-        if carried(products.get(one.product), one)
-        else one
-        for one in environments
+        msgspec.structs.replace(
+            environment,
+            settings={
+                **earlier_settings.get((environment.plan.lower(), environment.id.lower()), {}),
+                **environment.settings,
+            },
+        )
+        if carried(products.get(environment.product), environment)
+        else environment
+        for environment in environments
     ]
-    kept = {key for key in plans if key not in complete}
-    there = {(one.plan.lower(), one.id.lower()) for one in environments}
+    carried_plans = {key for key in plans if key not in complete}
+    present = {(environment.plan.lower(), environment.id.lower()) for environment in environments}
     environments.extend(
-        one
-        for one in previous.environments
-        if one.plan.lower() in kept
-        or (f"{one.plan.lower()}{LISTING}" in partial and (one.plan.lower(), one.id.lower()) not in there)
+        environment
+        for environment in previous.environments
+        if environment.plan.lower() in carried_plans
+        or (
+            f"{environment.plan.lower()}{LISTING}" in partial
+            and (environment.plan.lower(), environment.id.lower()) not in present
+        )
     )
     return list(plans.values()), environments
 
@@ -212,8 +234,8 @@ async def _identify(
     clock: Clock,
 ) -> tuple[dict[str, Host], list[Capture]]:
     """Probe the running hosts that settings name a channel for; their guest identity joins the baseline."""
-    wanted = [host for key, host in hosts.items() if host.channel == "run-command" and key in running]
-    results = await probe.run(azure, wanted, registration_paths(products, settings), settings, clock)
+    probe_hosts = [host for key, host in hosts.items() if host.channel == "run-command" and key in running]
+    results = await probe.run(azure, probe_hosts, registration_paths(products, settings), settings, clock)
     captures: list[Capture] = []
     for key, result in results.items():
         host = hosts[key]
@@ -247,7 +269,7 @@ def _settings_hosts(hosts: dict[str, Host], settings: Settings) -> None:
         )
 
 
-def _old_hosts(hosts: dict[str, Host], previous: Snapshot | None, found: machines.Machines) -> None:
+def _old_hosts(hosts: dict[str, Host], previous: Snapshot | None, listing: machines.Machines) -> None:
     """Hosts, and guest identities, that could not be read this time are kept as they were known."""
     if previous is None:
         return
@@ -256,7 +278,7 @@ def _old_hosts(hosts: dict[str, Host], previous: Snapshot | None, found: machine
         now = hosts.get(key)
         if now is None:
             subscription = old.id.split("/")[2].lower() if old.id.startswith("/subscriptions/") else ""
-            if old.kind != "physical" and subscription not in {one.lower() for one in found.seen}:
+            if old.kind != "physical" and subscription not in {name.lower() for name in listing.seen}:
                 hosts[key] = old
             continue
         same = (
@@ -277,10 +299,10 @@ def link(
         return environment
     links: list[HostLink] = [environment.host] if environment.host and environment.host.source == "api" else []
     for host in hosts.values():
-        for one in (host.baseline.guest.registrations if host.baseline.guest else None) or ():
-            if one.product == environment.product and one.id.lower() == environment.id.lower():
-                links.append(HostLink(host.id, "probe", one.user, "", one.path))
-    entry = next((one for one in settings.hosts if _names(one, environment)), None)
+        for registration in (host.baseline.guest.registrations if host.baseline.guest else None) or ():
+            if registration.product == environment.product and registration.id.lower() == environment.id.lower():
+                links.append(HostLink(host.id, "probe", registration.user, "", registration.path))
+    entry = next((entry for entry in settings.hosts if _names(entry, environment)), None)
     if entry is not None:
         host_id = next(
             (host.id for host in hosts.values() if entry.id.lower() in (host.id.lower(), host.name.lower())), entry.id
@@ -288,33 +310,37 @@ def link(
         links.append(HostLink(host_id, "settings", entry.user, entry.workspace))
     if not links and previous is not None:
         old = next(
-            (one for one in previous.environments if one.id == environment.id and one.product == environment.product),
+            (
+                environment_before
+                for environment_before in previous.environments
+                if environment_before.id == environment.id and environment_before.product == environment.product
+            ),
             None,
         )
         if old is not None and old.host is not None and old.host.host.lower() in hosts:
             links.append(old.host)
     if not links:
         return environment
-    if len({one.host.lower() for one in links}) > 1:
-        named = ", ".join(f"{one.host} ({one.source})" for one in links)
+    if len({candidate.host.lower() for candidate in links}) > 1:
+        named = ", ".join(f"{candidate.host} ({candidate.source})" for candidate in links)
         return msgspec.structs.replace(environment, host=None, host_dispute=f"its host is disputed: {named}")
     first = links[0]
     merged = HostLink(
         first.host,
         first.source,
-        next((one.user for one in links if one.user), ""),
-        next((one.workspace for one in links if one.workspace), ""),
-        next((one.path for one in links if one.path), ""),
+        next((candidate.user for candidate in links if candidate.user), ""),
+        next((candidate.workspace for candidate in links if candidate.workspace), ""),
+        next((candidate.path for candidate in links if candidate.path), ""),
     )
     return msgspec.structs.replace(environment, host=merged)
 
 
 def _names(entry: HostSettings, environment: Environment) -> bool:
-    wanted = entry.environment.lower()
+    name = entry.environment.lower()
     return (
-        bool(wanted)
+        bool(name)
         and entry.product in ("", environment.product)
-        and wanted in (environment.id.lower(), environment.name.lower())
+        and name in (environment.id.lower(), environment.name.lower())
     )
 
 

@@ -1,4 +1,4 @@
-"""Where what drkit needs stands: the state store, the identity, this machine, and what settings name. Reads only."""
+"""The regions of what drkit itself depends on: state store, identity, this machine, and resources in settings. Reads only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMDS_SECONDS = 3.0
 IDENTITY_TYPE = "microsoft.managedidentity/userassignedidentities"
 IDENTITY_API = "2024-11-30"
 STORE_TYPE = "Microsoft.Storage/storageAccounts"
-CALLED: Mapping[str, str] = {
+TYPE_NAMES: Mapping[str, str] = {
     "vaults": "key vault",
     "userassignedidentities": "identity",
     "virtualmachinescalesets": "agent pool",
@@ -36,55 +36,56 @@ CALLED: Mapping[str, str] = {
 async def read(
     azure: Session, subscriptions: Sequence[str], *, store: str, machine: str, needs: Sequence[str], now: str
 ) -> list[Reading]:
-    """One reading of signal ``needs`` for each, whose value is a region or ``unknown`` and whose detail says what it is.
+    """A reading of signal ``needs`` for each dependency: the value is its region or ``unknown``, the detail says what it is.
 
-    ``store``: an account's address, or a folder. A second one, ``needs-group``, has the location of its resource group.
+    ``store``: an account's address, or a folder; ``machine``: the region of this machine, ``imds``, or empty; ``needs``: ARM ids.
+    A second reading, ``needs-group``, has the region of the resource group.
     """
-    places = Places(azure, now)
-    await places.store(store, subscriptions)
-    await places.identity()
-    await places.machine(machine)
-    for one in needs:
-        kind = one.rstrip("/").split("/")[-2]
-        await places.resource(one, CALLED.get(kind.lower(), kind))
-    return places.found
+    lookup = RegionLookup(azure, now)
+    await lookup.store(store, subscriptions)
+    await lookup.identity()
+    await lookup.machine(machine)
+    for arm_id in needs:
+        kind = arm_id.rstrip("/").split("/")[-2]
+        await lookup.resource(arm_id, TYPE_NAMES.get(kind.lower(), kind))
+    return lookup.readings
 
 
-class Places:
-    """Asks where things stand."""
+class RegionLookup:
+    """Looks up the regions of dependencies; ``readings`` are its results."""
 
     def __init__(self, azure: Session, now: str) -> None:
         self._azure = azure
         self._now = now
         self._groups: dict[str, dict[str, str]] = {}
         self._listed: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        self.found: list[Reading] = []
+        self.readings: list[Reading] = []
 
     def _say(self, subject: str, value: str, what: str, source: str, detail: str = "") -> None:
         text = f"{what}: {detail}" if detail else what
-        self.found.append(Reading(subject, "needs", value, source, self._now, text))
+        self.readings.append(Reading(subject, "needs", value, source, self._now, text))
 
     async def store(self, address: str, subscriptions: Sequence[str]) -> None:
-        """The storage account of that name, wherever drkit can see one; a folder stands where this machine does."""
+        """Look for the storage account of that name in all subscriptions. A folder needs no reading: it is on this machine."""
         if not address.startswith(("https://", "http://")):
             return
         parts = urlsplit(address)
         name = parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
-        why = "no storage account of that name is in a subscription that drkit looks at"
+        why = "no storage account of that name is in a subscription that drkit reads"
         for subscription in subscriptions:
             try:
                 listed = await self._of_type(subscription, STORE_TYPE)
                 with reading(address):
-                    mine = next((one for one in listed if str(one.get("name", "")).lower() == name.lower()), None)
-                    if mine is not None:
-                        await self._told(mine, "state store")
+                    account = next((item for item in listed if str(item.get("name", "")).lower() == name.lower()), None)
+                    if account is not None:
+                        await self._report(account, "state store")
                         return
             except CloudError as error:
                 why = str(error)
         self._say(address, "unknown", "state store", "ARM: storage accounts", why)
 
     async def identity(self) -> None:
-        """The managed identity that signs in, by its token's own word; a service principal stands in no region."""
+        """The managed identity that signs in, as its token names it. A service principal has no region."""
         try:
             with reading("identity"):
                 resource = await self._azure.identity()
@@ -94,35 +95,35 @@ class Places:
         if resource:
             await self.resource(resource, "identity")
 
-    async def machine(self, given: str) -> None:
-        """Where this machine stands: as settings say, or as its own metadata service does."""
-        if given.strip().lower() == "imds":
+    async def machine(self, setting: str) -> None:
+        """The region of this machine, from settings or from its metadata service."""
+        if setting.strip().lower() == "imds":
             region, why = await asyncio.to_thread(imds)
             self._say("this machine", region or "unknown", "this machine", "Instance Metadata Service", why)
-        elif given:
-            self._say("this machine", region_name(given), "this machine", "drkit.toml: [check] machine")
+        elif setting:
+            self._say("this machine", region_name(setting), "this machine", "drkit.toml: [check] machine")
         else:
-            self._say("this machine", "unknown", "this machine", "drkit.toml: [check] machine", "nothing says so")
+            self._say("this machine", "unknown", "this machine", "drkit.toml: [check] machine", "not set")
 
     async def resource(self, arm_id: str, what: str) -> None:
-        """A resource by its id, from the list of its type: no api-version of its provider is needed."""
+        """The resource of that id, from the list of its type, so that its provider's api-version is not needed."""
         subscription = ArmId(arm_id).subscription
         kind = "/".join(arm_id.strip("/").split("/")[5:7])
         try:
             with reading(arm_id):
                 listed = await self._of_type(subscription, kind)
-                mine = next(
-                    (one for one in listed if str(one.get("id", "")).lower() == arm_id.rstrip("/").lower()), None
+                resource = next(
+                    (item for item in listed if str(item.get("id", "")).lower() == arm_id.rstrip("/").lower()), None
                 )
-                if mine is not None:
-                    await self._told(mine, what)
+                if resource is not None:
+                    await self._report(resource, what)
                     return
         except CloudError as error:
             self._say(arm_id, "unknown", what, f"ARM: {kind}", str(error))
             return
-        self._say(arm_id, "unknown", what, f"ARM: {kind}", "it is not there, or this identity may not see it")
+        self._say(arm_id, "unknown", what, f"ARM: {kind}", "it does not exist, or this identity may not read it")
 
-    async def _told(self, item: Mapping[str, Any], what: str) -> None:
+    async def _report(self, item: Mapping[str, Any], what: str) -> None:
         arm_id = str(item.get("id", ""))
         location = region_name(str(item.get("location", "")))
         self._say(arm_id, location or "unknown", what, f"ARM: {item.get('type', 'resources')}")
@@ -130,21 +131,21 @@ class Places:
             await self._isolation(arm_id)
         try:
             with reading(arm_id):
-                places = await self._groups_of(ArmId(arm_id).subscription)
+                regions = await self._groups_of(ArmId(arm_id).subscription)
         except CloudError:
             return
-        if place := places.get(ArmId(arm_id).resource_group.lower()):
-            self.found.append(Reading(arm_id, "needs-group", place, "ARM: resource groups", self._now, what))
+        if region := regions.get(ArmId(arm_id).resource_group.lower()):
+            self.readings.append(Reading(arm_id, "needs-group", region, "ARM: resource groups", self._now, what))
 
     async def _isolation(self, arm_id: str) -> None:
-        """Whether an identity may be assigned to resources of its own region only."""
+        """Whether an identity may be assigned only to resources of its own region (``isolationScope``)."""
         try:
             with reading(arm_id):
                 body = await self._azure.resources.resource(arm_id, IDENTITY_API)
                 scope = str((body.get("properties") or {}).get("isolationScope") or "None")
         except CloudError:
             return
-        self.found.append(Reading(arm_id, "isolation", scope, "ARM: userAssignedIdentities", self._now))
+        self.readings.append(Reading(arm_id, "isolation", scope, "ARM: userAssignedIdentities", self._now))
 
     async def _of_type(self, subscription: str, kind: str) -> list[dict[str, Any]]:
         key = (subscription.lower(), kind.lower())
@@ -162,21 +163,22 @@ class Places:
 
 
 async def target_groups(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
-    """Every group tagged for drkit's targets, with its location; a subscription whose groups cannot be read has none."""
-    found = []
+    """Every resource group tagged as a target, with its region. A subscription whose groups cannot be read has no readings."""
+    readings = []
     for subscription in subscriptions:
         with suppress(CloudError), reading(subscription):
             for group in await azure.resources.groups(subscription):
                 if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true":
-                    place = region_name(str(group.get("location", "")))
-                    found.append(Reading(str(group["id"]), "target-group", place, "ARM: resource groups", now))
-    return found
+                    region = region_name(str(group.get("location", "")))
+                    readings.append(Reading(str(group["id"]), "target-group", region, "ARM: resource groups", now))
+    return readings
 
 
 def imds(host: str = IMDS, port: int = 80) -> tuple[str, str]:
-    """The region of the virtual machine this runs on, and why that is not known (Azure Instance Metadata Service).
+    """The region of the virtual machine that drkit runs on (empty: unknown), and why it is not known.
 
-    It answers on this machine's own link, so no proxy may stand between; it is no door to Azure and takes no token.
+    The Azure Instance Metadata Service answers on the machine's own link, so no proxy is used. It needs no token and gives no
+    access to Azure. https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service
     """
     path = f"/metadata/instance/compute/location?api-version={IMDS_API}&format=text"
     connection = http.client.HTTPConnection(host, port, timeout=IMDS_SECONDS)

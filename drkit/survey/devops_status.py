@@ -1,6 +1,7 @@
-"""What stands outside ARM and is only shown: the Azure DevOps status API. Never a claim, and its silence is no evidence.
+"""The Azure DevOps status API, outside ARM. It is only shown: never a claim, and no answer is no evidence.
 
-https://learn.microsoft.com/rest/api/azure/devops/status/health/get: what the guidance's status dashboard became.
+It replaces the status dashboard that Microsoft's guidance names.
+https://learn.microsoft.com/rest/api/azure/devops/status/health/get
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SOURCE = "Azure DevOps status"
 
 
 async def read(azure: Session, settings: Settings, clock: Clock) -> list[Reading]:
-    """Its word, as readings. On a simulator it is asked only where settings name its address."""
+    """The status as readings. In a simulator it is read only where settings name its address."""
     base = settings.assess.devops_status or ("" if azure.cloud.simulated else DEVOPS)
     if not base:
         return []
@@ -40,13 +41,13 @@ async def read(azure: Session, settings: Settings, clock: Clock) -> list[Reading
 
 
 def readings(body: Any, now: str) -> list[Reading]:
-    """An answer's health as a whole, and each geography in which a service is not healthy."""
+    """The overall health in an answer, and a reading for each service and geography that is not healthy."""
     status = body.get("status") if isinstance(body, Mapping) else None
     whole = status.get("health") if isinstance(status, Mapping) else None
     if not isinstance(status, Mapping) or not isinstance(whole, str):
         return [Reading("Azure DevOps", "status", "unknown", SOURCE, now, "the answer holds no status")]
     message = status.get("message")
-    found = [Reading("Azure DevOps", "status", whole, SOURCE, now, message if isinstance(message, str) else "")]
+    statuses = [Reading("Azure DevOps", "status", whole, SOURCE, now, message if isinstance(message, str) else "")]
     services = body.get("services")
     for service in services if isinstance(services, list) else ():
         places = service.get("geographies") if isinstance(service, Mapping) else None
@@ -54,5 +55,5 @@ def readings(body: Any, now: str) -> list[Reading]:
             health = place.get("health") if isinstance(place, Mapping) else None
             if isinstance(health, str) and health.lower() not in ("healthy", "unknown"):
                 subject = f"{service.get('id', '')} in {place.get('name') or place.get('id', '')}"
-                found.append(Reading(subject, "status", health, SOURCE, now))
-    return found
+                statuses.append(Reading(subject, "status", health, SOURCE, now))
+    return statuses

@@ -1,4 +1,8 @@
-"""Emerging issues: what the public status page says of regions. Of no tenant, the earliest for the largest outages."""
+"""Emerging issues: what Azure's public status page says about regions.
+
+They concern no tenant in particular, and are the earliest source for the largest outages.
+https://learn.microsoft.com/rest/api/resourcehealth/emerging-issues
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ WHO = "Microsoft's status page"
 async def read(
     azure: Session, regions: Mapping[str, str], services: tuple[str, ...]
 ) -> tuple[list[Claim], list[Statement], list[str]]:
-    """Claims, statements that claim nothing, and what could not be read. Arguments as of ``plan_state.read_claims``."""
+    """Claims, statements that claim nothing, and what could not be read. The arguments are those of ``plan_state.read_claims``."""
     try:
         with reading():
             claims, statements = issues(await azure.health.emerging_issues(), regions, services)
@@ -37,12 +41,12 @@ def issues(body: Any, regions: Mapping[str, str], services: tuple[str, ...]) -> 
         name = _text(issue, "trackingId") or _text(issue, "title")
         title = _text(issue, "title")
         since = moment(issue.get("startTime"))
-        for region, service in _impacts(issue):
-            arm_name = next((regions[one] for one in region if one in regions), region[0])
+        for spellings, service in _impacts(issue):
+            arm_name = next((regions[spelling] for spelling in spellings if spelling in regions), spellings[0])
             why_not = _why_no_claim(issue, arm_name, service, services)
             if why_not:
                 statements.append(Statement(arm_name, name, title, why_not, since))
-            elif not any(one.id == name and one.region == arm_name for one in claims):
+            elif not any(claim.id == name and claim.region == arm_name for claim in claims):
                 claims.append(Claim(arm_name, "emerging-issue", name, since, title, WHO, (service,)))
     return claims, statements
 
@@ -51,17 +55,17 @@ def _issues(body: Any) -> list[Mapping[str, Any]]:
     if not isinstance(body, Mapping):
         return []
     pages = body["value"] if isinstance(body.get("value"), list) else [body]
-    found: list[Mapping[str, Any]] = []
+    active: list[Mapping[str, Any]] = []
     for page in pages:
         properties = page.get("properties") if isinstance(page, Mapping) else None
         events = properties.get("statusActiveEvents") if isinstance(properties, Mapping) else None
-        found.extend(one for one in (events if isinstance(events, list) else ()) if isinstance(one, Mapping))
-    return found
+        active.extend(event for event in (events if isinstance(events, list) else ()) if isinstance(event, Mapping))
+    return active
 
 
 def _impacts(issue: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
-    """(spellings of a region, service): the display name, and the id, whose parts stand the other way round."""
-    found = []
+    """(spellings of a region, service): the display name, and the id with its parts in reverse order."""
+    affected = []
     impacts = issue.get("impacts")
     for impact in impacts if isinstance(impacts, list) else ():
         regions = impact.get("regions") if isinstance(impact, Mapping) else None
@@ -70,8 +74,8 @@ def _impacts(issue: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
                 code = _text(region, "id")
                 names = (region_name(_text(region, "name")), "".join(reversed(code.lower().split("-"))))
                 if any(names):
-                    found.append((tuple(one for one in names if one), _text(impact, "name")))
-    return found
+                    affected.append((tuple(name for name in names if name), _text(impact, "name")))
+    return affected
 
 
 def _why_no_claim(issue: Mapping[str, Any], region: str, service: str, services: tuple[str, ...]) -> str:
@@ -81,11 +85,11 @@ def _why_no_claim(issue: Mapping[str, Any], region: str, service: str, services:
         return f"stage {_text(issue, 'stage').lower() or 'unknown'}"
     if _text(issue, "severity").lower() not in CLAIMING:
         return f"severity {_text(issue, 'severity').lower() or 'unknown'}: not availability"
-    if not any(service.lower().startswith(known.lower()) for known in services):
+    if not any(service.lower().startswith(prefix.lower()) for prefix in services):
         return f"about {service or 'no named service'}, which nothing here depends on"
     return ""
 
 
 def _text(value: Mapping[str, Any], key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
+    text = value.get(key)
+    return text if isinstance(text, str) else ""

@@ -1,7 +1,7 @@
-"""A large estate: every VM in a few queries of Resource Graph, and one GET of ARM's for each that looks different.
+"""A large estate: every VM in a few queries to Resource Graph, and one GET to ARM for each VM that looks different.
 
-Resource Graph is minutes behind ARM, so what it shows is a candidate: a difference of identity counts when ARM confirms
-it. Stopped machines and changes of health need no GET of ARM's.
+Resource Graph is minutes behind ARM, so a different identity counts only when ARM confirms it. Stopped machines and changes
+of health need no GET. docs/decisions/0009-a-fleet-is-read-through-resource-graph.md has the reasons.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 FLEET = 200
-"""Azure VMs in a baseline from which on Resource Graph is asked instead of ARM's lists."""
+"""Azure VMs in a baseline from which on drkit reads Resource Graph instead of ARM's lists."""
 TOGETHER = 8
 LISTED = 100
-"""Unavailable machines of a subscription from which on one list of Resource Health beats a GET of each."""
+"""Unavailable machines of a subscription from which on one list of Resource Health is cheaper than a GET for each."""
 SOURCE = "Resource Graph"
 
 QUERY = """resources
@@ -54,52 +54,52 @@ def is_fleet(base: Snapshot) -> bool:
 async def read(
     azure: Session, subscriptions: Sequence[str], base: Snapshot, settings: Settings, clock: Clock
 ) -> tuple[Machines, dict[str, Reading], list[str]] | None:
-    """Every machine, the availability of those that have one, and what could not be read; None: Resource Graph fails."""
+    """Every machine, availability by lower-cased machine id, and what could not be read; None when Resource Graph fails."""
     now = rfc3339(clock.now())
     try:
         with reading(SOURCE):
             rows = await azure.graph.query(QUERY, subscriptions)
     except CloudError:
         return None
-    found = Machines()
+    listing = Machines()
     available: dict[str, Reading] = {}
-    known = {host.id.lower(): host for host in base.hosts}
+    baselines = {host.id.lower(): host for host in base.hosts}
     groups = {host.id.lower(): host.group_region for host in base.hosts}
-    bad = 0
+    unreadable = 0
     for row in rows:
         try:
             with reading(SOURCE):
-                machine = of_row(row, known, groups, settings, now)
+                machine = of_row(row, baselines, groups, settings, now)
         except CloudError:
             machine = None
         if machine is None:
-            bad += 1
+            unreadable += 1
             continue
         key = machine.host.id.lower()
-        found.found[key] = machine
+        listing.found[key] = machine
         if state := row.get("state"):
             detail = f"context= since={moment(row.get('stateTime'))}"
             available[key] = Reading(key, "availability", str(state), f"{SOURCE}: healthresources", now, detail)
-    unread = [f"{SOURCE}: {bad} of {len(rows)} rows could not be read"] if bad else []
+    unread = [f"{SOURCE}: {unreadable} of {len(rows)} rows could not be read"] if unreadable else []
     for subscription in subscriptions:
         subject = f"/subscriptions/{subscription}/providers/{machines.VM_TYPE}"
-        found.captures.append(Capture(subject, SOURCE, "partial" if bad else "complete", now))
-        found.seen.add(subscription)
-    await _confirm(azure, found, base, settings, now)
+        listing.captures.append(Capture(subject, SOURCE, "partial" if unreadable else "complete", now))
+        listing.seen.add(subscription)
+    await _confirm(azure, listing, base, settings, now)
     unread += await _explain_states(azure, available, clock)
-    return found, available, unread
+    return listing, available, unread
 
 
 def of_row(
-    row: Any, known: Mapping[str, Host], groups: Mapping[str, str], settings: Settings, now: str
+    row: Any, baselines: Mapping[str, Host], groups: Mapping[str, str], settings: Settings, now: str
 ) -> Machine | None:
-    """A row as a machine; None for one that names none."""
+    """A row of ``QUERY`` as a machine; None for a row that names none. ``baselines``: known hosts by lower-cased id."""
     if not isinstance(row, Mapping) or not isinstance(row.get("id"), str) or not isinstance(row.get("vmId"), str):
         return None
     key = row["id"].lower().rstrip("/")
     if not machines.VM_ID.fullmatch(key):
         return None
-    before = known.get(key)
+    before = baselines.get(key)
     old = before.baseline.arm if before else None
     disk = str(row.get("osDisk") or "")
     nics, zones = row.get("nics"), row.get("zones")
@@ -107,9 +107,9 @@ def of_row(
         instance_id=row["vmId"].lower(),
         created=str(row.get("timeCreated") or ""),
         os_disk=disk,
-        # The same disk's ARM id: the same disk.
+        # A disk with the same ARM id is the same disk.
         os_disk_unique_id=old.os_disk_unique_id if old and old.os_disk.lower() == disk else "",
-        network_interfaces=tuple(str(one.get("id", "")) for one in _maps(nics)),
+        network_interfaces=tuple(str(interface.get("id", "")) for interface in _maps(nics)),
         zones=tuple(str(zone) for zone in zones) if isinstance(zones, list) else (),
         ephemeral_os_disk=row.get("ephemeral") in (True, 1, "true", "True"),
         principal_id=str(row.get("principalId") or ""),
@@ -131,7 +131,7 @@ def of_row(
 
 
 def differs(before: Host, machine: Machine) -> bool:
-    """Whether a row shows another machine, or another disk, than the baseline has."""
+    """Whether a row shows another machine or another OS disk than the baseline."""
     old, new = before.baseline.arm, machine.host.baseline.arm
     if old is None or new is None:
         return False
@@ -139,14 +139,14 @@ def differs(before: Host, machine: Machine) -> bool:
     return old.instance_id != new.instance_id or disk or old.ephemeral_os_disk != new.ephemeral_os_disk
 
 
-async def _confirm(azure: Session, found: Machines, base: Snapshot, settings: Settings, now: str) -> None:
-    """One GET for each VM that differs; what ARM then says replaces the row. One that ARM does not have is taken out."""
+async def _confirm(azure: Session, listing: Machines, base: Snapshot, settings: Settings, now: str) -> None:
+    """One GET for each VM that differs. ARM's answer replaces the row; a VM that ARM does not have is removed."""
     limit = asyncio.Semaphore(TOGETHER)
     groups = {host.id.lower(): host.group_region for host in base.hosts}
     old_ids = {host.baseline.arm.instance_id for host in base.hosts if host.baseline.arm}
-    known = {host.id.lower() for host in base.hosts}
+    baseline_ids = {host.id.lower() for host in base.hosts}
 
-    async def one(key: str, before: Host | None) -> None:
+    async def confirm(key: str, before: Host | None) -> None:
         async with limit:
             try:
                 with azure.budget(attempts=2, seconds=20), reading(key):
@@ -155,46 +155,46 @@ async def _confirm(azure: Session, found: Machines, base: Snapshot, settings: Se
                     host = machines.vm_host(body, {}, settings, now)
                     power = machines.power_of(body)
             except NotFoundError:
-                del found.found[key]
+                del listing.found[key]
                 return
             except CloudError as error:
                 detail = f"a difference could not be confirmed: {error.what}"
-                found.captures.append(Capture(key, "ARM: virtual machine", "failed", now, detail))
+                listing.captures.append(Capture(key, "ARM: virtual machine", "failed", now, detail))
                 if before is not None:
-                    # Not confirmed: neither the old identity nor the new one.
-                    found.found[key] = Machine(msgspec.structs.replace(before, baseline=Baseline()), "unknown")
+                    # Neither the old identity nor the new one is confirmed.
+                    listing.found[key] = Machine(msgspec.structs.replace(before, baseline=Baseline()), "unknown")
                 return
         arm = host.baseline.arm or ArmIdentity()
         baseline = Baseline(arm=msgspec.structs.replace(arm, os_disk_unique_id=disk), arm_time=now)
         host = msgspec.structs.replace(host, baseline=baseline, group_region=groups.get(key, ""))
-        found.found[key] = Machine(host, power)
+        listing.found[key] = Machine(host, power)
 
     jobs = [
-        one(host.id.lower(), host)
+        confirm(host.id.lower(), host)
         for host in base.hosts
         if host.kind == "azure-vm"
-        and (machine := found.found.get(host.id.lower())) is not None
+        and (machine := listing.found.get(host.id.lower())) is not None
         and differs(host, machine)
     ]
-    # The same machine under another ARM id, or one copied: looked at before anything rests on it.
+    # The same machine under another ARM id, or a copy of one: a successor must be confirmed.
     jobs += [
-        one(key, None)
-        for key, machine in list(found.found.items())
-        if key not in known and machine.host.baseline.arm and machine.host.baseline.arm.instance_id in old_ids
+        confirm(key, None)
+        for key, machine in list(listing.found.items())
+        if key not in baseline_ids and machine.host.baseline.arm and machine.host.baseline.arm.instance_id in old_ids
     ]
     await asyncio.gather(*jobs)
 
 
 async def _explain_states(azure: Session, available: dict[str, Reading], clock: Clock) -> list[str]:
-    """Who is behind each unavailability: Resource Graph does not say."""
-    down = [key for key, one in available.items() if str(one.value).lower() == "unavailable"]
+    """Replace the state of each unavailable machine by Resource Health's, which says who caused it; Resource Graph does not."""
+    down = [key for key, state in available.items() if str(state.value).lower() == "unavailable"]
     by_subscription: dict[str, list[str]] = {}
     for key in down:
         by_subscription.setdefault(key.split("/")[2], []).append(key)
     unread: list[str] = []
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def one(key: str) -> None:
+    async def explain(key: str) -> None:
         async with limit:
             reading, why = await health.current(azure, key, clock)
         if reading is not None:
@@ -208,9 +208,9 @@ async def _explain_states(azure: Session, available: dict[str, Reading], clock: 
             available.update({key: listed[key] for key in keys if key in listed})
             unread += missing
             continue
-        await asyncio.gather(*(one(key) for key in keys))
+        await asyncio.gather(*(explain(key) for key in keys))
     return unread
 
 
 def _maps(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

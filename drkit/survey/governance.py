@@ -1,4 +1,4 @@
-"""What may refuse a write: locks, policy assignments, permissions. Reads only."""
+"""What may refuse a write: locks, policy assignments and missing permissions. Reads only."""
 
 from __future__ import annotations
 
@@ -27,26 +27,33 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
 _DENIES = frozenset({"deny", "denyaction"})
 _PARAMETER = re.compile(r"\[parameters\('([^']+)'\)\]", re.IGNORECASE)
 MOST_DEFINITIONS = 100
-"""Definitions that one check reads at the most: an initiative may have hundreds of members."""
+"""Definitions that one check reads at most: an initiative may have hundreds of members."""
 
 
 async def locks(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
-    """Every lock of these subscriptions, at whatever scope (Management Locks - List At Subscription Level)."""
-    found: list[Reading] = []
+    """Every lock of these subscriptions, at any scope (Management Locks - List At Subscription Level).
+
+    Signal ``lock``, subject its scope, value its level; ``locks-unread`` for a subscription whose locks cannot be read.
+    """
+    readings: list[Reading] = []
     for subscription in subscriptions:
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/locks"
         source = "ARM: locks"
         try:
             with reading(url):
                 async for item in azure.rest.pages(url, {"api-version": LOCKS_API}):
-                    found += _lock(item, source, now)
+                    readings += _lock(item, source, now)
         except CloudError as error:
-            found.append(Reading(f"/subscriptions/{subscription}", "locks-unread", "unknown", source, now, str(error)))
-    return found
+            readings.append(
+                Reading(f"/subscriptions/{subscription}", "locks-unread", "unknown", source, now, str(error))
+            )
+    return readings
 
 
 def _lock(item: Any, source: str, now: str) -> list[Reading]:
-    """One lock; ValueError for what does not say what it locks: a lock that is not seen stops a run in its middle."""
+    """The reading of one lock; none for an unknown level. ValueError for a lock without a scope or a level: a lock that drkit
+    overlooks stops a run half-way.
+    """
     scope = _scope(str(item.get("id", "")))
     properties = item.get("properties") or {}
     level = properties.get("level")
@@ -58,18 +65,18 @@ def _lock(item: Any, source: str, now: str) -> list[Reading]:
 
 
 def _scope(arm_id: str) -> str:
-    """What a lock or an assignment stands on: its id up to its own type."""
+    """The scope of a lock or an assignment: its id up to its own type; empty when there is none."""
     at = arm_id.lower().rfind(f"/{_AUTHORIZATION}/".lower())
     return arm_id[:at] if at > 0 else ""
 
 
 async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> list[Reading]:
-    """Every policy assignment that applies in these subscriptions, and what drkit can tell of its rule.
+    """Every policy assignment that applies in these subscriptions, and its effect as far as drkit knows it.
 
-    (Policy Assignments - List: with those of management groups above, and of groups and resources within.) An initiative is a
-    reading for each member that may deny.
+    Policy Assignments - List includes the assignments of management groups above, and of groups and resources within. Signal
+    ``policy``, value as of ``Rules.assignment``; an initiative has a reading for each member that may deny.
     """
-    found: dict[str, list[Reading]] = {}
+    assignments: dict[str, list[Reading]] = {}
     rules = Rules(azure)
     for subscription in subscriptions:
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/policyAssignments"
@@ -78,88 +85,94 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
             with reading(url):
                 async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
                     key = str(item.get("id", ""))
-                    if key.lower() not in found:
-                        told = await rules.assignment(item)
-                        found[key.lower()] = [Reading(key, "policy", value, source, now, why) for value, why in told]
+                    if key.lower() not in assignments:
+                        effects = await rules.assignment(item)
+                        assignments[key.lower()] = [
+                            Reading(key, "policy", value, source, now, why) for value, why in effects
+                        ]
         except CloudError as error:
             subject = f"/subscriptions/{subscription}"
-            found[subject] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
-    return [one for some in found.values() for one in some]
+            assignments[subject] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
+    return [assignment for readings in assignments.values() for assignment in readings]
 
 
 class Rules:
-    """Reads policy definitions, each once."""
+    """Reads policy definitions, each one once."""
 
     def __init__(self, azure: Session) -> None:
         self._azure = azure
         self._known: dict[str, tuple[dict[str, Any], str]] = {}
 
     async def assignment(self, item: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-        """What an assignment does, as far as drkit can tell, and why it cannot tell more: one entry a policy."""
+        """The effect of an assignment, and why it is not fully known (empty: it is): one pair for each policy.
+
+        ``name``, ``scope`` and ``not_scopes`` of the assignment; ``kind`` and ``values`` of a known built-in policy that denies;
+        ``effect`` ``none`` where nothing is denied; neither where drkit does not know.
+        """
         properties = _map(item.get("properties"))
-        wanted = str(properties.get("policyDefinitionId", ""))
-        told: dict[str, Any] = {
+        definition_id = str(properties.get("policyDefinitionId", ""))
+        facts: dict[str, Any] = {
             "name": str(properties.get("displayName") or item.get("name") or ""),
             "scope": str(properties.get("scope") or _scope(str(item.get("id", "")))),
-            "not_scopes": [str(one) for one in _list(properties.get("notScopes"))],
+            "not_scopes": [str(scope) for scope in _list(properties.get("notScopes"))],
         }
         if str(properties.get("enforcementMode", "Default")).lower() == "donotenforce":
-            return [({**told, "effect": "none"}, "")]
-        given = {key: _map(value).get("value") for key, value in _map(properties.get("parameters")).items()}
-        if "/policysetdefinitions/" not in wanted.lower():
-            fact, why = await self._policy(wanted, given)
-            return [({**told, **fact}, why)]
-        return [({**told, **fact}, why) for fact, why in await self._initiative(wanted, given)]
+            return [({**facts, "effect": "none"}, "")]
+        parameters = {key: _map(value).get("value") for key, value in _map(properties.get("parameters")).items()}
+        if "/policysetdefinitions/" not in definition_id.lower():
+            fact, why = await self._policy(definition_id, parameters)
+            return [({**facts, **fact}, why)]
+        return [({**facts, **fact}, why) for fact, why in await self._initiative(definition_id, parameters)]
 
-    async def _policy(self, wanted: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """One policy with its parameters: the built-in ones that drkit knows, else only whether it denies."""
-        built_in = BUILT_IN.get(wanted.rsplit("/", 1)[-1].lower())
+    async def _policy(self, definition_id: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The effect of one policy with its parameters: in full for the built-in policies that drkit knows, else only whether it denies."""
+        built_in = BUILT_IN.get(definition_id.rsplit("/", 1)[-1].lower())
         if built_in is not None:
-            effect = str(_named(given, "effect") or "Deny").lower()
-            values = given.get(built_in[1])
+            effect = str(_named(parameters, "effect") or "Deny").lower()
+            values = parameters.get(built_in[1])
             if effect in _DENIES and isinstance(values, list):
                 return {"kind": built_in[0], "values": values}, ""
-            return ({"effect": "none"}, "") if effect not in _DENIES else ({}, "its list is not among its parameters")
-        definition, why = await self._definition(wanted)
-        effect = _effect(definition, given)
+            return ({"effect": "none"}, "") if effect not in _DENIES else ({}, "its parameters do not contain its list")
+        definition, why = await self._definition(definition_id)
+        effect = _effect(definition, parameters)
         return ({"effect": "none"}, "") if effect and effect.lower() not in _DENIES else ({}, why)
 
-    async def _initiative(self, wanted: str, given: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-        """Those of its members (.../policySetDefinitions/NAME) that deny, or may."""
-        definition, why = await self._definition(wanted)
+    async def _initiative(self, definition_id: str, parameters: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+        """The members of an initiative (.../policySetDefinitions/NAME) that deny, or may deny."""
+        definition, why = await self._definition(definition_id)
         members = definition.get("policyDefinitions")
         if not isinstance(members, list):
-            return [({}, why or "its members are not told")]
+            return [({}, why or "its members are not listed")]
         defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
-        found: list[tuple[dict[str, Any], str]] = []
-        dark = 0
-        for member in (one for one in members if isinstance(one, dict)):
-            own = {
-                key: _resolved(_map(value).get("value"), {**defaults, **given})
+        effects: list[tuple[dict[str, Any], str]] = []
+        unclear = 0
+        for member in (entry for entry in members if isinstance(entry, dict)):
+            own_parameters = {
+                key: _resolved(_map(value).get("value"), {**defaults, **parameters})
                 for key, value in _map(member.get("parameters")).items()
             }
-            effect = str(_named(own, "effect") or "")
+            effect = str(_named(own_parameters, "effect") or "")
             if effect and effect.lower() not in _DENIES:
                 continue
-            fact, _ = await self._policy(str(member.get("policyDefinitionId", "")), own)
+            fact, _ = await self._policy(str(member.get("policyDefinitionId", "")), own_parameters)
             if "kind" in fact:
-                found.append((fact, ""))
-            dark += not fact
-        if dark:
-            found.append(({}, f"{dark} of the {len(members)} policies of this initiative deny, or may"))
-        return found or [({"effect": "none"}, "")]
+                effects.append((fact, ""))
+            unclear += not fact
+        if unclear:
+            effects.append(({}, f"{unclear} of the {len(members)} policies of this initiative deny, or may deny"))
+        return effects or [({"effect": "none"}, "")]
 
-    async def _definition(self, wanted: str) -> tuple[dict[str, Any], str]:
-        """What .../policyDefinitions/NAME says (Policy Definitions - Get), and why it could not be read."""
-        key = wanted.lower()
+    async def _definition(self, definition_id: str) -> tuple[dict[str, Any], str]:
+        """The properties of .../policyDefinitions/NAME (Policy Definitions - Get), and why they could not be read."""
+        key = definition_id.lower()
         if key not in self._known and len(self._known) >= MOST_DEFINITIONS:
             return {}, "too many definitions to read them all"
         if key not in self._known:
             try:
-                with reading(wanted):
-                    if not wanted.startswith("/"):
-                        raise ValueError("the policy's definition has no id")
-                    answer = await self._azure.rest.request("GET", wanted, params={"api-version": POLICY_API})
+                with reading(definition_id):
+                    if not definition_id.startswith("/"):
+                        raise ValueError("the policy definition has no id")
+                    answer = await self._azure.rest.request("GET", definition_id, params={"api-version": POLICY_API})
                 body = answer.body if isinstance(answer.body, dict) else {}
                 self._known[key] = (dict(_map(body.get("properties"))), "")
             except CloudError as error:
@@ -167,22 +180,22 @@ class Rules:
         return self._known[key]
 
 
-def _effect(definition: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """The effect a definition has with these parameters; empty where that cannot be told."""
+def _effect(definition: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    """The effect of a definition with these parameters; empty where it is unknown."""
     then = _map(_map(definition.get("policyRule")).get("then"))
     defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
-    effect = _resolved(then.get("effect"), {**defaults, **given})
+    effect = _resolved(then.get("effect"), {**defaults, **parameters})
     return effect if isinstance(effect, str) and not effect.startswith("[") else ""
 
 
-def _resolved(value: Any, given: Mapping[str, Any]) -> Any:
-    """``[parameters('x')]`` is what was given for x; any other expression stays as it is."""
-    found = _PARAMETER.fullmatch(value) if isinstance(value, str) else None
-    return _named(given, found[1]) if found else value
+def _resolved(value: Any, parameters: Mapping[str, Any]) -> Any:
+    """The value of parameter x for ``[parameters('x')]``; any other expression unchanged."""
+    expression = _PARAMETER.fullmatch(value) if isinstance(value, str) else None
+    return _named(parameters, expression[1]) if expression else value
 
 
 def _map(value: Any) -> Mapping[str, Any]:
-    """A member that should be an object; none where Azure, or who may write there, made it something else."""
+    """A member that should be an object; an empty one where it is something else: users write some of these members."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -191,19 +204,23 @@ def _list(value: Any) -> Sequence[Any]:
 
 
 def _texts(value: Any) -> list[str]:
-    """A list of texts, or none; TypeError for anything else: what is not allowed must not be overlooked."""
-    if not isinstance(value, list | None) or not all(isinstance(one, str) for one in value or ()):
-        raise TypeError("actions are no list of texts")
+    """A list of texts; empty for None. TypeError for anything else, because a denied action must not be overlooked."""
+    if not isinstance(value, list | None) or not all(isinstance(text, str) for text in value or ()):
+        raise TypeError("the actions are not a list of texts")
     return list(value or ())
 
 
-def _named(given: Mapping[str, Any], name: str) -> Any:
-    return next((value for key, value in given.items() if key.lower() == name.lower()), None)
+def _named(parameters: Mapping[str, Any], name: str) -> Any:
+    return next((value for key, value in parameters.items() if key.lower() == name.lower()), None)
 
 
 async def permissions(azure: Session, scopes: Iterable[str], now: str) -> list[Reading]:
-    """What the identity may do at these scopes (subscriptions, groups, resources): one entry a role it has there or above."""
-    found: list[Reading] = []
+    """What the identity may do at these scopes (ARM ids of subscriptions, groups, resources).
+
+    Signal ``permissions``; the value has an object with ``actions`` and ``notActions`` for each role at the scope or above.
+    https://learn.microsoft.com/rest/api/authorization/permissions/list-for-resource-group
+    """
+    readings: list[Reading] = []
     for scope in scopes:
         url = f"{scope}/{_AUTHORIZATION}/permissions"
         try:
@@ -214,7 +231,7 @@ async def permissions(azure: Session, scopes: Iterable[str], now: str) -> list[R
                     async for item in pages
                 ]
         except CloudError as error:
-            found.append(Reading(scope, "permissions", "unknown", "ARM: permissions", now, str(error)))
+            readings.append(Reading(scope, "permissions", "unknown", "ARM: permissions", now, str(error)))
             continue
-        found.append(Reading(scope, "permissions", entries, "ARM: permissions", now))
-    return found
+        readings.append(Reading(scope, "permissions", entries, "ARM: permissions", now))
+    return readings

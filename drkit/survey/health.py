@@ -1,4 +1,4 @@
-"""Resource Health and Service Health: what the platform says of each VM, and of regions."""
+"""Resource Health and Service Health: what Azure says about each VM and about regions."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WINDOW = timedelta(days=3)
 async def availability(
     azure: Session, subscriptions: Sequence[str], clock: Clock
 ) -> tuple[dict[str, Reading], list[str]]:
-    """Per lower-cased resource id the availability state as a reading (detail: why, since when), and what could not be read."""
-    found: dict[str, Reading] = {}
+    """Per lower-cased resource id its availability as a reading (detail: cause and time), and what could not be read."""
+    states: dict[str, Reading] = {}
     unread: list[str] = []
     for subscription in subscriptions:
         try:
@@ -37,22 +37,22 @@ async def availability(
             subject = subject_of(row.get("id"))
             properties = row.get("properties")
             if subject and isinstance(properties, dict):
-                found[subject] = Reading(
+                states[subject] = Reading(
                     subject, "availability", _state(properties), "Resource Health", now, _detail(properties)
                 )
-    return found, unread
+    return states, unread
 
 
 async def current(azure: Session, machine: str, clock: Clock) -> tuple[Reading | None, str]:
-    """The availability of one machine now, and why it could not be read (empty: it was, or there is none)."""
-    found, why = await history(azure, machine, clock)
-    return (found[0] if found else None), why
+    """The availability of one machine now, and why it could not be read (empty: it was read, or Azure has none)."""
+    states, why = await history(azure, machine, clock)
+    return (states[0] if states else None), why
 
 
 async def history(azure: Session, machine: str, clock: Clock) -> tuple[list[Reading], str]:
-    """The availability of one machine, newest first, the current state before all; and why it could not be read.
+    """The availability of one machine, newest first and the current state before all others, and why it could not be read.
 
-    Earlier states are of signal ``availability-history`` and have their own times.
+    An earlier state has the signal ``availability-history`` and its own time.
     """
     try:
         with reading(machine):
@@ -63,19 +63,19 @@ async def history(azure: Session, machine: str, clock: Clock) -> tuple[list[Read
 
 
 def readings_of(rows: Sequence[Any], machine: str, now: str) -> list[Reading]:
-    """The statuses of one resource. Those without properties, or an earlier one without a time, are left out."""
-    found: list[Reading] = []
+    """The statuses of one resource as readings. A status without properties, and an earlier one without a time, is left out."""
+    readings: list[Reading] = []
     for row in rows:
         properties = row.get("properties") if isinstance(row, dict) else None
         if not isinstance(properties, dict):
             continue
         detail = _detail(properties)
         if str(row.get("name", "")).lower() == "current":
-            found.insert(0, Reading(machine, "availability", _state(properties), "Resource Health", now, detail))
+            readings.insert(0, Reading(machine, "availability", _state(properties), "Resource Health", now, detail))
         elif when := moment(properties.get("occuredTime") or properties.get("occurredTime")):
             state = _state(properties)
-            found.append(Reading(machine, "availability-history", state, "Resource Health", when, detail))
-    return found
+            readings.append(Reading(machine, "availability-history", state, "Resource Health", when, detail))
+    return readings
 
 
 def _state(properties: dict[str, Any]) -> str:
@@ -84,21 +84,21 @@ def _state(properties: dict[str, Any]) -> str:
 
 
 def _detail(properties: dict[str, Any]) -> str:
-    """``context=… since=…``: who is behind it, and since when."""
+    """``context=… since=…``: who caused the state, and since when it holds."""
     words = [properties.get("context"), properties.get("reasonType")]
-    context = next((one for one in words if isinstance(one, str) and one), "")
+    context = next((word for word in words if isinstance(word, str) and word), "")
     since = moment(properties.get("occuredTime") or properties.get("occurredTime"))
     return f"context={context.replace(' ', '-')} since={since}"
 
 
 def by_customer(reading: Reading) -> bool:
-    """Whether the state was caused on purpose (context "Customer Initiated", reason "User Initiated", the guest itself)."""
+    """Whether a customer or the guest itself caused the state (context "Customer Initiated", reason "User Initiated", "vm-…")."""
     context = reading.detail.lower()
     return any(word in context for word in ("customer", "user-initiated", "userinitiated", "context=vm-"))
 
 
 def since(reading: Reading) -> str:
-    """Since when the state holds (RFC 3339), empty when it was not said."""
+    """Since when the state holds (RFC 3339); empty when the reading does not say."""
     text = reading.detail.rpartition("since=")[2]
     try:
         parse_time(text)
@@ -108,23 +108,23 @@ def since(reading: Reading) -> str:
 
 
 async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> tuple[list[dict[str, Any]], list[str]]:
-    """Service Health events of the last days, over all subscriptions, and what could not be read."""
-    found: dict[str, dict[str, Any]] = {}
+    """The Service Health events of the last three days in these subscriptions, each once, and what could not be read."""
+    by_name: dict[str, dict[str, Any]] = {}
     unread: list[str] = []
     for subscription in subscriptions:
         try:
             with reading():
                 for event in await azure.health.events(subscription, clock.now() - WINDOW):
-                    found.setdefault(str(event.get("name") or len(found)), event)
+                    by_name.setdefault(str(event.get("name") or len(by_name)), event)
         except CloudError as error:
             unread.append(f"Service Health of subscription {subscription}: {error.what}")
             for event in await _logged(azure, subscription, clock):
-                found.setdefault(str(event["name"]), event)
-    return list(found.values()), unread
+                by_name.setdefault(str(event["name"]), event)
+    return list(by_name.values()), unread
 
 
 async def _logged(azure: Session, subscription: str, clock: Clock) -> list[dict[str, Any]]:
-    """What the activity log has of Service Health, when Service Health itself does not answer."""
+    """Service Health's events from the activity log, for when Service Health itself does not answer."""
     try:
         with reading():
             logged = await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now())

@@ -1,4 +1,4 @@
-"""A closer look at the few hosts to which something happened: who did it, since when, for how long. Evidence only."""
+"""Further readings of the few hosts to which something happened: who caused it, since when, for how long. Evidence only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 MOST = 50
-"""Hosts of one assessment that are looked at so; on a night with more of them the question is another one."""
+"""Hosts for which one assessment reads the details at most; in a larger outage they do not help."""
 TOGETHER = 8
 LOG, METRIC = timedelta(days=14), timedelta(hours=24)
 
@@ -27,24 +27,28 @@ Judged = tuple[Host, Seen, Verdict, Host | None, str]
 
 
 async def look(
-    azure: Session, judged: Sequence[Judged], night: AssessmentDraft, clock: Clock
+    azure: Session, judged: Sequence[Judged], draft: AssessmentDraft, clock: Clock
 ) -> dict[str, list[Reading]]:
-    """Per lower-cased host id further readings: the activity log, Resource Health's history, the downtime."""
-    if night.down:
+    """Per lower-cased host id further readings: the activity log, the history of Resource Health, the downtime."""
+    if draft.down:
         return {}
-    chosen = [one for one in judged if one[0].kind == "azure-vm" and _happened(one[1], one[2])]
+    chosen = [
+        judged_host
+        for judged_host in judged
+        if judged_host[0].kind == "azure-vm" and _happened(judged_host[1], judged_host[2])
+    ]
     if len(chosen) > MOST:
-        night.unread.append(
+        draft.unread.append(
             f"activity log, history and downtime: read for {MOST} of {len(chosen)} hosts to which something happened"
         )
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def one(host: Host, seen: Seen, now_id: str) -> tuple[str, list[Reading]]:
+    async def look_at(host: Host, seen: Seen, now_id: str) -> tuple[str, list[Reading]]:
         async with limit:
             with azure.budget(attempts=2, seconds=20):
-                return host.id.lower(), await _read(azure, host, seen, now_id, night, clock)
+                return host.id.lower(), await _read(azure, host, seen, now_id, draft, clock)
 
-    return dict(await asyncio.gather(*(one(host, seen, now_id) for host, seen, _, _, now_id in chosen[:MOST])))
+    return dict(await asyncio.gather(*(look_at(host, seen, now_id) for host, seen, _, _, now_id in chosen[:MOST])))
 
 
 def _happened(seen: Seen, verdict: Verdict) -> bool:
@@ -53,19 +57,23 @@ def _happened(seen: Seen, verdict: Verdict) -> bool:
 
 
 async def _read(
-    azure: Session, host: Host, seen: Seen, now_id: str, night: AssessmentDraft, clock: Clock
+    azure: Session, host: Host, seen: Seen, now_id: str, draft: AssessmentDraft, clock: Clock
 ) -> list[Reading]:
     now = clock.now()
-    known = host.baseline.guest_time or host.baseline.arm_time
-    start = parse_time(known) if known else now - METRIC
+    baseline_time = host.baseline.guest_time or host.baseline.arm_time
+    start = parse_time(baseline_time) if baseline_time else now - METRIC
     subscription = ArmId(host.id).subscription
-    found, why = await activity_log.of_machine(azure, subscription, host.id, max(start, now - LOG), clock)
-    faults = [why]
+    readings, log_fault = await activity_log.read_machine(azure, subscription, host.id, max(start, now - LOG), clock)
+    faults = [log_fault]
     if seen.arm == "found" or now_id != host.id.lower():
-        earlier, why = await health.history(azure, now_id, clock)
-        found += [one for one in reversed(earlier) if one.signal == "availability-history" and one.time > known]
-        length, more = await availability_metric.read(azure, now_id, max(start, now - METRIC), clock)
-        found += [length] if length else []
-        faults += [why, more]
-    night.unread.extend(one for one in faults if one)
-    return found
+        earlier, history_fault = await health.history(azure, now_id, clock)
+        readings += [
+            reading
+            for reading in reversed(earlier)
+            if reading.signal == "availability-history" and reading.time > baseline_time
+        ]
+        length, metric_fault = await availability_metric.read(azure, now_id, max(start, now - METRIC), clock)
+        readings += [length] if length else []
+        faults += [history_fault, metric_fault]
+    draft.unread.extend(fault for fault in faults if fault)
+    return readings

@@ -1,4 +1,4 @@
-"""Baseline and readings -> ``Signals``. Pure. What was not read is unknown, and unknown is never "same"."""
+"""Turns baseline and readings into ``Signals``. Pure. What was not read is unknown, and unknown is never "same"."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ SAME_START = timedelta(minutes=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was seen of one host in this assessment.
+    """What one assessment read of one host.
 
-    ``arm``: as in ``Signals``; ``now``: the host as ARM has it (None: not found); ``health``: as in ``Signals``;
-    ``known_registrations``: ids that their service listed as answering, ``unknown_registrations``: ids it says it does not know.
+    ``arm``, ``health``, ``region``, ``event``, ``successor``: as in ``Signals``; ``now``: the host as ARM has it (None: not found);
+    ``registration_ids``: its environments; ``answering``: lower-cased ids that their service lists as available; ``disowned``:
+    lower-cased ids that a complete list of their service no longer has.
     """
 
     arm: Literal["unreachable", "found", "gone", "none"] = "unreachable"
@@ -40,7 +41,7 @@ class Seen:
 
 
 def signals(host: Host, seen: Seen) -> Signals:
-    """The signals of one host against its baseline."""
+    """The signals of one host: what was read, compared with its baseline."""
     baseline = host.baseline
     guest = seen.probe.guest if seen.probe else None
     arm = baseline.arm
@@ -52,10 +53,10 @@ def signals(host: Host, seen: Seen) -> Signals:
         os_id=_os(baseline.guest, guest),
         registration=_registration(seen, guest),
         boot=_boot(baseline.guest.boot_id if baseline.guest else None, guest.boot_id if guest else None),
-        physical_host=_plain(
+        physical_host=_same(
             baseline.guest.physical_host if baseline.guest else None, guest.physical_host if guest else None
         ),
-        os_disk=_plain(arm.os_disk_unique_id if arm else None, now.os_disk_unique_id if now else None),
+        os_disk=_same(arm.os_disk_unique_id if arm else None, now.os_disk_unique_id if now else None),
         event=seen.event,
         ephemeral_os_disk=bool(arm and arm.ephemeral_os_disk),
         successor=seen.successor,
@@ -67,52 +68,56 @@ def signals(host: Host, seen: Seen) -> Signals:
     )
 
 
-def _plain(before: str | None, after: str | None) -> Same:
+def _same(before: str | None, after: str | None) -> Same:
     if not before or not after:
         return "unknown"
     return "same" if before.lower() == after.lower() else "different"
 
 
 def _boot(before: str | None, after: str | None) -> Same:
-    """Linux has an id for each start. Windows has the time of it, which moves a little whenever the clock is set."""
+    """Compare two starts. Linux has an id for each start; Windows has its time, which moves a little when the clock is set."""
     if before and after and before.lower() != after.lower():
         try:
             apart = abs(parse_time(before) - parse_time(after))
         except ValueError:
             return "different"
         return "same" if apart <= SAME_START else "different"
-    return _plain(before, after)
+    return _same(before, after)
 
 
-def same_uuid(one: str, other: str) -> bool:
-    """Whether two SMBIOS UUIDs are one: generation 1 VMs show the first three fields byte-swapped."""
+def same_uuid(first: str, second: str) -> bool:
+    """Whether two SMBIOS UUIDs are equal, or equal with the first three fields byte-swapped, as generation 1 VMs show them."""
     try:
-        first, second = uuid.UUID(one), uuid.UUID(other)
+        first_uuid, second_uuid = uuid.UUID(first), uuid.UUID(second)
     except ValueError:
-        return one.lower() == other.lower()
-    return second in (first, uuid.UUID(bytes=first.bytes_le))
+        return first.lower() == second.lower()
+    return second_uuid in (first_uuid, uuid.UUID(bytes=first_uuid.bytes_le))
 
 
 def _instance(baseline: Baseline, now: str, guest: GuestIdentity | None) -> Same:
-    """Against what ARM says now and what the machine itself says: one of them different is different."""
+    """Compare the instance id with ARM's and with the machine's own: ``different`` when either of them differs."""
     before = baseline.arm.instance_id if baseline.arm else ""
-    told = guest.smbios_uuid if guest else None
+    inside_now = guest.smbios_uuid if guest else None
     inside = before or (baseline.guest.smbios_uuid if baseline.guest else None) or ""
-    answers = [same_uuid(one, other) for one, other in ((before, now), (inside, told)) if one and other]
+    answers = [
+        same_uuid(uuid_before, uuid_now)
+        for uuid_before, uuid_now in ((before, now), (inside, inside_now))
+        if uuid_before and uuid_now
+    ]
     return "unknown" if not answers else "same" if all(answers) else "different"
 
 
 def contradicted(seen: Seen) -> bool:
-    """Whether ARM and the machine itself name different instance ids."""
+    """Whether ARM and the machine itself report different instance ids."""
     now = seen.now.baseline.arm if seen.now else None
-    told = seen.probe.guest.smbios_uuid if seen.probe and seen.probe.guest else None
-    return bool(now and now.instance_id and told and not same_uuid(now.instance_id, told))
+    inside = seen.probe.guest.smbios_uuid if seen.probe and seen.probe.guest else None
+    return bool(now and now.instance_id and inside and not same_uuid(now.instance_id, inside))
 
 
 def _os(before: GuestIdentity | None, after: GuestIdentity | None) -> Same:
     if before is None or after is None:
         return "unknown"
-    machine = _plain(before.machine_id, after.machine_id)
+    machine = _same(before.machine_id, after.machine_id)
     keys: Same = "unknown"
     if before.ssh_host_keys and after.ssh_host_keys:
         keys = "same" if set(before.ssh_host_keys) & set(after.ssh_host_keys) else "different"
@@ -122,16 +127,20 @@ def _os(before: GuestIdentity | None, after: GuestIdentity | None) -> Same:
 
 
 def _registration(seen: Seen, guest: GuestIdentity | None) -> Same:
-    """``same`` only when the service vouches for it; ``different`` when another one is there, or the service disowns ours."""
-    ours = {one.lower() for one in seen.registration_ids}
+    """``same`` only when the service confirms it; ``different`` when the host has another one, or the service no longer has ours."""
+    ours = {registration_id.lower() for registration_id in seen.registration_ids}
     if not ours:
         return "unknown"
     if ours & seen.disowned:
         return "different"
-    found = {one.id.lower() for one in guest.registrations} if guest and guest.registrations is not None else None
-    if found and not found & ours:
+    on_host = (
+        {registration.id.lower() for registration in guest.registrations}
+        if guest and guest.registrations is not None
+        else None
+    )
+    if on_host and not on_host & ours:
         return "different"
-    if ours & seen.answering and (found is None or found & ours):
+    if ours & seen.answering and (on_host is None or on_host & ours):
         return "same"
     return "unknown"
 
@@ -139,7 +148,7 @@ def _registration(seen: Seen, guest: GuestIdentity | None) -> Same:
 def health_of(
     reading: Reading | None, *, by_customer: bool, since: str, stopped: bool, now: datetime, grace_minutes: float
 ) -> Literal["unknown", "ok", "down", "down-within-grace", "stopped"]:
-    """An availability state, with the power state beside it, as the word ``Signals`` has for it."""
+    """An availability reading and the power state as a value of ``Signals.health``. ``since``: RFC 3339, or empty."""
     state = str(reading.value).lower() if reading else "unknown"
     if stopped:
         return "stopped"
@@ -155,22 +164,25 @@ def health_of(
 
 
 def observed_regions(
-    bad: Mapping[str, Sequence[bool]], *, control: bool, min_hosts: int, share: float
+    flags_by_region: Mapping[str, Sequence[bool]], *, control: bool, min_hosts: int, share: float
 ) -> dict[str, tuple[bool, str]]:
-    """Per region whether our own fleet says it is down, and the share in words. ``bad``: one flag a host, the stopped left out."""
-    told: dict[str, tuple[bool, str]] = {}
-    for region, flags in bad.items():
+    """Per region whether the estate's own machines show it down, and the share in words.
+
+    ``flags_by_region``: for each machine that was not stopped, whether it is down; ``control``: something outside the region answers.
+    """
+    observed: dict[str, tuple[bool, str]] = {}
+    for region, flags in flags_by_region.items():
         text = f"{sum(flags)} of {len(flags)} own machines do not answer"
         if len(flags) < min_hosts:
-            told[region] = (False, f"{text}; fewer than {min_hosts} are too few to tell")
+            observed[region] = (False, f"{text}; fewer than {min_hosts} are too few to judge")
         else:
-            told[region] = (
+            observed[region] = (
                 control and any(flags) and sum(flags) / len(flags) >= share,
-                text if control else f"{text}, and nor does the control region",
+                text if control else f"{text}, and neither does the control region",
             )
-    return told
+    return observed
 
 
 def builtins(value: Signals) -> dict[str, Any]:
-    """Signals without their evidence, for a file."""
+    """The signals by name, without their evidence, for a file."""
     return {name: getattr(value, name) for name in value.__dataclass_fields__ if name != "evidence"}

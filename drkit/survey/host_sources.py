@@ -43,64 +43,64 @@ async def gather(
     subscriptions: Sequence[str],
     settings: Settings,
     clock: Clock,
-    night: AssessmentDraft,
+    draft: AssessmentDraft,
     given: Mapping[str, probe.Probed] | None,
     printed: Sequence[probe_output.Printed],
     silent: set[str],
 ) -> Sources:
-    sources = await _machines(azure, subscriptions, settings, clock, night)
-    night.unread.extend(capture_.unseen([machine.host for machine in sources.found.found.values()]))
+    sources = await _machines(azure, subscriptions, settings, clock, draft)
+    draft.unread.extend(capture_.unseen([machine.host for machine in sources.found.found.values()]))
     sources.told, unread = await vm_annotations.read(azure, subscriptions)
     sources.links, more = await site_recovery.read(azure, subscriptions)
-    night.unread.extend(unread + more)
-    if any(claim.kind == "service-health" for claim in night.claims):
+    draft.unread.extend(unread + more)
+    if any(claim.kind == "service-health" for claim in draft.claims):
         sources.impacted, unread = await impacted_resources.read(azure, subscriptions)
-        night.unread.extend(unread)
+        draft.unread.extend(unread)
     probed = await probe.run(
-        azure, _wanted(sources, night.lost), capture_.registration_paths(products, settings), settings, clock
+        azure, _wanted(sources, draft.lost), capture_.registration_paths(products, settings), settings, clock
     )
     probed = probe.still_silent(probed, silent) | dict(given or {})
     outputs, unused = probe_output.assign(
         printed,
-        night.base.hosts,
+        draft.base.hosts,
         [machine.host for machine in sources.found.found.values()],
         now=clock.now(),
         fresh_minutes=settings.assess.fresh_minutes,
     )
-    night.unread.extend(unused)
+    draft.unread.extend(unused)
     sources.probed = probe_output.merge(probed, outputs)
-    if night.down:
-        sources.missing = {host.id.lower(): f"unreachable: {night.down}" for host in night.base.hosts}
+    if draft.down:
+        sources.missing = {host.id.lower(): f"unreachable: {draft.down}" for host in draft.base.hosts}
     else:
-        sources.missing = await _missing(azure, night.base.hosts, sources.found)
+        sources.missing = await _missing(azure, draft.base.hosts, sources.found)
     return sources
 
 
 async def _machines(
-    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, night: AssessmentDraft
+    azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock, draft: AssessmentDraft
 ) -> Sources:
     """Machines and their availability: through Resource Graph for a fleet, else (or where that fails) by ARM's lists."""
-    read = await fleet.read(azure, subscriptions, night.base, settings, clock) if fleet.is_fleet(night.base) else None
+    read = await fleet.read(azure, subscriptions, draft.base, settings, clock) if fleet.is_fleet(draft.base) else None
     if read is not None:
-        found, available, unread = read
-        if any(host.kind == "arc" for host in night.base.hosts):
+        listing, available, unread = read
+        if any(host.kind == "arc" for host in draft.base.hosts):
             arc = await machines.read_arc(azure, subscriptions, settings, clock)
-            found.found.update(arc.found)
-            found.captures.extend(arc.captures)
+            listing.found.update(arc.found)
+            listing.captures.extend(arc.captures)
     else:
-        before = {host.id.lower(): host.baseline.arm for host in night.base.hosts if host.baseline.arm}
-        found = await machines.read(azure, subscriptions, settings, clock, before)
+        before = {host.id.lower(): host.baseline.arm for host in draft.base.hosts if host.baseline.arm}
+        listing = await machines.read(azure, subscriptions, settings, clock, before)
         available, unread = await health.availability(azure, subscriptions, clock)
-    night.unread.extend(
+    draft.unread.extend(
         f"{capture.source} of {capture.subject}: {capture.detail}"
-        for capture in found.captures
+        for capture in listing.captures
         if capture.state == "failed"
     )
-    night.unread.extend(unread)
-    return Sources(found, available)
+    draft.unread.extend(unread)
+    return Sources(listing, available)
 
 
-def _wanted(sources: Sources, lost: set[str]) -> list[Host]:
+def _wanted(sources: Sources, avoided_regions: set[str]) -> list[Host]:
     """The hosts to probe: those with a channel that run, by what ARM says; and some of those called unavailable."""
 
     def unavailable(host: Host) -> bool:
@@ -111,19 +111,19 @@ def _wanted(sources: Sources, lost: set[str]) -> list[Host]:
         for machine in sources.found.found.values()
         if machine.host.channel == "run-command"
         and machine.power == "running"
-        and machine.host.region not in lost
-        and machine.host.group_region not in lost
+        and machine.host.region not in avoided_regions
+        and machine.host.group_region not in avoided_regions
     ]
     dead = Counter(host.region for host in running if unavailable(host))
     return [host for host in running if not unavailable(host) or dead[host.region] <= DEAD]
 
 
-async def _missing(azure: Session, hosts: Sequence[Host], found: machines.Machines) -> dict[str, str]:
+async def _missing(azure: Session, hosts: Sequence[Host], listing: machines.Machines) -> dict[str, str]:
     """Hosts that no list shows: ``gone`` when ARM says so of the very object, else ``unreachable``."""
-    told: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for host in hosts:
         key = host.id.lower()
-        if key in found.found or host.kind == "physical":
+        if key in listing.found or host.kind == "physical":
             continue
         try:
             with azure.budget(attempts=2, seconds=20), read(host.id):
@@ -132,9 +132,9 @@ async def _missing(azure: Session, hosts: Sequence[Host], found: machines.Machin
                 else:
                     await azure.resources.resource(host.id, machines.ARC_API)
         except NotFoundError as error:
-            told[key] = f"gone {error.code}"
+            reasons[key] = f"gone {error.code}"
         except CloudError as error:
-            told[key] = f"unreachable {error.what}"
+            reasons[key] = f"unreachable {error.what}"
         else:
-            told[key] = "unreachable: listed by no list, found by its id"
-    return told
+            reasons[key] = "unreachable: listed by no list, found by its id"
+    return reasons

@@ -39,39 +39,39 @@ async def findings(
     subscriptions: Sequence[str],
     settings: Settings,
     clock: Clock,
-    night: AssessmentDraft,
+    draft: AssessmentDraft,
     given: Mapping[str, probe.Probed] | None,
     printed: Sequence[probe_output.Printed],
     earlier: Assessment | None = None,
 ) -> tuple[list[HostFinding], set[str]]:
     """The finding of every host, and the regions that our fleet and a claim call lost. ``earlier``: the assessment before."""
-    silent = _silent(earlier, night.now)
-    sources = await host_sources.gather(azure, products, subscriptions, settings, clock, night, given, printed, silent)
-    found = sources.found
-    successors = find(night.base, found, sources.probed, sources.links)
-    now_ids = {host.id.lower(): _now_id(host, successors) for host in night.base.hosts}
+    silent = _silent(earlier, draft.now)
+    sources = await host_sources.gather(azure, products, subscriptions, settings, clock, draft, given, printed, silent)
+    listing = sources.found
+    successors = find(draft.base, listing, sources.probed, sources.links)
+    now_ids = {host.id.lower(): _now_id(host, successors) for host in draft.base.hosts}
     healths = {
-        key: _health(host, found.found.get(now_ids[key]), sources.available.get(now_ids[key]), settings, clock)
-        for host in night.base.hosts
+        key: _health(host, listing.found.get(now_ids[key]), sources.available.get(now_ids[key]), settings, clock)
+        for host in draft.base.hosts
         for key in (host.id.lower(),)
     }
-    regions = _regions(night, healths, sources.probed, settings)
-    zones = _zones(night, healths)
-    registrations = _registrations(night)
-    held: dict[str, list[str]] = defaultdict(list)
+    regions = _regions(draft, healths, sources.probed, settings)
+    zones = _zones(draft, healths)
+    registrations = _registrations(draft)
+    registrations_by_host: dict[str, list[str]] = defaultdict(list)
     paths = capture.registration_paths(products, settings)
-    for one in night.base.environments:
+    for environment in draft.base.environments:
         # A product that keeps no registration on its hosts has none that could be another one there.
-        if one.host and paths.get(one.product):
-            held[one.host.host.lower()].append(one.id)
-    states = {one.id.lower(): one.state for one in night.captured.environments}
+        if environment.host and paths.get(environment.product):
+            registrations_by_host[environment.host.host.lower()].append(environment.id)
+    states = {environment.id.lower(): environment.state for environment in draft.captured.environments}
     judged: list[tuple[Host, host_signals.Seen, transparency.Verdict, Host | None, str]] = []
-    for host in night.base.hosts:
+    for host in draft.base.hosts:
         key = host.id.lower()
         kind, heir = successors.get(key, ("none", None))
-        machine, now_id = found.found.get(key), now_ids[key]
+        machine, now_id = listing.found.get(key), now_ids[key]
         probed = sources.probed.get(heir.id.lower()) if heir and kind == "moved" else sources.probed.get(key)
-        told = vm_annotations.since(
+        annotations = vm_annotations.since(
             sorted([*sources.told.get(key, ()), *(sources.told.get(now_id, ()) if now_id != key else ())], key=_time),
             host.baseline.guest_time or host.baseline.arm_time,
         )
@@ -81,17 +81,17 @@ async def findings(
             health=healths[key],
             probe=probed,
             region=regions.get(host.region, ("ok", ""))[0],  # type: ignore[arg-type]
-            event=vm_annotations.strongest(told)[0],
+            event=vm_annotations.strongest(annotations)[0],
             successor=kind,  # type: ignore[arg-type]
             arc_cloned=bool(machine and machine.arc_cloned),
-            registration_ids=tuple(held.get(key, ())),
+            registration_ids=tuple(registrations_by_host.get(key, ())),
             answering=registrations[0],
             disowned=registrations[1],
             readings=(
                 *_readings(
-                    host, machine, sources, now_id, probed, regions.get(host.region), heir, kind, told, night.now
+                    host, machine, sources, now_id, probed, regions.get(host.region), heir, kind, annotations, draft.now
                 ),
-                *_said(host, held.get(key, ()), states, night),
+                *_said(host, registrations_by_host.get(key, ()), states, draft),
             ),
         )
         verdict = transparency.judge(
@@ -100,9 +100,9 @@ async def findings(
         if key in zones and verdict.outcome in ("host-lost", "undetermined"):
             verdict = transparency.with_notes(verdict, "zone")
         judged.append((host, seen, verdict, heir, now_id))
-    details = await host_details.look(azure, judged, night, clock)
+    details = await host_details.look(azure, judged, draft, clock)
     result = [
-        _finding(host, seen, verdict, found.found.get(host.id.lower()), heir, settings, night.now, details)
+        _finding(host, seen, verdict, listing.found.get(host.id.lower()), heir, settings, draft.now, details)
         for host, seen, verdict, heir, _ in judged
     ]
     return result, {region for region, (word, _) in regions.items() if word == "both"}
@@ -116,7 +116,7 @@ def _silent(earlier: Assessment | None, now: str) -> set[str]:
     """Lower-cased ids of hosts that left their last probe without an answer, which may still be under way."""
     if earlier is None or parse_time(now) - parse_time(earlier.taken) > UNDER_WAY:
         return set()
-    return {one.host.lower() for one in earlier.hosts if one.signals.get("probe") == "down"}
+    return {finding.host.lower() for finding in earlier.hosts if finding.signals.get("probe") == "down"}
 
 
 def _arm_of(host: Host, machine: machines.Machine | None, missing: Mapping[str, str]) -> Any:
@@ -153,61 +153,67 @@ def _health(
 
 
 def _regions(
-    night: AssessmentDraft, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
+    draft: AssessmentDraft, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
 ) -> dict[str, tuple[str, str]]:
     """Per region of an Azure VM: ``ok``, ``claimed``, ``observed`` or ``both``, and why."""
     flags: dict[str, list[bool]] = defaultdict(list)
-    for host in night.base.hosts:
+    for host in draft.base.hosts:
         word = healths[host.id.lower()]
         if host.kind != "azure-vm" or word in ("stopped", "unknown"):
             continue
         answered = probed.get(host.id.lower())
         up = answered is not None and answered.state == "up" and not answered.stale
         flags[host.region].append(not up and (word != "ok" or (answered is not None and answered.state == "down")))
-    told: dict[str, tuple[str, str]] = {}
-    for region in {host.region for host in night.base.hosts if host.kind == "azure-vm"}:
-        control = any(not bad for other, values in flags.items() if other != region for bad in values) or any(
-            reading.value == "yes" for key, reading in night.regions.items() if not key.endswith(f"/{region}")
-        )
+    words: dict[str, tuple[str, str]] = {}
+    for region in {host.region for host in draft.base.hosts if host.kind == "azure-vm"}:
+        control = any(
+            not down_flag for other, values in flags.items() if other != region for down_flag in values
+        ) or any(reading.value == "yes" for key, reading in draft.regions.items() if not key.endswith(f"/{region}"))
         observed, text = host_signals.observed_regions(
             {region: flags[region]},
             control=control,
             min_hosts=settings.assess.region_min_hosts,
             share=settings.assess.region_share,
         )[region]
-        claimed = any(claim.region == region for claim in night.claims)
-        told[region] = (
+        claimed = any(claim.region == region for claim in draft.claims)
+        words[region] = (
             "both" if observed and claimed else "observed" if observed else "claimed" if claimed else "ok",
             text,
         )
-    return told
+    return words
 
 
-def _zones(night: AssessmentDraft, healths: Mapping[str, str]) -> set[str]:
+def _zones(draft: AssessmentDraft, healths: Mapping[str, str]) -> set[str]:
     """Lower-cased ids of hosts whose zone is down with all its machines, while another zone of the region is well."""
     places: dict[str, tuple[str, str]] = {}
-    for host in night.base.hosts:
+    for host in draft.base.hosts:
         arm = host.baseline.arm
         if host.kind == "azure-vm" and arm and arm.zones:
             places[host.id.lower()] = (host.region, arm.zones[0])
-    bad: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    down_flags: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for key, place in places.items():
         if healths[key] not in ("stopped", "unknown"):
-            bad[place].append(healths[key] in ("down", "down-within-grace"))
-    down = {place for place, flags in bad.items() if len(flags) > 1 and all(flags)}
-    well = {place[0] for place, flags in bad.items() if not any(flags)}
+            down_flags[place].append(healths[key] in ("down", "down-within-grace"))
+    down = {place for place, flags in down_flags.items() if len(flags) > 1 and all(flags)}
+    well = {place[0] for place, flags in down_flags.items() if not any(flags)}
     return {key for key, place in places.items() if place in down and place[0] in well}
 
 
-def _registrations(night: AssessmentDraft) -> tuple[frozenset[str], frozenset[str]]:
+def _registrations(draft: AssessmentDraft) -> tuple[frozenset[str], frozenset[str]]:
     """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
-    answering = frozenset(one.id.lower() for one in night.captured.environments if one.state.lower() == "available")
-    listed = capture.whole_plans(night.captured.captures)
-    there = {one.id.lower() for one in night.captured.environments}
+    answering = frozenset(
+        environment.id.lower()
+        for environment in draft.captured.environments
+        if environment.state.lower() == "available"
+    )
+    listed = capture.whole_plans(draft.captured.captures)
+    present = {environment.id.lower() for environment in draft.captured.environments}
     disowned = frozenset(
-        one.id.lower()
-        for one in night.base.environments
-        if one.kind == "self-hosted" and one.plan.lower() in listed and one.id.lower() not in there
+        environment.id.lower()
+        for environment in draft.base.environments
+        if environment.kind == "self-hosted"
+        and environment.plan.lower() in listed
+        and environment.id.lower() not in present
     )
     return answering, disowned
 
@@ -221,7 +227,7 @@ def _readings(
     region: tuple[str, str] | None,
     heir: Host | None,
     kind: str,
-    told: Sequence[Reading],
+    annotations: Sequence[Reading],
     now: str,
 ) -> tuple[Reading, ...]:
     """The evidence: what each source said of this host, with its time."""
@@ -250,7 +256,7 @@ def _readings(
         )
     if probed:
         readings.append(_probe_reading(host, probed))
-    readings.extend(told)
+    readings.extend(annotations)
     if event := sources.impacted.get(now_id):
         readings.append(Reading(host.id, "impacted", event, "Service Health: impacted resources", now))
     if region and region[0] != "ok":
@@ -279,20 +285,22 @@ def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
     return Reading(host.id, "probe", value, probed.source, probed.time, detail)
 
 
-def _said(host: Host, held: Sequence[str], states: Mapping[str, str], night: AssessmentDraft) -> tuple[Reading, ...]:
+def _said(
+    host: Host, registration_ids: Sequence[str], states: Mapping[str, str], draft: AssessmentDraft
+) -> tuple[Reading, ...]:
     """What the environment service says of its registrations, and who claims that its region is lost."""
-    found = [
-        Reading(one, "registration", states[one.lower()], "environment service", night.now)
-        for one in held
-        if one.lower() in states
+    readings = [
+        Reading(registration_id, "registration", states[registration_id.lower()], "environment service", draft.now)
+        for registration_id in registration_ids
+        if registration_id.lower() in states
     ]
     if host.kind == "azure-vm":
-        found += [
-            Reading(host.region, "claim", one.id, one.who, one.since or night.now, one.text)
-            for one in night.claims
-            if one.region == host.region
+        readings += [
+            Reading(host.region, "claim", claim.id, claim.who, claim.since or draft.now, claim.text)
+            for claim in draft.claims
+            if claim.region == host.region
         ]
-    return tuple(found)
+    return tuple(readings)
 
 
 def _finding(
@@ -333,15 +341,15 @@ def _finding(
 
 def _provisional(host: Host, readings: Sequence[Reading], now: str, minutes: float) -> bool:
     """Whether something happened to it so lately that the slower sources may still speak."""
-    moments = [one.time for one in readings if one.signal in (vm_annotations.SIGNAL, "operation")]
+    moments = [reading.time for reading in readings if reading.signal in (vm_annotations.SIGNAL, "operation")]
     for signal in ("health-event", "availability-history"):
         # The log repeats a state that lasts; only a change of it is an event.
         state: object = None
-        for one in sorted((one for one in readings if one.signal == signal), key=_time):
-            if one.value != state:
-                moments.append(one.time)
-            state = one.value
-    moments += [health.since(one) for one in readings if one.signal == "availability"]
+        for reading in sorted((reading for reading in readings if reading.signal == signal), key=_time):
+            if reading.value != state:
+                moments.append(reading.time)
+            state = reading.value
+    moments += [health.since(reading) for reading in readings if reading.signal == "availability"]
     start = parse_time(now) - timedelta(minutes=minutes)
-    known = host.baseline.guest_time or host.baseline.arm_time
-    return any(one > known and parse_time(one) > start for one in moments if one)
+    baseline_time = host.baseline.guest_time or host.baseline.arm_time
+    return any(moment > baseline_time and parse_time(moment) > start for moment in moments if moment)

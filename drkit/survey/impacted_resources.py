@@ -1,4 +1,7 @@
-"""Which machines Azure itself names in an event: the strongest link from an outage to a machine. Evidence only."""
+"""The machines that Azure itself names in a Service Health event: the strongest link from an outage to a machine.
+
+They are evidence and decide nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ QUERY = """servicehealthresources
 
 
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Lower-cased id of each machine that an event names -> the event's tracking id; and what could not be read."""
+    """Lower-cased id of each machine that an event names -> the event's tracking id, and what could not be read."""
     try:
         with reading():
             rows = await azure.graph.query(QUERY, subscriptions)
-            return {found[0]: found[1] for row in rows if (found := of_row(row)) is not None}, []
+            return dict(impact for row in rows if (impact := of_row(row)) is not None), []
     except CloudError as error:
         return {}, [f"Resource Graph, impacted resources: {error.what}"]
 
 
 def of_row(row: Any) -> tuple[str, str] | None:
-    """(machine, tracking id) of a row; None for one that names no machine."""
+    """(machine id, tracking id) of a row; None for a row that names no machine."""
     properties = row.get("properties") if isinstance(row, Mapping) else None
     target = properties.get("targetResourceId") if isinstance(properties, Mapping) else None
     arm_id = row.get("id") if isinstance(row, Mapping) else None

@@ -1,4 +1,4 @@
-"""Azure VMs and Arc machines as ARM describes them: identity, place, power. Reads only."""
+"""Azure VMs and Arc machines as ARM describes them: identity, region, power state. Reads only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ STOPPED = frozenset({"powerstate/stopped", "powerstate/deallocated", "powerstate
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as ARM has it now: the host with its identity as baseline, power state, and, for Arc, its status."""
+    """A machine as ARM has it now: the host with its identity as baseline, the power state, and the status of an Arc machine.
+
+    ``changed``: when ``arc_status`` last changed; ``source``: what was read, for people.
+    """
 
     host: Host
     power: Literal["running", "stopped", "unknown"] = "unknown"
@@ -50,15 +53,6 @@ class Machines:
     groups: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
-    def by_instance(self, instance_id: str) -> list[Machine]:
-        """The machines of that instance id."""
-        wanted = instance_id.lower()
-        return [
-            machine
-            for machine in self.found.values()
-            if machine.host.baseline.arm and machine.host.baseline.arm.instance_id.lower() == wanted
-        ]
-
 
 async def read(
     azure: Session,
@@ -67,9 +61,10 @@ async def read(
     clock: Clock,
     before: Mapping[str, ArmIdentity] | None = None,
 ) -> Machines:
-    """Every machine of these subscriptions: two lists each for VMs, one and a GET each for Arc machines.
+    """Every machine of these subscriptions: two lists for the VMs of each, one list and a GET for each Arc machine.
 
-    ``before``: lower-cased ids and what their baselines hold; a VM whose OS disk has the same ARM id still has that disk.
+    ``before``: the known identities by lower-cased id; a VM whose OS disk has the same ARM id still has that disk. What could
+    not be read is in ``captures``; nothing is raised for it.
     """
     machines = Machines()
     for subscription in subscriptions:
@@ -93,7 +88,7 @@ async def read(
 
 
 async def read_arc(azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Machines:
-    """The Arc machines only."""
+    """Only the Arc machines of these subscriptions."""
     machines = Machines()
     for subscription in subscriptions:
         await _arc(azure, subscription, {}, settings, machines, rfc3339(clock.now()))
@@ -142,27 +137,27 @@ async def _vms(
 
 
 def _subject(item: Any, otherwise: str) -> str:
-    found = item.get("id") if isinstance(item, Mapping) else None
-    return found if isinstance(found, str) and found else otherwise
+    arm_id = item.get("id") if isinstance(item, Mapping) else None
+    return arm_id if isinstance(arm_id, str) and arm_id else otherwise
 
 
 def power_of(body: Mapping[str, Any]) -> Literal["running", "stopped", "unknown"]:
-    """The power state in a VM with its instance view."""
+    """The power state of a VM's body with its instance view."""
     state = _power(body)
     return "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
 
 
 def _power(status: Mapping[str, Any]) -> str:
     view = (status.get("properties") or {}).get("instanceView") or {}
-    for one in view.get("statuses") or []:
-        code = str(one.get("code", "")).lower()
+    for status in view.get("statuses") or []:
+        code = str(status.get("code", "")).lower()
         if code.startswith("powerstate/"):
             return "stopped" if code in STOPPED else "running" if code == "powerstate/running" else "unknown"
     return "unknown"
 
 
 def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, now: str) -> Host:
-    """A VM's wire form as a host, its identity as baseline. ValueError where that is no VM's."""
+    """A VM's body as a host with its identity as baseline. ValueError for an id that is not a VM's, or a location that is no region."""
     arm_id = str(item.get("id", ""))
     if not VM_ID.fullmatch(arm_id):
         raise ValueError(f"{arm_id[:200]!r} is not the id of a virtual machine")
@@ -173,7 +168,7 @@ def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settin
         instance_id=str(properties.get("vmId", "")).lower(),
         created=str(properties.get("timeCreated", "")),
         os_disk=str((os_disk.get("managedDisk") or {}).get("id", "")),
-        network_interfaces=tuple(str(one.get("id", "")) for one in interfaces),
+        network_interfaces=tuple(str(interface.get("id", "")) for interface in interfaces),
         zones=tuple(str(zone) for zone in item.get("zones") or []),
         ephemeral_os_disk=str((os_disk.get("diffDiskSettings") or {}).get("option", "")).lower() == "local",
         principal_id=str((item.get("identity") or {}).get("principalId", "")),
@@ -198,18 +193,18 @@ def _host(
 
 
 def _region(item: Mapping[str, Any]) -> str:
-    """Where a machine stands, empty where that is not said; ValueError for what is no region."""
+    """A machine's region, empty where the body has none; ValueError for what is not a region."""
     region = region_name(str(item.get("location", "")))
     if region and not is_region(region):
-        raise ValueError(f"its location {region[:100]!r} is no region")
+        raise ValueError(f"its location {region[:100]!r} is not a region")
     return region
 
 
 def as_host(
     arm_id: str, kind: HostKind, name: str, region: str, group_region: str, settings: Settings, system: Any
 ) -> Host:
-    """A host without its baseline, with the channel that settings give it."""
-    entry = next((one for one in settings.hosts if one.id.lower() in (arm_id.lower(), name.lower())), None)
+    """A host without a baseline, with the channel that settings name for it."""
+    entry = next((entry for entry in settings.hosts if entry.id.lower() in (arm_id.lower(), name.lower())), None)
     by_kind = settings.channels.azure_vm if kind == "azure-vm" else settings.channels.arc
     channel = (entry.channel if entry else "") or by_kind
     if kind == "arc" and channel == "run-command":
@@ -280,10 +275,10 @@ async def _unique_id(azure: Session, disk_id: str) -> str:
 
 
 async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIdentity]) -> None:
-    """The OS disks' ``uniqueId``: it survives a resource move, the disk's ARM id does not."""
+    """Add the ``uniqueId`` of each OS disk: it survives a move of the resource, the disk's ARM id does not."""
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def one(key: str, machine: Machine) -> None:
+    async def identify_disk(key: str, machine: Machine) -> None:
         arm = machine.host.baseline.arm
         if arm is None or not arm.os_disk:
             return
@@ -305,5 +300,9 @@ async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIde
         )
 
     await asyncio.gather(
-        *(one(key, machine) for key, machine in list(machines.found.items()) if machine.host.kind == "azure-vm")
+        *(
+            identify_disk(key, machine)
+            for key, machine in list(machines.found.items())
+            if machine.host.kind == "azure-vm"
+        )
     )

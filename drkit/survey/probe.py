@@ -1,4 +1,4 @@
-"""The probe: drkit's own read-only script, run on a host through the channel that settings name for it."""
+"""The probe: drkit's read-only script, run on a host through the channel that settings name for it. docs/host-scripts.md."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ IMDS = ("vmId", "resourceId", "location", "zone", "physicalZone")
 
 @dataclass(frozen=True)
 class Probed:
-    """What one probe came to: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
+    """The result of one probe: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
 
-    ``source``: who ran it; ``stale``: it is older than readings may be; ``busy``: another run command was under way on it.
+    ``source``: who ran it; ``stale``: older than readings may be; ``busy``: another run command was in progress on the host.
     """
 
     state: Literal["up", "down", "none"]
@@ -42,26 +42,26 @@ class Probed:
 async def run(
     azure: Session, hosts: Sequence[Host], registrations: Mapping[str, str], settings: Settings, clock: Clock
 ) -> dict[str, Probed]:
-    """Probe these hosts, a few at a time. ``registrations``: product -> path of its registration. Keys: lower-cased host id."""
+    """Probe these hosts, eight at a time. ``registrations``: product -> path of its registration. Keys: lower-cased host ids."""
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def one(host: Host) -> tuple[str, Probed]:
+    async def probe_one(host: Host) -> tuple[str, Probed]:
         async with limit:
             return host.id.lower(), await _one(azure, host, registrations, settings, clock)
 
-    return dict(await asyncio.gather(*(one(host) for host in hosts)))
+    return dict(await asyncio.gather(*(probe_one(host) for host in hosts)))
 
 
-def still_silent(found: Mapping[str, Probed], silent: Collection[str]) -> dict[str, Probed]:
-    """A host that lets no probe in because one is under way, and that left the last one without an answer, is still down.
+def still_silent(results: Mapping[str, Probed], silent: Collection[str]) -> dict[str, Probed]:
+    """The results, with a host ``down`` that refused the probe because the one before is still in progress and unanswered.
 
-    ``silent``: lower-cased ids of those whose last probe was not answered.
+    ``silent``: lower-cased ids of the hosts that did not answer the probe of the assessment before.
     """
     return {
-        key: replace(one, state="down", detail="the probe before this one has not been answered yet")
-        if one.busy and key in silent
-        else one
-        for key, one in found.items()
+        key: replace(result, state="down", detail="the probe before this one has not been answered yet")
+        if result.busy and key in silent
+        else result
+        for key, result in results.items()
     }
 
 
@@ -79,12 +79,12 @@ async def _one(
                 progress = await azure.rest.poll(operation)
             if progress.state != "running":
                 break
-            left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
-            if left <= 0:
+            seconds_left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
+            if seconds_left <= 0:
                 return Probed("down", rfc3339(clock.now()), None, "no answer in time")
-            await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), left))
+            await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), seconds_left))
     except (ForbiddenError, ConflictError, UnreadableError) as error:
-        # An answer that cannot be understood says nothing of the host.
+        # An answer that cannot be understood says nothing about the host.
         busy = isinstance(error, ConflictError)
         return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
@@ -95,23 +95,23 @@ async def _one(
 
     answer = parse(run_command_output(progress.body)[0])
     if answer is None:
-        return Probed("none", rfc3339(clock.now()), None, "the host answered, but not in the probe's words")
+        return Probed("none", rfc3339(clock.now()), None, "the host answered, but the output is not the probe's")
     return Probed("up", rfc3339(clock.now()), answer)
 
 
 def asked(registrations: Mapping[str, str]) -> str:
-    """The probes' ``drkit_registrations``: a line for each product, with the path of its registration."""
+    """The probe's parameter ``drkit_registrations``: a line for each product, with the path of its registration."""
     return "\n".join(f"{product}\t{path}" for product, path in sorted(registrations.items()))
 
 
 def parse(stdout: str) -> GuestIdentity | None:
-    """What a probe printed as an identity; None when there is none. Fields of the wrong type are unknown."""
+    """A probe's output as an identity; None when there is no output of a probe. Fields of the wrong type are unknown."""
     value = printed(stdout)
     return _identity(value) if value is not None else None
 
 
 def printed(stdout: str) -> Mapping[str, Any] | None:
-    """The last line that is a probe's object, other lines around it or not; None when there is none."""
+    """The last line that is a probe's JSON object, with or without other lines around it; None when there is none."""
     for line in reversed(stdout.splitlines()):
         if not line.strip().startswith("{"):
             continue
@@ -124,24 +124,27 @@ def printed(stdout: str) -> Mapping[str, Any] | None:
     return None
 
 
-def _text(found: object) -> str | None:
-    return text_of(found) if isinstance(found, str) and found else None
+def _text(value: object) -> str | None:
+    return text_of(value) if isinstance(value, str) and value else None
 
 
 def _identity(value: Mapping[str, Any]) -> GuestIdentity:
     def texts(key: str) -> tuple[str, ...] | None:
-        found = value.get(key)
-        return tuple(sorted(one for one in map(_text, found) if one)) if isinstance(found, list) else None
+        listed = value.get(key)
+        return tuple(sorted(text for text in map(_text, listed) if text)) if isinstance(listed, list) else None
 
-    found = value.get("registrations")
+    listed = value.get("registrations")
     registrations = None
-    if isinstance(found, list):
+    if isinstance(listed, list):
         registrations = tuple(
             Registration(
-                _text(one.get("product")) or "", identifier, _text(one.get("user")) or "", _text(one.get("path")) or ""
+                _text(entry.get("product")) or "",
+                identifier,
+                _text(entry.get("user")) or "",
+                _text(entry.get("path")) or "",
             )
-            for one in found
-            if isinstance(one, Mapping) and (identifier := _text(one.get("id")))
+            for entry in listed
+            if isinstance(entry, Mapping) and (identifier := _text(entry.get("id")))
         )
     imds = value.get("imds")
     return GuestIdentity(

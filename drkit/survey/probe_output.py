@@ -1,4 +1,4 @@
-"""Probes that people ran by hand (``drkit probe-script``): a folder of files with what the script printed."""
+"""Outputs of probes that people ran by hand (``drkit probe-script``): a folder of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AHEAD = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Printed:
-    """A file's name, what it says of which machine (``resource``: the ARM id the machine was told), and when it was read."""
+    """What a file holds: the identity that was read, when, and ``resource``, the machine's ARM id by its metadata service."""
 
     file: str
     guest: GuestIdentity
@@ -32,7 +32,7 @@ class Printed:
 
 
 def read(folder: Path) -> tuple[list[Printed], list[str]]:
-    """What every file of a folder says, and why the others cannot be used. UsageError when it is no folder."""
+    """The outputs in a folder, and why the other files cannot be used. UsageError when ``folder`` cannot be read."""
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -46,11 +46,11 @@ def read(folder: Path) -> tuple[list[Printed], list[str]]:
     outputs: list[Printed] = []
     faults: list[str] = []
     for path in paths:
-        found = _read(path)
-        if isinstance(found, Printed):
-            outputs.append(found)
+        content = _read(path)
+        if isinstance(content, Printed):
+            outputs.append(content)
         else:
-            faults.append(_fault(path.name, found))
+            faults.append(_fault(path.name, content))
     return outputs, faults
 
 
@@ -63,18 +63,18 @@ def _read(path: Path) -> Printed | str:
 
 
 def text_of(content: bytes) -> str:
-    """A file's text: PowerShell's ``>`` writes UTF-16, most else UTF-8. What is neither becomes U+FFFD."""
+    """A file's text: PowerShell's ``>`` writes UTF-16, other shells UTF-8. Bytes that are neither become U+FFFD."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
     return content.decode("utf-8-sig", "replace")
 
 
 def understand(file: str, text: str) -> Printed | str:
-    """What one probe printed, or why it cannot be used."""
+    """The output in a file's text, or why it cannot be used."""
     value = printed(text)
     guest = parse(text)
     if value is None or guest is None:
-        return "holds no probe's output: one line that begins with " + '{"drkit":"probe/1"'
+        return "holds no output of a probe: one line that begins with " + '{"drkit":"probe/1"'
     try:
         time = parse_time(str(value.get("time")))
     except ValueError:
@@ -83,20 +83,20 @@ def understand(file: str, text: str) -> Printed | str:
 
 
 def assign(
-    outputs: Sequence[Printed], base: Sequence[Host], found: Sequence[Host], *, now: datetime, fresh_minutes: float
+    outputs: Sequence[Printed], base: Sequence[Host], present: Sequence[Host], *, now: datetime, fresh_minutes: float
 ) -> tuple[dict[str, Probed], list[str]]:
-    """Each output to its host (keys: lower-cased host id), and why the others are not used.
+    """The result for each host that has an output, by lower-cased host id, and why the other outputs are not used.
 
-    ``base``: the hosts of the snapshot, ``found``: those that ARM shows now. The file's name and what the output says must not
-    contradict each other. Of two for one host the newer is used; one from before the host's baseline tells nothing.
+    ``base``: the hosts of the snapshot; ``present``: those that ARM has now. The file's name and its content must not contradict
+    each other. Of two outputs for one host the newer is used; one from before the host's baseline is not used.
     """
-    hosts = {host.id.lower(): host for host in (*found, *base)}
+    hosts = {host.id.lower(): host for host in (*present, *base)}
     faults: list[str] = []
     taken: dict[str, Printed] = {}
-    for output in sorted(outputs, key=lambda one: one.time):
+    for output in sorted(outputs, key=lambda output: output.time):
         key, why = _host_of(output, hosts)
         if not why and output.time > now + AHEAD:
-            why = f"says it was read at {rfc3339(output.time)}, which is yet to come: its clock or ours is wrong"
+            why = f"says it was read at {rfc3339(output.time)}, which is in the future: its clock or ours is wrong"
         baseline = hosts[key].baseline if not why else None
         if baseline and baseline.guest and baseline.guest_time and output.time < parse_time(baseline.guest_time):
             why = f"was read at {rfc3339(output.time)}, before the snapshot read {hosts[key].name} ({baseline.guest_time})"
@@ -106,13 +106,13 @@ def assign(
         if key in taken:
             faults.append(_fault(taken[key].file, f"{output.file} is of the same host and newer"))
         taken[key] = output
-    return {key: _probed(one, now, fresh_minutes) for key, one in taken.items()}, faults
+    return {key: _probed(output, now, fresh_minutes) for key, output in taken.items()}, faults
 
 
-def merge(probed: Mapping[str, Probed], given: Mapping[str, Probed]) -> dict[str, Probed]:
-    """Drkit's own probes and those by hand. A host that answered drkit itself has said the latest word."""
-    merged = dict(given)
-    merged.update({key: one for key, one in probed.items() if one.state == "up" or key not in given})
+def merge(probed: Mapping[str, Probed], by_hand: Mapping[str, Probed]) -> dict[str, Probed]:
+    """drkit's own probes and those run by hand. Where a host answered drkit itself, that answer counts."""
+    merged = dict(by_hand)
+    merged.update({key: result for key, result in probed.items() if result.state == "up" or key not in by_hand})
     return merged
 
 
@@ -121,25 +121,27 @@ def _probed(output: Printed, now: datetime, fresh_minutes: float) -> Probed:
     detail, stale = f"from {output.file}", age > timedelta(minutes=fresh_minutes)
     if stale:
         minutes = int(age.total_seconds() // 60)
-        detail += f"; {minutes} minutes old, above {fresh_minutes:g}, so the verdict is one level less sure"
+        detail += (
+            f"; {minutes} minutes old, above {fresh_minutes:g}, so the confidence of the verdict is one level lower"
+        )
     return Probed("up", rfc3339(output.time), output.guest, detail, SOURCE, stale)
 
 
 def _host_of(output: Printed, hosts: Mapping[str, Host]) -> tuple[str, str]:
-    """(key of the host, "") or ("", why there is none)."""
+    """(key of the host, "") or ("", why no host can be chosen)."""
     named = _named(_names_of(output.file), hosts)
-    told = {output.resource.lower()} & set(hosts)
-    if not told and output.guest.hostname:
-        told = _called(output.guest.hostname, hosts)
-    both = named & told if named and told else named | told
-    says = output.guest.hostname or "no host name"
-    if not both:
-        if named and told:
-            return "", f"is named for {_list(named, hosts)}, and says it is {_list(told, hosts)}"
-        return "", f"is of no host that is known, by its name or by what it says ({says})"
-    if len(both) > 1:
-        return "", f"may be of {_list(both, hosts)}: name the file for the host's ARM id, with _ for each /"
-    return both.pop(), ""
+    described = {output.resource.lower()} & set(hosts)
+    if not described and output.guest.hostname:
+        described = _called(output.guest.hostname, hosts)
+    matches = named & described if named and described else named | described
+    hostname = output.guest.hostname or "no host name"
+    if not matches:
+        if named and described:
+            return "", f"is named after {_list(named, hosts)}, and its content is of {_list(described, hosts)}"
+        return "", f"belongs to no known host, by its name or by its content ({hostname})"
+    if len(matches) > 1:
+        return "", f"may be of {_list(matches, hosts)}: name the file after the host's ARM id, with _ for each /"
+    return matches.pop(), ""
 
 
 def _names_of(file: str) -> set[str]:
@@ -148,13 +150,13 @@ def _names_of(file: str) -> set[str]:
 
 
 def _named(names: Collection[str], hosts: Mapping[str, Host]) -> set[str]:
-    """The hosts a file is named for: by the whole ARM id (``_`` for ``/``), or by its last segment."""
+    """The hosts that a file is named after: by the whole ARM id (``_`` for ``/``), or by its last segment."""
     whole = {key for key in hosts if key.strip("/").replace("/", "_") in {name.strip("_") for name in names}}
     return whole or {key for key in hosts if key.rstrip("/").rsplit("/", 1)[-1] in names}
 
 
 def _called(hostname: str, hosts: Mapping[str, Host]) -> set[str]:
-    """The hosts of that name: as the baseline has it from inside, as ARM calls them, without the domain."""
+    """The hosts of that name, with or without its domain: as the baseline's probe read it, or as ARM names them."""
     names = {hostname.lower(), hostname.lower().partition(".")[0]}
 
     def calls(key: str, host: Host) -> bool:

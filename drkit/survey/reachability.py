@@ -1,4 +1,4 @@
-"""Whether hosts can be reached now: VM power and agent, Arc's word. Reads only; runs nothing on a host."""
+"""Whether hosts can be reached now: power state and agent of VMs, status of Arc machines. Reads only; runs nothing on a host."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ TOGETHER = 8
 
 
 async def read(azure: Session, hosts: Sequence[Host], now: str) -> list[Reading]:
-    """``power`` and ``agent`` of each VM, ``arc-status`` of each Arc machine; a GET each.
+    """Signals ``power`` and ``agent`` of each VM and ``arc-status`` of each Arc machine, with a GET for each host.
 
-    Of a fleet's VMs only the power, from a list for each subscription, and one ``agents-unread`` for them all.
+    For the VMs of a fleet only ``power``, from a list for each subscription, and one ``agents-unread`` for all of them.
     """
     vms = [host for host in hosts if host.kind == "azure-vm"]
     if len(vms) >= FLEET:
-        rest = await read(azure, [host for host in hosts if host.kind != "azure-vm"], now)
-        return [*rest, *await _fleet(azure, vms, now)]
+        others = await read(azure, [host for host in hosts if host.kind != "azure-vm"], now)
+        return [*others, *await _fleet(azure, vms, now)]
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def one(host: Host) -> list[Reading]:
+    async def read_host(host: Host) -> list[Reading]:
         async with limit:
             if host.kind == "azure-vm":
                 return await _vm(azure, host, now)
             return await _arc(azure, host, now) if host.kind == "arc" else []
 
-    return [reading for some in await asyncio.gather(*(one(host) for host in hosts)) for reading in some]
+    return [reading for readings in await asyncio.gather(*(read_host(host) for host in hosts)) for reading in readings]
 
 
 async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]:
@@ -50,12 +50,12 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
                 power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
         except CloudError as error:
             unread[subscription] = str(error)
-    found = [Reading("hosts", "agents-unread", len(vms), source, now)]
+    readings = [Reading("hosts", "agents-unread", len(vms), source, now)]
     for host in vms:
         why = unread.get(ArmId(host.id).subscription.lower(), "")
         value = power.get(host.id.lower(), "unknown" if why else "gone")
-        found.append(Reading(host.id, "power", value, source, now, why))
-    return found
+        readings.append(Reading(host.id, "power", value, source, now, why))
+    return readings
 
 
 async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
@@ -78,10 +78,10 @@ async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
 def _agent(body: Mapping[str, Any]) -> tuple[str, str]:
     view = (body.get("properties") or {}).get("instanceView") or {}
     statuses = (view.get("vmAgent") or {}).get("statuses") or []
-    for one in statuses:
-        word = str(one.get("displayStatus", ""))
-        return ("ready" if word.lower() == "ready" else word.lower() or "unknown"), str(one.get("message", ""))
-    return "unknown", "it reports nothing"
+    for status in statuses:
+        word = str(status.get("displayStatus", ""))
+        return ("ready" if word.lower() == "ready" else word.lower() or "unknown"), str(status.get("message", ""))
+    return "unknown", "the agent reports no status"
 
 
 async def _arc(azure: Session, host: Host, now: str) -> list[Reading]:

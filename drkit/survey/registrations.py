@@ -1,4 +1,4 @@
-"""Hosts of the baseline that carry no registration any more, or another's. Pure: a finding, and no verdict about the host."""
+"""Hosts of the baseline that no longer have a registration, or have another one. Pure: a finding, not a verdict on the host."""
 
 from __future__ import annotations
 
@@ -18,68 +18,81 @@ def find(
     deferred: Sequence[Deferred],
     now: str,
 ) -> Iterator[Carried]:
-    """What was read of each host of the baseline, where that is not the registration it had.
+    """What was read on each host of the baseline where that is not the registration it had.
 
-    What a run moved elsewhere, and proved there, is left out: its host carries what that run gave it. ``deferred``: its old records.
+    ``deferred``: the old records of environments that a run moved and proved elsewhere. They are left out: their hosts have the
+    registration that the run gave them. ``now``: the time of the readings (RFC 3339).
     """
-    moved = {(one.behind.plan.lower(), one.behind.environment.lower()) for one in deferred}
-    read = {one.subject.lower() for one in captured.captures if one.state != "failed"}
-    listed = {(one.plan.lower(), one.id.lower()): one for one in captured.environments}
-    # A list of which something could not be read does not say that a worker is gone.
-    unread = {one.subject.lower() for one in captured.captures if one.state != "complete"}
+    moved = {(record.behind.plan.lower(), record.behind.environment.lower()) for record in deferred}
+    read = {capture.subject.lower() for capture in captured.captures if capture.state != "failed"}
+    listed = {(environment.plan.lower(), environment.id.lower()): environment for environment in captured.environments}
+    # A list that could not be read completely does not prove that a worker is gone.
+    unread = {capture.subject.lower() for capture in captured.captures if capture.state != "complete"}
     serving = {
-        (one.product, one.host.host.lower())
-        for one in captured.environments
-        if one.host is not None and (one.plan.lower(), one.id.lower()) not in moved
+        (environment.product, environment.host.host.lower())
+        for environment in captured.environments
+        if environment.host is not None and (environment.plan.lower(), environment.id.lower()) not in moved
     }
-    findings = {one.host.lower(): one for one in hosts}
-    for known in base.environments:
-        key = (known.plan.lower(), known.id.lower())
-        if known.kind != "self-hosted" or known.host is None or key in moved or known.plan.lower() not in read:
+    findings = {finding.host.lower(): finding for finding in hosts}
+    for environment in base.environments:
+        key = (environment.plan.lower(), environment.id.lower())
+        if (
+            environment.kind != "self-hosted"
+            or environment.host is None
+            or key in moved
+            or environment.plan.lower() not in read
+        ):
             continue
         current, source = listed.get(key), "the host's own resource"
-        found = carried(products.get(known.product), current)
-        if found == "" and current is None and f"{known.plan}{LISTING}".lower() not in unread:
-            # A host that another plan of that product lists was moved there by somebody, and is not off.
-            elsewhere = (known.product, known.host.host.lower()) in serving
-            found, source = "" if elsewhere else UNLISTED, "its plan's own list"
-        elif found is None:
-            found, source = _probed(known, current, findings.get(known.host.host.lower()), listed), "probe"
-        if found:
-            reading = Reading(known.host.host, "carries", found, source, now)
-            another = "" if found in (NONE, UNLISTED) else found
+        carried_id = carried(products.get(environment.product), current)
+        if carried_id == "" and current is None and f"{environment.plan}{LISTING}".lower() not in unread:
+            # A host that another plan of the product lists was moved there by somebody; it is not switched off.
+            elsewhere = (environment.product, environment.host.host.lower()) in serving
+            carried_id, source = "" if elsewhere else UNLISTED, "its plan's own list"
+        elif carried_id is None:
+            carried_id, source = (
+                _probed(environment, current, findings.get(environment.host.host.lower()), listed),
+                "probe",
+            )
+        if carried_id:
+            reading = Reading(environment.host.host, "carries", carried_id, source, now)
+            another = "" if carried_id in (NONE, UNLISTED) else carried_id
             yield Carried(
-                environment=known.id,
-                name=known.name,
-                plan=known.plan,
-                host=known.host.host,
+                environment=environment.id,
+                name=environment.name,
+                plan=environment.plan,
+                host=environment.host.host,
                 reading=reading,
                 another=another,
             )
 
 
 def _probed(
-    known: Environment,
+    environment: Environment,
     current: Environment | None,
     finding: HostFinding | None,
     listed: Mapping[tuple[str, str], Environment],
 ) -> str:
-    """What the probe read of a registration that its service does not vouch for; empty where that is its own, or nothing was read."""
+    """The registration that the probe read where the service does not confirm the known one; ``none`` where it read that there is
+    none; empty where it is the known one or nothing was read.
+    """
     if finding is None or finding.found is None or finding.signals.get("probe") != "up":
         return ""
     if finding.outcome == "re-register":
-        # The verdict says so already.
+        # The verdict already says so.
         return ""
     if current is not None and current.state.lower() == "available":
         return ""
     guest = finding.found.baseline.guest
     if guest is None or guest.registrations is None:
         return ""
-    ids = {one.id.lower() for one in guest.registrations if one.product == known.product}
+    ids = {
+        registration.id.lower() for registration in guest.registrations if registration.product == environment.product
+    }
     if not ids:
         return NONE
-    if known.id.lower() in ids:
+    if environment.id.lower() in ids:
         return ""
-    # One that no service knows as well is a leftover, which the verdict speaks of.
-    serving = {id_ for (_, id_), one in listed.items() if one.state.lower() == "available"}
+    # A registration that no service knows is a leftover; the verdict deals with it.
+    serving = {environment_id for (_, environment_id), other in listed.items() if other.state.lower() == "available"}
     return next(iter(sorted(ids & serving)), "")

@@ -1,4 +1,7 @@
-"""Records that runs left behind and that are alive again, and hosts that answer to two plans. Pure."""
+"""Old records of runs that are alive again, and hosts that answer to two plans. Pure.
+
+A run that moves an environment defers the deletion of its old record; when the region returns, the old record does too.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +14,35 @@ from drkit.products.base import Captured
 from drkit.survey.capture import whole_plans
 
 OVERTAKEN_SECONDS = 120.0
-# A managed environment that is not in use shuts itself down, and is there all the same.
-STANDS = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
+# A managed environment that is not in use shuts itself down, and still exists.
+USABLE = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdown", "archived"})
 
 
 def find(captured: Captured, deferred: Sequence[Deferred]) -> list[Zombie]:
-    """What has become of each deferred record whose plan can be read, and which hosts else answer to two plans."""
+    """What became of each deferred record whose plan could be read, and the other hosts that answer to two plans."""
     read = whole_plans(captured.captures)
-    listed = {(one.plan.lower(), one.id.lower()): one for one in captured.environments}
-    found = [
-        _zombie(one, listed) for one in deferred if one.behind.kind == "record" and one.behind.plan.lower() in read
+    listed = {(environment.plan.lower(), environment.id.lower()): environment for environment in captured.environments}
+    zombies = [
+        _zombie(record, listed)
+        for record in deferred
+        if record.behind.kind == "record" and record.behind.plan.lower() in read
     ]
-    known = {(one.plan.lower(), one.found.id.lower()) for one in found if one.found and one.two_plans}
-    return [*found, *_twice(captured, known)]
+    known = {(zombie.plan.lower(), zombie.found.id.lower()) for zombie in zombies if zombie.found and zombie.two_plans}
+    return [*zombies, *_twice(captured, known)]
 
 
-def stands(environment: Environment | None) -> bool:
-    """Whether an environment can be used: a self-hosted one answers, a managed one is there."""
+def usable(environment: Environment | None) -> bool:
+    """Whether an environment can be used: a self-hosted one answers, a managed one exists. False for None."""
     if environment is None:
         return False
     state = environment.state.lower()
-    return state in STANDS if environment.kind == "managed" else state == "available"
+    return state in USABLE if environment.kind == "managed" else state == "available"
 
 
 def overtaken(old: Environment, new: Environment | None) -> bool:
-    """Whether a machine that its service names by when it was last heard has been heard elsewhere well after that.
+    """Whether the host of ``old`` has reported to ``new`` clearly later than to ``old``. False where a service gives no times.
 
-    A machine reports twice a minute to where it belongs, and what was heard minutes ago counts as answering.
+    A host reports twice a minute to the plan it is registered with, and a service counts a report minutes ago as answering.
     """
     try:
         before, since = (
@@ -49,22 +54,22 @@ def overtaken(old: Environment, new: Environment | None) -> bool:
     return (since - before).total_seconds() > OVERTAKEN_SECONDS
 
 
-def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie:
-    behind = one.behind
+def _zombie(deferred: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie:
+    behind = deferred.behind
     old = listed.get((behind.plan.lower(), behind.environment.lower()))
-    new = listed.get((one.now_plan.lower(), one.now.lower()))
-    answers = old is not None and old.kind == "self-hosted" and stands(old) and not overtaken(old, new)
-    plan, other = ArmId(behind.plan).name, ArmId(one.now_plan).name if one.now_plan else "another plan"
+    new = listed.get((deferred.now_plan.lower(), deferred.now.lower()))
+    answers = old is not None and old.kind == "self-hosted" and usable(old) and not overtaken(old, new)
+    plan, other_plan = ArmId(behind.plan).name, ArmId(deferred.now_plan).name if deferred.now_plan else "another plan"
     if old is None:
         reason = f"{plan} no longer lists it"
-    elif answers and stands(new):
-        reason = f"its host answers to {plan} and to {other}"
+    elif answers and usable(new):
+        reason = f"its host answers to {plan} and to {other_plan}"
     elif answers:
         reason = f"something answers to it under {plan}"
-    elif not stands(new):
-        reason = f"{plan} lists it again, and {other} does not say that it answers there now"
+    elif not usable(new):
+        reason = f"{plan} lists it again, and {other_plan} does not say that it answers there now"
     else:
-        reason = f"{plan} lists it again; it answers under {other}"
+        reason = f"{plan} lists it again; it answers under {other_plan}"
     return Zombie(
         id=behind.id,
         product=behind.product,
@@ -73,15 +78,15 @@ def _zombie(one: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie
         region=behind.region,
         state="alive" if old else "gone",
         reason=reason,
-        confirmed=old is not None and not answers and stands(new),
-        two_plans=answers and stands(new),
+        confirmed=old is not None and not answers and usable(new),
+        two_plans=answers and usable(new),
         environment=behind.environment,
         host=behind.host,
-        run=one.run,
-        run_kind=one.kind,
+        run=deferred.run,
+        run_kind=deferred.kind,
         found=old,
         now=new,
-        now_plan=one.now_plan,
+        now_plan=deferred.now_plan,
     )
 
 
@@ -89,16 +94,16 @@ def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
     """Hosts that answer to more than one plan of a product, where its service names the host."""
     regions = {plan.id.lower(): region_name(plan.region) for plan in captured.plans}
     by_host: dict[tuple[str, str], list[Environment]] = {}
-    for one in captured.environments:
-        if one.kind == "self-hosted" and one.host is not None and stands(one):
-            by_host.setdefault((one.product, one.host.host.lower()), []).append(one)
+    for environment in captured.environments:
+        if environment.kind == "self-hosted" and environment.host is not None and usable(environment):
+            by_host.setdefault((environment.product, environment.host.host.lower()), []).append(environment)
     for (product, _), heard in sorted(by_host.items()):
-        mine = [one for one in heard if not any(overtaken(one, other) for other in heard)]
-        if len({one.plan.lower() for one in mine}) < 2:
+        serving = [environment for environment in heard if not any(overtaken(environment, other) for other in heard)]
+        if len({environment.plan.lower() for environment in serving}) < 2:
             continue
-        if any((one.plan.lower(), one.id.lower()) in known for one in mine):
+        if any((environment.plan.lower(), environment.id.lower()) in known for environment in serving):
             continue
-        first, *others = sorted(mine, key=lambda one: (one.plan.lower(), one.id))
+        first, *others = sorted(serving, key=lambda environment: (environment.plan.lower(), environment.id))
         yield Zombie(
             id=first.id,
             product=product,

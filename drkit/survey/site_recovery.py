@@ -1,4 +1,7 @@
-"""Site Recovery's links from a machine to what a failover, or a test failover, made of it; through Resource Graph."""
+"""Azure Site Recovery's links from a machine to the VM of a failover or of a test failover; read through Resource Graph.
+
+https://learn.microsoft.com/azure/site-recovery/azure-to-azure-architecture
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ ITEMS = """recoveryservicesresources
 
 @dataclass(frozen=True)
 class Link:
-    """Lower-cased ids: the source, the VM after a completed failover, the copy of a test failover; and the state."""
+    """A replicated VM: lower-cased ids of the source, the VM after a completed failover and the copy of a test failover (empty:
+    there is none), and the protection state.
+    """
 
     source: str
     recovered: str = ""
@@ -28,7 +33,7 @@ class Link:
 
 
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, Link], list[str]]:
-    """Per lower-cased id of a replicated VM its link, and what could not be read."""
+    """The link of each replicated VM, by its lower-cased id, and what could not be read."""
     if not subscriptions:
         return {}, []
     try:
@@ -40,7 +45,7 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
 
 
 def of_row(row: Any) -> Link | None:
-    """A protected item of kind A2A; None for any other. A failover counts when it is completed, not while it runs."""
+    """A protected item of kind A2A as a link; None for any other row. A failover counts once it is complete, not while it runs."""
     properties = row.get("properties") if isinstance(row, Mapping) else None
     details = properties.get("providerSpecificDetails") if isinstance(properties, Mapping) else None
     if not isinstance(properties, Mapping) or not isinstance(details, Mapping):
@@ -48,7 +53,7 @@ def of_row(row: Any) -> Link | None:
     if str(details.get("instanceType", "")).lower() != "a2a":
         return None
     source, recovered, tested = (
-        found.lower().rstrip("/") if isinstance(found := details.get(name), str) else ""
+        arm_id.lower().rstrip("/") if isinstance(arm_id := details.get(name), str) else ""
         for name in ("fabricObjectId", "recoveryFabricObjectId", "testFailoverRecoveryFabricObjectId")
     )
     if not source:

@@ -1,4 +1,4 @@
-"""Which other machine a host may have become: by Site Recovery's link, its vmId, its registration, or its looks."""
+"""Which other machine a host may have become: by Site Recovery's link, its vmId, its registration or its machine id. Pure."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ def find(
     probed: Mapping[str, probe.Probed],
     links: Mapping[str, Link],
 ) -> Successors:
-    """Per lower-cased id how, and which: ``proved`` (Site Recovery's link after its failover, or the same registration
-    answering from another vmId), ``moved`` (the same vmId under another ARM id), ``drill`` (a test failover's copy),
-    ``name-only`` (the same machine id, which an image's clone has too).
+    """The successor of each host that has one, by lower-cased host id: how it is known, and the machine.
+
+    ``proved``: Site Recovery's link after a failover, or the same registration answering from another vmId; ``moved``: the same
+    vmId under another ARM id; ``drill``: the copy of a test failover; ``name-only``: the same machine id, which a clone of
+    an image has too.
     """
-    told: Successors = {}
-    known = {host.id.lower(): host for host in base.hosts}
-    held: dict[str, set[str]] = defaultdict(set)
-    for one in base.environments:
-        if one.host:
-            held[one.host.host.lower()].add(one.id.lower())
+    successors: Successors = {}
+    baselines = {host.id.lower(): host for host in base.hosts}
+    registrations_by_host: dict[str, set[str]] = defaultdict(set)
+    for environment in base.environments:
+        if environment.host:
+            registrations_by_host[environment.host.host.lower()].add(environment.id.lower())
     by_instance: dict[str, list[machines.Machine]] = defaultdict(list)
     for machine in found.found.values():
         if machine.host.baseline.arm and machine.host.baseline.arm.instance_id:
@@ -39,7 +41,7 @@ def find(
     fresh = {
         key: result
         for key, result in guests.items()
-        if key not in known or _other_instance(known[key], found.found[key])
+        if key not in baselines or _other_instance(baselines[key], found.found[key])
     }
     copies = {link.tested for link in links.values() if link.tested}
     for host in base.hosts:
@@ -48,31 +50,38 @@ def find(
             continue
         link = links.get(key)
         if link and link.recovered and link.recovered != key:
-            heir = found.found.get(link.recovered)
-            told[key] = ("proved", _guessed(link.recovered, heir, guests.get(link.recovered)))
+            recovered = found.found.get(link.recovered)
+            successors[key] = ("proved", _linked(link.recovered, recovered, guests.get(link.recovered)))
             continue
-        moved = next((one for one in by_instance[arm.instance_id.lower()] if one.host.id.lower() != key), None)
+        moved = next(
+            (machine for machine in by_instance[arm.instance_id.lower()] if machine.host.id.lower() != key), None
+        )
         if moved is not None:
-            told[key] = ("moved", moved.host)
+            successors[key] = ("moved", moved.host)
             continue
         if link and link.tested:
-            told[key] = ("drill", _guessed(link.tested, found.found.get(link.tested), None))
+            successors[key] = ("drill", _linked(link.tested, found.found.get(link.tested), None))
             continue
         for candidate, result in fresh.items():
             if candidate in (key, *copies) or result.guest is None:
                 continue
-            theirs = {one.id.lower() for one in result.guest.registrations or ()}
-            if held[key] & theirs:
-                told[key] = ("proved", with_guest(found.found[candidate].host, result))
+            registration_ids = {registration.id.lower() for registration in result.guest.registrations or ()}
+            if registrations_by_host[key] & registration_ids:
+                successors[key] = ("proved", with_guest(found.found[candidate].host, result))
                 break
             guest = host.baseline.guest
-            if candidate not in known and guest and guest.machine_id and guest.machine_id == result.guest.machine_id:
-                told[key] = ("name-only", found.found[candidate].host)
-    return told
+            if (
+                candidate not in baselines
+                and guest
+                and guest.machine_id
+                and guest.machine_id == result.guest.machine_id
+            ):
+                successors[key] = ("name-only", found.found[candidate].host)
+    return successors
 
 
-def _guessed(arm_id: str, machine: machines.Machine | None, result: probe.Probed | None) -> Host:
-    """The machine of that id, as far as it was seen."""
+def _linked(arm_id: str, machine: machines.Machine | None, result: probe.Probed | None) -> Host:
+    """The machine of that id with what was read of it; only its id where nothing was."""
     if machine is None:
         return Host(arm_id, "azure-vm", arm_id.rsplit("/", 1)[-1])
     return with_guest(machine.host, result) if result else machine.host
@@ -84,6 +93,6 @@ def _other_instance(before: Host, machine: machines.Machine) -> bool:
 
 
 def with_guest(host: Host, result: probe.Probed) -> Host:
-    """The host with what a probe read inside it as its guest identity."""
+    """The host with the guest identity that a probe read."""
     baseline = estate.Baseline(host.baseline.arm, host.baseline.arm_time, result.guest, result.time)
     return msgspec.structs.replace(host, baseline=baseline)

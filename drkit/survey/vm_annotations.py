@@ -1,7 +1,7 @@
-"""VM annotations: what the platform says it did to a machine, through Resource Graph. Annotation name -> ``Signals.event``.
+"""VM annotations: what Azure says that it did to a machine, read through Resource Graph. They become ``Signals.event``.
 
-https://learn.microsoft.com/azure/service-health/resource-health-vm-annotation. Only the name is matched: context and
-category are spelt in several ways. No annotation is no evidence: short freezes leave none, and rows can be missing.
+Only the name is matched: context and category are spelt in several ways. No annotation is no evidence: short freezes leave
+none, and rows can be missing. https://learn.microsoft.com/azure/service-health/resource-health-vm-annotation
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OTHER_HOST: tuple[str, ...] = (
 )
 OTHER_HOST += ("VirtualMachineRedeployInitiatedByControlPlane",)
 OTHER_HOST += ("VirtualMachineRedeployInitiatedByControlPlaneDueToPlannedMaintenance",)
-# A customer's or the guest's own reboot; after a start or a change of size the host may be another one, which nobody says.
+# A reboot by a customer or by the guest. After a start or a change of size the physical host may be another one; no source says.
 RESTARTED: tuple[str, ...] = (
     "VirtualMachineRestarted",
     "VirtualMachineRebootInitiatedByControlPlane",
@@ -61,7 +61,7 @@ _CLASSES: tuple[tuple[Event, tuple[str, ...]], ...] = (
     ("none", (*STOPPED, *WARNING, *OTHER)),
 )
 EVENTS: Mapping[str, Event] = MappingProxyType({name.lower(): event for event, names in _CLASSES for name in names})
-"""Annotation name in lower case -> the event it tells of. One page prints a name without its prefix: see ``event_named``."""
+"""Annotation name in lower case -> event. One of Microsoft's pages prints a name without its prefix: see ``event_named``."""
 _WEIGHT: tuple[Event, ...] = ("none", "freeze", "reboot-same-host", "reboot-other-host")
 
 CHANGES = """healthresourcechanges
@@ -77,7 +77,7 @@ CURRENT = """healthresources
 
 
 def event_named(name: str) -> Event:
-    """The event an annotation tells of; ``none`` for one that is not known."""
+    """The event that an annotation reports; ``none`` for an unknown annotation."""
     key = name.lower()
     return EVENTS.get(key) or EVENTS.get(f"virtualmachine{key}") or "none"
 
@@ -85,12 +85,12 @@ def event_named(name: str) -> Event:
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, list[Reading]], list[str]]:
     """Per lower-cased VM id its annotations of the last 14 days, oldest first, and what could not be read.
 
-    A reading's ``time`` is when it happened, its ``detail`` the context.
+    A reading's ``time`` is when the event happened, its ``detail`` the context.
     """
-    found: dict[str, list[Reading]] = {}
+    by_machine: dict[str, list[Reading]] = {}
     unread: list[str] = []
     if not subscriptions:
-        return found, unread
+        return by_machine, unread
     for what, query in (("changes of annotations", CHANGES), ("current annotations", CURRENT)):
         try:
             with reading_():
@@ -98,27 +98,27 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
         except CloudError as error:
             unread.append(f"Resource Graph, {what}: {error.what}")
             continue
-        bad = 0
+        unreadable = 0
         for row in rows:
             reading = of_change(row) if query is CHANGES else of_current(row)
             if isinstance(reading, Reading):
-                mine = found.setdefault(reading.subject, [])
-                if not any(same(one, reading) for one in mine):
-                    mine.append(reading)
-            bad += reading is None
-        if bad:
-            unread.append(f"Resource Graph, {what}: {bad} of {len(rows)} rows could not be read")
-    _name_repeated(found)
-    return found, unread
+                readings = by_machine.setdefault(reading.subject, [])
+                if not any(same(other, reading) for other in readings):
+                    readings.append(reading)
+            unreadable += reading is None
+        if unreadable:
+            unread.append(f"Resource Graph, {what}: {unreadable} of {len(rows)} rows could not be read")
+    _fill_in_names(by_machine)
+    return by_machine, unread
 
 
-def same(one: Reading, other: Reading) -> bool:
-    """Whether two rows tell of one annotation: the current row and the change that made it."""
-    return one.time == other.time and (one.value == other.value or "" in (one.value, other.value))
+def same(first: Reading, second: Reading) -> bool:
+    """Whether two readings are of one annotation: the current row, and the change that made it."""
+    return first.time == second.time and (first.value == second.value or "" in (first.value, second.value))
 
 
 def of_change(row: Any) -> Reading | bool | None:
-    """A row of ``healthresourcechanges``; None for one that cannot be read, True for one that tells of something else."""
+    """A row of ``healthresourcechanges`` as a reading; None for a row that cannot be read, True for a change of something else."""
     if not isinstance(row, Mapping) or not isinstance(properties := row.get("properties"), Mapping):
         return None
     subject = subject_of(properties.get("targetResourceId"))
@@ -133,12 +133,12 @@ def of_change(row: Any) -> Reading | bool | None:
         return None
     if not name and not occurred:
         return True
-    # A second annotation of the same name changes nothing but its time.
+    # A second annotation of the same name changes only the time.
     return Reading(subject, SIGNAL, name, "Resource Graph: healthresourcechanges", when, _new(changes, "context"))
 
 
 def of_current(row: Any) -> Reading | None:
-    """A row of ``healthresources``; None for one that cannot be read."""
+    """A row of ``healthresources`` as a reading; None for a row that cannot be read."""
     if not isinstance(row, Mapping) or not isinstance(properties := row.get("properties"), Mapping):
         return None
     subject = subject_of(properties.get("targetResourceId"))
@@ -152,14 +152,17 @@ def of_current(row: Any) -> Reading | None:
     )
 
 
-def _name_repeated(found: Mapping[str, list[Reading]]) -> None:
-    for readings in found.values():
-        readings.sort(key=lambda one: one.time)
+def _fill_in_names(by_machine: Mapping[str, list[Reading]]) -> None:
+    """Give a change that has a time and no name the name of the annotation before it; drop it when there is none."""
+    for readings in by_machine.values():
+        readings.sort(key=lambda reading: reading.time)
         name = ""
-        for number, one in enumerate(readings):
-            name = str(one.value) or name
-            readings[number] = Reading(one.subject, one.signal, name, one.source, one.time, one.detail)
-        readings[:] = [one for one in readings if one.value]
+        for number, reading in enumerate(readings):
+            name = str(reading.value) or name
+            readings[number] = Reading(
+                reading.subject, reading.signal, name, reading.source, reading.time, reading.detail
+            )
+        readings[:] = [reading for reading in readings if reading.value]
 
 
 def _new(changes: Mapping[str, Any], name: str) -> str:
@@ -169,35 +172,36 @@ def _new(changes: Mapping[str, Any], name: str) -> str:
 
 
 def subject_of(target: Any) -> str:
-    """The machine's lower-cased id in the id of something about it."""
+    """The lower-cased id of the machine that a Resource Health id belongs to; empty where ``target`` is no text."""
     return target.lower().split(HEALTH_PART)[0].rstrip("/") if isinstance(target, str) else ""
 
 
 def moment(text: Any) -> str:
-    """A time of Azure's, in any of its forms, as RFC 3339 in whole seconds; empty when it is none."""
+    """A time in any of Azure's forms as RFC 3339 in whole seconds; empty when it is no time."""
     try:
         if isinstance(text, str) and text.isdigit() and len(text) >= 17:
-            # Ticks of 100 ns since the year 1, as some tables have them.
+            # Some tables have ticks of 100 ns since the year 1.
             text = int(text)
         if isinstance(text, int) and not isinstance(text, bool):
             return rfc3339(datetime.fromtimestamp(text / 10_000_000 - 62_135_596_800, UTC))
-        found = datetime.fromisoformat(text)
-        return rfc3339(found if found.tzinfo else found.replace(tzinfo=UTC))
+        time = datetime.fromisoformat(text)
+        return rfc3339(time if time.tzinfo else time.replace(tzinfo=UTC))
     except (TypeError, ValueError, OverflowError, OSError):
         return ""
 
 
 def since(readings: Sequence[Reading], start: str) -> list[Reading]:
-    """Those that happened after ``start`` (RFC 3339; empty: all)."""
-    return [one for one in readings if one.time > start]
+    """The readings of events after ``start`` (RFC 3339; empty: all of them)."""
+    return [reading for reading in readings if reading.time > start]
 
 
 def strongest(readings: Sequence[Reading]) -> tuple[Event, Reading | None]:
-    """The event of a machine with these annotations: the one that says most, the latest of those."""
+    """The weightiest event among these annotations, and the latest annotation of it; ``none`` and None when there is none."""
     best: Reading | None = None
-    for one in readings:
-        if event_named(str(one.value)) != "none" and (
-            best is None or _WEIGHT.index(event_named(str(one.value))) >= _WEIGHT.index(event_named(str(best.value)))
+    for reading in readings:
+        if event_named(str(reading.value)) != "none" and (
+            best is None
+            or _WEIGHT.index(event_named(str(reading.value))) >= _WEIGHT.index(event_named(str(best.value)))
         ):
-            best = one
+            best = reading
     return (event_named(str(best.value)), best) if best else ("none", None)

@@ -115,7 +115,7 @@ def test_only_what_answers_elsewhere_and_not_here_is_confirmed(
     found = [one for one in returned_records.find(captured, items) if one.run]
     assert bool(found) == read
     for one in found:
-        usable = bool(now) and returned_records.stands(now[0])
+        usable = bool(now) and returned_records.usable(now[0])
         answers = kind == "self-hosted" and old == "Available"
         assert one.confirmed == (usable and not answers)
         assert one.two_plans == (usable and answers)

@@ -107,7 +107,7 @@ async def test_every_page_of_the_log_is_read(reader: Session, server: Server) ->
 async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Server, clock: FakeClock) -> None:
     url = f"{server.url}/subscriptions/{SUB}/providers/Microsoft.Insights/eventtypes/management/values?page=2"
     server.on("GET", LOG, Answer(json={"value": [event()], "nextLink": url}))
-    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert found == []
     assert "circle" in why
 
@@ -125,7 +125,7 @@ async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Serve
 )
 async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server, clock: FakeClock, odd: Any) -> None:
     server.on("GET", LOG, Answer(json={"value": [event(**odd), event()]}))
-    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert why == ""
     assert [one.value for one in found][-1] == "restart"
 
@@ -133,7 +133,7 @@ async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server
 @pytest.mark.parametrize("body", [{}, {"value": None}, []])
 async def test_a_log_that_is_none_is_said(reader: Session, server: Server, clock: FakeClock, body: Any) -> None:
     server.on("GET", LOG, Answer(json=body))
-    found, why = await activity_log.of_machine(reader, SUB, VM, SINCE, clock)
+    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert (found, bool(why)) == ([], True)
 
 

@@ -263,10 +263,10 @@ def observed(bad: int, well: int, *, control: bool = True, min_hosts: int = 3, s
 def test_a_region_is_seen_as_down_when_enough_of_enough_machines_are_and_others_are_not() -> None:
     assert observed(4, 1) == (True, "4 of 5 own machines do not answer")
     assert observed(3, 2)[0] is False
-    assert observed(2, 0) == (False, "2 of 2 own machines do not answer; fewer than 3 are too few to tell")
+    assert observed(2, 0) == (False, "2 of 2 own machines do not answer; fewer than 3 are too few to judge")
     assert observed(5, 0, control=False) == (
         False,
-        "5 of 5 own machines do not answer, and nor does the control region",
+        "5 of 5 own machines do not answer, and neither does the control region",
     )
     assert observed(0, 0)[0] is False
     assert observed(0, 5, share=0)[0] is False

@@ -82,21 +82,21 @@ def test_an_output_is_read_however_it_was_kept(tmp_path: Path, content: bytes) -
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "holds no probe's output"),
-        (b"bash: probe.sh: not found", "holds no probe's output"),
-        (output("rack-4-node-2").encode()[:-40], "holds no probe's output"),
-        (output("rack-4-node-2", drkit="reach/1").encode(), "holds no probe's output"),
-        (b"[" * 100_000, "holds no probe's output"),
-        (b'{"drkit":"probe/1","imds":' + b"[" * 100_000, "holds no probe's output"),
+        (b"", "holds no output of a probe"),
+        (b"bash: probe.sh: not found", "holds no output of a probe"),
+        (output("rack-4-node-2").encode()[:-40], "holds no output of a probe"),
+        (output("rack-4-node-2", drkit="reach/1").encode(), "holds no output of a probe"),
+        (b"[" * 100_000, "holds no output of a probe"),
+        (b'{"drkit":"probe/1","imds":' + b"[" * 100_000, "holds no output of a probe"),
         (b"x" * (probe_output.MOST_BYTES + 1), "is too long"),
         (output("rack-4-node-2", time=None).encode(), "does not say when it was read"),
         (output("rack-4-node-2", time="2026-11-23T08:00:00").encode(), "does not say when it was read"),
-        (output("rack-4-node-2", minutes=-6).encode(), "which is yet to come"),
+        (output("rack-4-node-2", minutes=-6).encode(), "which is in the future"),
         (
             output("somebody-else").encode(),
-            "is of no host that is known, by its name or by what it says (somebody-else)",
+            "belongs to no known host, by its name or by its content (somebody-else)",
         ),
-        (output().encode(), "is of no host that is known, by its name or by what it says (no host name)"),
+        (output().encode(), "belongs to no known host, by its name or by its content (no host name)"),
     ],
 )
 def test_an_output_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
@@ -160,7 +160,7 @@ def test_the_arm_id_the_machine_was_told_goes_before_its_host_name(tmp_path: Pat
 def test_a_name_at_odds_with_what_the_output_says_is_not_believed(tmp_path: Path) -> None:
     given, (fault,) = of(put(tmp_path, **{"vm-a.txt": output("vm-b")}), a_vm("vm-a"), a_vm("vm-b"))
     assert given == {}
-    assert fault == f"probe output vm-a.txt: is named for {a_vm('vm-a').id}, and says it is {a_vm('vm-b').id}"
+    assert fault == f"probe output vm-a.txt: is named after {a_vm('vm-a').id}, and its content is of {a_vm('vm-b').id}"
 
 
 def test_two_hosts_of_one_name_are_told_apart_by_the_whole_id(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_an_output_from_before_the_baseline_tells_nothing_of_what_happened_since
 def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) -> None:
     probed = of(put(tmp_path, x=output("rack-4-node-2", minutes=minutes)), RACK)[0]["rack-4-node-2"]
     assert probed.stale is stale
-    assert ("one level less sure" in probed.detail) is stale
+    assert ("one level lower" in probed.detail) is stale
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_what_a_person_brought_is_read_and_the_rest_named(site: Path, cloud: Clo
         return next(one for one in done.json["hosts"] if one["host"] == rack["id"]), done.json["unread"]
 
     finding, unread = assess()
-    assert unread[0].startswith("probe output odd.txt: holds no probe's output")
+    assert unread[0].startswith("probe output odd.txt: holds no output of a probe")
     reading = next(one for one in finding["readings"] if one["signal"] == "probe")
     assert (reading["source"], reading["time"]) == ("probe by hand", value["time"])
     assert finding["signals"]["probe"] == "up"
@@ -289,7 +289,7 @@ def test_what_a_person_brought_is_read_and_the_rest_named(site: Path, cloud: Clo
         ("re-register", 12, "medium"),
         ("re-register", 12, "low"),
     ]
-    assert "one level less sure" in next(one for one in old["readings"] if one["signal"] == "probe")["detail"]
+    assert "one level lower" in next(one for one in old["readings"] if one["signal"] == "probe")["detail"]
 
 
 def cloud_time(cloud: Cloud) -> str:

@@ -104,7 +104,7 @@ def change(at: str, name: str = "") -> dict[str, Any]:
 def test_a_second_annotation_of_the_same_name_is_one_too() -> None:
     rows = [change("2026-11-20T01:00:00Z", "LiveMigrationSucceeded"), change("2026-11-21T01:00:00Z")]
     found = {VM.lower(): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
-    vm_annotations._name_repeated(found)
+    vm_annotations._fill_in_names(found)
     assert [(one.value, one.time[:10]) for one in found[VM.lower()]] == [
         ("LiveMigrationSucceeded", "2026-11-20"),
         ("LiveMigrationSucceeded", "2026-11-21"),
