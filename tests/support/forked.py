@@ -21,17 +21,7 @@ from typing import IO, Any
 
 from tests.support.patience import PATIENCE
 
-WARM = [
-    "drkit.cli.main",
-    "drkit.execution.session",
-    "drkit.providers.session",
-    "drkit.products.codespaces",
-    "drkit.cli.views.html",
-    "azure.identity.aio",
-    "azure.storage.blob",
-    "tests.support.run_process",
-    "tests.support.forked",
-]
+WARM = ["tests.support.warm", "tests.support.run_process", "tests.support.forked"]
 """What the fork server has imported; its children begin with it."""
 
 
