@@ -269,6 +269,7 @@ def _lives() -> Lives:
 def alone(number: int, seed: int, *, operator: bool = False, keep: Path | None = None) -> Fate:
     """One story, in a folder of its own that is removed after it unless ``keep`` has it; for a process that tells many."""
     if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"story-{number}-", dir=keep))
         return one(number, seed, folder / "run", _lives(), operator=operator)
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:

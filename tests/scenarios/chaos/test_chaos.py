@@ -78,7 +78,7 @@ def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
 @pytest.mark.slow
 def test_the_command_prints_the_numbers_and_keeps_what_a_story_left(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.scenarios.chaos", "--story", "0", "--seed", "6", "--json", "--keep", str(tmp_path)],
+        [sys.executable, "-m", "tests.scenarios.chaos", "--story", "0", "--seed", "6", "--json", "--keep", str(tmp_path / "made" / "here")],
         cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -86,4 +86,4 @@ def test_the_command_prints_the_numbers_and_keeps_what_a_story_left(tmp_path: Pa
     assert list(told)[:8] == ["runs", "succeeded", "exceptions", "partial", "failed", "lost", "twice", "stuck"]
     assert set(told["faults"]) == {*BLOWS, "clock off", "deaths"}
     assert (told["runs"], told["lost"], told["twice"], told["stuck"]) == (1, 0, 0, 0)
-    assert list(tmp_path.glob("story-0-*/run/**/journal/run-0001.jsonl"))
+    assert list(tmp_path.glob("made/here/story-0-*/run/**/journal/run-0001.jsonl"))
