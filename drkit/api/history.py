@@ -57,7 +57,8 @@ def chain(context: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
 
 
 def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
-    """Hosts that some run released and none proved to be registered since: what that run knows, and what to type.
+    """Hosts that some run released, or a person registered by hand, and none proved to be registered since: what that run knows,
+    and what to type.
 
     The latest run's word counts.
     """
@@ -67,7 +68,7 @@ def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
     for one in every:
         for host in handover.proved(one.book, one.state):
             found.pop(host.lower(), None)
-        for doubt in handover.in_doubt(one.book, one.state):
+        for doubt in (*handover.in_doubt(one.book, one.state), *handover.by_hand(one.book, one.state)):
             found[doubt.host.lower()] = (doubt, AFRESH if one.run in gone else handover.remedy((doubt,), one.run))
     return list(found.values())
 

@@ -271,7 +271,7 @@ def report(
                 "detail": one.words,
                 "next": handover.remedy((one,), run),
             }
-            for one in handover.in_doubt(runbook, state)
+            for one in (*handover.in_doubt(runbook, state), *handover.by_hand(runbook, state))
         ],
         "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
         "left_alone": [msgspec.to_builtins(one) for one in runbook.unchanged],

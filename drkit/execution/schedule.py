@@ -121,10 +121,12 @@ def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
     """The end this state amounts to: succeeded, succeeded-with-exceptions, failed or partial.
 
     While a host is in doubt it is never one of the first two, and the reason says which host, and what to type unless a process
-    holds the run (``held``).
+    holds the run (``held``). An aborted run names those that a person registered by hand too.
     """
     found = _ending(runbook, state)
     doubt = handover.in_doubt(runbook, state)
+    if state.stopped and (by_hand := handover.by_hand(runbook, state)):
+        found = Ending(found.outcome, f"{found.reason}; {handover.told(by_hand, state.run, held=held)}")
     if not doubt:
         return found
     outcome = "failed" if found.outcome.startswith("succeeded") else found.outcome

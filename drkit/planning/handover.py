@@ -2,6 +2,9 @@
 
 From the intent of a release until its host is proved registered somewhere, that chain is one act. Whether something may have
 left is known from the journal, an intent without a proof, and from no status.
+
+A host that a person registers by hand is in doubt too once that person answered, because the first thing to type on it ends its
+registration. drkit carries out nothing there, so such a doubt is said and holds no run open (``by_hand``).
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ class InDoubt:
 
     ``release``: the step that may have left; ``certain``: it did. ``register``: the step that registers it. ``begun``: that one was
     begun, and ``registered``: is done. ``another``: whose registration was found on the host instead, empty when none was.
-    ``skipped``: a step of the chain is left out. ``left``: the ids of the steps that finish the chain.
+    ``skipped``: a step of the chain is left out. ``left``: the ids of the steps that finish the chain. ``answered``: a person
+    answered that it is registered by hand; ``release`` and ``register`` are the step that asked for it. ``aborted``: the run is,
+    and looks no more.
     """
 
     environment: str
@@ -37,10 +42,14 @@ class InDoubt:
     another: str
     skipped: bool
     left: tuple[str, ...]
+    answered: bool = False
+    aborted: bool = False
 
     @property
     def words(self) -> str:
         """What is known of the host, as one clause."""
+        if self.answered:
+            return f"{self.name} was registered by hand, as a person answered, and is not proved to serve"
         taken = f"{self.name} {'was' if self.certain else 'may have been'} taken off {_last(self.plan)}"
         if self.another:
             return f"{taken}, and another registration is on it now: {self.another}"
@@ -53,12 +62,50 @@ class InDoubt:
 
 def in_doubt(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
     """The environments whose hosts are in doubt, in the runbook's order."""
+    names = {one.environment: one.name for one in book.environments}
+    return tuple(found for steps in _chains(book) for found in _of(steps, names, state))
+
+
+def by_hand(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
+    """The environments that a person registered by hand, as that person answered, and that nothing proved since."""
+    names = {affected.environment: affected.name for affected in book.environments}
+    return tuple(doubt for steps in _chains(book) for doubt in _by_hand(steps, names, state))
+
+
+def _chains(book: Runbook) -> list[list[Step]]:
+    """The steps of each environment, in the runbook's order."""
     chains: dict[str, list[Step]] = {}
     for step in book.steps:
         if step.environment:
             chains.setdefault(step.environment, []).append(step)
-    names = {one.environment: one.name for one in book.environments}
-    return tuple(found for steps in chains.values() for found in _of(steps, names, state))
+    return list(chains.values())
+
+
+def _by_hand(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterator[InDoubt]:
+    if any(step.effect in ("release", "register") for step in steps):
+        return
+    for place, step in enumerate(steps):
+        answer, proofs = state.of(step.id), [after for after in steps[place + 1 :] if after.effect == "verify"]
+        # What is done and was not said to be, drkit saw for itself: it is there already.
+        if step.effect != "ask" or not step.host or answer.status != "done" or not answer.said or not proofs:
+            continue
+        if not any(state.of(proof.id).status == "done" for proof in proofs):
+            yield InDoubt(
+                environment=step.environment,
+                name=names.get(step.environment) or _last(step.environment),
+                host=step.host,
+                plan=step.plan,
+                release=step.id,
+                register=step.id,
+                certain=False,
+                begun=True,
+                registered=False,
+                another="",
+                skipped=any(state.of(proof.id).status == "skipped" for proof in proofs),
+                left=tuple(proof.id for proof in proofs),
+                answered=True,
+                aborted=bool(state.stopped),
+            )
 
 
 def proved(book: Runbook, state: RunState) -> frozenset[str]:
@@ -130,6 +177,9 @@ def told(found: Sequence[InDoubt], run: str, *, held: bool = False) -> str:
 
 def remedy(found: Sequence[InDoubt], run: str) -> str:
     """What to type about them. What an earlier version skipped is no run's any more."""
+    if found and all(doubt.answered for doubt in found):
+        ended = all(doubt.aborted for doubt in found)
+        return "`drkit assess`, then `drkit plan` asks for it again" if ended else f"`drkit resume {run}` looks again"
     if any(one.skipped for one in found):
         return "`drkit assess`, then `drkit plan --kind repair` registers what is off"
     if all(one.another for one in found):

@@ -347,6 +347,46 @@ def test_another_registration_between_the_two_is_drift_and_a_person_may_leave_it
     assert doubts(made) == []
 
 
+# --- by hand ----------------------------------------------------------------------------------------------------------
+
+
+def by_hand() -> tuple[Step, ...]:
+    """A registration that a person is asked for, and its proof."""
+    return (
+        a_step("by-hand", "ask", environment="e", host="/vm/a", plan="/plans/old"),
+        a_step("verify", "verify", action="verify", needs=("by-hand",), environment="e", plan="/plans/old"),
+    )
+
+
+def unproved(made: Bench) -> list[str]:
+    return [doubt.words for doubt in handover.by_hand(made.book, made.state)]
+
+
+def test_a_host_that_a_person_registered_and_nothing_proved_is_named_where_its_run_was_aborted(bench: Make) -> None:
+    made = bench(*by_hand())
+    assert made.go(Scripted(), wait=1).outcome == "partial"
+    assert unproved(made) == [], "nobody answered"
+    made.say("answer", "by-hand")
+    assert made.go(Scripted(verify__verify=[StepFailedError("not listed")]), resumed=True).outcome == "partial"
+    assert unproved(made) == ["e was registered by hand, as a person answered, and is not proved to serve"]
+    (doubt,) = handover.by_hand(made.book, made.state)
+    assert handover.remedy((doubt,), "run-0001") == "`drkit resume run-0001` looks again"
+    made.say("abort", "")
+    ending = made.go(Scripted(), resumed=True)
+    assert ending.outcome == "failed"
+    assert "e was registered by hand" in ending.reason
+    assert "`drkit assess`, then `drkit plan` asks for it again" in ending.reason
+    assert handover.in_doubt(made.book, made.state) == (), "the run is over, and carries out nothing for it"
+
+
+def test_a_host_that_is_proved_or_was_there_already_is_named_by_nobody(bench: Make) -> None:
+    made = bench(*by_hand())
+    made.go(Scripted(), wait=1)
+    made.say("answer", "by-hand")
+    assert made.go(Scripted(), resumed=True).outcome == "succeeded"
+    assert unproved(made) == []
+
+
 # --- journals ------------------------------------------------------------------------------------------------------------
 
 

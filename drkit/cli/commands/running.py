@@ -271,7 +271,11 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
         "held": standing.held,
         "replaced": standing.replaced,
         "runbook": standing.digest,
-        "in_doubt": [one.words for one in handover.in_doubt(standing.runbook, standing.state)],
+        "in_doubt": [
+            doubt.words
+            for doubts in (handover.in_doubt, handover.by_hand)
+            for doubt in doubts(standing.runbook, standing.state)
+        ],
         "steps": {step.id: standing.state.of(step.id).status for step in standing.runbook.steps},
     }
     far = progress.estimate(standing.runbook, standing.state, context.settings.run.concurrency)

@@ -416,7 +416,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
         parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
     doubt = handover.in_doubt(book, state)
-    parts.extend(f"in doubt: {safe(one.words)}" for one in doubt)
+    parts.extend(f"in doubt: {safe(one.words)}" for one in (*doubt, *handover.by_hand(book, state)))
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
     unsettled = bool(doubt or state.under_way)
