@@ -16,11 +16,11 @@ from drkit.model import cloud as clouds
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.ids import ArmId
+from drkit.model.run import RunState, disbelieve
 from drkit.model.runbook import Runbook
 from drkit.planning import handover, recovery_point, replicas
 from drkit.products import actions, actors
-from drkit.store import approvals, journal
-from drkit.store.journal import RunState
+from drkit.store import approvals
 from drkit.store.records import Approval, Message, message_fault, who
 from drkit.version import __version__
 
@@ -114,7 +114,7 @@ async def resume(
     name = context.store.journal_path(run).stem
     state = begun(context, name)
     shown = show_of(context, state.runbook)
-    journal.disbelieve(state, shown.runbook.asking)
+    disbelieve(state, shown.runbook.asking)
     if state.outcome in DONE:
         return Applied(name, state.outcome, "it had ended already", EXIT[state.outcome])
     _still_wanted(context, name, shown.runbook, state)

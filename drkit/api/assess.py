@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from drkit.api import history
 from drkit.api.context import Context
 from drkit.errors import CloudError, FileError, IntegrityError, RefusedError, UsageError
-from drkit.model import cloud as clouds
 from drkit.model import files, suggest
 from drkit.model import settings as settings_
 from drkit.model.clock import Clock, parse_time, rfc3339
@@ -43,7 +41,7 @@ async def snapshot(context: Context, *, subscriptions: Sequence[str] = ()) -> tu
 
     cloud, clock = context.cloud, context.clock
     settings = _narrowed(context.settings, subscriptions)
-    generations = generations_of(context)
+    generations = context.store.generations(cloud)
     previous = generations[-1] if generations else None
     try:
         async with reader(context) as azure:
@@ -103,11 +101,7 @@ async def assess(
     from drkit.survey import probe_output as probe_output_
 
     cloud, clock = context.cloud, context.clock
-    generations = generations_of(context)
-    if not generations:
-        raise RefusedError(
-            "there is no snapshot yet", where=str(context.store.folder), remedy="`drkit snapshot` takes one"
-        )
+    generations = context.store.generations(cloud, needed=True)
     if declare_lost:
         region = _known_region(declare_lost, generations[-1])
         if not (reason or "").strip():
@@ -131,12 +125,12 @@ async def assess(
             declared=declared,
             refusals=refusals_of(context, clock),
             printed=outputs,
-            deferred=leftovers.open_items(history.run_records(context)),
+            deferred=leftovers.open_items(context.store.run_records()),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))
     path = context.store.keep(taken)
-    return msgspec.structs.replace(taken, generation=int(path.stem)), path, 5 if blind(taken) else 0
+    return msgspec.structs.replace(taken, generation=int(path.stem)), path, 5 if taken.blind else 0
 
 
 @dataclass(frozen=True)
@@ -165,16 +159,6 @@ def probe_script(settings: Settings, system: str) -> ProbeScript:
     return ProbeScript(system, script.text, script.sha256, command)
 
 
-def blind(taken: Assessment) -> bool:
-    """Whether nothing could be told: no plan's state is known, or ARM answered for none of them."""
-    if not taken.plans:
-        return bool(taken.unread) and all(one.outcome == "undetermined" for one in taken.hosts)
-    arm = [reading.value for one in taken.plans for reading in one.readings if reading.signal == "arm"]
-    return all(one.state == "unknown" for one in taken.plans) or (
-        bool(arm) and all(value == "unreachable" for value in arm)
-    )
-
-
 def reader(context: Context) -> Session:
     """A session that can only read, and probe."""
     from drkit.model import host_scripts
@@ -190,15 +174,6 @@ def reader(context: Context) -> Session:
         principal=context.principal,
         budget=Budget(seconds=context.settings.run.request_budget_seconds),
     )
-
-
-def generations_of(context: Context) -> list[Snapshot]:
-    """Every generation, oldest first. One that failed wholly at another address captured nothing, and stands in nobody's way."""
-    ours = context.cloud.mark
-    generations = [one for one in context.store.snapshots() if one.cloud == ours or one.plans or one.hosts]
-    for one in generations:
-        clouds.check_same(one.cloud, context.cloud, f"snapshot {one.generation} in {context.store.folder}")
-    return generations
 
 
 def _known_region(text: str, newest: Snapshot) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from drkit.api import assess
-from drkit.api import history as history_
 from drkit.api import plan as plan_
 from drkit.api.context import Context
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
@@ -22,7 +21,7 @@ from drkit.model.ids import ArmId
 from drkit.model.readiness import Forecast, Readiness
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
-from drkit.planning import failover, readiness, recovery_point, replicas, what_if
+from drkit.planning import failover, leftovers, readiness, recovery_point, replicas, what_if
 from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Product, StepContext
@@ -59,7 +58,7 @@ async def check(context: Context, *, lose: str = "", out: str | None = None) -> 
     """
     if out and not lose:
         raise UsageError("--out goes with --if-lost REGION: the runbook of an assumed loss is written there")
-    generations = assess.generations_of(context)
+    generations = context.store.generations(context.cloud, needed=bool(lose))
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
     found, projected, blind = await _seen(context, generations, lost)
@@ -97,10 +96,8 @@ def _same(before: Readiness, context: Context) -> bool:
 
 
 def _region(lose: str, newest: Snapshot | None) -> str:
-    if not lose:
+    if not lose or newest is None:
         return ""
-    if newest is None:
-        raise RefusedError("there is no snapshot yet", remedy="`drkit snapshot` takes one")
     region, here = region_name(lose), {plan.region for plan in newest.plans}
     if region not in here:
         raise UsageError(
@@ -305,9 +302,9 @@ class Reader:
 
 
 def _made(context: Context) -> dict[str, str]:
-    """As ``history.made``; where the journals may not be read, none speaks for anything."""
+    """As ``leftovers.created_for``; where the journals may not be read, none speaks for anything."""
     try:
-        return history_.made(context)
+        return leftovers.created_for(context.store.run_records())
     except ForbiddenError:
         return {}
 

@@ -35,12 +35,7 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
 
     RefusedError without an assessment; UsageError for a name that is nothing's, or more than one thing's.
     """
-    found = context.store.newest(Assessment)
-    if found is None:
-        raise RefusedError(
-            "there is no assessment yet", where=str(context.store.folder), remedy="`drkit assess` makes one"
-        )
-    assessed = found[0]
+    assessed, _ = context.store.assessment()
     base = composed(context, assessed)
     hosts, plans = explain_.subjects(name, base)
     if len(hosts) + len(plans) != 1:

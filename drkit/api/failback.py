@@ -15,11 +15,12 @@ from drkit.model import estate, files, runbook
 from drkit.model.actions import described
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Environment, Leftover, Snapshot
+from drkit.model.run import RunRecord
 from drkit.model.runbook import Runbook
 from drkit.planning import cleanup as cleanup_
 from drkit.planning import failback as failback_
 from drkit.planning import leftovers
-from drkit.planning.leftovers import MovedEnvironment, RunRecord
+from drkit.planning.leftovers import MovedEnvironment
 from drkit.products import actions, registry
 from drkit.version import __version__
 
@@ -40,7 +41,7 @@ def cleanup(context: Context, run: str, *, discard: Mapping[str, str] | None = N
             f"{record.run} is a cleanup itself",
             remedy=f"`drkit cleanup {record.book.source_run}` looks at that run again",
         )
-    runs = history.run_records(context)
+    runs = context.store.run_records()
     for other in runs:
         if other.book.kind == "failback" and other.book.source_run in names and not history.over(other.state):
             raise RefusedError(
@@ -93,7 +94,7 @@ def failback(context: Context, run: str, *, out: str | None = None) -> Planned:
         }
         raise RefusedError(f"{record.run} is a {record.book.kind}, not a failover", remedy=ways[record.book.kind])
     back: set[tuple[str, str]] = set()
-    runs = history.run_records(context)
+    runs = context.store.run_records()
     for other in runs:
         if other.book.source_run not in names:
             continue

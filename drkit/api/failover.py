@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit.api import apply, assess, check, history, status
+from drkit.api import apply, assess, check, status
 from drkit.api import plan as plan_
 from drkit.api import report as report_
 from drkit.api.apply import Applied
@@ -114,7 +114,7 @@ class Ended:
 def begin(context: Context) -> ResumePoint:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = context.cloud.mark, history.run_records(context)
+    ours, told = context.cloud.mark, context.store.run_records()
     unread = set(context.store.runs()) - {one.run for one in told}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
     replaced = {one.book.rebases for one in told}

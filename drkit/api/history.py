@@ -5,46 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drkit.api.context import Context
-from drkit.errors import FileError, IntegrityError, RefusedError
-from drkit.model.clock import parse_time
-from drkit.model.estate import Snapshot
+from drkit.errors import RefusedError
+from drkit.model.run import RunRecord, RunState
 from drkit.model.runbook import Runbook
 from drkit.planning import handover, leftovers
-from drkit.store import journal
-from drkit.store.journal import RunState
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
-def run_records(context: Context) -> list[leftovers.RunRecord]:
-    """Every run that can be read, oldest first, with its runbook."""
-    found: list[leftovers.RunRecord] = []
-    for run in context.store.runs():
-        try:
-            state = context.store.state(run)
-            if state.runbook:
-                book = context.store.runbook_of(state.runbook)[0]
-                journal.disbelieve(state, book.asking)
-                found.append(leftovers.RunRecord(run, book, state))
-        except (FileError, RefusedError, IntegrityError):
-            continue
-    return found
-
-
-def replaced(runs: Iterable[leftovers.RunRecord]) -> dict[str, str]:
+def replaced(runs: Iterable[RunRecord]) -> dict[str, str]:
     """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
     return {one.book.rebases: one.run for one in runs if one.book.rebases}
 
 
 def not_replaced(context: Context, run: str) -> None:
     """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
-    if other := replaced(run_records(context)).get(run):
+    if other := replaced(context.store.run_records()).get(run):
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
-def chain(context: Context, run: str) -> tuple[leftovers.RunRecord, ...]:
+def chain(context: Context, run: str) -> tuple[RunRecord, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
-    every = run_records(context)
+    every = context.store.run_records()
     by_name, later = {one.run: one for one in every}, replaced(every)
     first = run
     while first in by_name and by_name[first].book.rebases in by_name:
@@ -63,7 +45,7 @@ def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
     The latest run's word counts.
     """
     found: dict[str, tuple[handover.InDoubt, str]] = {}
-    every = run_records(context)
+    every = context.store.run_records()
     gone = replaced(every)
     for one in every:
         for host in handover.proved(one.book, one.state):
@@ -73,25 +55,11 @@ def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
     return list(found.values())
 
 
-def made(context: Context) -> dict[str, str]:
-    """What the runs of this store made for a lost plan and nothing deleted since: ARM id -> that plan, both in lower case."""
-    found: dict[str, str] = {}
-    for one in run_records(context):
-        for step in one.book.steps:
-            if one.state.of(step.id).status != "done":
-                continue
-            if step.effect == "create" and step.plan:
-                found[step.target.lower()] = step.plan.lower()
-            elif step.effect == "delete":
-                found.pop(step.target.lower(), None)
-    return found
-
-
 def recorded(context: Context, book: Runbook) -> frozenset[str]:
     """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
     if not book.source_run:
         return frozenset()
-    # It must be there, and readable: nothing is deleted on the word of what cannot be read.
+    # The run must be readable: nothing is deleted because of a journal that nobody can read.
     context.store.runbook_of(context.store.state(book.source_run).runbook)
     return frozenset(item for one in chain(context, book.source_run) for item in leftovers.recorded(one))
 
@@ -101,7 +69,7 @@ def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
     if not book.source_run:
         return
     names = {one.run for one in chain(context, book.source_run)}
-    for other in run_records(context):
+    for other in context.store.run_records():
         linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
@@ -113,14 +81,3 @@ def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
 def over(state: RunState) -> bool:
     """Whether a run was given up: aborted, or failed for good."""
     return state.outcome == "failed"
-
-
-def since_snapshot(context: Context, newest: Snapshot) -> str:
-    """That a run ended after the snapshot: what it moved is not as recorded there. Empty when none did."""
-    ended = [
-        one
-        for one in run_records(context)
-        if one.state.ended and parse_time(one.state.ended) > parse_time(newest.taken)
-    ]
-    backs = [one for one in ended if one.book.kind == "failback"]
-    return f"{backs[-1].run} brought back what snapshot {newest.generation} knows otherwise" if backs else ""

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from drkit.api import history as history_
-from drkit.api.assess import blind, generations_of
 from drkit.api.context import Context
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
@@ -20,6 +19,7 @@ from drkit.model.actions import Described, described, differences, stopped
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment, Snapshot, region_name
 from drkit.model.ids import ArmId
+from drkit.model.run import RunRecord
 from drkit.model.runbook import Kind, Runbook, Takeover
 from drkit.planning import failover, leftovers, recovery_point, replicas
 from drkit.products import actions, registry
@@ -63,23 +63,18 @@ def plan(
     """
     from drkit.store.records import load
 
-    found = (
-        context.store.newest(Assessment)
-        if assessment is None
-        else (load(Path(assessment), Assessment), Path(assessment))
-    )
-    if found is None:
-        raise RefusedError(
-            "there is no assessment yet", where=str(context.store.folder), remedy="`drkit assess` makes one"
-        )
-    assessed, path = found
+    if assessment is None:
+        assessed, path = context.store.assessment()
+    else:
+        assessed, path = load(Path(assessment), Assessment), Path(assessment)
     clouds.check_same(assessed.cloud, context.cloud, str(path))
     if snapshot is None:
         base = composed(context, assessed)
     else:
         base = load(Path(snapshot), Snapshot)
         clouds.check_same(base.cloud, context.cloud, snapshot)
-    base = leftovers.advanced(base, history_.run_records(context))
+    runs = context.store.run_records()
+    base = leftovers.advanced(base, runs)
     region = region_name(graceful_from)
     here = {plan.region for plan in base.plans}
     if region and region not in here:
@@ -99,7 +94,7 @@ def plan(
         kind=kind,
         graceful_from=region,
         force=force,
-        made=history_.made(context),
+        made=leftovers.created_for(runs),
     )
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
@@ -113,7 +108,7 @@ def plan(
         content,
         runbook.digest(content),
         Path(out) if out else kept,
-        (*candidate_lines(context, book), *_thin(assessed, base), *stale(context, assessed), *_outlived(context)),
+        (*candidate_lines(context, book), *_thin(assessed, base), *stale(context, assessed), *_outlived(context, runs)),
         described(book, actions(), context.settings),
     )
 
@@ -127,7 +122,7 @@ def candidates(context: Context, book: Runbook) -> dict[str, Takeover]:
     if not open_ones:
         return {}
     try:
-        return replicas.candidates(book, context.settings, history_.made(context))
+        return replicas.candidates(book, context.settings, leftovers.created_for(context.store.run_records()))
     except ForbiddenError:
         return open_ones
 
@@ -148,11 +143,7 @@ def write_out(name: str, content: bytes) -> None:
 
 def composed(context: Context, assessed: Assessment) -> Snapshot:
     """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
-    generations = generations_of(context)
-    if not generations:
-        raise RefusedError(
-            "there is no snapshot yet", where=str(context.store.folder), remedy="`drkit snapshot` takes one"
-        )
+    generations = context.store.generations(context.cloud, needed=True)
     regions = {plan.id.lower(): plan.region for plan in generations[-1].plans}
     cutoffs = {
         finding.plan.lower(): moment
@@ -168,7 +159,7 @@ def composed(context: Context, assessed: Assessment) -> Snapshot:
 
 def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     """What a runbook made of these two must leave out, though nobody decided so."""
-    if blind(assessed):
+    if assessed.blind:
         return [
             f"assessment {assessed.generation} could not tell how any plan is: `drkit assess` again, and plan on that"
         ]
@@ -177,9 +168,9 @@ def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
     return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
 
 
-def _outlived(context: Context) -> list[str]:
+def _outlived(context: Context, runs: Sequence[RunRecord]) -> list[str]:
     newest = context.store.newest(Snapshot)
-    back = history_.since_snapshot(context, newest[0]) if newest else ""
+    back = leftovers.since_snapshot(runs, newest[0]) if newest else ""
     return [f"{back}: `drkit snapshot` while all is well"] if back else []
 
 

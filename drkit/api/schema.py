@@ -11,8 +11,8 @@ from drkit.errors import UsageError
 from drkit.model import settings as settings_
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.readiness import Readiness
+from drkit.model.run import Record
 from drkit.model.runbook import Runbook
-from drkit.store.journal import Record
 from drkit.store.records import Approval
 
 SCHEMAS: Mapping[str, Any] = {

@@ -13,10 +13,9 @@ from drkit.errors import DrkitError, RefusedError
 from drkit.model import cloud as clouds
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Snapshot
+from drkit.model.run import Record, RunState, disbelieve, fold
 from drkit.model.runbook import Runbook
 from drkit.planning import handover, leftovers
-from drkit.store import journal
-from drkit.store.journal import Record, RunState
 
 DONE = ("succeeded", "succeeded-with-exceptions")
 
@@ -49,7 +48,7 @@ def status(context: Context, run: str = "latest") -> RunStatus:
     found = _standing(context, name)
     if found is None:
         raise _never_began(context, name)
-    return _or_replaced(found, history.replaced(history.run_records(context)))
+    return _or_replaced(found, history.replaced(context.store.run_records()))
 
 
 def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
@@ -63,11 +62,11 @@ def _standing(context: Context, name: str) -> RunStatus | None:
     from drkit.execution import schedule
 
     records = context.store.records(name)
-    state = journal.fold(records)
+    state = fold(records)
     if not state.runbook:
         return None
     shown = show_of(context, state.runbook)
-    journal.disbelieve(state, shown.runbook.asking)
+    disbelieve(state, shown.runbook.asking)
     ending = schedule.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
     held = "" if ending.outcome in DONE else context.store.holder(name)
@@ -153,6 +152,6 @@ def overview(context: Context) -> list[str]:
     lost = any(finding.state == "lost" for finding in assessed[0].plans)
     if not lost and (way := leftovers.way_on(assessed[0].zombies)):
         return [*lines, f"next: {way}"]
-    if back := history.since_snapshot(context, newest[0]):
+    if back := leftovers.since_snapshot(context.store.run_records(), newest[0]):
         return [*lines, f"next: `drkit snapshot`, since {back}"]
     return [*lines, "next: `drkit plan`" if lost else "next: `drkit assess` when something looks wrong"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit.api import apply, assess, history, report
+from drkit.api import apply, assess, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
 from drkit.api.context import Context
@@ -30,10 +30,10 @@ from drkit.execution import results
 from drkit.model import files, suggest
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import leftovers
 from drkit.products import registry
-from drkit.store.journal import RunState
 
 MINUTES_AGO = 25
 ANNOUNCED_AFTER = 12
@@ -409,7 +409,7 @@ class Drill:
 
     @property
     def _moved(self) -> list[leftovers.MovedEnvironment]:
-        return [one for run in history.run_records(self.context) for one in leftovers.moved(run.book, run.state)]
+        return [one for run in self.context.store.run_records() for one in leftovers.moved(run.book, run.state)]
 
     def _assessment(self) -> Assessment:
         found = self.context.store.newest(Assessment)

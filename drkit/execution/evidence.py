@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from drkit.model.estate import Assessment
+from drkit.model.run import Record
 from drkit.model.runbook import Runbook, aims_at_lost
-from drkit.store.journal import Record
 
 EVENTS = frozenset(
     {"started", "approved", "taken-over", "repaired", "control", "answered", "skipped", "drifted", "failed", "ended"}

@@ -7,8 +7,8 @@ import msgspec
 from drkit.execution.results import Outcome, outcomes
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook
-from drkit.store.journal import RunState
 
 NOBODY = ""
 LATER = "It stayed where it was, and may come back with its region."

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from drkit.model.clock import Clock
-from drkit.store.journal import Journal, RunState
+from drkit.model.run import RunState
+from drkit.store.journal import Journal
 from drkit.store.records import Received
 
 

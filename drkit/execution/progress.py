@@ -11,8 +11,8 @@ from statistics import median
 import msgspec
 
 from drkit.model.clock import parse_time
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step, forecast_seconds
-from drkit.store.journal import RunState
 
 MEASURED = 3
 """Steps that must have been measured before the forecast is corrected by them."""

@@ -10,9 +10,9 @@ import msgspec
 
 from drkit.model import runbook as book
 from drkit.model.clock import parse_time
+from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Affected, Runbook, Step
 from drkit.planning import handover, leftovers
-from drkit.store.journal import RunState, StepState
 
 Ending = Literal["recovered", "needs_person", "waiting", "lost"]
 ENDINGS: tuple[Ending, ...] = ("recovered", "needs_person", "waiting", "lost")

@@ -30,6 +30,7 @@ from drkit.execution.actors import Contained
 from drkit.execution.ports import Inbox
 from drkit.model.clock import Clock, StoppedError, parse_time
 from drkit.model.operation import Operation, Request
+from drkit.model.run import RunState, disbelieve
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover
 from drkit.products.base import (
@@ -40,7 +41,7 @@ from drkit.products.base import (
     StepContext,
     StepFailedError,
 )
-from drkit.store.journal import Journal, RunState, disbelieve
+from drkit.store.journal import Journal
 from drkit.store.records import ABOUT_STEPS, Message, Received, claimed, who
 
 TICK = 1.0

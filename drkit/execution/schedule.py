@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.planning import handover, leftovers
 from drkit.products.base import Observation
-from drkit.store.journal import RunState, StepState
 
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
 UNKNOWN_VALUE = "unknown"

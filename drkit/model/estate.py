@@ -432,6 +432,16 @@ class Assessment(msgspec.Struct, kw_only=True, frozen=True):
     carried: tuple[Carried, ...] = ()
     assumed: bool = False
 
+    @property
+    def blind(self) -> bool:
+        """Whether nothing can be said: no plan's state is known, or ARM answered for none of them."""
+        if not self.plans:
+            return bool(self.unread) and all(finding.outcome == "undetermined" for finding in self.hosts)
+        arm = [reading.value for finding in self.plans for reading in finding.readings if reading.signal == "arm"]
+        return all(finding.state == "unknown" for finding in self.plans) or (
+            bool(arm) and all(value == "unreachable" for value in arm)
+        )
+
 
 def encode(value: msgspec.Struct) -> bytes:
     """A snapshot or assessment as its file's bytes: the marker first, readable, one final newline."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
-from drkit.store.journal import RunState
 
 NAMED = 3
 """So many hosts are named in one sentence."""

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
+from drkit.model.clock import parse_time
 from drkit.model.estate import Deferred, Leftover, Snapshot, Zombie
 from drkit.model.ids import ArmId
+from drkit.model.run import RunRecord, RunState
 from drkit.model.runbook import Runbook
-from drkit.store.journal import RunState
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run as its journal tells it, with its runbook."""
-
-    run: str
-    book: Runbook
-    state: RunState
 
 
 @dataclass(frozen=True)
@@ -174,3 +166,30 @@ def way_on(zombies: Sequence[Zombie]) -> str:
     if first.run_kind == "failover":
         return f"`drkit failback {first.run}` goes back, `drkit cleanup {first.run}` stays and deletes what is left"
     return f"`drkit cleanup {first.run}` deletes what is left"
+
+
+def created_for(runs: Iterable[RunRecord]) -> dict[str, str]:
+    """What these runs made for a lost plan and no later run deleted: its id -> the id of that plan.
+
+    Both are in lower case. ``runs``: oldest first.
+    """
+    plans: dict[str, str] = {}
+    for run in runs:
+        for step in run.book.steps:
+            if run.state.of(step.id).status != "done":
+                continue
+            target = step.target.lower()
+            if step.effect == "create" and step.plan:
+                plans[target] = step.plan.lower()
+            elif step.effect == "delete":
+                plans.pop(target, None)
+    return plans
+
+
+def since_snapshot(runs: Iterable[RunRecord], newest: Snapshot) -> str:
+    """A sentence about the last failback that ended after this snapshot, which shows things as they were before; or empty."""
+    taken = parse_time(newest.taken)
+    backs = [
+        run for run in runs if run.book.kind == "failback" and run.state.ended and parse_time(run.state.ended) > taken
+    ]
+    return f"{backs[-1].run} brought back what snapshot {newest.generation} knows otherwise" if backs else ""

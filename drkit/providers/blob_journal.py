@@ -11,8 +11,9 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from drkit.errors import FileError, LockedError
 from drkit.model.clock import Clock
 from drkit.model.files import LARGE
+from drkit.model.run import fold
 from drkit.providers.blob_lease import SECONDS, Lease
-from drkit.store.journal import LocalJournal, fold, parse
+from drkit.store.journal import LocalJournal, parse
 
 MOST_BLOCKS = 49_000
 """Of the service's 50,000 a blob."""

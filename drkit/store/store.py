@@ -28,14 +28,16 @@ import msgspec
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model import estate, files, runbook, suggest
 from drkit.model.clock import Clock, rfc3339
+from drkit.model.cloud import Cloud, check_same
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.readiness import Readiness
+from drkit.model.run import Record, RunRecord, RunState, disbelieve, fold
 from drkit.model.runbook import Runbook
 from drkit.store import journal
 from drkit.store.approvals import Found, beyond_reach, mine
 from drkit.store.approvals import read as read_approvals
-from drkit.store.journal import LocalJournal, Record, RunState
+from drkit.store.journal import LocalJournal
 from drkit.store.records import (
     KINDS,
     LARGEST_MESSAGE,
@@ -158,6 +160,29 @@ class Store:
         """Every generation, oldest first."""
         owners = self._owners("state", folder_of("snapshot"))
         return [load(path, Snapshot, of=owners) for path in self._generations("snapshot")]
+
+    def generations(self, cloud: Cloud, *, needed: bool = False) -> list[Snapshot]:
+        """The snapshots of this cloud, oldest first. A snapshot that failed wholly at another address is left out.
+
+        RefusedError for a snapshot of another cloud; with ``needed`` also when there is no snapshot.
+        """
+        generations = [
+            snapshot
+            for snapshot in self.snapshots()
+            if snapshot.cloud == cloud.mark or snapshot.plans or snapshot.hosts
+        ]
+        for snapshot in generations:
+            check_same(snapshot.cloud, cloud, f"snapshot {snapshot.generation} in {self.folder}")
+        if needed and not generations:
+            raise RefusedError("there is no snapshot yet", where=str(self.folder), remedy="`drkit snapshot` takes one")
+        return generations
+
+    def assessment(self) -> tuple[Assessment, Path]:
+        """The newest assessment and where it is. RefusedError when there is none."""
+        newest = self.newest(Assessment)
+        if newest is None:
+            raise RefusedError("there is no assessment yet", where=str(self.folder), remedy="`drkit assess` makes one")
+        return newest
 
     def newest(self, type_: type[File]) -> tuple[File, Path] | None:
         """The newest generation and where it is."""
@@ -334,12 +359,26 @@ class Store:
 
     def state(self, run: str) -> RunState:
         """Where a run stands."""
-        state = journal.fold(self.records(run))
+        state = fold(self.records(run))
         if state.runbook and not FULL.fullmatch(state.runbook):
             raise IntegrityError(
                 f"names its runbook {state.runbook!r:.200}, which is no digest", where=str(self.journal_path(run))
             )
         return state
+
+    def run_records(self) -> list[RunRecord]:
+        """Every run that began and can be read, oldest first, with its runbook."""
+        runs: list[RunRecord] = []
+        for run in self.runs():
+            try:
+                state = self.state(run)
+                if state.runbook:
+                    book = self.runbook_of(state.runbook)[0]
+                    disbelieve(state, book.asking)
+                    runs.append(RunRecord(run, book, state))
+            except (FileError, RefusedError, IntegrityError):
+                continue
+        return runs
 
     def holder(self, run: str) -> str:
         """Who holds a run now; empty when nobody does. Takes nothing."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import msgspec
 
 from drkit.errors import UsageError
-from drkit.store.journal import GENESIS, Record, seal
+from drkit.model.run import GENESIS, Record
+from drkit.store.journal import seal
 
 
 @dataclass(frozen=True)

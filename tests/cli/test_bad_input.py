@@ -25,11 +25,11 @@ from drkit.errors import (
 from drkit.model.answers import cleaned, read, segment, sent, text_of
 from drkit.model.clock import StoppedError, parse_time
 from drkit.model.files import check_out
+from drkit.model.run import GENESIS, Record, fold
 from drkit.model.toml_faults import parse
 from drkit.providers.transport import tls_context
 from drkit.simulator.core.seed import build
 from drkit.store import journal
-from drkit.store.journal import Record, fold
 from tests.support.command_line import Here, command, copy_of_recorded, environment, kept
 from tests.support.estates import seed
 from tests.support.patience import PATIENCE
@@ -126,7 +126,7 @@ def test_a_ca_file_with_a_nul_in_its_name_is_named() -> None:
 @pytest.mark.parametrize("time", ["2026-13-45T00:00:00Z", "x", "", "0001-01-01T00:00:00+14:00", "2026-11-23"])
 def test_a_record_at_a_time_that_is_none_is_named(time: str) -> None:
     record, line = journal.seal(
-        Record(seq=0, time=time, run="run-0001", token=1, kind="started", data={"runbook": "x"}, prev=journal.GENESIS)
+        Record(seq=0, time=time, run="run-0001", token=1, kind="started", data={"runbook": "x"}, prev=GENESIS)
     )
     with pytest.raises(FileError, match="line 1: its time is none"):
         journal.parse(line, "run-0001.jsonl")

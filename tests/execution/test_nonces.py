@@ -12,9 +12,9 @@ import pytest
 from drkit.execution import schedule
 from drkit.execution import session as execution
 from drkit.model.clock import SystemClock
+from drkit.model.run import RunState
 from drkit.model.settings import Settings
 from drkit.products.base import StepContext
-from drkit.store.journal import RunState
 from drkit.store.store import Store
 from tests.execution.test_runner import RUN
 from tests.model.test_runbook import a_runbook, a_step

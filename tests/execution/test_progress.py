@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from drkit.cli.views import text
 from drkit.execution.progress import estimate
 from drkit.model.clock import rfc3339
+from drkit.model.run import RunState, StepState, StepStatus
 from drkit.model.runbook import Estimate, Runbook, Step
-from drkit.store.journal import RunState, StepState, StepStatus
 from tests.model.test_runbook import a_runbook, a_step
 
 BEGAN = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -20,9 +20,9 @@ from drkit.execution.results import (
     recovery_seconds,
     report,
 )
+from drkit.model.run import RunState, StepState, StepStatus
 from drkit.model.runbook import Affected
 from drkit.planning.dispositions import TABLE
-from drkit.store.journal import RunState, StepState, StepStatus
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support.builders import (
     LOST,

@@ -31,10 +31,10 @@ from drkit.model import files
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation, Request
+from drkit.model.run import Record, RunState
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.model.settings import RunSettings, Settings
 from drkit.products.base import Observation, Result, StepContext, StepFailedError
-from drkit.store.journal import Record, RunState
 from drkit.store.records import Message
 from drkit.store.store import Store
 from tests.model.test_runbook import a_runbook, a_step

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from drkit.execution import schedule
 from drkit.execution.schedule import blocked_by, compare, ending, reopenable, startable, unread
 from drkit.model.estate import Reading
+from drkit.model.run import RunState, StepState, StepStatus
 from drkit.model.runbook import Precondition, Runbook, Step
 from drkit.planning.handover import in_doubt
 from drkit.products.base import Observation
-from drkit.store.journal import RunState, StepState, StepStatus
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support.builders import a_plan, a_vm, hosted, managed, one_lost
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Zombie
+from drkit.model.run import RunRecord, RunState, StepState
 from drkit.model.runbook import Affected, Runbook
 from drkit.planning import cleanup, failback, leftovers
-from drkit.planning.leftovers import MovedEnvironment, RunRecord
+from drkit.planning.leftovers import MovedEnvironment
 from drkit.products import registry
-from drkit.store.journal import RunState, StepState
 from drkit.survey import returned_records
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support.builders import (

@@ -15,10 +15,10 @@ from drkit.api import status as status_
 from drkit.errors import UnknownFateError, UnreachableError
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation
+from drkit.model.run import Record, RunState, StepState, StepStatus, fold
 from drkit.model.runbook import Precondition, Step
 from drkit.planning import handover
 from drkit.products.base import Observation, RegisteredElsewhereError, Result, StepFailedError
-from drkit.store.journal import Record, RunState, StepState, StepStatus, fold
 from tests.execution.test_runner import NOBODY, Bench, Make, QuickClock, Scripted, bench, host_chain
 from tests.model.test_runbook import a_step
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from drkit.api import apply, report
 from drkit.api import plan as plan_
 from drkit.model.estate import Capture, Deferred, Environment, Leftover, Plan
+from drkit.model.run import RunRecord, RunState, StepState
 from drkit.planning import leftovers
 from drkit.products.base import Captured
-from drkit.store.journal import RunState, StepState
 from drkit.survey import returned_records
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support import round_trip as returning
@@ -111,7 +111,7 @@ def test_only_what_answers_elsewhere_and_not_here_is_confirmed(
     book = a_runbook(a_step("f", "verify"), leftovers=(left,))
     state = RunState(run="run-0001", steps={"f": StepState("done")})
     state.deferred[was.id.lower()] = Deferred(behind=left, run="run-0001", when="t", now="new", now_plan=NEW.id)
-    items = leftovers.open_items([leftovers.RunRecord("run-0001", book, state)])
+    items = leftovers.open_items([RunRecord("run-0001", book, state)])
     found = [one for one in returned_records.find(captured, items) if one.run]
     assert bool(found) == read
     for one in found:

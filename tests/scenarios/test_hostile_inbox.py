@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from drkit.model.clock import parse_time, rfc3339
-from drkit.store import journal
+from drkit.model.run import fold
 from drkit.store.records import Message
 from drkit.store.store import Store
 from tests.support.command_line import Here, command, environment
@@ -128,7 +128,7 @@ def test_a_hostile_inbox_is_obeyed_by_nobody(
             assert code == 4, words
     assert store.journal_bytes(run) == journal_before
     assert store.runs() == runs
-    assert journal.fold(store.records(run)).outcome != "succeeded"
+    assert fold(store.records(run)).outcome != "succeeded"
     genuine = [one for one in store.approvals(digest) if not one.fault and one.approval and one.approval.who != EVIL]
     assert len(genuine) <= 1, "what `approve` wrote"
     assert msgspec.json.decode(here("status", run, "--json").out.encode())

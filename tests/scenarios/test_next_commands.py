@@ -12,9 +12,9 @@ import pytest
 
 from drkit.api import apply, control, failback, status
 from drkit.errors import RefusedError
+from drkit.model.run import RunState, StepState
 from drkit.planning import handover
 from drkit.simulator.hybrid_worker import model
-from drkit.store.journal import RunState, StepState
 from drkit.store.store import Store
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support import round_trip as way

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 
 from drkit.errors import FileError, IntegrityError, LockedError, PartialError
 from drkit.model.operation import Operation
+from drkit.model.run import GENESIS, Record, fold
 from drkit.store import journal
-from drkit.store.journal import GENESIS, LocalJournal, Record
+from drkit.store.journal import LocalJournal
 
 RUN = "run-0001"
 
@@ -80,7 +81,7 @@ def test_a_journal_is_private_whole_and_folds_to_the_state_of_its_run(tmp_path: 
     records, torn = journal.read(path)
     assert (len(records), torn) == (11, b"")
     assert records[0].prev == GENESIS
-    state = journal.fold(records)
+    state = fold(records)
     assert (state.count, state.head, state.runbook) == (11, records[-1].hash, "d" * 64)
     assert {name: step.status for name, step in state.steps.items()} == {f"s{number}": "done" for number in range(5)}
 
@@ -341,7 +342,7 @@ def test_the_fold_follows_a_step_through_its_life(tmp_path: Path) -> None:
             await one.append("taken-over", data={"holder": "you"})
 
     asyncio.run(write())
-    state = journal.fold(journal.read(path)[0])
+    state = fold(journal.read(path)[0])
     assert (state.approved_by, state.approved_how) == ("ada", "self-approved with --yes")
     assert (state.holder, state.resumed, state.outcome) == ("you", 1, "")
     assert (state.of("a").status, state.of("a").operation) == ("open", operation)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from drkit.api import control
 from drkit.api.context import Context
 from drkit.errors import IntegrityError, UsageError
+from drkit.model.run import GENESIS, Record
 from drkit.model.settings import Settings
-from drkit.store.journal import GENESIS, Record, seal
+from drkit.store.journal import seal
 from drkit.store.store import Store
 from drkit.store.verify import verify
 from tests.store.test_journal import RUN, made

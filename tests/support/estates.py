@@ -33,11 +33,11 @@ from drkit.api.context import Context
 from drkit.errors import DrkitError
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts, settings
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.simulator import Simulator
 from drkit.simulator.core import clock as simulated
-from drkit.store.journal import RunState
 from drkit.store.store import Store
 from tests.support import forked
 from tests.support.patience import PATIENCE

@@ -20,10 +20,10 @@ from drkit.model import runbook
 from drkit.model.actions import Described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
+from drkit.model.run import RunState
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
 from drkit.planning import handover, leftovers
-from drkit.store.journal import RunState
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",

@@ -215,7 +215,7 @@ def plain() -> dict[str, Any]:
         an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),)),
     )
     from drkit.execution import evidence, results
-    from drkit.store.journal import RunState, StepState
+    from drkit.model.run import RunState, StepState
 
     assessed = an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),))
     state = RunState(run="run-0001", started="2026-03-01T08:00:00Z")

@@ -21,10 +21,10 @@ from drkit.execution import results
 from drkit.model import runbook
 from drkit.model.actions import Described, described
 from drkit.model.estate import Assessment, Snapshot
+from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
 from drkit.products import actions
-from drkit.store.journal import RunState, StepState
 from drkit.store.records import load
 from tests.support.command_line import recorded, runbook_of
 

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from drkit.api import apply as apply_
-from drkit.api import assess, history
+from drkit.api import assess
 from drkit.api import plan as plan_
 from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
+from drkit.planning import leftovers
 from drkit.products.hybrid_worker.client import _matches, recorded
 from drkit.products.hybrid_worker.manual_steps import worker_id
 from drkit.products.hybrid_worker.plan import stand_ins
@@ -213,7 +214,7 @@ def test_without_a_prepared_account_a_new_one_is_made(tmp_path: Path) -> None:
         assert create.inputs["body"]["identity"] == {"type": "SystemAssigned"}
         assert apply(found).outcome == "succeeded"
         assert reported(found)[WEB] == [create.target]
-        assert history.made(found.context)[create.target.lower()] == OLD.lower()
+        assert leftovers.created_for(found.store.run_records())[create.target.lower()] == OLD.lower()
         asyncio.run(assess.assess(found.context))
         assert plan_.plan(found.context, kind="failover").runbook.steps == ()
 

@@ -112,7 +112,7 @@ def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
         if plans and doubt is not None and doubt.certain and doubt.words.endswith("registered nowhere"):
             faults.append(f"{machine}: serves {plans}, and drkit says that it is registered nowhere")
     last: dict[str, str] = {}
-    for told in history.run_records(context):
+    for told in context.store.run_records():
         for moved in leftovers.moved(told.book, told.state):
             if moved.host:
                 last[moved.host.lower()] = moved.now_plan
