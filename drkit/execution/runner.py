@@ -28,6 +28,7 @@ from drkit.errors import (
 from drkit.execution import attribution, schedule
 from drkit.execution.actors import Contained
 from drkit.execution.ports import Inbox
+from drkit.model.actions import Tables, action_of
 from drkit.model.clock import Clock, StoppedError, parse_time
 from drkit.model.operation import Operation, Request
 from drkit.model.run import RunState, disbelieve
@@ -127,6 +128,7 @@ class Runner:
         journal: Journal,
         store: Inbox,
         products: Mapping[str, Actor],
+        tables: Tables,
         context: StepContext,
         *,
         show: Callable[[Event], None],
@@ -135,6 +137,7 @@ class Runner:
     ) -> None:
         self.runbook, self.journal, self.store = runbook, journal, store
         self.products = {name: Contained(product) for name, product in products.items()}
+        self.tables = tables
         self.context, self.show, self.stop = context, show, stop
         self.wait_minutes = wait_minutes
         self.hands = asyncio.Semaphore(context.settings.run.concurrency)
@@ -453,7 +456,7 @@ class Runner:
         requests = await self._intend(step, product, context, attempt)
         token = INTENT.set((step, requests))
         try:
-            if step.effect == "verify" and step.action.startswith("verify"):
+            if self._verifies(step):
                 outcome = await product.verify(step, context)
             else:
                 outcome = await self._act(step, product, context)
@@ -464,6 +467,11 @@ class Runner:
             await self._wait(step, product, context, outcome)
         finally:
             INTENT.reset(token)
+
+    def _verifies(self, step: Step) -> bool:
+        """Whether the step is carried out by asking the service; every other one is acted."""
+        row = action_of(step, self.tables)
+        return row is not None and row.verifies
 
     async def _intend(self, step: Step, product: Actor, context: StepContext, attempt: int) -> tuple[Request, ...]:
         """The writes of a step, journaled before the first of them leaves."""
@@ -563,7 +571,7 @@ class Runner:
             while not self.stop():
                 # Azure's word on when to look again counts as long as the step's own limit allows.
                 left = await self._rest(step, min(operation.retry_after, max(0.0, deadline - clock.monotonic())))
-                verifying = step.effect == "verify" and step.action.startswith("verify")
+                verifying = self._verifies(step)
                 try:
                     outcome = await (
                         product.verify(step, context) if verifying else product.poll(step, operation, context)

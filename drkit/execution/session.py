@@ -132,7 +132,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, re
                 salt=journal.state.salt,
             )
             runner = Runner(
-                job.runbook, journal, job.store, job.products, context,
+                job.runbook, journal, job.store, job.products, job.tables, context,
                 show=show, wait_minutes=job.wait_minutes, stop=clock.stopped,
             )  # fmt: skip
             # A process that died before this look leaves it to the next one.

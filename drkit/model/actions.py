@@ -221,6 +221,11 @@ class Action:
     channel: str = ""
     required: Callable[[Step, Occasion], Iterable[Needed]] = nothing_required
 
+    @property
+    def verifies(self) -> bool:
+        """Whether its steps are carried out by asking the service (``Actor.verify``): effect ``verify``, and no requests to send."""
+        return self.effect == "verify" and not self.methods
+
 
 Actions = Mapping[str, Action]
 """Action -> what it does."""

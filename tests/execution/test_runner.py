@@ -28,6 +28,7 @@ from drkit.errors import (
 from drkit.execution import schedule
 from drkit.execution.runner import Event, InterruptibleClock, Runner, permitted
 from drkit.model import files
+from drkit.model.actions import Action
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Reading
 from drkit.model.operation import Operation, Request
@@ -111,6 +112,11 @@ class Scripted:
         return sum(call == name for call, _ in self.calls)
 
 
+def an_action(step: Step) -> Action:
+    """The row of a step's action: one that verifies sends nothing."""
+    return Action(step.effect, ".*", methods=() if step.action == "verify" else ("POST",))
+
+
 class Bench:
     """Runs a runbook in processes that are not any: each ``go`` opens the journal anew."""
 
@@ -118,6 +124,7 @@ class Bench:
         self.store = Store(folder)
         self.store.new_run()
         self.book: Runbook = a_runbook(*steps)
+        self.tables = {"p": {step.action: an_action(step) for step in steps}}
         self.settings = Settings(run=RunSettings(**settings))
         self.clock = QuickClock()
         self.shown: list[Event] = []
@@ -135,7 +142,7 @@ class Bench:
                 results=lambda step: journal.state.of(step).data, show_code=lambda _step, _code, _url: None,
             )  # fmt: skip
             runner = Runner(
-                self.book, journal, self.store, {"p": actor}, context,
+                self.book, journal, self.store, {"p": actor}, self.tables, context,
                 show=self.shown.append, wait_minutes=wait, stop=nap.stopped,
             )  # fmt: skip
             return await runner.run(resumed=resumed)
@@ -340,6 +347,15 @@ def test_messages_are_heard_while_azure_is_waited_for(bench: Make) -> None:
     assert made.go(Scripted(a__act=[pausing], a__poll=[patient] * 9)).outcome == "partial"
     assert made.state.paused
     assert made.kinds("b") == []
+
+
+def test_a_step_is_verified_or_acted_as_its_action_says_whatever_its_name(bench: Make) -> None:
+    made = bench(a_step("asks", "verify", action="look"), a_step("sends", "verify", action="verify-by-post"))
+    made.tables = {"p": {"look": Action("verify", ".*"), "verify-by-post": Action("verify", ".*", methods=("POST",))}}
+    actor = Scripted(asks__verify=[RUNNING, RUNNING], sends__act=[RUNNING])
+    assert made.go(actor).outcome == "succeeded"
+    called = {name for name, _ in actor.calls if not name.endswith(".observe")}
+    assert called == {"asks.verify", "sends.act", "sends.poll"}
 
 
 def test_verifying_ends_when_the_step_says_and_tells_what_was_seen_last(bench: Make) -> None:

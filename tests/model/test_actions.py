@@ -236,6 +236,16 @@ def test_no_extension_but_the_hybrid_workers_own_is_taken_off_or_installed(
     assert broken(with_step(book, step, inputs={**step.inputs, "extension": {**step.inputs["extension"], **extension}}))
 
 
+def test_an_action_verifies_if_it_only_asks_and_a_look_from_a_host_does_not() -> None:
+    verifying = {
+        f"{product}:{name}" for product, table in TABLES.items() for name, row in table.items() if row.verifies
+    }
+    assert verifying == {
+        "codespaces:verify-plan", "codespaces:verify", "codespaces:verify-elsewhere",
+        "hybrid-worker:verify-plan", "hybrid-worker:verify", "hybrid-worker:verify-again", "hybrid-worker:verify-elsewhere",
+    }  # fmt: skip
+
+
 def test_a_verify_step_deletes_nothing() -> None:
     plan = a_plan("healthy", "southeastasia", "rg-sea")
     step = msgspec.structs.replace(
