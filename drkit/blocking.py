@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import drkit
+from drkit import _PLACE
 from drkit.api.loop import refuse_inside, run
 
 P = ParamSpec("P")
@@ -54,7 +55,7 @@ def _drawn(items: AsyncIterator[T]) -> Iterator[T]:
             runner.run(close())
 
 
-__all__ = [name for name in drkit.__all__ if name not in ("__version__", "blocking", "errors")]
+__all__ = list(_PLACE)
 
 if TYPE_CHECKING:
     from drkit import Applied as Applied
