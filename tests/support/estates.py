@@ -30,7 +30,7 @@ from drkit.api import apply as apply_
 from drkit.api import assess
 from drkit.api import plan as plan_
 from drkit.api.context import Context
-from drkit.errors import DrkitError
+from drkit.errors import DrkitError, RefusedError
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts, settings
 from drkit.model.run import RunState
@@ -567,9 +567,13 @@ class Crowd(threading.Thread):
         raise NotImplementedError
 
     def answer(self, run: str, step: Step) -> None:
-        """Say that it is done."""
+        """Say that it is done; a run that somebody aborted meanwhile takes no answer."""
         self.said.add(step.id)
-        apply_.answer(self.site.context, run, step.id, "ready")
+        try:
+            apply_.answer(self.site.context, run, step.id, "ready")
+        except RefusedError:
+            if not self.site.store.state(run).outcome:
+                raise
 
     def ready(self, step: Step) -> bool:
         """Whether the step's owner is."""

@@ -258,7 +258,8 @@ def _elsewhere(
         return None
     behind = max(ground.stale) / SPEED if "stale lists" in blows else 0.0
     place = folder.with_name(f"{folder.name}-elsewhere")
-    return Elsewhere(night.site, ground, lives, story, place, behind=behind)
+    endless = "operation never ends" in blows
+    return Elsewhere(night.site, ground, lives, story, place, behind=behind, endless=endless)
 
 
 @cache

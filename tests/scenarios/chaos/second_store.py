@@ -14,6 +14,7 @@ from typing import Self
 
 from drkit.api import control, status
 from drkit.errors import DrkitError
+from drkit.planning import handover
 from tests.scenarios.chaos.grounds import Ground
 from tests.support.estates import Site, spilt, wait_for
 from tests.support.kill_points import place_of
@@ -30,13 +31,22 @@ class Elsewhere:
 
     ``said`` counts what came of it: who was ``kept out`` by what the other one had left in the target, and who ``went on``. ``behind``:
     real seconds that lists may be behind; nobody begins within them, as two that begin in the same moment see nothing of each other.
+    ``endless``: in this story an operation may never end.
     """
 
     def __init__(
-        self, site: Site, ground: Ground, lives: Lives, story: random.Random, folder: Path, *, behind: float = 0.0
+        self,
+        site: Site,
+        ground: Ground,
+        lives: Lives,
+        story: random.Random,
+        folder: Path,
+        *,
+        behind: float = 0.0,
+        endless: bool = False,
     ) -> None:
         self.ours, self.ground, self.lives, self.story = site, ground, lives, story
-        self.behind = behind
+        self.behind, self.endless = behind, endless
         self.before = story.random() < 0.5
         self.site = replace(site, folder=folder, planned=None, account=None, processes=[], faults=[])
         self.said: Counter[str] = Counter()
@@ -99,11 +109,16 @@ class Elsewhere:
         return not self.site.run or status.closed(self.site.book, self.site.state)
 
     def _waits_for_azure(self) -> bool:
-        """Whether the run was aborted and only an operation that Azure has not ended keeps it open, as drkit says itself."""
+        """Whether the run was aborted and only an operation that Azure has not ended keeps it open, as drkit says itself.
+
+        Of a registration that does not end drkit says that nobody knows whether the host is registered.
+        """
         state = self.site.state
-        return (
-            bool(state.stopped and state.under_way)
-            and "still under way" in status.status(self.site.context, self.site.run).reason
+        said = status.status(self.site.context, self.site.run).reason
+        begun = [doubt for doubt in handover.in_doubt(self.site.book, state) if doubt.begun and not doubt.registered]
+        return bool(state.stopped) and (
+            (bool(state.under_way) and "still under way" in said)
+            or (self.endless and bool(begun) and all(doubt.words in said for doubt in begun))
         )
 
     def see_through(self) -> None:
