@@ -121,14 +121,6 @@ TO_DO: Mapping[str, str] = MappingProxyType(
     }
 )
 """What to do by outcome, or by reason where the outcome is undetermined."""
-PLAN_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "service": "its regional service",
-        "listing": "its environments are listed",
-        "control": "the same service in another region answers",
-        "arm": "Resource Manager",
-    }
-)
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -19,7 +19,6 @@ from drkit.model.operation import Request
 from drkit.model.readiness import Finding, Forecast, Readiness
 from drkit.model.settings import Settings
 from drkit.planning.readiness import RULES, Projection, Seen, Write, action_of, compare, judge, reported, writes_of
-from drkit.planning.readiness.estate_rules import unpushed_since
 from drkit.planning.readiness.governance_rules import allows, within
 from drkit.planning.readiness.values import finding, protected_regions
 from drkit.products import registry
@@ -186,11 +185,20 @@ def taken(hours_ago: float, risk: str, last_used: str = "") -> Snapshot:
     return Snapshot(cloud=MARK, taken=when, environments=(environment(risk, last_used),))
 
 
+def unpushed_since(now: Environment, generations: list[Snapshot]) -> str | None:
+    """What the finding about an environment's unpushed work says of its age; None where there is no finding."""
+    latest = msgspec.structs.replace(generations[-1], environments=(now,))
+    own = msgspec.convert({"objectives": {"recovery_point_minutes": 1}}, Settings)
+    findings = judge(Seen(NOW, own, registry(), latest, generations))[0]
+    return next((one.evidence[0].detail for one in findings if (one.rule, one.severity) == ("unpushed", "error")), None)
+
+
 def test_work_is_as_old_as_the_unbroken_row_of_snapshots_that_says_so() -> None:
     row = [taken(90, "unpushed"), taken(60, "pushed"), taken(40, "unpushed"), taken(10, "unpushed")]
-    assert unpushed_since(environment("unpushed"), row) == NOW - timedelta(hours=40)
+    since = rfc3339(NOW - timedelta(hours=40))
+    assert unpushed_since(environment("unpushed"), row) == f"since {since} at the latest"
     used = rfc3339(NOW - timedelta(hours=50))
-    assert unpushed_since(environment("unpushed", used), row) == NOW - timedelta(hours=50)
+    assert unpushed_since(environment("unpushed", used), row) == f"since {used} at the latest"
     assert unpushed_since(environment("unpushed", "not a time"), row[:2]) is None
 
 

@@ -97,15 +97,11 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
         yield finding("unpushed", "unknown", plan, what, remedy, evidence=evidence)
 
 
-def unpushed_since(environment: Environment, generations: Sequence[Snapshot]) -> datetime | None:
-    """Since when at the latest its work has not been pushed: its last use, or the first capture of an unbroken row that says so."""
-    return rows_since([environment], generations)[environment.product, environment.id]
-
-
 def rows_since(
     environments: Sequence[Environment], generations: Sequence[Snapshot]
 ) -> dict[tuple[str, str], datetime | None]:
-    """The same for many, going through the generations once: (product, id) -> since when."""
+    """Since when at the latest each environment's work has not been pushed: (product, id) -> its last use, or the first capture of an
+    unbroken row that says so. None where neither is known."""
     first: dict[tuple[str, str], str] = {}
     going = {(one.product, one.id) for one in environments}
     for taken in reversed(generations):
