@@ -1,7 +1,7 @@
-"""drkit's commands as processes of their own, forked from one that has imported drkit: each begins within milliseconds.
+"""drkit's commands in separate processes, forked from one that has imported drkit: each begins within milliseconds.
 
-The parent is multiprocessing's fork server, which has no threads and no test's state. What is tried of the interpreter's start
-itself (``python -m drkit``, its path, its variables) takes ``tests.support.command_line``.
+The parent is multiprocessing's fork server, which has no threads and no state of a test. A test of the interpreter's start
+(``python -m drkit``, its path, its variables) uses ``tests.support.command_line`` instead.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import atexit
 import io
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any
@@ -32,21 +34,43 @@ def server() -> Any:
     return found
 
 
-class Command:
-    """A command at work, with what ``subprocess.Popen`` offers. Its output goes into that open file, else into ones of its own."""
+@dataclass(frozen=True)
+class Limits:
+    """What a process may use before the system ends it: seconds of processor time, bytes of memory."""
 
-    def __init__(self, words: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int | None = None) -> None:
+    cpu_seconds: int
+    memory: int
+
+    def set(self) -> None:
+        """Limit this process."""
+        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu_seconds, self.cpu_seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Command:
+    """A running command, with what ``subprocess.Popen`` offers. ``output``: the open file for stdout and stderr."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        output: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.args = ["drkit", *words]
         self._files = [tempfile.TemporaryFile() for _ in range(2)] if output is None else []  # noqa: SIM115  (closed in communicate)
         streams = [file.fileno() for file in self._files] if output is None else [output, output]
         os.umask(umask := os.umask(0o077))
-        self._process = server().Process(target=_Drkit(self.args, cwd, env, umask, streams), daemon=True)
+        self._process = server().Process(target=_Drkit(self.args, cwd, env, umask, streams, limits), daemon=True)
         self._process.start()
         self.pid = int(self._process.pid)
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, negative for a signal; None while it works."""
+        """Its exit status, negative for a signal; None while it runs."""
         code: int | None = self._process.exitcode
         return code
 
@@ -64,12 +88,20 @@ class Command:
         """What it printed on stdout and stderr, once it has ended."""
         try:
             self.wait()
-            out, err = (_content(file) for file in self._files)
-            return out, err
         finally:
-            self.kill()
+            texts = self.output()
+        return texts
+
+    def output(self) -> tuple[str, str]:
+        """End it if it still runs; what it printed on stdout and stderr."""
+        self.kill()
+        self._process.join()
+        try:
+            out, err = (_content(file) for file in self._files)
+        finally:
             for file in self._files:
                 file.close()
+        return out, err
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
@@ -85,19 +117,26 @@ def _content(file: IO[bytes]) -> str:
 
 
 def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """A command to its end, and what it printed."""
+    """Run a command to its end; what it printed."""
     command = Command(words, cwd=cwd, env=env)
     out, err = command.communicate()
     return subprocess.CompletedProcess(command.args, command.wait(), out, err)
 
 
 class _Drkit:
-    """What a child does: it becomes the command, as a new interpreter would."""
+    """What a child does: it becomes drkit, as a new interpreter would."""
 
     def __init__(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], umask: int, streams: Sequence[int]
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        umask: int,
+        streams: Sequence[int],
+        limits: Limits | None,
     ) -> None:
-        self.words, self.cwd, self.env, self.umask, self.streams = list(words), cwd, dict(env), umask, streams
+        self.words, self.cwd, self.env = list(words), cwd, dict(env)
+        self.umask, self.streams, self.limits = umask, streams, limits
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files go with the message that begins the process."""
@@ -121,6 +160,8 @@ class _Drkit:
         )
         if self.env.get("PYTHONWARNINGS") == "error":
             warnings.simplefilter("error")
+        if self.limits is not None:
+            self.limits.set()
         try:
             main.main()
         finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
-import pkgutil
 import shutil
 import subprocess
 import sys
@@ -19,13 +17,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.fuzz import cases, forked, judge
+from tests.scenarios.fuzz import cases, judge
 from tests.scenarios.fuzz.cases import Case
+from tests.scenarios.fuzz.judge import Ended
 from tests.support import command_line as cli_support
-from tests.support import every_command
+from tests.support import every_command, forked
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
+LIMITS = forked.Limits(cpu_seconds=40, memory=3 << 30)
+
+
+def run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+    """``drkit WORDS`` in that folder, with that environment and no standard input."""
+    began = time.monotonic()
+    command = forked.Command(words, cwd=folder, env=environment, limits=LIMITS)
+    try:
+        code: int | None = command.wait()
+    except subprocess.TimeoutExpired:
+        code = None
+    out, err = command.output()
+    return Ended(tuple(words), code, out, err, time.monotonic() - began)
 
 
 @dataclass
@@ -34,7 +46,7 @@ class Fate:
 
     case: Case
     odd: str
-    ended: list[forked.Ended]
+    ended: list[Ended]
     faults: list[str]
 
 
@@ -112,7 +124,7 @@ class Bench:
         ):
             if words[0] == "assess":
                 azure.control("lose", region=cli_support.LOST)
-            ended = forked.run(words, self.live, self._with_cloud(azure.folder / "ready.json"))
+            ended = run(words, self.live, self._with_cloud(azure.folder / "ready.json"))
             if ended.code != 0:
                 raise SystemExit(f"the estate cannot be prepared: {words}: {ended.code}\n{ended.err}")
 
@@ -134,7 +146,7 @@ class Bench:
         environment = self._with_cloud(self.azure.folder / "ready.json")
         self.azure.case(f"{case.seed}/{case.number}")
         try:
-            ended = forked.run(case.random.choice(cases.READING), folder, environment)
+            ended = run(case.random.choice(cases.READING), folder, environment)
         finally:
             self.azure.case("")
         secrets = self.azure.secrets()
@@ -150,7 +162,7 @@ class Bench:
         name = cases.spoil(folder, random)
         words = (*typed, "--json") if random.random() < 0.3 and "--json" not in typed else typed
         environment = self._with_cloud(folder / "ready.json")
-        ended = forked.run(words, folder, environment)
+        ended = run(words, folder, environment)
         return Fate(case, f"file {name}", [ended], judge.faults(ended, secrets_of(every_command.prepared().facts)))
 
     def _lines(self, case: Case, folder: Path) -> Fate:
@@ -158,14 +170,14 @@ class Bench:
         every_command.prepare(self._empty(folder), clock={**self._clock(), "speed": 60.0})
         before = judge.kept(folder)
         environment = self._with_cloud(folder / "ready.json")
-        ended = forked.run(cases.mistyped(folder, random), folder, environment)
+        ended = run(cases.mistyped(folder, random), folder, environment)
         secrets = secrets_of(every_command.prepared().facts)
         wrong = judge.faults(ended, secrets) + judge.kept_faults(before, judge.kept(folder), secrets)
         return self._readable(Fate(case, "line", [ended], wrong), folder, environment)
 
     def _readable(self, fate: Fate, folder: Path, environment: Mapping[str, str]) -> Fate:
         """Whether the store, which was good, still is: what drkit wrote, it reads."""
-        looked = forked.run(("status", "--json"), folder, environment)
+        looked = run(("status", "--json"), folder, environment)
         fate.ended.append(looked)
         if looked.code not in (0, 1, 3) or "drkit itself failed" in looked.err:
             fate.faults.append(f"the store cannot be read any more: {looked.code} {looked.err.strip()[-400:]}")
@@ -181,15 +193,6 @@ class Bench:
 
 def fuzz(numbers: Sequence[int], seed: int, *, as_json: bool) -> int:
     """Try these cases of a seed; 1 when one of them does not end well."""
-    # Whatever a command may load is loaded once, before children are made.
-    import rich.console  # noqa: F401
-
-    import drkit
-
-    for module in pkgutil.walk_packages(drkit.__path__, "drkit."):
-        if module.name != "drkit.__main__":
-            importlib.import_module(module.name)
-
     tried = [Case(seed, number) for number in numbers]
     began, fates, kinds = time.monotonic(), [], Counter[str]()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-
-from tests.scenarios.fuzz.forked import Ended
 
 CODES = frozenset({0, 1, 2, 3, 4, 5, 64, 130, 143})
 """docs/exit-codes.md, and those of SIGINT and SIGTERM."""
 STORE = ".drkit"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code (negative: a signal), None when it did not end."""
+
+    words: tuple[str, ...]
+    code: int | None
+    out: str
+    err: str
+    seconds: float
 
 
 def faults(ended: Ended, secrets: Collection[str]) -> list[str]:

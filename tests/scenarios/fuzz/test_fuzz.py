@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.fuzz import forked, judge
+from tests.scenarios.fuzz import judge
 from tests.scenarios.fuzz.cases import Case
+from tests.scenarios.fuzz.judge import Ended
 from tests.scenarios.fuzz.values import mutated, places
 
 ROOT = Path(__file__).parents[3]
@@ -26,8 +27,8 @@ def test_bad_input_is_one_bad_thing(first: int) -> None:
     assert "bad 0" in done.stdout
 
 
-def ended(code: int | None = 0, out: str = "", err: str = "", *words: str) -> forked.Ended:
-    return forked.Ended(words, code, out, err, 1.0)
+def ended(code: int | None = 0, out: str = "", err: str = "", *words: str) -> Ended:
+    return Ended(words, code, out, err, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def ended(code: int | None = 0, out: str = "", err: str = "", *words: str) -> fo
         (ended(0, "a s3cret b"), "secret"), (ended(0, "{", "", "--json"), "no JSON"), (ended(0, "", "a\x1b[2J"), "control"),
     ],
 )  # fmt: skip
-def test_the_judge_knows_a_bad_end(bad: forked.Ended, word: str) -> None:
+def test_the_judge_knows_a_bad_end(bad: Ended, word: str) -> None:
     assert any(word in fault for fault in judge.faults(bad, {"s3cret"}))
 
 
