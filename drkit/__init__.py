@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from drkit.api.status import overview as overview
     from drkit.api.status import runs as runs
     from drkit.api.status import status as status
-    from drkit.drills.simulate import drill as drill
+    from drkit.cli.drill import drill as drill
     from drkit.drills.simulate import happen as happen
     from drkit.drills.simulate import simulate as simulate
 
@@ -80,7 +80,8 @@ _PLACES = {
     "api.report": ("owners", "report"),
     "api.schema": ("schema",),
     "api.status": ("RunStatus", "codes", "overview", "runs", "status"),
-    "drills.simulate": ("drill", "happen", "simulate"),
+    "cli.drill": ("drill",),
+    "drills.simulate": ("happen", "simulate"),
 }  # fmt: skip
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 _MODULES = ("blocking", "errors")

@@ -91,7 +91,7 @@ class Common:
     def context(self, announce: Callable[[str], None] | None = None) -> Context:
         """The context that these options describe. ``announce`` hears which cloud it is (default: stderr)."""
         from drkit.api.context import desk
-        from drkit.cli.views.text import safe
+        from drkit.model.text import safe
         from drkit.products import faults
 
         for fault in faults():
@@ -124,7 +124,7 @@ def say(text: str, *, newline: bool = True) -> None:
     if Pipelines.wanted:
         text = _defused(text)
     elif not (Json.wanted and text[:1] in "{["):
-        from drkit.cli.views.text import shown
+        from drkit.model.text import shown
 
         text = shown(text)
     try:
@@ -140,7 +140,7 @@ def say(text: str, *, newline: bool = True) -> None:
 
 def note(text: str) -> None:
     """Progress, to stderr. Nobody listening, or no room for it, must not end a run."""
-    from drkit.cli.views.text import exact
+    from drkit.model.text import exact
 
     shown = "\n".join(exact(line) for line in text.split("\n"))
     if Pipelines.wanted:

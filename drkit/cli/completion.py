@@ -51,7 +51,7 @@ class CompletableText(click.ParamType):  # type: ignore[type-arg]  # older versi
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        from drkit.cli.views.text import safe
+        from drkit.model.text import safe
 
         found: list[CompletionItem] = []
         # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.

@@ -148,7 +148,7 @@ def _terminated(_number: int, _frame: Any) -> NoReturn:
 
 
 def _failed(error: DrkitError) -> int:
-    from drkit.cli.views.text import safe
+    from drkit.model.text import safe
 
     where = f"{safe(error.where, 300)}: " if error.where else ""
     asked = Json.wanted or "--json" in sys.argv

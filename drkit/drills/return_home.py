@@ -8,9 +8,9 @@ from typing import Any
 
 from drkit.api import assess, failback, status
 from drkit.api import plan as plan_
-from drkit.cli.views.text import plural, safe
 from drkit.drills.scenario import Drill
 from drkit.errors import DrkitError
+from drkit.model.text import plural, safe
 
 
 async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:

@@ -22,9 +22,7 @@ from drkit.api import apply, assess, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
 from drkit.api.context import Context
-from drkit.cli.views import html, junit, markdown, terminal
-from drkit.cli.views import json as json_view
-from drkit.cli.views.text import duration, plural, safe
+from drkit.drills.presenter import Presenter
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
 from drkit.model import files, suggest
@@ -32,6 +30,7 @@ from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
+from drkit.model.text import duration, plural, safe
 from drkit.planning import leftovers
 from drkit.products import registry
 
@@ -93,6 +92,7 @@ class Drill:
     region: str
     story: Story
     say: Callable[[str], None]
+    presenter: Presenter
     verbose: bool
     columns: int
     told: set[tuple[str, str]] = field(default_factory=set)
@@ -199,49 +199,36 @@ class Drill:
             (word, len(names), _some(names, self.columns - 44))
             for word, names in sorted(verdicts.items(), key=lambda one: one[0])
         ]
-        self._table("what happened to the hosts", "n", "which", rows=rows, wide=2)
-        return assessed
-
-    def _table(self, *headers: str, rows: Sequence[Sequence[object]], wide: int) -> None:
-        made = terminal.table(*headers, rows=rows, ratios={wide: 1})
-        made.box = None
-        for line in terminal.render(made, columns=self.columns - 2).splitlines():
+        headers = ("what happened to the hosts", "n", "which")
+        for line in self.presenter.table(*headers, rows=rows, wide=2, columns=self.columns - 2):
             self.say(f"  {line}")
+        return assessed
 
     def _plan(self, command: str, **options: Any) -> plan_.Planned:
         self.command(command)
         planned = plan_.plan(self.context, **options)
         book = planned.runbook
         if not options:
-            made = terminal.plan_table(book)
-            made.box = None
-            for line in terminal.render(made, columns=self.columns - 2).splitlines():
+            for line in self.presenter.plans(book, self.columns - 2):
                 self.say(f"  {line}")
-        self.line(terminal.effects_line(book, self.concurrency))
+        self.line(self.presenter.effects(book, self.concurrency))
         for note in book.notes:
             self.line(f"note: {note}")
-        shown = terminal.render(
-            *terminal.show(book, planned.digest, str(planned.path), planned.told, concurrency=self.concurrency),
-            columns=self.columns,
-        )
-        path = self.folder / f"runbook-{planned.digest[:12]}.txt"
-        self._keep(path.name, shown)
+        path = self._keep_runbook(planned)
         if not options:
             self.line(f"every step with its reason: {path.name}")
         return planned
 
     def told_of(self, planned: plan_.Planned) -> None:
         """A runbook in short, and its text beside the others."""
-        self.line(terminal.effects_line(planned.runbook, self.concurrency))
+        self.line(self.presenter.effects(planned.runbook, self.concurrency))
         for one in planned.runbook.unchanged[:4]:
             self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
-        shown = terminal.render(
-            *terminal.show(
-                planned.runbook, planned.digest, str(planned.path), planned.told, concurrency=self.concurrency
-            ),
-            columns=self.columns,
-        )
-        self._keep(f"runbook-{planned.digest[:12]}.txt", shown)
+        self._keep_runbook(planned)
+
+    def _keep_runbook(self, planned: plan_.Planned) -> Path:
+        text = self.presenter.runbook(planned, self.concurrency, self.columns)
+        return self._keep(f"runbook-{planned.digest[:12]}.txt", text)
 
     async def _writes(self) -> int:
         record = await self.control.get("record")
@@ -444,7 +431,8 @@ class Drill:
         if self.verbose:
             for step in book.steps:
                 self.say(
-                    "    " + terminal.event(state.of(step.id).status, step.id, state.of(step.id).detail or step.title)
+                    "    "
+                    + self.presenter.event(state.of(step.id).status, step.id, state.of(step.id).detail or step.title)
                 )
 
     async def _rest(self) -> list[str]:
@@ -476,7 +464,7 @@ class Drill:
         seconds = results.recovery_seconds(found, since)
         objective = self.context.settings.objectives.recovery_time_minutes * 60
         record = (await self.control.get("record"))["requests"]
-        self._keep("requests.json", json_view.encode(record))
+        self._keep("requests.json", self.presenter.json(record))
         throttled = sum(one["status"] == 429 for one in record)
         kinds = Counter("read" if one["kind"] == "token" else one["kind"] for one in record)
         paths = self._reports(runs)
@@ -567,11 +555,8 @@ class Drill:
     def _reports(self, runs: Sequence[str]) -> list[Path]:
         paths = []
         for run in runs:
-            found = report.report(self.context, run)
-            self._keep(f"report-{run}.md", markdown.report(found))
-            self._keep(f"report-{run}.html", html.report(found))
-            self._keep(f"report-{run}.xml", junit.report(found))
-            paths.append(self._keep(f"report-{run}.json", json_view.encode(found)))
+            texts = self.presenter.reports(report.report(self.context, run))
+            paths.append([self._keep(f"report-{run}{ending}", text) for ending, text in texts.items()][-1])
         return paths
 
 

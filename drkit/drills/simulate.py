@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 
 from drkit.api.context import Context
-from drkit.cli.views import terminal
+from drkit.drills.presenter import Presenter
 from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
@@ -261,6 +261,7 @@ def _host(host: Host) -> dict[str, Any]:
 
 
 async def drill(
+    presenter: Presenter,
     *,
     estate: str | None = None,
     lose: str = "westeurope",
@@ -275,6 +276,7 @@ async def drill(
 ) -> dict[str, Any]:
     """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
 
+    ``presenter`` gives what is said and kept its looks.
     ``returning``: then the region comes back, and everybody goes home. ``estate``: a snapshot or seed of your own; ``folder``:
     where its files go (default: a new temporary folder); ``keep`` leaves the simulator up until a signal, once ``kept`` was given
     the result and what to type. Everything it starts reaches loopback only.
@@ -306,7 +308,7 @@ async def drill(
     )  # fmt: skip
     try:
         facts = await _wait_ready(process, ready)
-        found = await _walk(place, facts, region, story, say, verbose, returning=returning)
+        found = await _walk(place, facts, region, story, say, presenter, verbose, returning=returning)
         if keep:
             _stop_by_signal(process)
             kept(found, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
@@ -345,6 +347,7 @@ async def _walk(
     region: str,
     story: Story,
     say: Callable[[str], None],
+    presenter: Presenter,
     verbose: bool,
     *,
     returning: bool,
@@ -357,7 +360,9 @@ async def _walk(
     say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type:")
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with _control_session(facts["ca_bundle"]) as http:
-        walk = Drill(context, Control(facts, http), place, region, story, say, verbose, min(terminal.width(), 140))
+        walk = Drill(
+            context, Control(facts, http), place, region, story, say, presenter, verbose, min(presenter.width(), 140)
+        )
         if returning:
             from drkit.drills.return_home import home
 

@@ -24,7 +24,7 @@ import msgspec
 from drkit.api import assess as assess_
 from drkit.api import explain
 from drkit.api.context import Context
-from drkit.cli.views.explain import lines
+from drkit.drills.presenter import Presenter
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import host_scripts
@@ -186,11 +186,11 @@ def names() -> list[str]:
 
 
 async def tell(
-    name: str, say: Callable[[str], None], *, folder: str | None = None, columns: int = 80
+    name: str, say: Callable[[str], None], presenter: Presenter, *, folder: str | None = None, columns: int = 80
 ) -> dict[str, Any]:
-    """Play a story, tell what happens and what drkit says of it; returns what ``drkit drill --story --json`` prints.
+    """Play a story, say what happens and what drkit concludes; returns what ``drkit drill --story --json`` prints.
 
-    The name ``list`` tells the names. ``folder``: where its files are kept (default: nowhere).
+    The name ``list`` lists the names. ``folder``: where its files are kept (default: nowhere).
     """
     if name == "list":
         for story in STORIES.values():
@@ -204,7 +204,7 @@ async def tell(
         say(f"  {int(step.minute) // 60:02}:{int(step.minute) % 60:02}  {step.tells}")
     say(f"  {int(story.ends) // 60:02}:{int(story.ends) % 60:02}  `drkit assess`, and `drkit explain {found.name}`:")
     say("")
-    for line in lines(found, columns):
+    for line in presenter.explanation(found, columns):
         say(line)
     as_told = verdict_of(played.finding) == verdict_of(story.verdict)
     if not as_told:

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from docs.generate import transparency_page
 from drkit.api import explain as api_explain
 from drkit.cli.views.explain import lines
-from drkit.drills import stories, transparency_page
+from drkit.drills import stories
 from drkit.model.estate import Assessment, Baseline, HostFinding
 from drkit.planning import explain as explain_
 from drkit.planning import transparency

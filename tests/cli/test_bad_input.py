@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from drkit.cli.views.text import shown
 from drkit.errors import (
     CredentialError,
     FileError,
@@ -26,6 +25,7 @@ from drkit.model.answers import cleaned, read, segment, sent, text_of
 from drkit.model.clock import StoppedError, parse_time
 from drkit.model.files import check_out
 from drkit.model.run import GENESIS, Record, fold
+from drkit.model.text import shown
 from drkit.model.toml_faults import parse
 from drkit.providers.transport import tls_context
 from drkit.simulator.core.seed import build

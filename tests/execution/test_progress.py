@@ -8,7 +8,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.cli.views import text
+from drkit.cli.views import sentences
 from drkit.execution.progress import estimate
 from drkit.model.clock import rfc3339
 from drkit.model.run import RunState, StepState, StepStatus
@@ -40,7 +40,7 @@ def at(book: Runbook, **known: StepState) -> RunState:
 def test_nothing_is_known_before_something_was_measured() -> None:
     found = estimate(chain(5), RunState(), 4)
     assert (found.done, found.total, found.least, found.most) == (0, 5, None, None)
-    assert "not known yet" in text.progress(found)
+    assert "not known yet" in sentences.progress(found)
 
 
 def test_what_was_measured_widens_the_range_and_never_narrows_it_to_a_promise() -> None:
@@ -56,7 +56,7 @@ def test_what_waits_for_people_is_counted_and_takes_no_time() -> None:
     book = chain(5, asks=True)
     found = estimate(book, at(book, s0=took(10), s1=StepState("asked")), 4)
     assert (found.done, found.asked, found.behind, found.least, found.most) == (1, 1, 3, 0.0, 0.0)
-    assert text.progress(found) == "1 of 5 steps done; 1 wait for people, 3 more rest on that"
+    assert sentences.progress(found) == "1 of 5 steps done; 1 wait for people, 3 more rest on that"
 
 
 def test_what_rests_on_a_failure_is_stopped() -> None:
@@ -82,4 +82,4 @@ def test_counts_add_up_and_time_is_never_nothing_while_machine_work_is_open(
         assert 0 <= found.least <= found.most
         left = found.total - found.done - found.stopped - found.asked - found.behind
         assert (found.most > 0) == (left > 0)
-    assert "\n" not in text.progress(found)
+    assert "\n" not in sentences.progress(found)

@@ -43,7 +43,7 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
     from drkit.api import assess, explain
-    from drkit.cli.views.text import safe
+    from drkit.model.text import safe
 
     heard: list[str] = []
     context = common.context(heard.append if only_wrong else None)
@@ -205,15 +205,22 @@ def drill(
     story: str | None,
 ) -> int:
     """Lose a region on the embedded Azure, and recover from it. Reaches nothing but loopback."""
+    from drkit.cli import drill as drill_
     from drkit.cli.views import json
-    from drkit.drills import simulate as simulate_
+    from drkit.cli.views.drill import DrillPresenter
 
     quiet = common.json or common.quiet
     if story is not None:
         from drkit.drills import stories
 
         told = finish(
-            stories.tell(story, (lambda _line: None) if quiet else say, folder=common.store, columns=views().width())
+            stories.tell(
+                story,
+                (lambda _line: None) if quiet else say,
+                DrillPresenter(),
+                folder=common.store,
+                columns=views().width(),
+            )
         )
         if common.json:
             say(json.encode(told))
@@ -226,7 +233,7 @@ def drill(
             (note if common.json else say)(line)
 
     found = finish(
-        simulate_.drill(
+        drill_.drill(
             estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=common.store,
             say=(lambda _line: None) if quiet else say, kept=kept, verbose=verbose, returning=returning,
         )

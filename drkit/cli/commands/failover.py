@@ -37,7 +37,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A sentence."""
-        from drkit.cli.views.text import safe
+        from drkit.model.text import safe
 
         self._print([safe(text, 600)])
 
@@ -54,7 +54,7 @@ class Terminal:
 
     def ask(self, question: str) -> str:
         """What is typed; click.Abort at Ctrl-C, and at the end of the input."""
-        from drkit.cli.views.text import safe
+        from drkit.model.text import safe
 
         return str(click.prompt(safe(question, 600), default="", show_default=False, err=True)).strip()
 

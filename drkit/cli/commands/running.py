@@ -34,12 +34,12 @@ def _progress(context: Context, run: Callable[[], str]) -> Callable[[], None]:
         last = time.monotonic()
         with contextlib.suppress(DrkitError):
             from drkit.api import status as status_
-            from drkit.cli.views import text
+            from drkit.cli.views import sentences
             from drkit.execution import progress
 
             standing = status_.status(context, run())
             note(
-                f"  {text.progress(progress.estimate(standing.runbook, standing.state, context.settings.run.concurrency))}"
+                f"  {sentences.progress(progress.estimate(standing.runbook, standing.state, context.settings.run.concurrency))}"
             )
 
     return tell
@@ -222,8 +222,9 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
     """Where a run stands; without one, the list of runs."""
     from drkit.api import ci
     from drkit.api import status as status_
-    from drkit.cli.views import text
+    from drkit.cli.views import sentences
     from drkit.execution import progress
+    from drkit.model.text import clock
     from drkit.planning import handover
 
     context = common.context()
@@ -238,7 +239,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
                 one.run,
                 one.runbook.kind,
                 "under way" if one.held else one.outcome,
-                text.clock(one.state.started),
+                clock(one.state.started),
                 one.reason,
             )
             for one in listed
@@ -282,7 +283,7 @@ def status(common: Common, run: str | None, show_code: bool, only_open: bool) ->
     common.tell(
         {**value_one, "progress": far},
         lambda: [
-            text.progress(far),
+            sentences.progress(far),
             *_stands(standing),
         ],
     )

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from drkit.cli.views import markdown
-from drkit.cli.views.text import duration, exact, plural, safe
 from drkit.model.actions import Described
 from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding
 from drkit.model.runbook import Runbook
+from drkit.model.text import duration, exact, plural, safe
 
 MOST_ISSUES = 30
 MOST_TEXT = 1000

@@ -7,9 +7,9 @@ from typing import Any
 
 from drkit.api.check import Checked
 from drkit.cli.views import markdown, terminal
-from drkit.cli.views.text import clock, duration, plural, safe
 from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding, Readiness
+from drkit.model.text import clock, duration, plural, safe
 from drkit.planning.readiness import RULES
 
 MOST_HIDDEN = 8

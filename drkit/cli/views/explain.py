@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from drkit.cli.views.text import clock, safe
 from drkit.model.estate import Reading
+from drkit.model.text import clock, safe
 from drkit.planning.explain import Explanation, PlanExplanation
 
 

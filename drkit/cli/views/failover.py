@@ -9,8 +9,8 @@ from drkit.api.check import Checked
 from drkit.api.failover import STAGES, Waiting
 from drkit.api.plan import Planned
 from drkit.cli.views import terminal
-from drkit.cli.views.text import exact, plural, safe
 from drkit.model.estate import Assessment, Snapshot
+from drkit.model.text import exact, plural, safe
 
 MOST = 12
 

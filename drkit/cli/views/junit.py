@@ -10,9 +10,9 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from drkit.cli.views.html.elements import LONGEST
-from drkit.cli.views.text import safe
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
+from drkit.model.text import safe
 
 PHASES = {
     "plans": ("create", "delete", "disable"),

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from drkit.cli.views.text import duration, measured, safe
+from drkit.cli.views.sentences import measured
 from drkit.model.ids import ArmId
+from drkit.model.text import duration, safe
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>|~])")
 

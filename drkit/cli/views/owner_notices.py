@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from drkit.cli.views.text import plural, safe
 from drkit.execution.owner_notices import EnvironmentNotice, OwnerNotice
+from drkit.model.text import plural, safe
 
 WIDTH = 76
 NOBODY = "nobody known: whoever it belongs to"

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from drkit.cli.views.text import clock, duration, exact, measured, plural, safe
+from drkit.cli.views.sentences import measured
 from drkit.model import runbook
 from drkit.model.actions import Described
 from drkit.model.estate import Assessment, Snapshot
@@ -23,6 +23,7 @@ from drkit.model.ids import ArmId
 from drkit.model.run import RunState
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
+from drkit.model.text import clock, duration, exact, plural, safe
 from drkit.planning import handover, leftovers
 
 COLOURS = {

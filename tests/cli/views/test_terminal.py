@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from drkit.cli.views import json as json_view
-from drkit.cli.views import markdown, terminal, text
+from drkit.cli.views import markdown, terminal
 from drkit.errors import CloudError, UsageError
 from drkit.execution import results
-from drkit.model import runbook
+from drkit.model import runbook, text
 from drkit.model.actions import Described, described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.run import RunState, StepState

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.cli.views.text import exact
 from drkit.model import host_scripts
 from drkit.model.estate import ArmIdentity, Baseline, Environment, Host, HostLink, Plan, Risk
 from drkit.model.runbook import Step
 from drkit.model.settings import RunSettings, Settings
+from drkit.model.text import exact
 from drkit.planning.proposal import Item, Proposal, Proposed, Target, spare_names
 from drkit.products import registry
 from drkit.products.codespaces import plan as pure

@@ -11,8 +11,9 @@ from xml.etree.ElementTree import Element
 
 from drkit.cli.views.html.elements import Part, el, html
 from drkit.cli.views.html.sections import SECTIONS, when, word
-from drkit.cli.views.text import measured, plural
+from drkit.cli.views.sentences import measured
 from drkit.model.clock import parse_time
+from drkit.model.text import plural
 
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src"
 

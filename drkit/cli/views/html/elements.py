@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from drkit.cli.views.text import safe
+from drkit.model.text import safe
 
 LONGEST = 4000
 BREAKS = re.compile(r"[\s/?-]")

@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element
 
 from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import Part, el, table
-from drkit.cli.views.text import duration, plural
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
+from drkit.model.text import duration, plural
 
 GOOD = {"succeeded", "done", "recovered", "answering", "passed"}
 BAD = {"failed", "lost", "forced"}

@@ -8,9 +8,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from drkit.cli.views.html.elements import el
-from drkit.cli.views.text import cells, duration, safe
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
+from drkit.model.text import cells, duration, safe
 
 WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 60
 STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080, 43200)

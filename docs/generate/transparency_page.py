@@ -1,9 +1,14 @@
-"""docs/transparency.md: what ``drkit explain`` says at the end of each story, as the story was played."""
+"""Plays every story and writes docs/transparency.md: what ``drkit explain`` says at the end of each.
+
+``scripts/transparency-page`` runs it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from drkit.cli.views.explain import lines
 from drkit.drills.stories import Played, play
@@ -86,3 +91,7 @@ def chapter(played: Played) -> str:
 async def every() -> list[Played]:
     """Every story, played."""
     return [await play(name) for name in STORIES]
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[1] / "transparency.md").write_text(page(asyncio.run(every())), "utf-8")

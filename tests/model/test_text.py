@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.cli.views.text import clock
+from drkit.model.text import clock
 from tests.support.command_line import Here, copy_of_recorded
 
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
