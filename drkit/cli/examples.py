@@ -1,4 +1,7 @@
-"""What `--help` of a command ends with: lines that can be typed as they stand, and what a name may be."""
+"""What `--help` of a command ends with: what a name may be, and lines that can be typed as they are.
+
+The names in them are those of the sample estate, so they work in the folder of a drill (`drkit drill --keep`); a test types them all.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ RUN = "RUN is a run's name, such as run-0001, or `latest`."
 STEP = f"{RUN} STEP is a step's id, or any part of it that no other step has; `drkit status RUN` lists them."
 RUNBOOK = "RUNBOOK is a file, a digest or its beginning, or `latest`."
 LINES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "init": ("", ("drkit init --subscription 11111111-1111-4111-8111-111111111111",)),
+    "init": ("", ("drkit init --out first.toml",)),
     "snapshot": ("", ("drkit snapshot", "drkit snapshot --quiet --problems-only")),
     "check": ("", ("drkit check", "drkit check --if-lost westeurope --summary ready.md")),
     "preflight": ("", ("drkit preflight --protected-region westeurope",)),
@@ -30,28 +33,37 @@ LINES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "explain": (
         "NAME is a host's, a plan's or an environment's name, or an ARM id.",
-        ("drkit explain vm-build", "drkit explain vm-build --json"),
+        ("drkit explain vm-orders-build", "drkit explain vso-plan-westeurope --json"),
     ),
     "watch": ("", ("drkit watch --every 5 --for 120 --until settled",)),
     "probe-script": ("", ("drkit probe-script linux > probe.sh", "drkit probe-script windows > probe.ps1")),
-    "plan": ("", ("drkit plan", "drkit plan --graceful --from westeurope", "drkit plan --rebase latest")),
-    "show": (RUNBOOK, ("drkit show", "drkit show 3f0c9a1b --json")),
+    "plan": ("", ("drkit plan --out runbook.json", "drkit plan --kind repair", "drkit plan --rebase latest")),
+    "show": (RUNBOOK, ("drkit show", "drkit show runbook.json --json")),
     "approve": (
         "RUNBOOK is a digest, at least its first 8 digits, or a file.",
-        ("drkit approve 3f0c9a1b --note 'read by two'", "drkit approve runbook.json"),
+        ("drkit approve runbook.json --note 'read by two'",),
     ),
-    "apply": (RUNBOOK, ("drkit apply latest", "drkit apply latest --wait 30")),
+    "apply": (RUNBOOK, ("drkit apply latest", "drkit apply latest --resume-existing --wait 30")),
     "resume": (RUN, ("drkit resume", "drkit resume run-0001 --wait 30")),
-    "answer": (STEP, ("drkit answer latest vm-build:move", "drkit answer latest vm-build:register ready")),
-    "skip": (STEP, ("drkit skip latest vm-build:register --reason 'the machine is scrapped'",)),
-    "retry": (STEP, ("drkit retry latest vm-build:register",)),
+    "answer": (
+        STEP,
+        ("drkit answer latest deploy-agent.d01cbc:by-hand", "drkit answer latest payments-dev.dcc508:ready ready"),
+    ),
+    "skip": (STEP, ("drkit skip latest mobile-ci.927d3b:ready --reason 'owner on leave'",)),
+    "retry": (STEP, ("drkit retry latest orders-build.213a3c:reach",)),
     "pause": (RUN, ("drkit pause latest --reason 'hand over to the day shift'",)),
     "unpause": (RUN, ("drkit unpause latest",)),
     "abort": (RUN, ("drkit abort latest --reason 'the region is back'",)),
     "status": (RUN, ("drkit status", "drkit status latest --show-code")),
     "report": (RUN, ("drkit report --out report.html", "drkit report run-0001 --owners")),
     "failback": (RUN, ("drkit failback", "drkit failback run-0001 --out back.json")),
-    "cleanup": (RUN, ("drkit cleanup run-0001", "drkit cleanup run-0001 --discard shop --reason 'nothing of worth'")),
+    "cleanup": (
+        RUN,
+        (
+            "drkit cleanup run-0001",
+            "drkit cleanup run-0001 --discard orders-returns --reason 'abandoned'",
+        ),
+    ),
     "verify": (RUN, ("drkit verify run-0001",)),
 }
 
