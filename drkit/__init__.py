@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from drkit.api.apply import apply as apply
     from drkit.api.apply import resume as resume
     from drkit.api.apply import skip as skip
-    from drkit.api.assess import ProbeScript as ProbeScript
     from drkit.api.assess import assess as assess
-    from drkit.api.assess import init as init
-    from drkit.api.assess import probe_script as probe_script
-    from drkit.api.assess import snapshot as snapshot
+    from drkit.api.capture import snapshot as snapshot
     from drkit.api.check import Checked as Checked
     from drkit.api.check import check as check
     from drkit.api.ci import PreflightResult as PreflightResult
@@ -44,16 +41,17 @@ if TYPE_CHECKING:
     from drkit.api.control import retry as retry
     from drkit.api.control import unpause as unpause
     from drkit.api.control import verify as verify
-    from drkit.api.explain import WatchUpdate as WatchUpdate
     from drkit.api.explain import explain as explain
-    from drkit.api.explain import watch as watch
     from drkit.api.failback import cleanup as cleanup
     from drkit.api.failback import failback as failback
     from drkit.api.failover import failover as failover
+    from drkit.api.init import init as init
     from drkit.api.plan import Planned as Planned
     from drkit.api.plan import approve as approve
     from drkit.api.plan import plan as plan
     from drkit.api.plan import show as show
+    from drkit.api.probe_script import ProbeScript as ProbeScript
+    from drkit.api.probe_script import probe_script as probe_script
     from drkit.api.report import owners as owners
     from drkit.api.report import report as report
     from drkit.api.schema import schema as schema
@@ -62,24 +60,30 @@ if TYPE_CHECKING:
     from drkit.api.status import overview as overview
     from drkit.api.status import runs as runs
     from drkit.api.status import status as status
+    from drkit.api.watch import WatchUpdate as WatchUpdate
+    from drkit.api.watch import watch as watch
     from drkit.cli.drill import drill as drill
     from drkit.drills.simulate import happen as happen
     from drkit.drills.simulate import simulate as simulate
 
 _PLACES = {
     "api.apply": ("Applied", "answer", "apply", "resume", "skip"),
-    "api.assess": ("ProbeScript", "assess", "init", "probe_script", "snapshot"),
+    "api.assess": ("assess",),
+    "api.capture": ("snapshot",),
     "api.check": ("Checked", "check"),
     "api.ci": ("PreflightResult", "carry_out", "open_runs", "preflight"),
     "api.context": ("Context", "desk"),
     "api.control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
-    "api.explain": ("WatchUpdate", "explain", "watch"),
+    "api.explain": ("explain",),
     "api.failback": ("cleanup", "failback"),
     "api.failover": ("failover",),
+    "api.init": ("init",),
     "api.plan": ("Planned", "approve", "plan", "show"),
+    "api.probe_script": ("ProbeScript", "probe_script"),
     "api.report": ("owners", "report"),
     "api.schema": ("schema",),
     "api.status": ("RunStatus", "codes", "overview", "runs", "status"),
+    "api.watch": ("WatchUpdate", "watch"),
     "cli.drill": ("drill",),
     "drills.simulate": ("happen", "simulate"),
 }  # fmt: skip

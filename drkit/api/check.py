@@ -12,7 +12,7 @@ import msgspec
 
 from drkit.api import assess
 from drkit.api import plan as plan_
-from drkit.api.context import Context
+from drkit.api.context import Context, reading_session
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
 from drkit.model import estate, files, limits, runbook, suggest
 from drkit.model.clock import rfc3339
@@ -130,7 +130,7 @@ async def _seen(
     seen = Seen(
         now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
     )
-    async with assess.reader(context) as azure:
+    async with reading_session(context) as azure:
         try:
             subscriptions = await _subscriptions(azure, settings, newest)
         except CredentialError:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from drkit import products
@@ -20,6 +21,9 @@ from drkit.model.cloud import Cloud, Principal
 from drkit.model.settings import Settings
 from drkit.products import tables
 from drkit.store.store import Store
+
+if TYPE_CHECKING:
+    from drkit.providers.session import Session
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,23 @@ def desk(
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
     # A store that nobody named, but that was found here, is believed only where it is one's own.
     return Context(settings, Store(Path(folder), own=not (store or given or config)), find)
+
+
+def reading_session(context: Context) -> Session:
+    """A session that can only read, and probe."""
+    from drkit.model import host_scripts
+    from drkit.providers.guard import reading_guard
+    from drkit.providers.retry import Budget
+    from drkit.providers.session import Session
+
+    return Session(
+        context.cloud,
+        clock=context.clock,
+        guard=reading_guard(frozenset(host_scripts.load(name).sha256 for name in host_scripts.PROBES.values())),
+        loopback_only=context.loopback_only,
+        principal=context.principal,
+        budget=Budget(seconds=context.settings.run.request_budget_seconds),
+    )
 
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]")

@@ -1,33 +1,24 @@
-"""``explain`` and ``watch``: what an assessment found, told in full, or as it changes."""
+"""``explain``: why the newest assessment gives a host or a plan its verdict."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 
 from drkit.api import history
-from drkit.api.assess import assess
 from drkit.api.context import Context
 from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
 from drkit.model import suggest
-from drkit.model.clock import rfc3339
-from drkit.model.estate import Assessment, HostFinding, PlanState, Snapshot
-from drkit.model.ids import ArmId
+from drkit.model.estate import Assessment
 from drkit.planning import explain as explain_
 from drkit.planning.explain import Explanation, PlanExplanation
 from drkit.planning.transparency import ROWS, Outcome
 
-LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0
-ENOUGH = 4.0
-"""How many times as long as an assessment took it is waited before the next one, at least."""
 VERDICTS = (*get_args(Outcome), *dict.fromkeys(row.reason for row in ROWS if row.reason))
-STATES = get_args(PlanState)
-SETTLED = "settled"
 
 
 def explain(context: Context, name: str) -> Explanation | PlanExplanation:
@@ -73,15 +64,6 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
     )
 
 
-def wrong(taken: Snapshot) -> list[str]:
-    """What of a capture was not read wholly, or looks wrong, one line each; empty when all is well."""
-    unread = [one for one in taken.captures if one.state != "complete"]
-    return [
-        *(f"{one.state}: {one.subject}: {one.detail}" for one in unread),
-        *(f"look: {flag}" for flag in taken.flags),
-    ]
-
-
 def check_words(words: Sequence[str], *more: str) -> None:
     """UsageError for a word that is no verdict, no reason, and none of ``more``."""
     for word in words:
@@ -110,114 +92,3 @@ def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = 
         hosts = tuple(one for one in hosts if one.host.lower() in mine)
         plans = tuple(one for one in plans if one.plan.lower() in ids)
     return msgspec.structs.replace(assessed, hosts=hosts, plans=plans)
-
-
-@dataclass(frozen=True)
-class WatchUpdate:
-    """One look of ``watch``: what changed since the look before (all that is not well, at the first), in words."""
-
-    assessed: Assessment
-    changes: tuple[str, ...]
-    blind: bool
-    reached: bool
-
-
-async def watch(
-    context: Context, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
-) -> AsyncIterator[WatchUpdate]:
-    """Assess again and again; ends after ``for_minutes`` (0: never), or once ``until`` is reached.
-
-    ``until``: a plan state that some plan has, a verdict that some host has, or ``settled``: every verdict is final and
-    none is undetermined. Looks are as far apart as ``every_minutes``, and four times as long as one takes at the least; while nothing
-    answers, twice as far each time, up to half an hour. UsageError for numbers out of bounds.
-    """
-    if not LEAST_MINUTES <= every_minutes <= 24 * 60:
-        raise UsageError(f"{every_minutes:g} minutes is not from 1 to a day", remedy="--every 5")
-    if until:
-        check_words([until], *STATES, SETTLED)
-    clock = context.clock
-    began = clock.monotonic()
-    before: Assessment | None = None
-    pause = every_minutes * 60
-    while True:
-        started = clock.monotonic()
-        assessed, _, code = await assess(context)
-        blind = code != 0
-        reached = bool(until) and holds(assessed, until)
-        yield WatchUpdate(assessed, tuple(changes(before, assessed)), blind, reached)
-        if reached:
-            return
-        before = assessed
-        pause = min(pause * 2, max(MOST_MINUTES, every_minutes) * 60) if blind else every_minutes * 60
-        wait = max(pause, ENOUGH * (clock.monotonic() - started))
-        if for_minutes and clock.monotonic() + wait - began > for_minutes * 60:
-            return
-        await clock.sleep(wait)
-
-
-async def watched(
-    context: Context, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
-) -> tuple[dict[str, Any], int]:
-    """``watch`` to its end, telling each change; and 0, 1 when ``until`` was not reached, 5 when nothing could be told."""
-    looks, said = 0, []
-    last: WatchUpdate | None = None
-    async for last in watch(context, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
-        looks += 1
-        for line in last.changes:
-            said.append({"time": last.assessed.taken, "change": line})
-            tell(f"{last.assessed.taken[11:16]} {line}")
-    reached = bool(last and last.reached)
-    code = 5 if last is None or last.blind else 1 if until and not reached else 0
-    return {
-        "looks": looks,
-        "changes": said,
-        "until": until,
-        "reached": reached,
-        "ended": rfc3339(context.clock.now()),
-    }, code
-
-
-def holds(assessed: Assessment, until: str) -> bool:
-    """Whether an assessment is what ``watch`` waits for."""
-    if until == SETTLED:
-        return all(one.outcome != "undetermined" and "provisional" not in one.notes for one in assessed.hosts) and all(
-            one.state in ("answering", "lost", "gone") for one in assessed.plans
-        )
-    return any(one.state == until for one in assessed.plans) or any(
-        until in (one.outcome, one.reason) for one in assessed.hosts
-    )
-
-
-def changes(before: Assessment | None, now: Assessment) -> list[str]:
-    """What is otherwise than before, one line each; before the first look everything is as if it were well."""
-    found: list[str] = []
-    plans = {one.plan.lower(): one.state for one in before.plans} if before else {}
-    for plan in now.plans:
-        state = plans.get(plan.plan.lower(), "answering")
-        if plan.state != state:
-            found.append(f"plan {ArmId(plan.plan).name}: {state} -> {plan.state}: {plan.reason}")
-    hosts = {one.host.lower(): one for one in before.hosts} if before else {}
-    for host in now.hosts:
-        was = hosts.get(host.host.lower())
-        old = _verdict(was) if was else "no-failover"
-        if _verdict(host) != old or (was and "provisional" in was.notes and "provisional" not in host.notes):
-            final = "" if "provisional" in host.notes else " (final)" if was and "provisional" in was.notes else ""
-            found.append(
-                f"host {ArmId(host.host).name}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}"
-            )
-    claims = {(one.region, one.id) for one in before.claims} if before else set()
-    found.extend(
-        f"claim: {one.region}, by {one.who}: {one.text}" for one in now.claims if (one.region, one.id) not in claims
-    )
-    if before:
-        held = {(one.region, one.id) for one in now.claims}
-        found.extend(
-            f"claim withdrawn or over: {one.region}: {one.text}"
-            for one in before.claims
-            if (one.region, one.id) not in held
-        )
-    return found
-
-
-def _verdict(finding: HostFinding) -> str:
-    return finding.outcome + (f" ({finding.reason})" if finding.reason else "")

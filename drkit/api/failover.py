@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit.api import apply, assess, check, status
+from drkit.api import apply, assess, capture, check, status
 from drkit.api import plan as plan_
 from drkit.api import report as report_
 from drkit.api.apply import Applied
@@ -292,7 +292,7 @@ class _Path:
                 "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
             )
             self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
-            self.talk.show(self.run(assess.snapshot(self.context))[0])
+            self.talk.show(self.run(capture.snapshot(self.context))[0])
             return
         age = age_text(parse_time(newest[0].taken), self.context.clock.now())
         self.talk.say(

@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit.api import apply, assess, report
+from drkit.api import apply, assess, capture, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
 from drkit.api.context import Context
@@ -152,7 +152,7 @@ class Drill:
 
     async def _snapshot(self) -> Snapshot:
         self.command("snapshot")
-        taken, _ = await assess.snapshot(self.context)
+        taken, _ = await capture.snapshot(self.context)
         kinds = Counter(one.kind for one in taken.environments)
         places = {host.region for host in taken.hosts if host.region}
         self.line(

@@ -22,7 +22,7 @@ import aiohttp
 import msgspec
 
 from drkit.api import assess as assess_
-from drkit.api import explain
+from drkit.api import capture, explain
 from drkit.api.context import Context
 from drkit.drills.presenter import Presenter
 from drkit.errors import RefusedError, UsageError
@@ -154,7 +154,7 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
         context = Context(chosen, Store(folder / "store"), lambda: cloud, loopback_only=True, own_clock=clock)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
-            await assess_.snapshot(context)
+            await capture.snapshot(context)
             yield Stage(story, context, clock, http, str(facts["control"]), list(story.timeline))
     finally:
         await simulator.stop()

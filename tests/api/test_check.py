@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import requests
 
-from drkit.api import apply, assess, check, plan
+from drkit.api import apply, capture, check, plan
 from drkit.api.check import Checked
 from drkit.api.context import Context
 from drkit.cli.views import check as view
@@ -92,7 +92,7 @@ def running(case: Case, folder: Path) -> Iterator[tuple[World, Context]]:
         for name, body in case.first:
             world.control(name, **body)
         for number in range(case.snapshots):
-            asyncio.run(assess.snapshot(context_of(world, folder, case)))
+            asyncio.run(capture.snapshot(context_of(world, folder, case)))
             if number == 0 and case.act is not None:
                 case.act(world.simulator.world)
         for name, body in case.then:

@@ -13,6 +13,7 @@ import pytest
 
 from docs.generate import transparency_page
 from drkit.api import explain as api_explain
+from drkit.api import watch as api_watch
 from drkit.cli.views.explain import lines
 from drkit.drills import stories
 from drkit.model.estate import Assessment, Baseline, HostFinding
@@ -123,10 +124,10 @@ async def test_a_chapter_of_the_page_is_what_its_story_says(name: str) -> None:
 # watching
 
 
-async def looks(name: str, folder: Path, **more: Any) -> list[api_explain.WatchUpdate]:
+async def looks(name: str, folder: Path, **more: Any) -> list[api_watch.WatchUpdate]:
     found = []
     async with stories.staged(STORIES[name], folder) as stage:
-        async for look in api_explain.watch(stage.context, **more):
+        async for look in api_watch.watch(stage.context, **more):
             found.append(look)
             await stage.play(stage.clock.minute + 0.01)
     return found
@@ -167,16 +168,16 @@ def assessment(*found: HostFinding) -> Assessment:
 
 def test_a_verdict_that_becomes_final_is_a_change() -> None:
     early, late = finding(notes=("provisional",)), finding()
-    assert api_explain.changes(assessment(early), assessment(late)) == [
+    assert api_watch.changes(assessment(early), assessment(late)) == [
         "host h: transparent-with-interruption -> transparent-with-interruption, confidence high (final)"
     ]
-    assert api_explain.changes(assessment(late), assessment(late)) == []
+    assert api_watch.changes(assessment(late), assessment(late)) == []
 
 
 def test_settled_means_final_and_known() -> None:
-    assert api_explain.holds(assessment(finding()), "settled")
-    assert not api_explain.holds(assessment(finding(notes=("provisional",))), "settled")
-    assert not api_explain.holds(assessment(msgspec.structs.replace(finding(), outcome="undetermined")), "settled")
+    assert api_watch.holds(assessment(finding()), "settled")
+    assert not api_watch.holds(assessment(finding(notes=("provisional",))), "settled")
+    assert not api_watch.holds(assessment(msgspec.structs.replace(finding(), outcome="undetermined")), "settled")
 
 
 # the command line

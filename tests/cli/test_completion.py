@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from drkit.api import assess
+from drkit.api import capture
 from drkit.api.context import Context
 from drkit.model import cloud as clouds
 from drkit.model import files
@@ -253,7 +253,7 @@ def test_requests_become_spans_where_tracing_is_on_and_spans_hold_no_secret(
     monkeypatch.setattr(azure_settings.tracing_enabled, "_user_value", True)
     cloud = clouds.from_ready_file(world.ready, "of a test")
     context = Context(Settings(), Store(tmp_path / "store"), lambda: cloud, loopback_only=True)
-    asyncio.run(assess.snapshot(context))
+    asyncio.run(capture.snapshot(context))
     spans = kept.get_finished_spans()
     assert any(span.attributes and span.attributes.get("http.request.method") == "GET" for span in spans)
     assert any(SUBSCRIPTION in str((span.attributes or {}).get("url.full", "")) for span in spans)

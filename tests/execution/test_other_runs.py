@@ -9,7 +9,7 @@ from shutil import copy
 
 import pytest
 
-from drkit.api import apply, assess, plan
+from drkit.api import apply, assess, capture, plan
 from drkit.api.context import Context
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
@@ -52,7 +52,7 @@ def elsewhere(site: Site, folder: Path) -> Context:
     """A context with another store, which captured the estate as well."""
     context = site.context
     found = Context(context.settings, Store(folder), context.find_cloud, loopback_only=True, own_clock=site.world.clock)
-    asyncio.run(assess.snapshot(found))
+    asyncio.run(capture.snapshot(found))
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit.api import apply, assess, plan
+from drkit.api import apply, assess, capture, plan
 from drkit.errors import RefusedError
 from drkit.model.estate import Assessment
 from tests.support.estates import NEXT, REGION, SUBSCRIPTION, TARGET, People, Site, estate, plan_id
@@ -68,7 +68,7 @@ def test_a_snapshot_taken_by_a_timer_during_the_outage_spoils_nothing(tmp_path: 
         before = site.planned
         assert before is not None
         for _ in range(2):
-            taken, _ = asyncio.run(assess.snapshot(site.context))
+            taken, _ = asyncio.run(capture.snapshot(site.context))
         assert {capture.state for capture in taken.captures if capture.subject == plan_id()} == {"failed"}
         assessed(site)
         again = plan.plan(site.context)

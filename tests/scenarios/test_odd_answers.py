@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from drkit.api import assess, check
+from drkit.api import assess, capture, check
 from drkit.errors import CloudError
 from drkit.model.estate import Assessment, Snapshot
 from drkit.simulator.core.state import Json
@@ -107,7 +107,7 @@ def rounds(fields: Mapping[str, set[Place]]) -> Iterator[dict[str, tuple[Place, 
 
 def test_every_field_made_odd_costs_its_reading_only(site: Site) -> None:
     oddities = Oddities(site.world)
-    asyncio.run(assess.snapshot(site.context))
+    asyncio.run(capture.snapshot(site.context))
     site.world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
     asyncio.run(assess.assess(site.context))
     asyncio.run(check.check(site.context))
@@ -116,7 +116,7 @@ def test_every_field_made_odd_costs_its_reading_only(site: Site) -> None:
     for number, told in enumerate(rounds(dict(oddities.fields))):
         oddities.now = told
         ends = any(word in route for route in told for word in WHOLE)
-        work = (assess.snapshot, assess.assess, check.check)[number % 3]
+        work = (capture.snapshot, assess.assess, check.check)[number % 3]
         try:
             asyncio.run(work(site.context))
         except CloudError as error:

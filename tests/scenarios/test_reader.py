@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import assess
+from drkit.api import assess, capture, init
 from drkit.api.context import Context
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
@@ -65,7 +65,7 @@ def kinds(world: World) -> Mapping[str, int]:
 
 def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: World, tmp_path: Path) -> None:
     ours = context_of(world, tmp_path)
-    taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB.upper()]))
+    taken, _ = asyncio.run(capture.snapshot(ours, subscriptions=[SUB.upper()]))
     assert len(taken.hosts) == VMS
     assert all(
         one.baseline.arm and one.baseline.arm.instance_id and one.baseline.arm.os_disk_unique_id for one in taken.hosts
@@ -93,7 +93,7 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
 
 def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: World, tmp_path: Path) -> None:
     ours = context_of(world, tmp_path)
-    taken, _ = asyncio.run(assess.snapshot(ours, subscriptions=[SUB]))
+    taken, _ = asyncio.run(capture.snapshot(ours, subscriptions=[SUB]))
     world.control("lose", region="westeurope", minutes_ago=40, announce_after=10)
     try:
         found, _, code = asyncio.run(assess.assess(ours))
@@ -108,7 +108,7 @@ def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: W
 
 def test_what_is_no_subscription_id_is_refused_before_anything_is_asked(world: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'prod' is not a subscription id"):
-        asyncio.run(assess.snapshot(context_of(world, tmp_path), subscriptions=["prod"]))
+        asyncio.run(capture.snapshot(context_of(world, tmp_path), subscriptions=["prod"]))
 
 
 # --- a drkit.toml to begin with
@@ -123,7 +123,7 @@ def estate(tmp_path: Path) -> Iterator[World]:
 
 def test_init_writes_what_is_registered_where_and_the_file_is_good(estate: World, tmp_path: Path) -> None:
     ours = context_of(estate, tmp_path)
-    text, path = asyncio.run(assess.init(ours, str(tmp_path / "drkit.toml")))
+    text, path = asyncio.run(init.init(ours, str(tmp_path / "drkit.toml")))
     assert path.read_text("utf-8") == text
     read = settings.load(path, tables())
     assert SUB in read.subscriptions
@@ -146,5 +146,5 @@ def test_init_overwrites_nothing(estate: World, tmp_path: Path) -> None:
     there = tmp_path / "drkit.toml"
     there.write_text("# mine\n")
     with pytest.raises(RefusedError, match="is there already"):
-        asyncio.run(assess.init(context_of(estate, tmp_path), str(there)))
+        asyncio.run(init.init(context_of(estate, tmp_path), str(there)))
     assert there.read_text() == "# mine\n"

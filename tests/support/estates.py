@@ -27,7 +27,7 @@ from typing import Any, Self
 import requests
 
 from drkit.api import apply as apply_
-from drkit.api import assess
+from drkit.api import assess, capture
 from drkit.api import plan as plan_
 from drkit.api.context import Context
 from drkit.errors import DrkitError, RefusedError
@@ -664,7 +664,7 @@ def estate(
     site = Site(world, folder / "site", account=account)
     try:
         (site.folder / "drkit.toml").write_text(SETTINGS + tail, "utf-8")
-        asyncio.run(assess.snapshot(site.context))
+        asyncio.run(capture.snapshot(site.context))
         if lost:
             site.lose()
             site.plan()

@@ -26,7 +26,7 @@ from typing import Any
 
 import click
 
-from drkit.api import apply, assess, check, plan
+from drkit.api import apply, assess, capture, check, plan
 from drkit.api.context import Context
 from drkit.cli import main
 from drkit.cli.main import main_group
@@ -133,7 +133,7 @@ def prepared() -> Prepared:
             settings.load(folder / "drkit.toml", tables()), Store(folder / ".drkit"), lambda: cloud, loopback_only=True,
             own_clock=world.clock,
         )  # fmt: skip
-        asyncio.run(assess.snapshot(context))
+        asyncio.run(capture.snapshot(context))
         asyncio.run(check.check(context))
         world.control("lose", region=REGION, minutes_ago=25, announce_after=10)
         asyncio.run(assess.assess(context))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from drkit.api import apply, plan
+from drkit.api import apply, capture, plan
 from drkit.api import assess as assess_
 from drkit.execution.runner import Event
 from drkit.model.estate import Assessment
@@ -84,7 +84,7 @@ def assess(site: Site) -> Assessment:
 
 
 def snapshot(site: Site) -> None:
-    asyncio.run(assess_.snapshot(site.context))
+    asyncio.run(capture.snapshot(site.context))
 
 
 def carry_out(site: Site, planned: plan.Planned, on_event: Heard = ignored) -> apply.Applied:

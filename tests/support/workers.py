@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drkit.api import apply as apply_
-from drkit.api import assess
+from drkit.api import capture
 from drkit.model.runbook import Runbook
 from drkit.simulator.hybrid_worker import model
 from tests.support import worker_estate as workers
@@ -58,7 +58,7 @@ def site(
     try:
         (folder / "drkit.toml").write_text(f'targets = ["eastus"]\n{settings}')
         found = Site(world, folder)
-        asyncio.run(assess.snapshot(found.context))
+        asyncio.run(capture.snapshot(found.context))
         try:
             yield found
         finally:

@@ -19,9 +19,9 @@ MOST_WRONG = 20
 @click.option("--out", metavar="FILE", default="drkit.toml", show_default=True, help="Where to write.")
 def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
     """Find what is registered where, and write a commented drkit.toml. Reads only."""
-    from drkit.api import assess
+    from drkit.api import init
 
-    text, path = finish(assess.init(common.context(), out, subscriptions=subscriptions, store=common.store or ""))
+    text, path = finish(init.init(common.context(), out, subscriptions=subscriptions, store=common.store or ""))
     common.tell(
         {"path": path, "text": text},
         lambda: [f"kept as {path}", "next: read it, set what is commented out, then `drkit snapshot`"],
@@ -42,14 +42,14 @@ def init(common: Common, subscriptions: tuple[str, ...], out: str) -> int:
 )
 def snapshot(common: Common, subscriptions: tuple[str, ...], only_wrong: bool) -> int:
     """Capture the estate: plans, environments, hosts and what identifies them."""
-    from drkit.api import assess, explain
+    from drkit.api import capture
     from drkit.model.text import safe
 
     heard: list[str] = []
     context = common.context(heard.append if only_wrong else None)
-    taken, path = finish(assess.snapshot(context, subscriptions=subscriptions))
+    taken, path = finish(capture.snapshot(context, subscriptions=subscriptions))
     if only_wrong and not common.json:
-        wrong = explain.wrong(taken)
+        wrong = capture.problems(taken)
         for line in wrong[:MOST_WRONG]:
             say(safe(line, 300))
         if len(wrong) > MOST_WRONG:

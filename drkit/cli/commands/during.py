@@ -70,10 +70,11 @@ def explain(common: Common, name: str) -> int:
 )
 def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
     """Assess again and again, and print what changed. Ends with 0, 1 (--until was not reached) or 5 (cannot tell)."""
-    from drkit.api import explain as explain_
+
+    from drkit.api import watch as watch_
 
     told, code = finish(
-        explain_.watched(
+        watch_.watched(
             common.context(), every_minutes=every, for_minutes=for_minutes, until=until,
             tell=(lambda text: None if common.quiet else note(text)) if common.json else say,
         )
@@ -87,9 +88,10 @@ def watch(common: Common, every: float, for_minutes: float, until: str) -> int:
 @click.argument("system", type=click.Choice(["linux", "windows"]), default="linux")
 def probe_script(common: Common, system: str) -> int:
     """Print the probe, to run by hand on a host that drkit cannot reach."""
-    from drkit.api import assess as assess_
 
-    found = assess_.probe_script(common.context().settings, system)
+    from drkit.api import probe_script as probe_script_
+
+    found = probe_script_.probe_script(common.context().settings, system)
     if common.json:
         common.tell(found, list)
         return 0

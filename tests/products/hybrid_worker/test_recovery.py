@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from drkit.api import apply as apply_
-from drkit.api import assess
+from drkit.api import assess, capture
 from drkit.api import plan as plan_
 from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
@@ -95,7 +95,7 @@ def test_a_worker_that_names_no_machine_is_named_as_what_could_not_be_read(
     with site(tmp_path) as found:
         before = newest(found)
         monkeypatch.setattr(arm, "worker_body", without_machine)
-        asyncio.run(assess.snapshot(found.context))
+        asyncio.run(capture.snapshot(found.context))
         after = newest(found)
     # A worker that cannot be read is not gone.
     assert {one.id for one in after.environments} == {one.id for one in before.environments}

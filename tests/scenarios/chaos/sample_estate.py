@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit.api import apply, assess
+from drkit.api import apply, capture
 from drkit.api import plan as plan_
 from drkit.drills import simulate
 from drkit.model.estate import Assessment
@@ -36,7 +36,7 @@ def sample(folder: Path, account: str | None = None) -> Iterator[tuple[Site, Pla
     site = Site(world, folder / "site", account=account)
     try:
         simulate._write_settings(site.folder / "drkit.toml", story)
-        asyncio.run(assess.snapshot(site.context))
+        asyncio.run(capture.snapshot(site.context))
         for one in sample_stories(SEED):
             world.control(str(one["call"]), **one["body"])
         world.control("lose", region=REGION, minutes_ago=MINUTES_AGO, announce_after=ANNOUNCED_AFTER)

@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from drkit.api.capture import narrowed
+from drkit.api.context import Context, reading_session
+from drkit.errors import RefusedError
+from drkit.model import files
+from drkit.model import settings as settings_
 from drkit.model.estate import Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.toml_faults import quoted
+from drkit.products import registry, tables
 
 HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that begin with "#" alone are proposals: uncomment what is so.
 # Every key: docs/configuration.md. No secret belongs in this file."""
 
 
-def text(found: Snapshot, products: Mapping[str, Sequence[str]], store: str = "") -> str:
+async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
+    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
+
+    RefusedError (4) when the file is there already.
+    """
+    from drkit.survey import capture as survey
+
+    path = Path(out)
+    if os.path.lexists(path):
+        raise RefusedError("is there already", where=out, remedy="choose another --out; nothing was written")
+    settings = narrowed(context.settings, subscriptions)
+    products = registry()
+    async with reading_session(context) as azure:
+        taken = await survey.take(azure, products, settings, context.clock, mark=context.cloud.mark, previous=None)
+    lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
+    content = template(taken, lines, store)
+    settings_.parse(content, out, tables())
+    files.write_out(path, content.encode())
+    return content, path
+
+
+def template(found: Snapshot, products: Mapping[str, Sequence[str]], store: str = "") -> str:
     """The file. ``products``: product -> the lines of its table, without the head. ``store``: where everything is kept."""
     lines = [
         HEAD,

@@ -1,0 +1,34 @@
+"""The probe as a script, for a host that a person can reach and drkit cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drkit.model.settings import Settings
+from drkit.products import registry
+
+
+@dataclass(frozen=True)
+class ProbeScript:
+    """A probe to run by hand: its text, the SHA-256 of that, and what to type on the host once it is in a file there."""
+
+    system: str
+    text: str
+    sha256: str
+    command: str
+
+
+def probe_script(settings: Settings, system: str) -> ProbeScript:
+    """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
+    from drkit.model import host_scripts
+    from drkit.survey import capture as survey
+    from drkit.survey import probe
+
+    script = host_scripts.probe_for(system)
+    asked = host_scripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
+    command = (
+        f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
+        if script.shell == "powershell"
+        else f"sudo sh probe.sh {asked} > HOST.txt"
+    )
+    return ProbeScript(system, script.text, script.sha256, command)
