@@ -52,12 +52,14 @@ async def assess(
             context.settings,
             clock,
             mark=cloud.mark,
-            generations=generations,
-            earlier=earlier[0] if earlier else None,
-            declared=declared,
-            refusals=refusals_of(context, clock),
-            printed=outputs,
-            deferred=leftovers.open_items(context.store.run_records()),
+            prior=survey.PriorKnowledge(
+                generations=generations,
+                earlier=earlier[0] if earlier else None,
+                declared=declared,
+                refusals=refusals_of(context, clock),
+                probe_outputs=outputs,
+                deferred=leftovers.open_items(context.store.run_records()),
+            ),
         )
     if faults:
         taken = msgspec.structs.replace(taken, unread=(*faults, *taken.unread))

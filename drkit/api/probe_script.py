@@ -21,11 +21,11 @@ class ProbeScript:
 def probe_script(settings: Settings, system: str) -> ProbeScript:
     """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
     from drkit.model import host_scripts
-    from drkit.survey import capture as survey
     from drkit.survey import probe
+    from drkit.survey.context import registration_paths
 
     script = host_scripts.probe_for(system)
-    asked = host_scripts.encode(probe.asked(survey.registration_paths(registry(), settings)))
+    asked = host_scripts.encode(probe.asked(registration_paths(registry(), settings)))
     command = (
         f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
         if script.shell == "powershell"

@@ -16,6 +16,7 @@ from drkit.errors import CloudError, NotFoundError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, Reading, Snapshot, region_name
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.survey import health, machines
 from drkit.survey.machines import Machine, Machines
@@ -53,8 +54,8 @@ def is_fleet(base: Snapshot) -> bool:
 
 async def read(
     azure: Session, subscriptions: Sequence[str], base: Snapshot, settings: Settings, clock: Clock
-) -> tuple[Machines, dict[str, Reading], list[str]] | None:
-    """Every machine, availability by lower-cased machine id, and what could not be read; None when Resource Graph fails."""
+) -> tuple[Machines, dict[ArmId, Reading], list[str]] | None:
+    """Every machine, the availability by machine id, and what could not be read; None when Resource Graph fails."""
     now = rfc3339(clock.now())
     try:
         with reading(SOURCE):
@@ -62,42 +63,41 @@ async def read(
     except CloudError:
         return None
     listing = Machines()
-    available: dict[str, Reading] = {}
-    baselines = {host.id.lower(): host for host in base.hosts}
-    groups = {host.id.lower(): host.group_region for host in base.hosts}
+    availability: dict[ArmId, Reading] = {}
+    baselines = {host.key: host for host in base.hosts}
     unreadable = 0
     for row in rows:
         try:
             with reading(SOURCE):
-                machine = of_row(row, baselines, groups, settings, now)
+                machine = of_row(row, baselines, settings, now)
         except CloudError:
             machine = None
         if machine is None:
             unreadable += 1
             continue
-        key = machine.host.id.lower()
-        listing.found[key] = machine
+        key = machine.host.key
+        listing.by_id[key] = machine
         if state := row.get("state"):
             detail = f"context= since={moment(row.get('stateTime'))}"
-            available[key] = Reading(key, "availability", str(state), f"{SOURCE}: healthresources", now, detail)
+            availability[key] = Reading(
+                key.folded, "availability", str(state), f"{SOURCE}: healthresources", now, detail
+            )
     unread = [f"{SOURCE}: {unreadable} of {len(rows)} rows could not be read"] if unreadable else []
     for subscription in subscriptions:
         subject = f"/subscriptions/{subscription}/providers/{machines.VM_TYPE}"
         listing.captures.append(Capture(subject, SOURCE, "partial" if unreadable else "complete", now))
-        listing.seen.add(subscription)
+        listing.listed_subscriptions.add(subscription)
     await _confirm(azure, listing, base, settings, now)
-    unread += await _explain_states(azure, available, clock)
-    return listing, available, unread
+    unread += await _explain_states(azure, availability, clock)
+    return listing, availability, unread
 
 
-def of_row(
-    row: Any, baselines: Mapping[str, Host], groups: Mapping[str, str], settings: Settings, now: str
-) -> Machine | None:
-    """A row of ``QUERY`` as a machine; None for a row that names none. ``baselines``: known hosts by lower-cased id."""
+def of_row(row: Any, baselines: Mapping[ArmId, Host], settings: Settings, now: str) -> Machine | None:
+    """A row of ``QUERY`` as a machine; None for a row that names none. ``baselines``: the known hosts by id."""
     if not isinstance(row, Mapping) or not isinstance(row.get("id"), str) or not isinstance(row.get("vmId"), str):
         return None
-    key = row["id"].lower().rstrip("/")
-    if not machines.VM_ID.fullmatch(key):
+    key = ArmId(row["id"])
+    if not machines.VM_ID.fullmatch(key.folded):
         return None
     before = baselines.get(key)
     old = before.baseline.arm if before else None
@@ -108,7 +108,7 @@ def of_row(
         created=str(row.get("timeCreated") or ""),
         os_disk=disk,
         # A disk with the same ARM id is the same disk.
-        os_disk_unique_id=old.os_disk_unique_id if old and old.os_disk.lower() == disk else "",
+        os_disk_unique_id=old.os_disk_unique_id if old and ArmId(old.os_disk) == disk else "",
         network_interfaces=tuple(str(interface.get("id", "")) for interface in _maps(nics)),
         zones=tuple(str(zone) for zone in zones) if isinstance(zones, list) else (),
         ephemeral_os_disk=row.get("ephemeral") in (True, 1, "true", "True"),
@@ -120,7 +120,7 @@ def of_row(
         "azure-vm",
         str(row.get("name") or ""),
         region_name(str(row.get("location") or "")),
-        groups.get(key, ""),
+        before.group_region if before else "",
         settings,
         "windows" if windows else "linux",
     )
@@ -135,77 +135,74 @@ def differs(before: Host, machine: Machine) -> bool:
     old, new = before.baseline.arm, machine.host.baseline.arm
     if old is None or new is None:
         return False
-    disk = bool(old.os_disk and new.os_disk) and old.os_disk.lower() != new.os_disk.lower()
+    disk = bool(old.os_disk and new.os_disk) and ArmId(old.os_disk) != new.os_disk
     return old.instance_id != new.instance_id or disk or old.ephemeral_os_disk != new.ephemeral_os_disk
 
 
 async def _confirm(azure: Session, listing: Machines, base: Snapshot, settings: Settings, now: str) -> None:
     """One GET for each VM that differs. ARM's answer replaces the row; a VM that ARM does not have is removed."""
     limit = asyncio.Semaphore(TOGETHER)
-    groups = {host.id.lower(): host.group_region for host in base.hosts}
+    group_regions = {host.key: host.group_region for host in base.hosts}
     old_ids = {host.baseline.arm.instance_id for host in base.hosts if host.baseline.arm}
-    baseline_ids = {host.id.lower() for host in base.hosts}
 
-    async def confirm(key: str, before: Host | None) -> None:
+    async def confirm(key: ArmId, before: Host | None) -> None:
         async with limit:
             try:
-                with azure.budget(attempts=2, seconds=20), reading(key):
-                    body = await azure.compute.vm(key)
+                with azure.budget(attempts=2, seconds=20), reading(key.folded):
+                    body = await azure.compute.vm(key.folded)
                     disk = await machines.disk_of(azure, body)
                     host = machines.vm_host(body, {}, settings, now)
                     power = machines.power_of(body)
             except NotFoundError:
-                del listing.found[key]
+                del listing.by_id[key]
                 return
             except CloudError as error:
                 detail = f"a difference could not be confirmed: {error.what}"
-                listing.captures.append(Capture(key, "ARM: virtual machine", "failed", now, detail))
+                listing.captures.append(Capture(key.folded, "ARM: virtual machine", "failed", now, detail))
                 if before is not None:
                     # Neither the old identity nor the new one is confirmed.
-                    listing.found[key] = Machine(msgspec.structs.replace(before, baseline=Baseline()), "unknown")
+                    listing.by_id[key] = Machine(msgspec.structs.replace(before, baseline=Baseline()), "unknown")
                 return
         arm = host.baseline.arm or ArmIdentity()
         baseline = Baseline(arm=msgspec.structs.replace(arm, os_disk_unique_id=disk), arm_time=now)
-        host = msgspec.structs.replace(host, baseline=baseline, group_region=groups.get(key, ""))
-        listing.found[key] = Machine(host, power)
+        host = msgspec.structs.replace(host, baseline=baseline, group_region=group_regions.get(key, ""))
+        listing.by_id[key] = Machine(host, power)
 
     jobs = [
-        confirm(host.id.lower(), host)
+        confirm(host.key, host)
         for host in base.hosts
-        if host.kind == "azure-vm"
-        and (machine := listing.found.get(host.id.lower())) is not None
-        and differs(host, machine)
+        if host.kind == "azure-vm" and (machine := listing.by_id.get(host.key)) is not None and differs(host, machine)
     ]
     # The same machine under another ARM id, or a copy of one: a successor must be confirmed.
     jobs += [
         confirm(key, None)
-        for key, machine in list(listing.found.items())
-        if key not in baseline_ids and machine.host.baseline.arm and machine.host.baseline.arm.instance_id in old_ids
+        for key, machine in list(listing.by_id.items())
+        if key not in group_regions and machine.host.baseline.arm and machine.host.baseline.arm.instance_id in old_ids
     ]
     await asyncio.gather(*jobs)
 
 
-async def _explain_states(azure: Session, available: dict[str, Reading], clock: Clock) -> list[str]:
+async def _explain_states(azure: Session, availability: dict[ArmId, Reading], clock: Clock) -> list[str]:
     """Replace the state of each unavailable machine by Resource Health's, which says who caused it; Resource Graph does not."""
-    down = [key for key, state in available.items() if str(state.value).lower() == "unavailable"]
-    by_subscription: dict[str, list[str]] = {}
+    down = [key for key, state in availability.items() if str(state.value).lower() == "unavailable"]
+    by_subscription: dict[str, list[ArmId]] = {}
     for key in down:
-        by_subscription.setdefault(key.split("/")[2], []).append(key)
+        by_subscription.setdefault(key.subscription.lower(), []).append(key)
     unread: list[str] = []
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def explain(key: str) -> None:
+    async def explain(key: ArmId) -> None:
         async with limit:
-            reading, why = await health.current(azure, key, clock)
+            reading, why = await health.current(azure, key.folded, clock)
         if reading is not None:
-            available[key] = reading
+            availability[key] = reading
         elif why:
             unread.append(why)
 
     for subscription, keys in by_subscription.items():
         if len(keys) >= LISTED:
             listed, missing = await health.availability(azure, [subscription], clock)
-            available.update({key: listed[key] for key in keys if key in listed})
+            availability.update({key: listed[key] for key in keys if key in listed})
             unread += missing
             continue
         await asyncio.gather(*(explain(key) for key in keys))

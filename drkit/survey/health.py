@@ -10,6 +10,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 from drkit.survey import activity_log
 from drkit.survey.vm_annotations import moment, subject_of
 
@@ -21,9 +22,9 @@ WINDOW = timedelta(days=3)
 
 async def availability(
     azure: Session, subscriptions: Sequence[str], clock: Clock
-) -> tuple[dict[str, Reading], list[str]]:
-    """Per lower-cased resource id its availability as a reading (detail: cause and time), and what could not be read."""
-    states: dict[str, Reading] = {}
+) -> tuple[dict[ArmId, Reading], list[str]]:
+    """Per resource id its availability as a reading (detail: cause and time), and what could not be read."""
+    states: dict[ArmId, Reading] = {}
     unread: list[str] = []
     for subscription in subscriptions:
         try:
@@ -38,7 +39,7 @@ async def availability(
             properties = row.get("properties")
             if subject and isinstance(properties, dict):
                 states[subject] = Reading(
-                    subject, "availability", _state(properties), "Resource Health", now, _detail(properties)
+                    subject.folded, "availability", _state(properties), "Resource Health", now, _detail(properties)
                 )
     return states, unread
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from drkit.model.clock import parse_time
 from drkit.model.estate import Baseline, GuestIdentity, Host, Reading
+from drkit.model.ids import ArmId
 from drkit.planning.transparency import Signals
 from drkit.survey.probe import Probed
 
@@ -18,16 +19,16 @@ SAME_START = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class HostObservation:
     """What one assessment read of one host.
 
-    ``arm``, ``health``, ``region``, ``event``, ``successor``: as in ``Signals``; ``now``: the host as ARM has it (None: not found);
-    ``registration_ids``: its environments; ``answering``: lower-cased ids that their service lists as available; ``disowned``:
-    lower-cased ids that a complete list of their service no longer has.
+    ``arm``, ``health``, ``region``, ``event``, ``successor``: as in ``Signals``; ``current``: the host as ARM has it (None: not found);
+    ``registration_ids``: its environments; ``answering``: the environments that their service lists as available;
+    ``disowned``: those that a complete list of their service no longer has.
     """
 
     arm: Literal["unreachable", "found", "gone", "none"] = "unreachable"
-    now: Host | None = None
+    current: Host | None = None
     health: Literal["unknown", "ok", "down", "down-within-grace", "stopped"] = "unknown"
     probe: Probed | None = None
     region: Literal["ok", "claimed", "observed", "both"] = "ok"
@@ -35,36 +36,36 @@ class Seen:
     successor: Literal["none", "moved", "proved", "name-only", "drill"] = "none"
     arc_cloned: bool = False
     registration_ids: tuple[str, ...] = ()
-    answering: frozenset[str] = frozenset()
-    disowned: frozenset[str] = frozenset()
+    answering: frozenset[ArmId] = frozenset()
+    disowned: frozenset[ArmId] = frozenset()
     readings: tuple[Reading, ...] = ()
 
 
-def signals(host: Host, seen: Seen) -> Signals:
+def signals(host: Host, observation: HostObservation) -> Signals:
     """The signals of one host: what was read, compared with its baseline."""
     baseline = host.baseline
-    guest = seen.probe.guest if seen.probe else None
+    guest = observation.probe.guest if observation.probe else None
     arm = baseline.arm
-    now = seen.now.baseline.arm if seen.now else None
+    now = observation.current.baseline.arm if observation.current else None
     return Signals(
         host_kind=host.kind,
-        arm=seen.arm,
+        arm=observation.arm,
         instance_id=_instance(baseline, now.instance_id if now else "", guest),
         os_id=_os(baseline.guest, guest),
-        registration=_registration(seen, guest),
+        registration=_registration(observation, guest),
         boot=_boot(baseline.guest.boot_id if baseline.guest else None, guest.boot_id if guest else None),
         physical_host=_same(
             baseline.guest.physical_host if baseline.guest else None, guest.physical_host if guest else None
         ),
         os_disk=_same(arm.os_disk_unique_id if arm else None, now.os_disk_unique_id if now else None),
-        event=seen.event,
+        event=observation.event,
         ephemeral_os_disk=bool(arm and arm.ephemeral_os_disk),
-        successor=seen.successor,
-        health=seen.health,
-        probe=seen.probe.state if seen.probe else "none",
-        region=seen.region,
-        arc_cloned=seen.arc_cloned,
-        evidence=seen.readings,
+        successor=observation.successor,
+        health=observation.health,
+        probe=observation.probe.state if observation.probe else "none",
+        region=observation.region,
+        arc_cloned=observation.arc_cloned,
+        evidence=observation.readings,
     )
 
 
@@ -107,10 +108,10 @@ def _instance(baseline: Baseline, now: str, guest: GuestIdentity | None) -> Same
     return "unknown" if not answers else "same" if all(answers) else "different"
 
 
-def contradicted(seen: Seen) -> bool:
+def contradicted(observation: HostObservation) -> bool:
     """Whether ARM and the machine itself report different instance ids."""
-    now = seen.now.baseline.arm if seen.now else None
-    inside = seen.probe.guest.smbios_uuid if seen.probe and seen.probe.guest else None
+    now = observation.current.baseline.arm if observation.current else None
+    inside = observation.probe.guest.smbios_uuid if observation.probe and observation.probe.guest else None
     return bool(now and now.instance_id and inside and not same_uuid(now.instance_id, inside))
 
 
@@ -126,21 +127,21 @@ def _os(before: GuestIdentity | None, after: GuestIdentity | None) -> Same:
     return "same" if "same" in (machine, keys) else "unknown"
 
 
-def _registration(seen: Seen, guest: GuestIdentity | None) -> Same:
+def _registration(observation: HostObservation, guest: GuestIdentity | None) -> Same:
     """``same`` only when the service confirms it; ``different`` when the host has another one, or the service no longer has ours."""
-    ours = {registration_id.lower() for registration_id in seen.registration_ids}
+    ours = {ArmId(registration_id) for registration_id in observation.registration_ids}
     if not ours:
         return "unknown"
-    if ours & seen.disowned:
+    if ours & observation.disowned:
         return "different"
     on_host = (
-        {registration.id.lower() for registration in guest.registrations}
+        {ArmId(registration.id) for registration in guest.registrations}
         if guest and guest.registrations is not None
         else None
     )
     if on_host and not on_host & ours:
         return "different"
-    if ours & seen.answering and (on_host is None or on_host & ours):
+    if ours & observation.answering and (on_host is None or on_host & ours):
         return "same"
     return "unknown"
 

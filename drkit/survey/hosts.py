@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-from drkit.model.clock import Clock, parse_time
-from drkit.model.estate import Assessment, Host, HostFinding, Reading
-from drkit.model.settings import Settings
+from drkit.model.clock import parse_time
+from drkit.model.estate import Assessment, Claim, Host, HostFinding, Reading
+from drkit.model.ids import ArmId
 from drkit.planning import transparency
-from drkit.products.base import Product
 from drkit.survey import (
     capture,
     health,
@@ -21,221 +21,272 @@ from drkit.survey import (
     machines,
     probe,
     probe_output,
+    successors,
     vm_annotations,
 )
+from drkit.survey.context import SurveyContext
 from drkit.survey.draft import AssessmentDraft
-from drkit.survey.successors import Successors, find, with_guest
-
-if TYPE_CHECKING:
-    from drkit.providers.session import Session
+from drkit.survey.host_details import JudgedHost
+from drkit.survey.successors import Successor
 
 UNDER_WAY = timedelta(minutes=90)
-"""How long a run command may be under way, at the longest."""
+"""How long a run command may be in progress, at the longest."""
+
+HostHealth = Literal["unknown", "ok", "down", "down-within-grace", "stopped"]
+
+
+@dataclass(frozen=True)
+class RegionState:
+    """Whether a region is claimed to be down, observed to be down by the estate's own machines, or both; and the share in words."""
+
+    state: Literal["ok", "claimed", "observed", "both"] = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the hosts are judged from, by host id.
+
+    ``current_ids``: the id that a host has now; ``registrations``: its environments' ids; ``states``: by environment id.
+    """
+
+    sources: host_sources.Sources
+    successors: Mapping[ArmId, Successor]
+    current_ids: Mapping[ArmId, ArmId]
+    healths: Mapping[ArmId, HostHealth]
+    regions: Mapping[str, RegionState]
+    zones: set[ArmId]
+    registrations: Mapping[ArmId, Sequence[str]]
+    states: Mapping[ArmId, str]
+    answering: frozenset[ArmId]
+    disowned: frozenset[ArmId]
+    claims: Mapping[str, Sequence[Claim]]
 
 
 async def findings(
-    azure: Session,
-    products: Mapping[str, Product],
-    subscriptions: Sequence[str],
-    settings: Settings,
-    clock: Clock,
+    survey: SurveyContext,
     draft: AssessmentDraft,
-    given: Mapping[str, probe.Probed] | None,
-    printed: Sequence[probe_output.Printed],
-    earlier: Assessment | None = None,
+    earlier: Assessment | None,
+    probe_outputs: Sequence[probe_output.Printed],
 ) -> tuple[list[HostFinding], set[str]]:
-    """The finding of every host, and the regions that our fleet and a claim call lost. ``earlier``: the assessment before."""
-    silent = _silent(earlier, draft.now)
-    sources = await host_sources.gather(azure, products, subscriptions, settings, clock, draft, given, printed, silent)
-    listing = sources.found
-    successors = find(draft.base, listing, sources.probed, sources.links)
-    now_ids = {host.id.lower(): _now_id(host, successors) for host in draft.base.hosts}
-    healths = {
-        key: _health(host, listing.found.get(now_ids[key]), sources.available.get(now_ids[key]), settings, clock)
-        for host in draft.base.hosts
-        for key in (host.id.lower(),)
-    }
-    regions = _regions(draft, healths, sources.probed, settings)
-    zones = _zones(draft, healths)
-    registrations = _registrations(draft)
-    registrations_by_host: dict[str, list[str]] = defaultdict(list)
-    paths = capture.registration_paths(products, settings)
+    """The finding of every host of the baseline, and the regions that are claimed and observed to be lost.
+
+    ``earlier``: the assessment before this one; ``probe_outputs``: of probes that people ran. What could not be read is added to
+    ``draft.unread``.
+    """
+    sources = await host_sources.read(survey, draft, probe_outputs, _silent(earlier, draft.now))
+    facts = _facts(survey, draft, sources)
+    judged_hosts = [_judge(host, facts, survey, draft) for host in draft.base.hosts]
+    details = await host_details.read(survey, judged_hosts, draft)
+    lost_regions = {region for region, view in facts.regions.items() if view.state == "both"}
+    return [
+        _finding(
+            judged,
+            sources.machines.by_id.get(judged.host.key),
+            details.get(judged.host.key, ()),
+            draft.now,
+            survey.settings.assess.provisional_minutes,
+        )
+        for judged in judged_hosts
+    ], lost_regions
+
+
+def _facts(survey: SurveyContext, draft: AssessmentDraft, sources: host_sources.Sources) -> _Facts:
+    known = successors.find(draft.base, sources.machines, sources.probes, sources.links)
+    current_ids = {host.key: _current_id(host, known.get(host.key)) for host in draft.base.hosts}
+    healths = {host.key: _health(host, current_ids[host.key], sources, survey) for host in draft.base.hosts}
+    answering, disowned = _registrations(draft)
+    registrations: dict[ArmId, list[str]] = defaultdict(list)
+    paths = survey.registration_paths()
     for environment in draft.base.environments:
-        # A product that keeps no registration on its hosts has none that could be another one there.
+        # A product that keeps no registration on its hosts has none that could be replaced there.
         if environment.host and paths.get(environment.product):
-            registrations_by_host[environment.host.host.lower()].append(environment.id)
-    states = {environment.id.lower(): environment.state for environment in draft.captured.environments}
-    judged: list[tuple[Host, host_signals.Seen, transparency.Verdict, Host | None, str]] = []
-    for host in draft.base.hosts:
-        key = host.id.lower()
-        kind, heir = successors.get(key, ("none", None))
-        machine, now_id = listing.found.get(key), now_ids[key]
-        probed = sources.probed.get(heir.id.lower()) if heir and kind == "moved" else sources.probed.get(key)
-        annotations = vm_annotations.since(
-            sorted([*sources.told.get(key, ()), *(sources.told.get(now_id, ()) if now_id != key else ())], key=_time),
-            host.baseline.guest_time or host.baseline.arm_time,
-        )
-        seen = host_signals.Seen(
-            arm=_arm_of(host, machine, sources.missing),
-            now=machine.host if machine else heir if kind == "moved" else None,
-            health=healths[key],
-            probe=probed,
-            region=regions.get(host.region, ("ok", ""))[0],  # type: ignore[arg-type]
-            event=vm_annotations.strongest(annotations)[0],
-            successor=kind,  # type: ignore[arg-type]
-            arc_cloned=bool(machine and machine.arc_cloned),
-            registration_ids=tuple(registrations_by_host.get(key, ())),
-            answering=registrations[0],
-            disowned=registrations[1],
-            readings=(
-                *_readings(
-                    host, machine, sources, now_id, probed, regions.get(host.region), heir, kind, annotations, draft.now
-                ),
-                *_said(host, registrations_by_host.get(key, ()), states, draft),
-            ),
-        )
-        verdict = transparency.judge(
-            host_signals.signals(host, seen), trust_registration=settings.assess.trust_registration
-        )
-        if key in zones and verdict.outcome in ("host-lost", "undetermined"):
-            verdict = transparency.with_notes(verdict, "zone")
-        judged.append((host, seen, verdict, heir, now_id))
-    details = await host_details.look(azure, judged, draft, clock)
-    result = [
-        _finding(host, seen, verdict, listing.found.get(host.id.lower()), heir, settings, draft.now, details)
-        for host, seen, verdict, heir, _ in judged
-    ]
-    return result, {region for region, (word, _) in regions.items() if word == "both"}
+            registrations[environment.host.key].append(environment.id)
+    claims: dict[str, list[Claim]] = defaultdict(list)
+    for claim in draft.claims:
+        claims[claim.region].append(claim)
+    return _Facts(
+        sources=sources,
+        successors=known,
+        current_ids=current_ids,
+        healths=healths,
+        regions=_regions(survey, draft, healths, sources.probes),
+        zones=_zones(draft, healths),
+        registrations=registrations,
+        states={ArmId(environment.id): environment.state for environment in draft.captured.environments},
+        answering=answering,
+        disowned=disowned,
+        claims=claims,
+    )
+
+
+def _judge(host: Host, facts: _Facts, survey: SurveyContext, draft: AssessmentDraft) -> JudgedHost:
+    observation = _observe(host, facts, draft)
+    verdict = transparency.judge(
+        host_signals.signals(host, observation), trust_registration=survey.settings.assess.trust_registration
+    )
+    if host.key in facts.zones and verdict.outcome in ("host-lost", "undetermined"):
+        verdict = transparency.with_notes(verdict, "zone")
+    return JudgedHost(host, observation, verdict, facts.successors.get(host.key), facts.current_ids[host.key])
+
+
+def _observe(host: Host, facts: _Facts, draft: AssessmentDraft) -> host_signals.HostObservation:
+    sources, key = facts.sources, host.key
+    current_id = facts.current_ids[key]
+    successor = facts.successors.get(key)
+    moved = successor.host if successor and successor.kind == "moved" else None
+    machine = sources.machines.by_id.get(key)
+    probed = sources.probes.get(current_id)
+    annotations = list(sources.annotations.get(key, ()))
+    if current_id != key:
+        annotations += sources.annotations.get(current_id, ())
+    annotations = vm_annotations.since(
+        sorted(annotations, key=_time), host.baseline.guest_time or host.baseline.arm_time
+    )
+    return host_signals.HostObservation(
+        arm=_arm_of(host, machine, sources.missing),
+        current=machine.host if machine else moved,
+        health=facts.healths[key],
+        probe=probed,
+        region=facts.regions.get(host.region, RegionState()).state,
+        event=vm_annotations.strongest(annotations)[0],
+        successor=successor.kind if successor else "none",
+        arc_cloned=bool(machine and machine.arc_cloned),
+        registration_ids=tuple(facts.registrations.get(key, ())),
+        answering=facts.answering,
+        disowned=facts.disowned,
+        readings=(
+            *_machine_readings(host, sources, current_id, draft.now),
+            *([_probe_reading(host, probed)] if probed else []),
+            *annotations,
+            *_context_readings(host, facts, draft.now),
+        ),
+    )
 
 
 def _time(reading: Reading) -> str:
     return reading.time
 
 
-def _silent(earlier: Assessment | None, now: str) -> set[str]:
-    """Lower-cased ids of hosts that left their last probe without an answer, which may still be under way."""
+def _silent(earlier: Assessment | None, now: str) -> set[ArmId]:
+    """The hosts that left the probe of the last assessment without an answer; it may still be in progress."""
     if earlier is None or parse_time(now) - parse_time(earlier.taken) > UNDER_WAY:
         return set()
-    return {finding.host.lower() for finding in earlier.hosts if finding.signals.get("probe") == "down"}
+    return {finding.key for finding in earlier.hosts if finding.signals.get("probe") == "down"}
 
 
-def _arm_of(host: Host, machine: machines.Machine | None, missing: Mapping[str, str]) -> Any:
+def _arm_of(
+    host: Host, machine: machines.Machine | None, missing: Mapping[ArmId, str]
+) -> Literal["unreachable", "found", "gone", "none"]:
     if host.kind == "physical":
         return "none"
     if machine is not None:
         return "found"
-    return "gone" if missing.get(host.id.lower(), "").startswith("gone") else "unreachable"
+    return "gone" if missing.get(host.key, "").startswith("gone") else "unreachable"
 
 
-def _now_id(host: Host, successors: Successors) -> str:
-    """The lower-cased id under which a host is to be read now: its own, or the one it was moved to."""
-    kind, heir = successors.get(host.id.lower(), ("none", host))
-    return heir.id.lower() if kind == "moved" else host.id.lower()
+def _current_id(host: Host, successor: Successor | None) -> ArmId:
+    """The id under which a host is to be read now: its own, or the one it was moved to."""
+    return successor.host.key if successor and successor.kind == "moved" else host.key
 
 
-def _health(
-    host: Host, machine: machines.Machine | None, reading: Reading | None, settings: Settings, clock: Clock
-) -> Any:
+def _health(host: Host, current_id: ArmId, sources: host_sources.Sources, survey: SurveyContext) -> HostHealth:
+    machine = sources.machines.by_id.get(current_id)
     if host.kind == "arc":
         status = machine.arc_status.lower() if machine else ""
-        return {"connected": "ok", "disconnected": "down"}.get(status, "unknown")
+        return "ok" if status == "connected" else "down" if status == "disconnected" else "unknown"
     if machine is None:
         return "unknown"
+    reading = sources.availability.get(current_id)
+    by_customer = health.by_customer(reading) if reading else False
+    unavailable = reading is not None and str(reading.value).lower() == "unavailable"
     return host_signals.health_of(
         reading,
-        by_customer=health.by_customer(reading) if reading else False,
+        by_customer=by_customer,
         since=health.since(reading) if reading else "",
-        stopped=machine.power == "stopped"
-        and not (reading and str(reading.value).lower() == "unavailable" and not health.by_customer(reading)),
-        now=clock.now(),
-        grace_minutes=settings.assess.grace_minutes,
+        stopped=machine.power == "stopped" and (by_customer or not unavailable),
+        now=survey.clock.now(),
+        grace_minutes=survey.settings.assess.grace_minutes,
     )
 
 
 def _regions(
-    draft: AssessmentDraft, healths: Mapping[str, str], probed: Mapping[str, probe.Probed], settings: Settings
-) -> dict[str, tuple[str, str]]:
-    """Per region of an Azure VM: ``ok``, ``claimed``, ``observed`` or ``both``, and why."""
-    flags: dict[str, list[bool]] = defaultdict(list)
+    survey: SurveyContext,
+    draft: AssessmentDraft,
+    healths: Mapping[ArmId, HostHealth],
+    probes: Mapping[ArmId, probe.Probed],
+) -> dict[str, RegionState]:
+    """The state of each region with an Azure VM of the baseline."""
+    down_flags: dict[str, list[bool]] = defaultdict(list)
     for host in draft.base.hosts:
-        word = healths[host.id.lower()]
+        word = healths[host.key]
         if host.kind != "azure-vm" or word in ("stopped", "unknown"):
             continue
-        answered = probed.get(host.id.lower())
-        up = answered is not None and answered.state == "up" and not answered.stale
-        flags[host.region].append(not up and (word != "ok" or (answered is not None and answered.state == "down")))
-    words: dict[str, tuple[str, str]] = {}
+        answer = probes.get(host.key)
+        up = answer is not None and answer.state == "up" and not answer.stale
+        down_flags[host.region].append(not up and (word != "ok" or (answer is not None and answer.state == "down")))
+    states: dict[str, RegionState] = {}
+    claimed_regions = {claim.region for claim in draft.claims}
     for region in {host.region for host in draft.base.hosts if host.kind == "azure-vm"}:
-        control = any(
-            not down_flag for other, values in flags.items() if other != region for down_flag in values
-        ) or any(reading.value == "yes" for key, reading in draft.regions.items() if not key.endswith(f"/{region}"))
-        observed, text = host_signals.observed_regions(
-            {region: flags[region]},
-            control=control,
-            min_hosts=settings.assess.region_min_hosts,
-            share=settings.assess.region_share,
-        )[region]
-        claimed = any(claim.region == region for claim in draft.claims)
-        words[region] = (
-            "both" if observed and claimed else "observed" if observed else "claimed" if claimed else "ok",
-            text,
+        control = any(not all(flags) for other, flags in down_flags.items() if other != region) or any(
+            reading.value == "yes" for (_, endpoint), reading in draft.services.items() if endpoint.region != region
         )
-    return words
+        observed, reason = host_signals.observed_regions(
+            {region: down_flags[region]},
+            control=control,
+            min_hosts=survey.settings.assess.region_min_hosts,
+            share=survey.settings.assess.region_share,
+        )[region]
+        claimed = region in claimed_regions
+        state: Literal["ok", "claimed", "observed", "both"] = "claimed" if claimed else "ok"
+        if observed:
+            state = "both" if claimed else "observed"
+        states[region] = RegionState(state, reason)
+    return states
 
 
-def _zones(draft: AssessmentDraft, healths: Mapping[str, str]) -> set[str]:
-    """Lower-cased ids of hosts whose zone is down with all its machines, while another zone of the region is well."""
-    places: dict[str, tuple[str, str]] = {}
+def _zones(draft: AssessmentDraft, healths: Mapping[ArmId, HostHealth]) -> set[ArmId]:
+    """The hosts whose zone is down with all its machines while another zone of the region is healthy."""
+    places: dict[ArmId, tuple[str, str]] = {}
     for host in draft.base.hosts:
         arm = host.baseline.arm
         if host.kind == "azure-vm" and arm and arm.zones:
-            places[host.id.lower()] = (host.region, arm.zones[0])
+            places[host.key] = (host.region, arm.zones[0])
     down_flags: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for key, place in places.items():
         if healths[key] not in ("stopped", "unknown"):
             down_flags[place].append(healths[key] in ("down", "down-within-grace"))
     down = {place for place, flags in down_flags.items() if len(flags) > 1 and all(flags)}
-    well = {place[0] for place, flags in down_flags.items() if not any(flags)}
-    return {key for key, place in places.items() if place in down and place[0] in well}
+    healthy_regions = {region for (region, _), flags in down_flags.items() if not any(flags)}
+    return {key for key, place in places.items() if place in down and place[0] in healthy_regions}
 
 
-def _registrations(draft: AssessmentDraft) -> tuple[frozenset[str], frozenset[str]]:
-    """Environment ids that their service lists as Available now, and those a whole listing no longer has."""
+def _registrations(draft: AssessmentDraft) -> tuple[frozenset[ArmId], frozenset[ArmId]]:
+    """The environments that their service lists as available now, and those that a complete list no longer has."""
     answering = frozenset(
-        environment.id.lower()
-        for environment in draft.captured.environments
-        if environment.state.lower() == "available"
+        ArmId(environment.id) for environment in draft.captured.environments if environment.state.lower() == "available"
     )
-    listed = capture.whole_plans(draft.captured.captures)
-    present = {environment.id.lower() for environment in draft.captured.environments}
+    whole = capture.whole_plans(draft.captured.captures)
+    present = {ArmId(environment.id) for environment in draft.captured.environments}
     disowned = frozenset(
-        environment.id.lower()
+        ArmId(environment.id)
         for environment in draft.base.environments
-        if environment.kind == "self-hosted"
-        and environment.plan.lower() in listed
-        and environment.id.lower() not in present
+        if environment.kind == "self-hosted" and environment.plan_key in whole and ArmId(environment.id) not in present
     )
     return answering, disowned
 
 
-def _readings(
-    host: Host,
-    machine: machines.Machine | None,
-    sources: host_sources.Sources,
-    now_id: str,
-    probed: probe.Probed | None,
-    region: tuple[str, str] | None,
-    heir: Host | None,
-    kind: str,
-    annotations: Sequence[Reading],
-    now: str,
-) -> tuple[Reading, ...]:
-    """The evidence: what each source said of this host, with its time."""
+# evidence
+
+
+def _machine_readings(host: Host, sources: host_sources.Sources, current_id: ArmId, now: str) -> list[Reading]:
+    """What ARM and Resource Health say about a host."""
     readings = []
-    shown = machine or sources.found.found.get(now_id)
+    machine = sources.machines.by_id.get(host.key)
+    shown = machine or sources.machines.by_id.get(current_id)
     arm, old = shown.host.baseline.arm if shown else None, host.baseline.arm
     if host.kind != "physical":
-        why = sources.missing.get(host.id.lower(), "")
+        why = sources.missing.get(host.key, "")
         value = arm.instance_id if arm else "not found" if why.startswith("gone") else "not seen"
         parts = (
             [f"was {old.instance_id}"]
@@ -248,29 +299,17 @@ def _readings(
     if arm and old and arm.os_disk_unique_id and arm.os_disk_unique_id != old.os_disk_unique_id:
         detail = f"was {old.os_disk_unique_id}" if old.os_disk_unique_id else ""
         readings.append(Reading(host.id, "os-disk", arm.os_disk_unique_id, "ARM: disk", now, detail))
-    if available := sources.available.get(now_id):
-        readings.append(available)
+    if availability := sources.availability.get(current_id):
+        readings.append(availability)
     if machine and machine.arc_status:
         readings.append(
             Reading(host.id, "arc-status", machine.arc_status, "ARM: Arc machine", now, f"since={machine.changed}")
         )
-    if probed:
-        readings.append(_probe_reading(host, probed))
-    readings.extend(annotations)
-    if event := sources.impacted.get(now_id):
-        readings.append(Reading(host.id, "impacted", event, "Service Health: impacted resources", now))
-    if region and region[0] != "ok":
-        readings.append(Reading(host.region, "region", region[0], "own fleet and claims", now, region[1]))
-    if heir:
-        source = (
-            "Site Recovery" if host.id.lower() in sources.links and kind in ("proved", "drill") else "ARM and probe"
-        )
-        readings.append(Reading(host.id, f"successor-{kind}", heir.id, source, now))
-    return tuple(readings)
+    return readings
 
 
 def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
-    """What the probe read that is compared, and what differs from the baseline."""
+    """The identities that the probe read, and which of them differ from the baseline."""
     guest, before = probed.guest, host.baseline.guest
     if guest is None:
         return Reading(host.id, "probe", probed.state, probed.source, probed.time, probed.detail)
@@ -285,46 +324,51 @@ def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
     return Reading(host.id, "probe", value, probed.source, probed.time, detail)
 
 
-def _said(
-    host: Host, registration_ids: Sequence[str], states: Mapping[str, str], draft: AssessmentDraft
-) -> tuple[Reading, ...]:
-    """What the environment service says of its registrations, and who claims that its region is lost."""
-    readings = [
-        Reading(registration_id, "registration", states[registration_id.lower()], "environment service", draft.now)
-        for registration_id in registration_ids
-        if registration_id.lower() in states
+def _context_readings(host: Host, facts: _Facts, now: str) -> list[Reading]:
+    """What concerns a host from outside: events, its region, its successor, its registrations, and claims about its region."""
+    readings = []
+    if event := facts.sources.impacted.get(facts.current_ids[host.key]):
+        readings.append(Reading(host.id, "impacted", event, "Service Health: impacted resources", now))
+    region = facts.regions.get(host.region)
+    if region and region.state != "ok":
+        readings.append(Reading(host.region, "region", region.state, "own fleet and claims", now, region.reason))
+    if successor := facts.successors.get(host.key):
+        by_link = host.key in facts.sources.links and successor.kind in ("proved", "drill")
+        source = "Site Recovery" if by_link else "ARM and probe"
+        readings.append(Reading(host.id, f"successor-{successor.kind}", successor.host.id, source, now))
+    readings += [
+        Reading(registration_id, "registration", facts.states[ArmId(registration_id)], "environment service", now)
+        for registration_id in facts.registrations.get(host.key, ())
+        if ArmId(registration_id) in facts.states
     ]
     if host.kind == "azure-vm":
         readings += [
-            Reading(host.region, "claim", claim.id, claim.who, claim.since or draft.now, claim.text)
-            for claim in draft.claims
-            if claim.region == host.region
+            Reading(host.region, "claim", claim.id, claim.who, claim.since or now, claim.text)
+            for claim in facts.claims.get(host.region, ())
         ]
-    return tuple(readings)
+    return readings
 
 
 def _finding(
-    host: Host,
-    seen: host_signals.Seen,
-    verdict: transparency.Verdict,
+    judged: JudgedHost,
     machine: machines.Machine | None,
-    heir: Host | None,
-    settings: Settings,
+    details: Sequence[Reading],
     now: str,
-    details: Mapping[str, Sequence[Reading]],
+    provisional_minutes: float,
 ) -> HostFinding:
-    readings = (*verdict.evidence, *details.get(host.id.lower(), ()))
-    if _provisional(host, readings, now, settings.assess.provisional_minutes):
+    host, observation, verdict, successor = judged.host, judged.observation, judged.verdict, judged.successor
+    readings = (*verdict.evidence, *details)
+    if _provisional(host, readings, now, provisional_minutes):
         verdict = transparency.with_notes(verdict, "provisional")
-    if seen.probe and seen.probe.stale:
+    if observation.probe and observation.probe.stale:
         verdict = transparency.with_notes(transparency.lower_confidence(verdict), "old-probe")
-    if host_signals.contradicted(seen):
+    if host_signals.contradicted(observation):
         verdict = transparency.with_notes(verdict, "sources-disagree")
     current = machine.host if machine else None
-    if seen.successor in ("moved", "proved") and heir is not None:
-        current = heir
-    elif current is not None and seen.probe and seen.probe.guest:
-        current = with_guest(current, seen.probe)
+    if successor and successor.kind in ("moved", "proved"):
+        current = successor.host
+    elif current is not None and observation.probe and observation.probe.guest:
+        current = successors.with_guest(current, observation.probe)
     return HostFinding(
         host=host.id,
         outcome=verdict.outcome,
@@ -332,18 +376,18 @@ def _finding(
         rule=verdict.rule,
         reason=verdict.reason,
         notes=verdict.notes,
-        signals=host_signals.builtins(host_signals.signals(host, seen)),
+        signals=host_signals.builtins(host_signals.signals(host, observation)),
         readings=readings,
-        successor=heir.id if heir and seen.successor == "proved" else "",
+        successor=successor.host.id if successor and successor.kind == "proved" else "",
         found=current,
     )
 
 
 def _provisional(host: Host, readings: Sequence[Reading], now: str, minutes: float) -> bool:
-    """Whether something happened to it so lately that the slower sources may still speak."""
+    """Whether something happened to a host so recently that the slower sources may not have reported yet."""
     moments = [reading.time for reading in readings if reading.signal in (vm_annotations.SIGNAL, "operation")]
     for signal in ("health-event", "availability-history"):
-        # The log repeats a state that lasts; only a change of it is an event.
+        # The log repeats a state that lasts; only a change of state is an event.
         state: object = None
         for reading in sorted((reading for reading in readings if reading.signal == signal), key=_time):
             if reading.value != state:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
 from drkit.model.answers import read as reading
+from drkit.model.ids import ArmId
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -19,8 +20,8 @@ QUERY = """servicehealthresources
 | project id, properties"""
 
 
-async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Lower-cased id of each machine that an event names -> the event's tracking id, and what could not be read."""
+async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId, str], list[str]]:
+    """Id of each machine that an event names -> the event's tracking id, and what could not be read."""
     try:
         with reading():
             rows = await azure.graph.query(QUERY, subscriptions)
@@ -29,7 +30,7 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
         return {}, [f"Resource Graph, impacted resources: {error.what}"]
 
 
-def of_row(row: Any) -> tuple[str, str] | None:
+def of_row(row: Any) -> tuple[ArmId, str] | None:
     """(machine id, tracking id) of a row; None for a row that names no machine."""
     properties = row.get("properties") if isinstance(row, Mapping) else None
     target = properties.get("targetResourceId") if isinstance(properties, Mapping) else None
@@ -37,4 +38,4 @@ def of_row(row: Any) -> tuple[str, str] | None:
     if not isinstance(target, str) or not target or not isinstance(arm_id, str):
         return None
     event = arm_id.lower().partition("/events/")[2].partition("/")[0]
-    return target.lower().rstrip("/"), event.upper()
+    return ArmId(target), event.upper()

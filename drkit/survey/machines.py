@@ -46,12 +46,11 @@ class Machine:
 
 @dataclass
 class Machines:
-    """Everything found, by lower-cased ARM id; how each subscription went; group locations by subscription."""
+    """Every machine by its id, how the reading of each subscription went, and which subscriptions were listed completely."""
 
-    found: dict[str, Machine] = field(default_factory=dict)
+    by_id: dict[ArmId, Machine] = field(default_factory=dict)
     captures: list[Capture] = field(default_factory=list)
-    groups: dict[str, dict[str, str]] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
+    listed_subscriptions: set[str] = field(default_factory=set)
 
 
 async def read(
@@ -59,11 +58,11 @@ async def read(
     subscriptions: Sequence[str],
     settings: Settings,
     clock: Clock,
-    before: Mapping[str, ArmIdentity] | None = None,
+    before: Mapping[ArmId, ArmIdentity] | None = None,
 ) -> Machines:
     """Every machine of these subscriptions: two lists for the VMs of each, one list and a GET for each Arc machine.
 
-    ``before``: the known identities by lower-cased id; a VM whose OS disk has the same ARM id still has that disk. What could
+    ``before``: the known identities by id; a VM whose OS disk has the same ARM id still has that disk. What could
     not be read is in ``captures``; nothing is raised for it.
     """
     machines = Machines()
@@ -80,7 +79,6 @@ async def read(
             machines.captures.append(
                 Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error))
             )
-        machines.groups[subscription] = groups
         await _vms(azure, subscription, groups, settings, machines, now)
         await _arc(azure, subscription, groups, settings, machines, now)
     await _disks(azure, machines, before or {})
@@ -104,12 +102,12 @@ async def _vms(
     except CloudError as error:
         machines.captures.append(Capture(subject, "ARM: virtual machines", "failed", now, str(error)))
         return
-    power: dict[str, str] = {}
+    power: dict[ArmId, str] = {}
     detail = ""
     try:
         with reading():
             for status in await azure.compute.statuses(subscription):
-                power[str(status.get("id", "")).lower()] = _power(status)
+                power[ArmId(str(status.get("id", "")))] = _power(status)
     except CloudError as error:
         detail = f"power states could not be read: {error.what}"
     odd = 0
@@ -123,14 +121,14 @@ async def _vms(
                 Capture(_subject(item, subject), "ARM: virtual machine", "failed", now, str(error))
             )
             continue
-        state = power.get(host.id.lower(), "unknown")
-        machines.found[host.id.lower()] = Machine(
+        state = power.get(host.key, "unknown")
+        machines.by_id[host.key] = Machine(
             host, "running" if state == "running" else "stopped" if state == "stopped" else "unknown"
         )
     if odd:
         detail = "; ".join(filter(None, [detail, f"{odd} of {len(listed)} machines could not be read"]))
     else:
-        machines.seen.add(subscription)
+        machines.listed_subscriptions.add(subscription)
     machines.captures.append(
         Capture(subject, "ARM: virtual machines", "partial" if detail else "complete", now, detail)
     )
@@ -204,7 +202,7 @@ def as_host(
     arm_id: str, kind: HostKind, name: str, region: str, group_region: str, settings: Settings, system: Any
 ) -> Host:
     """A host without a baseline, with the channel that settings name for it."""
-    entry = next((entry for entry in settings.hosts if entry.id.lower() in (arm_id.lower(), name.lower())), None)
+    entry = next((entry for entry in settings.hosts if ArmId(entry.id) in (arm_id, name)), None)
     by_kind = settings.channels.azure_vm if kind == "azure-vm" else settings.channels.arc
     channel = (entry.channel if entry else "") or by_kind
     if kind == "arc" and channel == "run-command":
@@ -239,7 +237,7 @@ async def _arc(
         except CloudError as error:
             machines.captures.append(Capture(_subject(item, subject), "ARM: Arc machine", "failed", now, str(error)))
             continue
-        machines.found[machine.host.id.lower()] = machine
+        machines.by_id[machine.host.key] = machine
 
 
 def _arc_machine(
@@ -274,16 +272,16 @@ async def _unique_id(azure: Session, disk_id: str) -> str:
         return ""
 
 
-async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIdentity]) -> None:
+async def _disks(azure: Session, machines: Machines, before: Mapping[ArmId, ArmIdentity]) -> None:
     """Add the ``uniqueId`` of each OS disk: it survives a move of the resource, the disk's ARM id does not."""
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def identify_disk(key: str, machine: Machine) -> None:
+    async def identify_disk(key: ArmId, machine: Machine) -> None:
         arm = machine.host.baseline.arm
         if arm is None or not arm.os_disk:
             return
         old = before.get(key)
-        if old and old.os_disk_unique_id and old.os_disk.lower() == arm.os_disk.lower():
+        if old and old.os_disk_unique_id and ArmId(old.os_disk) == arm.os_disk:
             unique = old.os_disk_unique_id
         else:
             async with limit:
@@ -291,7 +289,7 @@ async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIde
         baseline = msgspec.structs.replace(
             machine.host.baseline, arm=msgspec.structs.replace(arm, os_disk_unique_id=unique)
         )
-        machines.found[key] = Machine(
+        machines.by_id[key] = Machine(
             msgspec.structs.replace(machine.host, baseline=baseline),
             machine.power,
             machine.arc_status,
@@ -302,7 +300,7 @@ async def _disks(azure: Session, machines: Machines, before: Mapping[str, ArmIde
     await asyncio.gather(
         *(
             identify_disk(key, machine)
-            for key, machine in list(machines.found.items())
+            for key, machine in list(machines.by_id.items())
             if machine.host.kind == "azure-vm"
         )
     )

@@ -13,6 +13,7 @@ from drkit.model import host_scripts
 from drkit.model.answers import read, text_of
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import GuestIdentity, Host, Registration
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,21 +42,21 @@ class Probed:
 
 async def run(
     azure: Session, hosts: Sequence[Host], registrations: Mapping[str, str], settings: Settings, clock: Clock
-) -> dict[str, Probed]:
-    """Probe these hosts, eight at a time. ``registrations``: product -> path of its registration. Keys: lower-cased host ids."""
+) -> dict[ArmId, Probed]:
+    """Probe these hosts, eight at a time; the result of each by its id. ``registrations``: product -> path of its registration."""
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def probe_one(host: Host) -> tuple[str, Probed]:
+    async def probe_one(host: Host) -> tuple[ArmId, Probed]:
         async with limit:
-            return host.id.lower(), await _one(azure, host, registrations, settings, clock)
+            return host.key, await _one(azure, host, registrations, settings, clock)
 
     return dict(await asyncio.gather(*(probe_one(host) for host in hosts)))
 
 
-def still_silent(results: Mapping[str, Probed], silent: Collection[str]) -> dict[str, Probed]:
+def still_silent(results: Mapping[ArmId, Probed], silent: Collection[ArmId]) -> dict[ArmId, Probed]:
     """The results, with a host ``down`` that refused the probe because the one before is still in progress and unanswered.
 
-    ``silent``: lower-cased ids of the hosts that did not answer the probe of the assessment before.
+    ``silent``: the hosts that did not answer the probe of the assessment before.
     """
     return {
         key: replace(result, state="down", detail="the probe before this one has not been answered yet")

@@ -11,6 +11,7 @@ from drkit.errors import FileError, UsageError
 from drkit.model import files
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import GuestIdentity, Host
+from drkit.model.ids import ArmId
 from drkit.survey.probe import Probed, parse, printed
 
 SOURCE = "probe by hand"
@@ -84,15 +85,15 @@ def understand(file: str, text: str) -> Printed | str:
 
 def assign(
     outputs: Sequence[Printed], base: Sequence[Host], present: Sequence[Host], *, now: datetime, fresh_minutes: float
-) -> tuple[dict[str, Probed], list[str]]:
-    """The result for each host that has an output, by lower-cased host id, and why the other outputs are not used.
+) -> tuple[dict[ArmId, Probed], list[str]]:
+    """The result for each host that has an output, by its id, and why the other outputs are not used.
 
     ``base``: the hosts of the snapshot; ``present``: those that ARM has now. The file's name and its content must not contradict
     each other. Of two outputs for one host the newer is used; one from before the host's baseline is not used.
     """
-    hosts = {host.id.lower(): host for host in (*present, *base)}
+    hosts = {host.key: host for host in (*present, *base)}
     faults: list[str] = []
-    taken: dict[str, Printed] = {}
+    taken: dict[ArmId, Printed] = {}
     for output in sorted(outputs, key=lambda output: output.time):
         key, why = _host_of(output, hosts)
         if not why and output.time > now + AHEAD:
@@ -109,7 +110,7 @@ def assign(
     return {key: _probed(output, now, fresh_minutes) for key, output in taken.items()}, faults
 
 
-def merge(probed: Mapping[str, Probed], by_hand: Mapping[str, Probed]) -> dict[str, Probed]:
+def merge(probed: Mapping[ArmId, Probed], by_hand: Mapping[ArmId, Probed]) -> dict[ArmId, Probed]:
     """drkit's own probes and those run by hand. Where a host answered drkit itself, that answer counts."""
     merged = dict(by_hand)
     merged.update({key: result for key, result in probed.items() if result.state == "up" or key not in by_hand})
@@ -127,20 +128,20 @@ def _probed(output: Printed, now: datetime, fresh_minutes: float) -> Probed:
     return Probed("up", rfc3339(output.time), output.guest, detail, SOURCE, stale)
 
 
-def _host_of(output: Printed, hosts: Mapping[str, Host]) -> tuple[str, str]:
-    """(key of the host, "") or ("", why no host can be chosen)."""
+def _host_of(output: Printed, hosts: Mapping[ArmId, Host]) -> tuple[ArmId, str]:
+    """(the host's id, "") or (an empty id, why no host can be chosen)."""
     named = _named(_names_of(output.file), hosts)
-    described = {output.resource.lower()} & set(hosts)
+    described = {ArmId(output.resource)} & set(hosts)
     if not described and output.guest.hostname:
         described = _called(output.guest.hostname, hosts)
     matches = named & described if named and described else named | described
     hostname = output.guest.hostname or "no host name"
     if not matches:
         if named and described:
-            return "", f"is named after {_list(named, hosts)}, and its content is of {_list(described, hosts)}"
-        return "", f"belongs to no known host, by its name or by its content ({hostname})"
+            return ArmId(""), f"is named after {_list(named, hosts)}, and its content is of {_list(described, hosts)}"
+        return ArmId(""), f"belongs to no known host, by its name or by its content ({hostname})"
     if len(matches) > 1:
-        return "", f"may be of {_list(matches, hosts)}: name the file after the host's ARM id, with _ for each /"
+        return ArmId(""), f"may be of {_list(matches, hosts)}: name the file after the host's ARM id, with _ for each /"
     return matches.pop(), ""
 
 
@@ -149,24 +150,25 @@ def _names_of(file: str) -> set[str]:
     return {lowered, lowered.rpartition(".")[0] or lowered}
 
 
-def _named(names: Collection[str], hosts: Mapping[str, Host]) -> set[str]:
+def _named(names: Collection[str], hosts: Mapping[ArmId, Host]) -> set[ArmId]:
     """The hosts that a file is named after: by the whole ARM id (``_`` for ``/``), or by its last segment."""
-    whole = {key for key in hosts if key.strip("/").replace("/", "_") in {name.strip("_") for name in names}}
-    return whole or {key for key in hosts if key.rstrip("/").rsplit("/", 1)[-1] in names}
+    flat_names = {name.strip("_") for name in names}
+    whole = {key for key in hosts if key.folded.strip("/").replace("/", "_") in flat_names}
+    return whole or {key for key in hosts if key.name.lower() in names}
 
 
-def _called(hostname: str, hosts: Mapping[str, Host]) -> set[str]:
+def _called(hostname: str, hosts: Mapping[ArmId, Host]) -> set[ArmId]:
     """The hosts of that name, with or without its domain: as the baseline's probe read it, or as ARM names them."""
     names = {hostname.lower(), hostname.lower().partition(".")[0]}
 
-    def calls(key: str, host: Host) -> bool:
+    def calls(key: ArmId, host: Host) -> bool:
         inside = host.baseline.guest.hostname if host.baseline.guest else None
-        return bool({host.name.lower(), key.rstrip("/").rsplit("/", 1)[-1], (inside or "").lower()} & names)
+        return bool({host.name.lower(), key.name.lower(), (inside or "").lower()} & names)
 
     return {key for key, host in hosts.items() if calls(key, host)}
 
 
-def _list(keys: Collection[str], hosts: Mapping[str, Host]) -> str:
+def _list(keys: Collection[ArmId], hosts: Mapping[ArmId, Host]) -> str:
     return " or ".join(sorted(hosts[key].id for key in keys))
 
 

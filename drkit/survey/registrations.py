@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
-from drkit.model.estate import LISTING, UNLISTED, Carried, Deferred, Environment, HostFinding, Reading, Snapshot
+from drkit.model.estate import UNLISTED, Carried, Deferred, Environment, HostFinding, Reading, Snapshot
+from drkit.model.ids import ArmId
 from drkit.products.base import Captured, Product, carried
+from drkit.survey.capture import listing_of
 
 NONE = "none"
 
@@ -23,45 +25,40 @@ def find(
     ``deferred``: the old records of environments that a run moved and proved elsewhere. They are left out: their hosts have the
     registration that the run gave them. ``now``: the time of the readings (RFC 3339).
     """
-    moved = {(record.behind.plan.lower(), record.behind.environment.lower()) for record in deferred}
-    read = {capture.subject.lower() for capture in captured.captures if capture.state != "failed"}
-    listed = {(environment.plan.lower(), environment.id.lower()): environment for environment in captured.environments}
+    moved = {(ArmId(record.behind.plan), ArmId(record.behind.environment)) for record in deferred}
+    read = {capture.key for capture in captured.captures if capture.state != "failed"}
+    listed = {environment.key: environment for environment in captured.environments}
     # A list that could not be read completely does not prove that a worker is gone.
-    unread = {capture.subject.lower() for capture in captured.captures if capture.state != "complete"}
+    unread = {capture.key for capture in captured.captures if capture.state != "complete"}
     serving = {
-        (environment.product, environment.host.host.lower())
+        (environment.product, environment.host.key)
         for environment in captured.environments
-        if environment.host is not None and (environment.plan.lower(), environment.id.lower()) not in moved
+        if environment.host is not None and environment.key not in moved
     }
-    findings = {finding.host.lower(): finding for finding in hosts}
+    answering = {ArmId(environment.id) for environment in captured.environments if _answers(environment)}
+    findings = {finding.key: finding for finding in hosts}
     for environment in base.environments:
-        key = (environment.plan.lower(), environment.id.lower())
-        if (
-            environment.kind != "self-hosted"
-            or environment.host is None
-            or key in moved
-            or environment.plan.lower() not in read
-        ):
+        host = environment.host
+        if environment.kind != "self-hosted" or host is None:
             continue
-        current, source = listed.get(key), "the host's own resource"
+        if environment.key in moved or environment.plan_key not in read:
+            continue
+        current, source = listed.get(environment.key), "the host's own resource"
         carried_id = carried(products.get(environment.product), current)
-        if carried_id == "" and current is None and f"{environment.plan}{LISTING}".lower() not in unread:
+        if carried_id == "" and current is None and listing_of(environment.plan) not in unread:
             # A host that another plan of the product lists was moved there by somebody; it is not switched off.
-            elsewhere = (environment.product, environment.host.host.lower()) in serving
+            elsewhere = (environment.product, host.key) in serving
             carried_id, source = "" if elsewhere else UNLISTED, "its plan's own list"
         elif carried_id is None:
-            carried_id, source = (
-                _probed(environment, current, findings.get(environment.host.host.lower()), listed),
-                "probe",
-            )
+            carried_id, source = _probed(environment, current, findings.get(host.key), answering), "probe"
         if carried_id:
-            reading = Reading(environment.host.host, "carries", carried_id, source, now)
+            reading = Reading(host.host, "carries", carried_id, source, now)
             another = "" if carried_id in (NONE, UNLISTED) else carried_id
             yield Carried(
                 environment=environment.id,
                 name=environment.name,
                 plan=environment.plan,
-                host=environment.host.host,
+                host=host.host,
                 reading=reading,
                 another=another,
             )
@@ -71,7 +68,7 @@ def _probed(
     environment: Environment,
     current: Environment | None,
     finding: HostFinding | None,
-    listed: Mapping[tuple[str, str], Environment],
+    answering: Set[ArmId],
 ) -> str:
     """The registration that the probe read where the service does not confirm the known one; ``none`` where it read that there is
     none; empty where it is the known one or nothing was read.
@@ -81,18 +78,22 @@ def _probed(
     if finding.outcome == "re-register":
         # The verdict already says so.
         return ""
-    if current is not None and current.state.lower() == "available":
+    if current is not None and _answers(current):
         return ""
     guest = finding.found.baseline.guest
     if guest is None or guest.registrations is None:
         return ""
     ids = {
-        registration.id.lower() for registration in guest.registrations if registration.product == environment.product
+        ArmId(registration.id) for registration in guest.registrations if registration.product == environment.product
     }
     if not ids:
         return NONE
-    if environment.id.lower() in ids:
+    if ArmId(environment.id) in ids:
         return ""
     # A registration that no service knows is a leftover; the verdict deals with it.
-    serving = {environment_id for (_, environment_id), other in listed.items() if other.state.lower() == "available"}
-    return next(iter(sorted(ids & serving)), "")
+    return next((registration_id.folded for registration_id in sorted(ids & answering)), "")
+
+
+def _answers(environment: Environment) -> bool:
+    """Whether its service lists an environment as answering."""
+    return environment.state.lower() == "available"

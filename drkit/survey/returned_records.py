@@ -5,10 +5,10 @@ A run that moves an environment defers the deletion of its old record; when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from drkit.model.clock import parse_time
-from drkit.model.estate import Deferred, Environment, Zombie, region_name
+from drkit.model.estate import Deferred, Environment, EnvironmentKey, Zombie, region_name
 from drkit.model.ids import ArmId
 from drkit.products.base import Captured
 from drkit.survey.capture import whole_plans
@@ -21,13 +21,13 @@ USABLE = frozenset({"available", "shutdown", "awaiting", "starting", "shuttingdo
 def find(captured: Captured, deferred: Sequence[Deferred]) -> list[Zombie]:
     """What became of each deferred record whose plan could be read, and the other hosts that answer to two plans."""
     read = whole_plans(captured.captures)
-    listed = {(environment.plan.lower(), environment.id.lower()): environment for environment in captured.environments}
+    listed = {environment.key: environment for environment in captured.environments}
     zombies = [
         _zombie(record, listed)
         for record in deferred
-        if record.behind.kind == "record" and record.behind.plan.lower() in read
+        if record.behind.kind == "record" and ArmId(record.behind.plan) in read
     ]
-    known = {(zombie.plan.lower(), zombie.found.id.lower()) for zombie in zombies if zombie.found and zombie.two_plans}
+    known = {zombie.found.key for zombie in zombies if zombie.found and zombie.two_plans}
     return [*zombies, *_twice(captured, known)]
 
 
@@ -54,10 +54,10 @@ def overtaken(old: Environment, new: Environment | None) -> bool:
     return (since - before).total_seconds() > OVERTAKEN_SECONDS
 
 
-def _zombie(deferred: Deferred, listed: dict[tuple[str, str], Environment]) -> Zombie:
+def _zombie(deferred: Deferred, listed: Mapping[EnvironmentKey, Environment]) -> Zombie:
     behind = deferred.behind
-    old = listed.get((behind.plan.lower(), behind.environment.lower()))
-    new = listed.get((deferred.now_plan.lower(), deferred.now.lower()))
+    old = listed.get((ArmId(behind.plan), ArmId(behind.environment)))
+    new = listed.get((ArmId(deferred.now_plan), ArmId(deferred.now)))
     answers = old is not None and old.kind == "self-hosted" and usable(old) and not overtaken(old, new)
     plan, other_plan = ArmId(behind.plan).name, ArmId(deferred.now_plan).name if deferred.now_plan else "another plan"
     if old is None:
@@ -90,28 +90,30 @@ def _zombie(deferred: Deferred, listed: dict[tuple[str, str], Environment]) -> Z
     )
 
 
-def _twice(captured: Captured, known: set[tuple[str, str]]) -> Iterator[Zombie]:
+def _twice(captured: Captured, known: set[EnvironmentKey]) -> Iterator[Zombie]:
     """Hosts that answer to more than one plan of a product, where its service names the host."""
-    regions = {plan.id.lower(): region_name(plan.region) for plan in captured.plans}
-    by_host: dict[tuple[str, str], list[Environment]] = {}
+    regions = {plan.key: region_name(plan.region) for plan in captured.plans}
+    by_host: dict[tuple[str, ArmId], list[Environment]] = {}
     for environment in captured.environments:
         if environment.kind == "self-hosted" and environment.host is not None and usable(environment):
-            by_host.setdefault((environment.product, environment.host.host.lower()), []).append(environment)
-    for (product, _), heard in sorted(by_host.items()):
-        serving = [environment for environment in heard if not any(overtaken(environment, other) for other in heard)]
-        if len({environment.plan.lower() for environment in serving}) < 2:
+            by_host.setdefault((environment.product, environment.host.key), []).append(environment)
+    for (product, _), candidates in sorted(by_host.items()):
+        serving = [
+            environment for environment in candidates if not any(overtaken(environment, other) for other in candidates)
+        ]
+        if len({environment.plan_key for environment in serving}) < 2:
             continue
-        if any((environment.plan.lower(), environment.id.lower()) in known for environment in serving):
+        if any(environment.key in known for environment in serving):
             continue
-        first, *others = sorted(serving, key=lambda environment: (environment.plan.lower(), environment.id))
+        first, *others = sorted(serving, key=lambda environment: (environment.plan_key, environment.id))
         yield Zombie(
             id=first.id,
             product=product,
             name=first.name,
             plan=first.plan,
-            region=regions.get(first.plan.lower(), ""),
+            region=regions.get(first.plan_key, ""),
             state="alive",
-            reason=f"its host answers to {ArmId(first.plan).name} and to {', '.join(ArmId(one.plan).name for one in others)}",
+            reason=f"its host answers to {first.plan_key.name} and to {', '.join(other.plan_key.name for other in others)}",
             two_plans=True,
             environment=first.id,
             host=first.host.host if first.host else "",

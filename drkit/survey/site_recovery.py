@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
 from drkit.model.answers import read as reading
+from drkit.model.ids import ArmId
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -22,18 +23,18 @@ ITEMS = """recoveryservicesresources
 
 @dataclass(frozen=True)
 class Link:
-    """A replicated VM: lower-cased ids of the source, the VM after a completed failover and the copy of a test failover (empty:
+    """A replicated VM: ids of the source, the VM after a completed failover and the copy of a test failover (empty:
     there is none), and the protection state.
     """
 
-    source: str
-    recovered: str = ""
-    tested: str = ""
-    state: str = ""
+    source: ArmId
+    recovered: ArmId
+    tested: ArmId
+    state: str
 
 
-async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, Link], list[str]]:
-    """The link of each replicated VM, by its lower-cased id, and what could not be read."""
+async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId, Link], list[str]]:
+    """The link of each replicated VM, by its id, and what could not be read."""
     if not subscriptions:
         return {}, []
     try:
@@ -53,7 +54,7 @@ def of_row(row: Any) -> Link | None:
     if str(details.get("instanceType", "")).lower() != "a2a":
         return None
     source, recovered, tested = (
-        arm_id.lower().rstrip("/") if isinstance(arm_id := details.get(name), str) else ""
+        ArmId(ArmId(arm_id).folded if isinstance(arm_id := details.get(name), str) else "")
         for name in ("fabricObjectId", "recoveryFabricObjectId", "testFailoverRecoveryFabricObjectId")
     )
     if not source:

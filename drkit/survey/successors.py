@@ -4,70 +4,76 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
-from drkit.model import estate
-from drkit.model.estate import Host, Snapshot
+from drkit.model.estate import Baseline, Host, Snapshot
+from drkit.model.ids import ArmId
 from drkit.survey import machines, probe
 from drkit.survey.site_recovery import Link
 
-Successors = dict[str, tuple[str, Host]]
 
-
-def find(
-    base: Snapshot,
-    found: machines.Machines,
-    probed: Mapping[str, probe.Probed],
-    links: Mapping[str, Link],
-) -> Successors:
-    """The successor of each host that has one, by lower-cased host id: how it is known, and the machine.
+@dataclass(frozen=True)
+class Successor:
+    """A machine that a host may have become, and how that is known.
 
     ``proved``: Site Recovery's link after a failover, or the same registration answering from another vmId; ``moved``: the same
     vmId under another ARM id; ``drill``: the copy of a test failover; ``name-only``: the same machine id, which a clone of
     an image has too.
     """
-    successors: Successors = {}
-    baselines = {host.id.lower(): host for host in base.hosts}
-    registrations_by_host: dict[str, set[str]] = defaultdict(set)
+
+    kind: Literal["proved", "moved", "drill", "name-only"]
+    host: Host
+
+
+def find(
+    base: Snapshot,
+    listing: machines.Machines,
+    probes: Mapping[ArmId, probe.Probed],
+    links: Mapping[ArmId, Link],
+) -> dict[ArmId, Successor]:
+    """The successor of each host of the baseline that has one, by the host's id."""
+    successors: dict[ArmId, Successor] = {}
+    baselines = {host.key: host for host in base.hosts}
+    registrations_by_host: dict[ArmId, set[ArmId]] = defaultdict(set)
     for environment in base.environments:
         if environment.host:
-            registrations_by_host[environment.host.host.lower()].add(environment.id.lower())
+            registrations_by_host[environment.host.key].add(ArmId(environment.id))
     by_instance: dict[str, list[machines.Machine]] = defaultdict(list)
-    for machine in found.found.values():
+    for machine in listing.by_id.values():
         if machine.host.baseline.arm and machine.host.baseline.arm.instance_id:
             by_instance[machine.host.baseline.arm.instance_id.lower()].append(machine)
-    guests = {key: result for key, result in probed.items() if result.guest is not None and key in found.found}
-    fresh = {
+    guests = {key: result for key, result in probes.items() if result.guest is not None and key in listing.by_id}
+    candidates = {
         key: result
         for key, result in guests.items()
-        if key not in baselines or _other_instance(baselines[key], found.found[key])
+        if key not in baselines or _other_instance(baselines[key], listing.by_id[key])
     }
-    copies = {link.tested for link in links.values() if link.tested}
+    test_copies = {link.tested for link in links.values() if link.tested}
     for host in base.hosts:
-        key, arm = host.id.lower(), host.baseline.arm
+        key, arm = host.key, host.baseline.arm
         if host.kind != "azure-vm" or arm is None or not arm.instance_id:
             continue
         link = links.get(key)
         if link and link.recovered and link.recovered != key:
-            recovered = found.found.get(link.recovered)
-            successors[key] = ("proved", _linked(link.recovered, recovered, guests.get(link.recovered)))
+            recovered = listing.by_id.get(link.recovered)
+            successors[key] = Successor("proved", _linked(link.recovered, recovered, guests.get(link.recovered)))
             continue
-        moved = next(
-            (machine for machine in by_instance[arm.instance_id.lower()] if machine.host.id.lower() != key), None
-        )
+        moved = next((machine for machine in by_instance[arm.instance_id.lower()] if machine.host.key != key), None)
         if moved is not None:
-            successors[key] = ("moved", moved.host)
+            successors[key] = Successor("moved", moved.host)
             continue
         if link and link.tested:
-            successors[key] = ("drill", _linked(link.tested, found.found.get(link.tested), None))
+            successors[key] = Successor("drill", _linked(link.tested, listing.by_id.get(link.tested), None))
             continue
-        for candidate, result in fresh.items():
-            if candidate in (key, *copies) or result.guest is None:
+        for candidate, result in candidates.items():
+            if candidate == key or candidate in test_copies or result.guest is None:
                 continue
-            registration_ids = {registration.id.lower() for registration in result.guest.registrations or ()}
+            registration_ids = {ArmId(registration.id) for registration in result.guest.registrations or ()}
             if registrations_by_host[key] & registration_ids:
-                successors[key] = ("proved", with_guest(found.found[candidate].host, result))
+                successors[key] = Successor("proved", with_guest(listing.by_id[candidate].host, result))
                 break
             guest = host.baseline.guest
             if (
@@ -76,14 +82,14 @@ def find(
                 and guest.machine_id
                 and guest.machine_id == result.guest.machine_id
             ):
-                successors[key] = ("name-only", found.found[candidate].host)
+                successors[key] = Successor("name-only", listing.by_id[candidate].host)
     return successors
 
 
-def _linked(arm_id: str, machine: machines.Machine | None, result: probe.Probed | None) -> Host:
+def _linked(arm_id: ArmId, machine: machines.Machine | None, result: probe.Probed | None) -> Host:
     """The machine of that id with what was read of it; only its id where nothing was."""
     if machine is None:
-        return Host(arm_id, "azure-vm", arm_id.rsplit("/", 1)[-1])
+        return Host(arm_id.folded, "azure-vm", arm_id.name)
     return with_guest(machine.host, result) if result else machine.host
 
 
@@ -94,5 +100,5 @@ def _other_instance(before: Host, machine: machines.Machine) -> bool:
 
 def with_guest(host: Host, result: probe.Probed) -> Host:
     """The host with the guest identity that a probe read."""
-    baseline = estate.Baseline(host.baseline.arm, host.baseline.arm_time, result.guest, result.time)
+    baseline = Baseline(host.baseline.arm, host.baseline.arm_time, result.guest, result.time)
     return msgspec.structs.replace(host, baseline=baseline)

@@ -15,6 +15,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import read as reading_
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 from drkit.planning.transparency import Event
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ def event_named(name: str) -> Event:
     return EVENTS.get(key) or EVENTS.get(f"virtualmachine{key}") or "none"
 
 
-async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, list[Reading]], list[str]]:
-    """Per lower-cased VM id its annotations of the last 14 days, oldest first, and what could not be read.
+async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId, list[Reading]], list[str]]:
+    """Per VM id its annotations of the last 14 days, oldest first, and what could not be read.
 
     A reading's ``time`` is when the event happened, its ``detail`` the context.
     """
-    by_machine: dict[str, list[Reading]] = {}
+    by_machine: dict[ArmId, list[Reading]] = {}
     unread: list[str] = []
     if not subscriptions:
         return by_machine, unread
@@ -102,7 +103,7 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[str, 
         for row in rows:
             reading = of_change(row) if query is CHANGES else of_current(row)
             if isinstance(reading, Reading):
-                readings = by_machine.setdefault(reading.subject, [])
+                readings = by_machine.setdefault(reading.key, [])
                 if not any(same(other, reading) for other in readings):
                     readings.append(reading)
             unreadable += reading is None
@@ -134,7 +135,9 @@ def of_change(row: Any) -> Reading | bool | None:
     if not name and not occurred:
         return True
     # A second annotation of the same name changes only the time.
-    return Reading(subject, SIGNAL, name, "Resource Graph: healthresourcechanges", when, _new(changes, "context"))
+    return Reading(
+        subject.folded, SIGNAL, name, "Resource Graph: healthresourcechanges", when, _new(changes, "context")
+    )
 
 
 def of_current(row: Any) -> Reading | None:
@@ -148,11 +151,16 @@ def of_current(row: Any) -> Reading | None:
         return None
     context = properties.get("context")
     return Reading(
-        subject, SIGNAL, name, "Resource Graph: healthresources", when, context if isinstance(context, str) else ""
+        subject.folded,
+        SIGNAL,
+        name,
+        "Resource Graph: healthresources",
+        when,
+        context if isinstance(context, str) else "",
     )
 
 
-def _fill_in_names(by_machine: Mapping[str, list[Reading]]) -> None:
+def _fill_in_names(by_machine: Mapping[ArmId, list[Reading]]) -> None:
     """Give a change that has a time and no name the name of the annotation before it; drop it when there is none."""
     for readings in by_machine.values():
         readings.sort(key=lambda reading: reading.time)
@@ -171,9 +179,9 @@ def _new(changes: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) and value != "null" else ""
 
 
-def subject_of(target: Any) -> str:
-    """The lower-cased id of the machine that a Resource Health id belongs to; empty where ``target`` is no text."""
-    return target.lower().split(HEALTH_PART)[0].rstrip("/") if isinstance(target, str) else ""
+def subject_of(target: Any) -> ArmId:
+    """The id of the machine that a Resource Health id belongs to; an empty one where ``target`` is no text."""
+    return ArmId(ArmId(target).folded.split(HEALTH_PART)[0] if isinstance(target, str) else "")
 
 
 def moment(text: Any) -> str:

@@ -94,7 +94,7 @@ def assessed(given_cases: list[Case], state: str) -> Assessment:
     news = {f"new-{number}": new_of(number, case) for number, case in known if case.new != "-"}
     found: list[Zombie] = []
     for one in items_of(given_cases):
-        listed = {(env.plan.lower(), env.id.lower()): env for env in (*olds.values(), *news.values())}
+        listed = {env.key: env for env in (*olds.values(), *news.values())}
         if given_cases[int(one.behind.name[1:])].read:
             found.append(returned_records._zombie(one, listed))
     outcome = given_cases[0].outcome if given_cases else "no-failover"

@@ -43,7 +43,7 @@ async def test_a_probe_ends_with_its_own_limit(server: Server, prober: Session, 
     server.on("POST", "/runCommand$", Answer(202, headers=running))
     server.on("GET", "/operations/1", Answer(202, headers=running))
     found = await probe.run(prober, [MACHINE], {}, Settings(), clock)
-    assert found[VM.lower()].state == "down"
+    assert found[MACHINE.key].state == "down"
     assert clock.at <= Settings().assess.probe_timeout_seconds + probe.POLL_SECONDS
 
 

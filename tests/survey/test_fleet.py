@@ -53,14 +53,14 @@ def test_a_row_that_names_no_machine_is_none() -> None:
         {"id": "/subscriptions/s/resourceGroups/g", "vmId": "x"},
     )
     for row in odd:
-        assert surveyed.of_row(row, {}, {}, Settings(), "2026-11-23T03:00:00Z") is None
+        assert surveyed.of_row(row, {}, Settings(), "2026-11-23T03:00:00Z") is None
 
 
 def test_odd_members_of_a_row_are_unknown() -> None:
     from drkit.model.settings import Settings
 
     row = {"id": host(1), "vmId": "AB", "zones": "1", "nics": [None, {"id": 5}], "power": None, "ephemeral": None}
-    found = surveyed.of_row(row, {}, {}, Settings(), "2026-11-23T03:00:00Z")
+    found = surveyed.of_row(row, {}, Settings(), "2026-11-23T03:00:00Z")
     assert found is not None
     assert found.power == "unknown"
     assert found.host.baseline.arm is not None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drkit.model.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
 from drkit.planning.transparency import DOMAINS, Signals
-from drkit.survey.host_signals import Seen, builtins, health_of, observed_regions, same_uuid, signals
+from drkit.survey.host_signals import HostObservation, builtins, health_of, observed_regions, same_uuid, signals
 from drkit.survey.probe import Probed
 
 TIME = "2026-03-01T08:00:00Z"
@@ -31,7 +31,7 @@ def up(**guest: Any) -> Probed:
 
 
 def of(host: Host, **seen: Any) -> Signals:
-    return signals(host, Seen(**seen))
+    return signals(host, HostObservation(**seen))
 
 
 # --- byte order ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_same_is_said_only_of_what_was_read_both_times(
 ) -> None:
     found = of(
         a_host(arm, guest),
-        now=a_host(arm_now) if arm_now else None,
+        current=a_host(arm_now) if arm_now else None,
         probe=Probed("up", TIME, guest_now) if guest_now else None,
         registration_ids=tuple(ours),
         answering=answering,
@@ -144,7 +144,9 @@ def test_a_host_nothing_was_read_of_is_wholly_unknown() -> None:
 
 
 def test_a_host_without_a_baseline_has_nothing_to_be_the_same_as() -> None:
-    found = of(a_host(), now=a_host(ArmIdentity(VM_ID, os_disk_unique_id="d")), probe=up(machine_id="m", boot_id="b"))
+    found = of(
+        a_host(), current=a_host(ArmIdentity(VM_ID, os_disk_unique_id="d")), probe=up(machine_id="m", boot_id="b")
+    )
     assert [getattr(found, name) for name in COMPARED] == ["unknown"] * 6
 
 
@@ -177,16 +179,16 @@ def test_a_guest_against_its_baseline(now: dict[str, Any], expected: dict[str, s
 def test_arm_s_word_on_the_instance_comes_before_the_guest_s() -> None:
     host = a_host(ArmIdentity(VM_ID), BEFORE)
     other = a_host(ArmIdentity("22222222-2222-4222-8222-222222222222"))
-    assert of(host, now=other, probe=up(smbios_uuid=SWAPPED)).instance_id == "different"
-    assert of(host, now=a_host(ArmIdentity(VM_ID.upper()))).instance_id == "same"
+    assert of(host, current=other, probe=up(smbios_uuid=SWAPPED)).instance_id == "different"
+    assert of(host, current=a_host(ArmIdentity(VM_ID.upper()))).instance_id == "same"
     assert of(host, probe=up(smbios_uuid=SWAPPED)).instance_id == "same"
     assert of(host, probe=up(smbios_uuid="")).instance_id == "unknown"
 
 
 def test_the_disk_and_whether_it_is_ephemeral_come_from_arm() -> None:
     host = a_host(ArmIdentity(VM_ID, os_disk_unique_id="D1", ephemeral_os_disk=True))
-    assert of(host, now=a_host(ArmIdentity(os_disk_unique_id="d1"))).os_disk == "same"
-    assert of(host, now=a_host(ArmIdentity(os_disk_unique_id="d2"))).os_disk == "different"
+    assert of(host, current=a_host(ArmIdentity(os_disk_unique_id="d1"))).os_disk == "same"
+    assert of(host, current=a_host(ArmIdentity(os_disk_unique_id="d2"))).os_disk == "different"
     assert of(host).ephemeral_os_disk is True
     assert of(a_host()).ephemeral_os_disk is False
 

@@ -15,6 +15,7 @@ from drkit.errors import UsageError
 from drkit.model import host_scripts
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Baseline, GuestIdentity, Host
+from drkit.model.ids import ArmId
 from drkit.simulator import sample_seed
 from drkit.survey import probe_output
 from drkit.survey.probe import Probed, parse
@@ -45,7 +46,7 @@ def put(folder: Path, **files: str | bytes) -> Path:
     return folder
 
 
-def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[str, Probed], list[str]]:
+def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[ArmId, Probed], list[str]]:
     outputs, faults = probe_output.read(folder)
     given, unused = probe_output.assign(outputs, base, found, now=NOW, fresh_minutes=20)
     return given, [*faults, *unused]
@@ -72,7 +73,7 @@ RACK = physical("rack-4-node-2")
 def test_an_output_is_read_however_it_was_kept(tmp_path: Path, content: bytes) -> None:
     given, faults = of(put(tmp_path, x=content), RACK)
     assert faults == []
-    probed = given["rack-4-node-2"]
+    probed = given[ArmId("rack-4-node-2")]
     assert (probed.state, probed.source, probed.time) == ("up", "probe by hand", "2026-11-23T07:55:00Z")
     assert probed.guest is not None
     assert probed.guest.boot_id == ID
@@ -185,7 +186,7 @@ def test_a_machine_the_snapshot_does_not_know_may_be_one_that_arm_shows_now(tmp_
 def test_of_two_outputs_of_a_host_the_newer_is_used(tmp_path: Path) -> None:
     put(tmp_path, **{"rack-4-node-2": output(minutes=3), "again.txt": output("rack-4-node-2", minutes=9)})
     given, (fault,) = of(tmp_path, RACK)
-    assert given["rack-4-node-2"].detail == "from rack-4-node-2"
+    assert given[ArmId("rack-4-node-2")].detail == "from rack-4-node-2"
     assert fault == "probe output again.txt: rack-4-node-2 is of the same host and newer"
 
 
@@ -203,7 +204,7 @@ def test_an_output_from_before_the_baseline_tells_nothing_of_what_happened_since
 
 @pytest.mark.parametrize(("minutes", "stale"), [(-4, False), (0, False), (20, False), (21, True), (90, True)])
 def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) -> None:
-    probed = of(put(tmp_path, x=output("rack-4-node-2", minutes=minutes)), RACK)[0]["rack-4-node-2"]
+    probed = of(put(tmp_path, x=output("rack-4-node-2", minutes=minutes)), RACK)[0][ArmId("rack-4-node-2")]
     assert probed.stale is stale
     assert ("one level lower" in probed.detail) is stale
 
@@ -213,8 +214,8 @@ def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) ->
 )  # fmt: skip
 def test_a_host_that_answered_drkit_itself_has_said_the_latest_word(own: Any, by_a_person: bool) -> None:
     given = Probed("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
-    merged = probe_output.merge({"h": Probed(own, rfc3339(NOW))} if own else {}, {"h": given})
-    assert (merged["h"] is given) is by_a_person
+    merged = probe_output.merge({ArmId("h"): Probed(own, rfc3339(NOW))} if own else {}, {ArmId("h"): given})
+    assert (merged[ArmId("h")] is given) is by_a_person
 
 
 # ---- Windows: probed, and registered by a person ----

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drkit.errors import UnreachableError
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning import plan_state
 from drkit.providers import graph
@@ -103,9 +104,9 @@ def change(at: str, name: str = "") -> dict[str, Any]:
 
 def test_a_second_annotation_of_the_same_name_is_one_too() -> None:
     rows = [change("2026-11-20T01:00:00Z", "LiveMigrationSucceeded"), change("2026-11-21T01:00:00Z")]
-    found = {VM.lower(): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
+    found = {ArmId(VM): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
     vm_annotations._fill_in_names(found)
-    assert [(one.value, one.time[:10]) for one in found[VM.lower()]] == [
+    assert [(one.value, one.time[:10]) for one in found[ArmId(VM)]] == [
         ("LiveMigrationSucceeded", "2026-11-20"),
         ("LiveMigrationSucceeded", "2026-11-21"),
     ]
