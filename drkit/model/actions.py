@@ -250,10 +250,11 @@ def every_request(
     return {step.id: announced(step, tables, arm, settings) for step in steps if action_of(step, tables) is not None}
 
 
-def faults(steps: Iterable[Step], tables: Tables) -> list[str]:
-    """How steps break the tables, as sentences; empty when none does."""
-    around = {step.id: step for step in steps}
-    return [f"step {step.id}: {fault}" for step in around.values() for fault in _faults(step, around, tables)]
+def faults(steps: Iterable[Step], tables: Tables, beside: Iterable[Step] = ()) -> list[str]:
+    """How steps break the tables, as sentences; empty when none does. ``beside``: further steps of their runbook, not looked at."""
+    own = {step.id: step for step in steps}
+    around = {**{step.id: step for step in beside}, **own}
+    return [f"step {step.id}: {fault}" for step in own.values() for fault in _faults(step, around, tables)]
 
 
 def check(book: Runbook, tables: Tables, where: str) -> None:

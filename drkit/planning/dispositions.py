@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from drkit.model.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
 from drkit.model.runbook import Affected, Kind, LeftAlone
 from drkit.planning.proposal import spare_names
+from drkit.planning.reasons import NO_TARGET, PlanStanding, Reason, ReasonCode
 
 STANDING = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
 """Verdicts of a machine that is there, whatever is registered on it."""
@@ -17,101 +18,44 @@ TROUBLE = ("re-register", "host-lost", "region-lost")
 NOT_STANDING = ("failed", "deleted")
 
 ANY = "*"
-# plan state, kind of environment, verdict (outcome or its reason) -> disposition, why. The first row that matches.
-TABLE: tuple[tuple[str, str, str, str, str], ...] = (
-    ("lost", "managed", ANY, "new-plan", "its plan is lost; created again from its repository"),
-    ("lost", "self-hosted", "no-host", "person", "its plan is lost, and which machine it runs on is not known"),
-    (
-        "lost",
-        "self-hosted",
-        "proved-successor",
-        "successor",
-        "its plan is lost; its machine was restored as another one",
-    ),
-    ("lost", "self-hosted", "no-failover", "new-plan", "its plan is lost; its machine is untouched"),
-    ("lost", "self-hosted", "transparent", "new-plan", "its plan is lost; its machine moved without noticing"),
-    (
-        "lost",
-        "self-hosted",
-        "transparent-with-interruption",
-        "new-plan",
-        "its plan is lost; its machine rebooted and is itself",
-    ),
-    ("lost", "self-hosted", "re-register", "new-plan", "its plan is lost, and its machine lost its registration"),
-    ("lost", "self-hosted", "host-lost", "lost", "its machine is lost"),
-    ("lost", "self-hosted", "region-lost", "lost", "its machine stands in the lost region"),
-    ("lost", "self-hosted", "blind", "person", "its plan is lost, and its machine cannot be seen from here"),
-    ("lost", "self-hosted", "no-witness", "person", "its plan is lost, and only a person can look at its machine"),
-    ("lost", "self-hosted", "unregistered", "person", "its plan is lost, and its Arc object is gone"),
-    ("lost", "self-hosted", "identity-unknown", "person", "its plan is lost, and its machine was never identified"),
-    ("lost", "self-hosted", "stopped", "start", "its plan is lost, and its machine was stopped on purpose"),
-    ("lost", "self-hosted", ANY, "wait", "its plan is lost, and what happened to its machine is not known yet"),
-    (
-        "answering",
-        "self-hosted",
-        "proved-successor",
-        "same-plan",
-        "its machine was restored as another one; its plan is fine",
-    ),
-    ("answering", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan is fine"),
-    (
-        "answering",
-        "self-hosted",
-        "no-registration",
-        "same-plan",
-        "its machine carries no registration any more; its plan is fine",
-    ),
-    (
-        "answering",
-        "self-hosted",
-        "unlisted",
-        "same-plan",
-        "its plan does not list it any more; its plan is fine",
-    ),
-    (
-        "answering",
-        "self-hosted",
-        "another-registration",
-        "leave",
-        "its machine carries another's registration: a person who knows whose it is decides",
-    ),
-    ("answering", ANY, ANY, "leave", "its plan answers"),
-    (
-        "degraded",
-        "self-hosted",
-        "proved-successor",
-        "same-plan",
-        "its machine was restored as another one; its plan answers",
-    ),
-    ("degraded", "self-hosted", "re-register", "same-plan", "its machine lost its registration; its plan answers"),
-    (
-        "degraded",
-        "self-hosted",
-        "no-registration",
-        "same-plan",
-        "its machine carries no registration any more; its plan answers",
-    ),
-    (
-        "degraded",
-        "self-hosted",
-        "unlisted",
-        "same-plan",
-        "its plan does not list it any more; its plan answers",
-    ),
-    (
-        "degraded",
-        "self-hosted",
-        "another-registration",
-        "leave",
-        "its machine carries another's registration: a person who knows whose it is decides",
-    ),
-    ("degraded", ANY, ANY, "leave", "its plan's service answers"),
-    ("unreachable", ANY, ANY, "leave", "its plan does not answer, and nobody claims its loss"),
-    ("gone", ANY, ANY, "leave", "its plan was deleted, not lost"),
-    ("unknown", ANY, ANY, "leave", "how its plan is cannot be told from here"),
+# plan state, kind of environment, verdict (outcome or its reason) -> disposition, reason. The first row that matches.
+TABLE: tuple[tuple[str, str, str, str, ReasonCode], ...] = (
+    ("lost", "managed", ANY, "new-plan", ReasonCode.CREATED_AGAIN),
+    ("lost", "self-hosted", "no-host", "person", ReasonCode.MACHINE_NOT_KNOWN),
+    ("lost", "self-hosted", "proved-successor", "successor", ReasonCode.MACHINE_RESTORED),
+    ("lost", "self-hosted", "no-failover", "new-plan", ReasonCode.MACHINE_UNTOUCHED),
+    ("lost", "self-hosted", "transparent", "new-plan", ReasonCode.MACHINE_MOVED),
+    ("lost", "self-hosted", "transparent-with-interruption", "new-plan", ReasonCode.MACHINE_RESTARTED),
+    ("lost", "self-hosted", "re-register", "new-plan", ReasonCode.REGISTRATION_LOST),
+    ("lost", "self-hosted", "host-lost", "lost", ReasonCode.MACHINE_LOST),
+    ("lost", "self-hosted", "region-lost", "lost", ReasonCode.MACHINE_IN_LOST_REGION),
+    ("lost", "self-hosted", "blind", "person", ReasonCode.MACHINE_NOT_SEEN),
+    ("lost", "self-hosted", "no-witness", "person", ReasonCode.ONLY_A_PERSON_CAN_LOOK),
+    ("lost", "self-hosted", "unregistered", "person", ReasonCode.ARC_OBJECT_GONE),
+    ("lost", "self-hosted", "identity-unknown", "person", ReasonCode.NEVER_IDENTIFIED),
+    ("lost", "self-hosted", "stopped", "start", ReasonCode.MACHINE_STOPPED),
+    ("lost", "self-hosted", ANY, "wait", ReasonCode.NOT_KNOWN_YET),
+    ("answering", "self-hosted", "proved-successor", "same-plan", ReasonCode.RESTORED_ELSEWHERE),
+    ("answering", "self-hosted", "re-register", "same-plan", ReasonCode.REGISTRATION_TO_RENEW),
+    ("answering", "self-hosted", "no-registration", "same-plan", ReasonCode.REGISTRATION_GONE),
+    ("answering", "self-hosted", "unlisted", "same-plan", ReasonCode.NOT_LISTED),
+    ("answering", "self-hosted", "another-registration", "leave", ReasonCode.ANOTHERS_REGISTRATION),
+    ("answering", ANY, ANY, "leave", ReasonCode.PLAN_ANSWERS),
+    ("degraded", "self-hosted", "proved-successor", "same-plan", ReasonCode.RESTORED_ELSEWHERE),
+    ("degraded", "self-hosted", "re-register", "same-plan", ReasonCode.REGISTRATION_TO_RENEW),
+    ("degraded", "self-hosted", "no-registration", "same-plan", ReasonCode.REGISTRATION_GONE),
+    ("degraded", "self-hosted", "unlisted", "same-plan", ReasonCode.NOT_LISTED),
+    ("degraded", "self-hosted", "another-registration", "leave", ReasonCode.ANOTHERS_REGISTRATION),
+    ("degraded", ANY, ANY, "leave", ReasonCode.SERVICE_ANSWERS),
+    ("unreachable", ANY, ANY, "leave", ReasonCode.LOSS_NOT_CLAIMED),
+    ("gone", ANY, ANY, "leave", ReasonCode.PLAN_DELETED),
+    ("unknown", ANY, ANY, "leave", ReasonCode.PLAN_NOT_KNOWN),
 )
 ACTING = frozenset({"new-plan", "successor", "same-plan"})
-ON_PURPOSE = ("its plan is lost", "its plan is moved on purpose")
+IN_REPAIR: Mapping[str, PlanStanding] = MappingProxyType(
+    {"answering": PlanStanding.FINE, "degraded": PlanStanding.ANSWERS}
+)
+"""What the reasons of a repair say of a plan in that state."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +64,14 @@ class Decided:
 
     environment: Environment
     disposition: str
-    reason: str
+    reason: Reason
     host: Host | None
     finding: HostFinding | None
     another: str = ""
     """Whose registration its host carries instead."""
 
 
-def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, str]:
+def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, ReasonCode]:
     """What becomes of an environment, and why.
 
     ``verdict`` is an outcome, the reason of an undetermined one, ``no-host`` or ``proved-successor``.
@@ -150,39 +94,48 @@ def decide(
     hosts: Mapping[str, Host],
     findings: Mapping[str, HostFinding],
     carried: Mapping[tuple[str, str], Carried] = MappingProxyType({}),
+    plan: PlanStanding = PlanStanding.LOST,
 ) -> Decided:
     """What becomes of an environment of a plan in that state.
 
-    ``carried``: (plan, environment) in lower case -> what its host carries instead of its registration.
+    ``carried``: (plan, environment) in lower case -> what its host carries instead of its registration. ``plan``: what the reason
+    says of a plan that is left or gone back to.
     """
+
+    def decided(
+        verdict: str, host: Host | None = None, finding: HostFinding | None = None, dispute: str = ""
+    ) -> Decided:
+        word, code = disposition(state, environment.kind, verdict)
+        reason = Reason(code, IN_REPAIR.get(state, plan))
+        if dispute:
+            reason = Reason(ReasonCode.MACHINE_DISPUTED, detail=dispute)
+        return Decided(environment, word, reason, host, finding)
+
     if environment.kind == "managed":
-        word, why = disposition(state, "managed", "")
-        return Decided(environment, word, why, None, None)
+        return decided("")
     link = environment.host
     host = hosts.get(link.host.lower()) if link else None
     if host is None:
-        word, why = disposition(state, "self-hosted", "no-host")
-        return Decided(environment, word, environment.host_dispute or why, None, None)
+        return decided("no-host", dispute=environment.host_dispute)
     finding = findings.get(host.id.lower())
     if finding is None:
-        word, why = disposition(state, "self-hosted", "blind")
-        return Decided(environment, word, why, host, None)
+        return decided("blind", host)
     if finding.successor and finding.found and finding.outcome == "re-register":
-        word, why = disposition(state, "self-hosted", "proved-successor")
-        return Decided(environment, word, why, finding.found, finding)
+        return decided("proved-successor", finding.found, finding)
     other = carried.get((environment.plan.lower(), environment.id.lower())) if finding.outcome in STANDING else None
     if other is not None and state in REPAIRED:
-        seen = "another-registration" if other.another else "unlisted" if other.unlisted else "no-registration"
+        if other.another:
+            left = decided("another-registration", host, finding)
+            return replace(left, reason=replace(left.reason, detail=other.another), another=other.another)
+        verdict = "unlisted" if other.unlisted else "no-registration"
     else:
-        seen = finding.reason or finding.outcome
-    word, why = disposition(state, "self-hosted", seen)
-    if seen == "another-registration" and other is not None:
-        return Decided(environment, word, f"{why} ({other.another})", host, finding, other.another)
-    if word in ACTING and finding.confidence == "low":
-        word, why = "person", f"{why}; but that verdict has low confidence, so a person does it"
+        verdict = finding.reason or finding.outcome
+    made = decided(verdict, finding.found or host, finding)
+    if made.disposition in ACTING and finding.confidence == "low":
         if state != "lost":
-            word, why = "leave", "its machine's verdict has low confidence: look again"
-    return Decided(environment, word, why, finding.found or host, finding)
+            return replace(made, disposition="leave", reason=Reason(ReasonCode.LOW_CONFIDENCE))
+        return replace(made, disposition="person", reason=replace(made.reason, uncertain=True))
+    return made
 
 
 def channel(one: Decided, lost: Collection[str]) -> str:
@@ -202,8 +155,8 @@ def _affected(one: Decided, word: str, reason: str, final: str = "") -> Affected
 
 def unplaced_one(one: Decided) -> Affected:
     if one.disposition in ACTING or one.disposition == "person":
-        return _affected(one, "wait", "no target region is left for its plan")
-    return _affected(one, one.disposition, one.reason)
+        return _affected(one, "wait", f"{NO_TARGET} for its plan")
+    return _affected(one, one.disposition, one.reason.text)
 
 
 def already(
@@ -287,7 +240,7 @@ def other_kind(decided: Sequence[Decided], belongs: Kind, item: Plan, finding: P
         LeftAlone(
             one.environment.id,
             one.environment.name,
-            f"{one.reason}; that is a {belongs}",
+            f"{one.reason.text}; that is a {belongs}",
             f"drkit plan --kind {belongs}",
         )
         for one in changing
@@ -315,7 +268,7 @@ def unacted(decided: Sequence[Decided]) -> list[LeftAlone]:
         LeftAlone(
             one.environment.id,
             one.environment.name,
-            one.reason if one.another else f"its machine is {verdict_word(one.finding)}; {one.reason}",
+            one.reason.text if one.another else f"its machine is {verdict_word(one.finding)}; {one.reason.text}",
             "" if one.another else "drkit assess",
         )
         for one in decided

@@ -12,13 +12,11 @@ from drkit.model.estate import Assessment, Environment, Host, HostKind, HostLink
 from drkit.model.ids import ArmId
 from drkit.model.runbook import Affected, LeftAlone, Runbook, Step, Takeover
 from drkit.model.settings import Settings
-from drkit.planning.dispositions import ON_PURPOSE, Decided, channel, decide, verdict_word
+from drkit.planning.dispositions import Decided, channel, decide, verdict_word
 from drkit.planning.failover import guarded, sound, waves
 from drkit.planning.leftovers import MovedEnvironment
 from drkit.planning.proposal import Item, Proposal, Proposer, Target
-
-BACK = "its own plan is back"
-MOVED_REGISTRATION = "; its machine carries the registration that the move gave it"
+from drkit.planning.reasons import PlanStanding, ReasonCode
 
 
 def failback(
@@ -171,18 +169,18 @@ def _item(
     for finding in assessment.hosts:
         if finding.found is not None:
             hosts.setdefault(finding.found.id.lower(), finding.found)
-    decided: Decided = decide(environment, "lost", hosts, findings)
-    reason = decided.reason.replace(ON_PURPOSE[0], BACK)
-    if decided.finding is not None and decided.finding.outcome == "re-register" and decided.disposition == "new-plan":
-        reason = BACK + MOVED_REGISTRATION
+    decided: Decided = decide(environment, "lost", hosts, findings, plan=PlanStanding.BACK)
+    code = decided.reason.code
     alive = zombie is not None and zombie.state == "alive"
     if alive and now.kind == "managed":
-        reason = f"{BACK}, and its own record in it is alive"
-    decided = replace(decided, reason=reason, host=decided.host or _named(one.host))
+        code = ReasonCode.OWN_RECORD_ALIVE
+    elif code is ReasonCode.REGISTRATION_LOST and decided.disposition == "new-plan":
+        code = ReasonCode.REGISTERED_BY_THE_MOVE
+    decided = replace(decided, reason=replace(decided.reason, code=code), host=decided.host or _named(one.host))
     return Item(
         environment=environment,
         disposition=decided.disposition,
-        reason=decided.reason,
+        reason=decided.reason.text,
         host=decided.host,
         verdict=verdict_word(decided.finding),
         confidence=decided.finding.confidence if decided.finding else "",

@@ -20,7 +20,6 @@ from drkit.model.settings import Settings
 from drkit.planning import replicas
 from drkit.planning.dispositions import (
     ACTING,
-    ON_PURPOSE,
     already,
     channel,
     decide,
@@ -35,6 +34,7 @@ from drkit.planning.dispositions import (
 )
 from drkit.planning.placement import Reservations, group_steps, place, standing
 from drkit.planning.proposal import TAG_SOURCE, TAG_TARGET, Chain, Item, Proposal, Proposed, Proposer
+from drkit.planning.reasons import PlanStanding, no_target
 
 
 def plan(
@@ -87,14 +87,14 @@ def plan(
     taken = Reservations({plan.id.lower() for plan in (*snapshot.plans, *assessment.present_plans)})
     for item in sorted(snapshot.plans, key=lambda one: (one.name.lower(), one.id.lower())):
         state = "lost" if item in lost else state_of(states, item)
+        left_on_purpose = bool(graceful_from) and item in lost
+        standing_of_plan = PlanStanding.LEFT_ON_PURPOSE if left_on_purpose else PlanStanding.LOST
         decided = [
-            decide(environment, state, hosts, findings, carried)
+            decide(environment, state, hosts, findings, carried, standing_of_plan)
             for environment in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id))
             if environment.plan_key == item.id
         ]
-        if graceful_from and item in lost:
-            decided = [replace(one, reason=one.reason.replace(*ON_PURPOSE)) for one in decided]
-        elif graceful_from and state == "lost":
+        if graceful_from and state == "lost" and not left_on_purpose:
             left.append(LeftAlone(item.id, item.name, fine(states.get(item.id.lower())), "drkit plan"))
             continue
         belongs: Kind = "failover" if state == "lost" else "repair"
@@ -129,7 +129,7 @@ def plan(
             notes.extend(f"{item.name}: {reason}" for reason in reasons)
             if target is None:
                 unplaced.append(f"{item.name}: {'; '.join(reasons) or 'no target region is set'}")
-                left.append(LeftAlone(item.id, item.name, "no target region is left: " + "; ".join(reasons)))
+                left.append(LeftAlone(item.id, item.name, no_target("; ".join(reasons))))
                 affected.extend(unplaced_one(one) for one in decided)
                 continue
             targets[item.id] = target.region
@@ -143,7 +143,7 @@ def plan(
                 Item(
                     environment=one.environment,
                     disposition=one.disposition,
-                    reason=one.reason,
+                    reason=one.reason.text,
                     host=one.host,
                     verdict=verdict_word(one.finding),
                     confidence=one.finding.confidence if one.finding else "",
@@ -172,7 +172,7 @@ def plan(
         scripts.update(proposed.scripts)
     if unplaced and not targets:
         raise RefusedError(
-            "no target region is left: " + " | ".join(unplaced),
+            no_target(" | ".join(unplaced)),
             remedy="add a region to `targets` in drkit.toml, free quota there, then `drkit assess` and `drkit plan` again",
         )
     book = Runbook(
@@ -275,11 +275,9 @@ def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> P
         waiting = tuple(_waiting(chain, why) for chain in proposed.chains)
         left = (*proposed.unchanged, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
         return replace(proposed, plan_steps=(), chains=waiting, closing=(), unchanged=left)
-    known = {step.id for step in proposed.plan_steps}
     chains = []
     for chain in proposed.chains:
-        told = actions.faults((*proposed.plan_steps, *chain.steps), tables) if chain.steps else []
-        faults = [fault for fault in told if not any(fault.startswith(f"step {one}: ") for one in known)]
+        faults = actions.faults(chain.steps, tables, beside=proposed.plan_steps)
         why = f"what was recorded of it cannot be carried out: {'; '.join(faults)}"
         chains.append(_waiting(chain, why) if faults else chain)
     return replace(proposed, chains=tuple(chains))

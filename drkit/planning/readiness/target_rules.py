@@ -13,6 +13,7 @@ from drkit.model.readiness import Finding
 from drkit.planning import replicas
 from drkit.planning.proposal import Proposer
 from drkit.planning.readiness.values import UNKNOWN, Projection, Seen, finding
+from drkit.planning.reasons import is_no_target
 
 NAMED = 3
 CAPACITY = (
@@ -362,9 +363,7 @@ def runbook(seen: Seen) -> Iterator[Finding]:
 def _unplaced(projection: Projection) -> Sequence[str]:
     if projection.runbook is None:
         return ()
-    return [
-        f"{one.name}: {one.reason}" for one in projection.runbook.unchanged if one.reason.startswith("no target region")
-    ]
+    return [f"{plan.name}: {plan.reason}" for plan in projection.runbook.unchanged if is_no_target(plan.reason)]
 
 
 def forecast(seen: Seen) -> Iterator[Finding]:
