@@ -241,9 +241,12 @@ class Reader:
         return readiness.writes_of(step.id, requests, self.context.cloud.arm, step.environment)
 
     def _forecast(self, region: str, book: Runbook, writes: Sequence[Write]) -> Forecast:
-        by: dict[tuple[str, limits.Operation], int] = {}
+        by: dict[tuple[str, limits.OperationKind], int] = {}
         for write in writes:
-            key: tuple[str, limits.Operation] = (write.subscription, "delete" if write.method == "DELETE" else "write")
+            key: tuple[str, limits.OperationKind] = (
+                write.subscription,
+                "delete" if write.method == "DELETE" else "write",
+            )
             by[key] = by.get(key, 0) + 1
         made = Counter(write.step for write in writes)
         for step in book.steps:

@@ -36,7 +36,7 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
     since: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True):
+class PollResult(msgspec.Struct, frozen=True):
     """What one poll found: ``running``, ``succeeded`` with the final body, or ``failed`` with Azure's code and message."""
 
     state: Literal["running", "succeeded", "failed"]

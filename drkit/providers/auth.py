@@ -1,9 +1,9 @@
 """Where ARM tokens come from, and the policy that puts them on requests.
 
-The credential is chosen by name (credentials of azure-identity); its own token requests are its library's, over a
-transport with the same mapping and loopback check as everything else.
+The credential is one of azure-identity's, chosen by name. The library makes its token requests itself, over a transport with
+the same mapping and loopback check as all other requests.
 
-``auto`` tries, in this order and only where its variables or programs exist: ``environment`` (a client secret or
+``auto`` tries, in this order and only where the variables or programs exist: ``environment`` (a client secret or
 certificate in AZURE_*), ``azure-pipelines`` (SYSTEM_OIDCREQUESTURI), ``workload-identity``
 (AZURE_FEDERATED_TOKEN_FILE), ``azure-cli``, ``managed-identity``.
 """
@@ -35,7 +35,7 @@ from drkit.providers.redact import Redactor
 
 PROCESS_TIMEOUT = 30
 TOKEN_TIMEOUT = 180.0
-"""Real seconds for one token, whatever the authority asks to wait for; several credentials may be tried for it."""
+"""Real seconds for one token, however long the authority asks to wait; several credentials may be tried for it."""
 _EARLY = 300.0
 _UNANSWERED = (ServiceRequestError, ServiceResponseError, TooLongError, PackedError)
 _CLAIMS = re.compile(r'claims="([^"]+)"')
@@ -44,8 +44,8 @@ _REMEDIES: Mapping[str, str] = {
     "AADSTS90002": "the tenant does not exist there: check [cloud] tenant",
     "AADSTS900023": "the tenant is not a valid name or id: check [cloud] tenant",
     "AADSTS7000215": "the client secret is wrong: give the secret's value, not its id",
-    "AADSTS7000222": "the client secret has expired: make a new one for the app registration",
-    "AADSTS700016": "the application is not known in that tenant: check client id and tenant",
+    "AADSTS7000222": "the client secret has expired: create a new one for the app registration",
+    "AADSTS700016": "the application is unknown in that tenant: check client id and tenant",
     "AADSTS700082": "the sign-in has expired: sign in again with `az login`",
     "AADSTS50076": "multi-factor sign-in is required: sign in again with `az login`",
     "AADSTS70021": "no federated credential matches: check the service connection or workload identity",
@@ -62,12 +62,12 @@ _DEFAULT_REMEDIES: Mapping[str, str] = {
 
 
 def remedy_of(cloud: Cloud) -> str:
-    """What to do when the cloud's credential gives no token."""
+    """What the user can do when the cloud's credential gives no token."""
     return _DEFAULT_REMEDIES[credential_name(cloud)]
 
 
 def credential_name(cloud: Cloud) -> str:
-    """The credential that will be used: the configured one, or ``simulator``: a simulated cloud gets its own or none."""
+    """The name of the credential that is used: the configured one, or ``simulator`` for a simulated cloud."""
     return "simulator" if cloud.simulated or cloud.client_secret else cloud.credential
 
 
@@ -77,11 +77,10 @@ def credential(
     environ: Mapping[str, str] | None = None,
     library: Any = None,
 ) -> Any:
-    """The azure-identity credential the cloud names; ``transport`` carries its token requests where it has any.
+    """The azure-identity credential that the cloud names; ``transport`` sends its token requests, if it makes any.
 
-    ``library`` is ``azure.identity`` or (the default) its ``aio``, which have the same names.
-
-    Raises CredentialError, naming the credential, when what it needs is missing.
+    ``library`` is ``azure.identity`` or (the default) ``azure.identity.aio``, which have the same names.
+    CredentialError, naming the credential, when something that it needs is missing.
     """
     name = credential_name(cloud)
     env = os.environ if environ is None else environ
@@ -96,7 +95,7 @@ def credential(
 
 
 def blocking(cloud: Cloud, environ: Mapping[str, str] | None = None) -> Any:
-    """The same credential for a client that blocks (the store's). CredentialError as of ``credential``."""
+    """The same credential for a blocking client (the store's). Raises CredentialError as ``credential`` does."""
     from azure import identity
 
     from drkit.providers.blocking import BlockingTransport
@@ -112,7 +111,7 @@ def _make(name: str, cloud: Cloud, transport: Any, env: Mapping[str, str], libra
     http: dict[str, Any] = {"retry_total": 2, "retry_backoff_factor": 0.4, **carried}
     entra: dict[str, Any] = {
         "authority": cloud.authority,
-        # A private authority is not in Entra's public list of clouds, so asking that list would fail.
+        # A private authority is not in Entra's public list of clouds, so looking it up there would fail.
         "disable_instance_discovery": not named_authority(cloud.authority),
         **http,
     }
@@ -121,7 +120,7 @@ def _make(name: str, cloud: Cloud, transport: Any, env: Mapping[str, str], libra
     if name == "simulator":
         if not cloud.client_secret:
             raise CredentialError(
-                "a simulated cloud gets its own identity, and it brings none",
+                "a simulated cloud must bring its own identity, and this one brings none",
                 where=cloud.arm,
                 remedy=_DEFAULT_REMEDIES[name],
             )
@@ -137,7 +136,7 @@ def _make(name: str, cloud: Cloud, transport: Any, env: Mapping[str, str], libra
             **entra,
         )
     if name == "managed-identity":
-        # Its endpoint is the machine's own; it takes no authority. A client id chooses a user-assigned identity.
+        # Its endpoint is on the machine itself, so it takes no authority. A client id chooses a user-assigned identity.
         return identity.ManagedIdentityCredential(client_id=cloud.client_id or None, **carried)
     if name == "workload-identity":
         return identity.WorkloadIdentityCredential(tenant_id=tenant or None, client_id=client_id or None, **entra)
@@ -157,14 +156,14 @@ def _chain(cloud: Cloud, transport: Any, env: Mapping[str, str], library: Any) -
         "azure-cli",
         "managed-identity",
     ]
-    made = (library or aio).ChainedTokenCredential
-    return made(*(_make(name, cloud, transport, env, library) for name in names))
+    chained = (library or aio).ChainedTokenCredential
+    return chained(*(_make(name, cloud, transport, env, library) for name in names))
 
 
-class Tokens:
-    """One session's ARM token: asked for once, shared by all requests, renewed before it expires or when refused.
+class ArmTokens:
+    """The ARM token of one session: requested once, shared by all requests, renewed before it expires or when it is refused.
 
-    It is itself what SDK clients take as their credential.
+    SDK clients take it as their credential.
     """
 
     def __init__(self, name: str, authority: str, scope: str, make: Callable[[], Any], redactor: Redactor) -> None:
@@ -179,7 +178,7 @@ class Tokens:
         self._lock = asyncio.Lock()
 
     async def get(self) -> str:
-        """A token that is believed good. CredentialError says which credential failed and what to do."""
+        """A token that has not expired. CredentialError says which credential failed and what to do."""
         token = self._token
         if token is not None and time.time() < self._renew_at:
             return token.token
@@ -190,20 +189,20 @@ class Tokens:
             return self._token.token
 
     async def resource(self) -> str:
-        """The ARM id of the managed identity, or of the machine with one, that signs in; empty for any other identity.
+        """The ARM id of the managed identity that signs in, or of the machine that has it; empty for any other identity.
 
-        Read in the token itself, which is not verified here: it is Azure's to believe it.
+        It is read from the token, which is not verified here: that is Azure's task.
         """
         parts = (await self.get()).split(".")
         try:
             claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         except (IndexError, ValueError):
             return ""
-        found = claims.get("xms_mirid") if isinstance(claims, dict) else None
-        return f"/{found.strip('/')}" if isinstance(found, str) and found.strip("/") else ""
+        identity = claims.get("xms_mirid") if isinstance(claims, dict) else None
+        return f"/{identity.strip('/')}" if isinstance(identity, str) and identity.strip("/") else ""
 
     async def renew(self, refused: str, claims: str | None = None) -> str:
-        """Another token than the one that was refused, if there is one. Callers that lost the same one ask once."""
+        """Another token than the refused one, if there is one. Callers whose same token was refused share one new request."""
         async with self._lock:
             if self._token is not None and self._token.token != refused:
                 return self._token.token
@@ -222,12 +221,12 @@ class Tokens:
             async with asyncio.timeout(TOKEN_TIMEOUT):
                 token = await self._credential.get_token(self._scope, **options)
             if not isinstance(token.token, str) or not token.token or not token.token.isprintable():
-                raise ValueError("what the authority calls a token is none")
+                raise ValueError("the authority's answer holds no usable token")
             lifetime = max(0.0, token.expires_on - asked)
             renew_at = float(token.expires_on - min(_EARLY, lifetime / 4))
         except (GuardError, CredentialError):
             raise
-        except Exception as error:  # noqa: BLE001  (each credential has exceptions of its own; all mean: no token)
+        except Exception as error:  # noqa: BLE001  (each credential has its own exceptions; all mean that there is no token)
             raise self._failure(error) from None
         self._redact.add(token.token)
         self._token = token
@@ -238,23 +237,23 @@ class Tokens:
             if isinstance(part, GuardError):
                 return part
         text = self._redact(str(getattr(error, "message", "") or error), 500, words=True)
-        found = _ENTRA.search(text)
-        remedy = _REMEDIES.get(found.group(0), "") if found else ""
+        entra_code = _ENTRA.search(text)
+        remedy = _REMEDIES.get(entra_code.group(0), "") if entra_code else ""
         if isinstance(error, TimeoutError):
-            text = f"it gave none within {TOKEN_TIMEOUT:g} s"
+            text = f"no answer within {TOKEN_TIMEOUT:g} s"
         if not text:
             text = type(error).__name__
         unanswered = any(isinstance(part, _UNANSWERED) for part in chain(error))
         if unanswered:
             text = from_exception(error, "the token request", self._authority, self._redact).what
             remedy = "check [cloud] authority, ca_bundle and the network"
-        silent = not found and (unanswered or _no_answer_of_entra(error))
+        silent = not entra_code and (unanswered or _no_answer_of_entra(error))
         kind = NoAuthorityError if silent else CredentialError
         return kind(
             f"no token from credential {self._name}: {text}",
             where=self._authority,
             remedy=remedy or _DEFAULT_REMEDIES[self._name],
-            code=found.group(0) if found else NO_AUTHORITY if silent else "",
+            code=entra_code.group(0) if entra_code else NO_AUTHORITY if silent else "",
         )
 
     async def _drop(self) -> None:
@@ -265,7 +264,7 @@ class Tokens:
     # The protocol of SDK clients (azure.core.credentials_async.AsyncTokenCredential).
 
     async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        """The session's token, whatever scope is asked: clients of this session speak to ARM only."""
+        """The session's token for any scope: the clients of this session talk to ARM only."""
         await self.get()
         assert self._token is not None  # noqa: S101
         return self._token
@@ -275,15 +274,15 @@ class Tokens:
         *_scopes: str,
         options: TokenRequestOptions | None = None,  # noqa: ARG002  (the protocol's name)
     ) -> AccessTokenInfo:
-        """As ``get_token``, in the newer shape."""
+        """The same as ``get_token``, in the newer form."""
         token = await self.get_token()
         return AccessTokenInfo(token.token, token.expires_on)
 
     async def close(self) -> None:
-        """Let the credential go."""
+        """Close the credential."""
         await self._drop()
 
-    async def __aenter__(self) -> Tokens:
+    async def __aenter__(self) -> ArmTokens:
         return self
 
     async def __aexit__(self, *_details: object) -> None:
@@ -291,7 +290,7 @@ class Tokens:
 
 
 def _no_answer_of_entra(error: Exception) -> bool:
-    """Whether the authority answered with something Entra does not: a 5xx, a page, a body that cannot be read."""
+    """Whether the authority's answer is not one of Entra's: a 5xx, an HTML page, a body that cannot be read."""
     return any(isinstance(part, HttpResponseError) and part.status_code not in (400, 401, 403) for part in chain(error))
 
 
@@ -300,19 +299,19 @@ ANONYMOUS = "drkit_anonymous"
 
 
 class AuthPolicy(AsyncHTTPPolicy[Any, Any]):
-    """Puts a token on each attempt: ARM's (renewed once when refused), a product's own, or none.
+    """Puts a token on each attempt: ARM's (renewed once when it is refused), a product's own, or none.
 
-    ARM's token goes to ARM's own host and nowhere else.
+    ARM's token is sent to ARM's own host and nowhere else.
     """
 
-    def __init__(self, tokens: Tokens, arm: str, *, regional: bool) -> None:
+    def __init__(self, tokens: ArmTokens, arm: str, *, regional: bool) -> None:
         super().__init__()
         self._tokens = tokens
         self._arm = urlsplit(arm)
         self._regional = regional
 
     def trusts(self, url: str) -> bool:
-        """Whether ARM's token may go to that URL: ARM's endpoint, or (in public clouds) a region of it."""
+        """Whether ARM's token may be sent to that URL: ARM's endpoint or, in public clouds, one of its regions."""
         parts = urlsplit(url)
         host, arm = (parts.hostname or "").lower(), (self._arm.hostname or "").lower()
         if parts.scheme != "https":
@@ -322,7 +321,10 @@ class AuthPolicy(AsyncHTTPPolicy[Any, Any]):
         return self._regional and host.endswith(f".{arm}") and parts.port in (None, 443)
 
     async def prepare(self, request: PipelineRequest[Any]) -> None:
-        """Before throttle and retry: may ARM's token go there, and is there one? (A slow `az` costs no attempt.)"""
+        """Check, before throttle and retry, that ARM's token may be sent there and exists. So a slow `az` costs no attempt.
+
+        GuardError for a host that may not get it, CredentialError when there is none.
+        """
         http = request.http_request
         if request.context.get(ANONYMOUS) or request.context.get(OWN_TOKEN):
             return
@@ -335,13 +337,13 @@ class AuthPolicy(AsyncHTTPPolicy[Any, Any]):
         await self._tokens.get()
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """Send with the token that belongs there."""
+        """Send the request with the token for its host, or with none."""
         headers = request.http_request.headers
         if request.context.get(ANONYMOUS):
             headers.pop("Authorization", None)
             return await self.next.send(request)
-        if own := request.context.get(OWN_TOKEN):
-            headers["Authorization"] = f"Bearer {own}"
+        if product_token := request.context.get(OWN_TOKEN):
+            headers["Authorization"] = f"Bearer {product_token}"
             return await self.next.send(request)
         token = await self._tokens.get()
         headers["Authorization"] = f"Bearer {token}"
@@ -357,10 +359,10 @@ class AuthPolicy(AsyncHTTPPolicy[Any, Any]):
 
 def _claims(challenge: str) -> str | None:
     """The claims of a Continuous Access Evaluation challenge, decoded; None for a plain 401."""
-    found = _CLAIMS.search(challenge) if "insufficient_claims" in challenge else None
-    if found is None:
+    match = _CLAIMS.search(challenge) if "insufficient_claims" in challenge else None
+    if match is None:
         return None
-    encoded = found.group(1)
+    encoded = match.group(1)
     try:
         return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -1,4 +1,7 @@
-"""The journal as append blobs: segments ``<run>/000000.jsonl`` under a lease, each block appended at the position it must have."""
+"""The journal as append blobs: segments ``<run>/000000.jsonl`` under a lease; each block names the position where it belongs.
+
+https://learn.microsoft.com/rest/api/storageservices/append-block
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.store.journal import LocalJournal, parse
 
 MOST_BLOCKS = 49_000
-"""Of the service's 50,000 a blob."""
+"""Blocks of one segment; the service allows 50,000 for a blob."""
 MOST_BYTES = 4 * 1024 * 1024 - 1024
 
 
@@ -26,18 +29,18 @@ def segment(run: str, number: int) -> str:
 
 
 def whole(stream: Any, most: int = LARGE) -> bytes:
-    """The bytes that a download gives. FileError for more than ``most``, before they are read."""
+    """The content of a download. FileError, before it is read, for more than ``most`` bytes."""
     if stream.size > most:
         raise FileError(
             f"is too long: {stream.size} bytes, and at most {most} are read",
             where=f"{stream.container}/{stream.name}",
-            remedy="look who wrote it; drkit wrote none of that length",
+            remedy="look who wrote it; drkit writes nothing of that length",
         )
     return bytes(stream.readall())
 
 
 class BlobJournal(LocalJournal):
-    """A journal in one container. ``allowed`` raises when another lock of this process was lost."""
+    """A journal in one container. ``held_by`` names the holder; ``allowed`` raises when another lock of this process is lost."""
 
     def __init__(
         self,
@@ -61,11 +64,11 @@ class BlobJournal(LocalJournal):
         self._blocks = 0
 
     def open(self) -> Self:
-        """Lease the first segment, then the last, and read what is there."""
+        """Lease the first segment, then the last one, and read the records. LockedError when another process holds the run."""
         first = Lease(self.container.get_blob_client(segment(self.run, 0)), self.seconds)
         taken = first.acquire()
         if not taken and first.break_infinite():
-            self.remarks.append(f"the lease of {self.run} had no end, so it was none of drkit's: it was broken")
+            self.remarks.append(f"the lease of {self.run} had no end, so it was not drkit's; drkit broke it")
             taken = first.acquire()
         if not taken:
             raise LockedError(
@@ -85,8 +88,8 @@ class BlobJournal(LocalJournal):
             if len(names) > 1:
                 self._last = self._take(names[-1])
             self._number = len(names) - 1
-            found = self.container.get_blob_client(names[-1]).get_blob_properties()
-            self._size, self._blocks = int(found.size), int(found.append_blob_committed_block_count or 0)
+            properties = self.container.get_blob_client(names[-1]).get_blob_properties()
+            self._size, self._blocks = int(properties.size), int(properties.append_blob_committed_block_count or 0)
         except BaseException:
             self._let_go()
             raise
@@ -95,7 +98,7 @@ class BlobJournal(LocalJournal):
         return self
 
     def _take(self, name: str) -> Lease:
-        """The lease of a later segment, from whoever had it: the first segment's is the run's."""
+        """The lease of a later segment, taken from its holder if need be: the run's lock is the lease of the first segment."""
         lease = Lease(self.container.get_blob_client(name), self.seconds)
         if not lease.acquire():
             _break(lease.blob)
@@ -112,14 +115,14 @@ class BlobJournal(LocalJournal):
             raise LockedError(
                 f"the lease of {self.run} is lost or was not renewed in time, so nothing more is sent",
                 where=str(self.path),
-                remedy=f"`drkit status {self.run}` tells who holds it now",
+                remedy=f"`drkit status {self.run}` shows who holds it now",
             )
         self.allowed()
 
     def _write(self, lines: bytes) -> None:
         if self._broken is not None:
             raise self._broken
-        # A block ends where a record ends: no reader ever sees half of one.
+        # A block ends where a record ends, so no reader ever sees half a record.
         block = b""
         for line in lines.splitlines(keepends=True):
             if block and len(block) + len(line) > MOST_BYTES:
@@ -146,14 +149,14 @@ class BlobJournal(LocalJournal):
         self._blocks += 1
 
     def _arrived(self, blob: Any, block: bytes, error: HttpResponseError) -> bool:
-        """Whether a block that was refused for its position is there already: sent, acted on, unanswered, sent again."""
+        """Whether a block that was refused for its position is stored already: its first attempt arrived, but not the answer."""
         if error.status_code != 412 or "append" not in _word(error).lower():
             return False
-        found: bytes = blob.download_blob(offset=self._size, length=len(block) + 1).readall()
-        return found == block
+        stored: bytes = blob.download_blob(offset=self._size, length=len(block) + 1).readall()
+        return stored == block
 
     def _next_segment(self) -> None:
-        """Begin the next blob. The run's lease is renewed first: a holder that lost it must not write where nobody leased."""
+        """Begin the next segment. The run's lease is renewed first: a process that lost it must not write to an unleased blob."""
         if self._first is None or not self._first.renew():
             raise OSError(errno.ENOLCK, "its lease is lost")
         name = segment(self.run, self._number + 1)
@@ -175,7 +178,7 @@ class BlobJournal(LocalJournal):
         self._first = self._last = None
 
     async def close(self) -> None:
-        """Wait for what is being written, and give the leases back."""
+        """Wait until everything is written, and give the leases back."""
         if self._flusher is not None:
             await self._flusher
         self._let_go()

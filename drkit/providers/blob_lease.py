@@ -1,7 +1,8 @@
-"""A lease on a blob, renewed by a thread as long as it is held: what a lock is where there are no files.
+"""A lease on a blob, renewed by a thread while it is held: the lock of a store in a storage account.
 
-Real time, always. A holder stops at two thirds of its lease since the last renewal, a successor can take it at three thirds at
-the soonest: a request that was past the check has that long to arrive.
+It always uses real time. A holder stops two thirds of the lease's length after the last renewal; a successor can take the lease
+after the whole length. A request that had passed the check has the last third to arrive.
+https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TAKEN = frozenset({"LeaseAlreadyPresent", "LeaseIdMismatchWithLeaseOperation", "
 
 
 def elapsed() -> float:
-    """Seconds that go on while this process, or the machine, stands still."""
+    """Seconds on a clock that also runs while this process or the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -35,11 +36,11 @@ class Lease:
 
     @property
     def id(self) -> str:
-        """What a write to the leased blob must carry."""
+        """The lease id, which a write to the leased blob must carry."""
         return str(self._client.id) if self._client is not None else ""
 
     def acquire(self) -> bool:
-        """Take it; False when somebody holds it."""
+        """Take the lease; False when somebody holds it."""
         at = elapsed()
         try:
             self._client = self.blob.acquire_lease(lease_duration=self.seconds)
@@ -54,18 +55,18 @@ class Lease:
         return True
 
     def break_infinite(self) -> bool:
-        """Break the lease of somebody else where it has no end; False where it has one, or there is none.
+        """Break somebody's lease that has no end; False where it has one, or where there is no lease.
 
-        drkit's own leases end. One that does not was taken by hand or by another tool, and would stop every run from now on.
+        drkit's own leases end. A lease without end was taken by hand or by another tool, and would stop every later run.
         """
-        found = self.blob.get_blob_properties().lease
-        if found.state != "leased" or found.duration != "infinite":
+        lease = self.blob.get_blob_properties().lease
+        if lease.state != "leased" or lease.duration != "infinite":
             return False
         BlobLeaseClient(self.blob).break_lease(lease_break_period=0)
         return True
 
     def renew(self) -> bool:
-        """Renew it now; False when it is lost, or nobody could be asked."""
+        """Renew the lease now; False when it is lost, or the account does not answer."""
         at = elapsed()
         try:
             self._client.renew()
@@ -83,11 +84,11 @@ class Lease:
             self.renew()
 
     def held(self) -> bool:
-        """Whether it is surely held: not lost, and renewed within two thirds of its length."""
+        """Whether the lease is certainly held: not lost, and renewed within two thirds of its length."""
         return not self._lost and elapsed() - self._renewed < self.seconds * 2 / 3
 
     def release(self) -> None:
-        """Give it back."""
+        """Give the lease back."""
         self._over.set()
         if self._client is not None and not self._lost:
             self._lost = True
@@ -96,4 +97,6 @@ class Lease:
 
 
 def _names(codes: frozenset[str]) -> frozenset[str]:
-    return codes | {"".join(f"_{one}" if one.isupper() else one.upper() for one in code).lstrip("_") for code in codes}
+    return codes | {
+        "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in code).lstrip("_") for code in codes
+    }

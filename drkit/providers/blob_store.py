@@ -1,7 +1,8 @@
 """The store in a storage account: containers ``state``, ``inbox``, ``journal`` and ``approvals``; locks are leases.
 
-Everything is kept in the account; a folder of this user's own holds copies of what was read, so that a path can be shown. The
-account's pipeline is the store's own: it lets writes through to these four containers only.
+The account keeps everything; a folder of this user holds copies of what was read, so that drkit can show a path. The account's
+pipeline is the store's own: it allows writes to these four containers only.
+https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
 """
 
 from __future__ import annotations
@@ -55,29 +56,29 @@ SEGMENT = re.compile(r"run-[0-9]+/[0-9]{6}\.jsonl")
 READS = frozenset({"GET", "HEAD"})
 INBOX_SECONDS = 2.0
 INBOX_AT_ONCE = 50
-"""Messages that are fetched before the run goes on."""
+"""Messages that are fetched before the run continues."""
 MOST_MISSING = 5
-"""So often a run may find no container for its journal, although it makes one each time."""
+"""How often a run may find no container for its journal although it has just created one."""
 KEY = "AZURE_STORAGE_KEY"
 STORAGE_SCOPE = "https://storage.azure.com/.default"  # of every cloud
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class GuardedTransport(BlockingTransport):
-    """Sends reads anywhere in the account, and writes to the store's containers only."""
+    """Sends reads to the whole account, and writes to the store's containers only."""
 
     def __init__(self, account: str) -> None:
         super().__init__()
         self._account = urlsplit(account)
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Refuse what may not leave; GuardError."""
+        """Send a request; GuardError for one that may not be sent."""
         parts = urlsplit(request.url)
         inside = unquote(parts.path).removeprefix(self._account.path.rstrip("/")).lstrip("/").split("/")
         same = (parts.scheme, parts.netloc) == (self._account.scheme, self._account.netloc)
         if not same or ".." in inside or (request.method not in READS and inside[0] not in CONTAINERS):
             raise GuardError(
-                f"{request.method} was not sent: it is none of the store's containers",
+                f"{request.method} was not sent: it does not go to one of the store's containers",
                 where=f"{parts.netloc}{parts.path}",
                 remedy="nothing left this machine; please report the command that led here",
             )
@@ -85,7 +86,7 @@ class GuardedTransport(BlockingTransport):
 
 
 def credential(address: str, cloud: Cloud) -> Any:
-    """The credential that [cloud] names, as for all else; for an emulator on this machine the key in AZURE_STORAGE_KEY."""
+    """The credential that [cloud] names; for an emulator on this machine the key in AZURE_STORAGE_KEY. UsageError without TLS."""
     key, parts = os.environ.get(KEY), urlsplit(address)
     if parts.hostname in LOOPBACK and key:
         return AzureNamedKeyCredential(parts.path.strip("/") or parts.hostname, key)
@@ -101,22 +102,22 @@ def credential(address: str, cloud: Cloud) -> Any:
 
 
 class Signing:
-    """A credential that gives tokens for storage and for nothing else, whatever an answer asks for.
+    """A credential that gives tokens for storage only, whatever an answer asks for.
 
-    The storage client would take audience and tenant from a challenge, which whoever answers can write. Its refusal is final:
-    the client would repeat it for more than a minute, as if it were a network's.
+    The storage client would take audience and tenant from a challenge, which any server can write. A refusal is final: the client
+    would repeat it for more than a minute, as if the network had failed.
     """
 
     def __init__(self, inner: Any, address: str, cloud: Cloud) -> None:
         self._inner, self._address, self._cloud = inner, address, cloud
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
-        """A token for storage, of the cloud's tenant; CredentialError at once where there is none, or another is asked for."""
+        """A token for storage, of the cloud's tenant. CredentialError at once when there is none, or when another is asked for."""
         tenant = str(options.get("tenant_id") or "")
         audiences = {scope.removesuffix("/.default").rstrip("/") for scope in scopes}
-        if others := sorted(audiences - {STORAGE_SCOPE.removesuffix("/.default")}):
+        if other_audiences := sorted(audiences - {STORAGE_SCOPE.removesuffix("/.default")}):
             raise self._refused(
-                f"it asked for one for {', '.join(others)[:200]}",
+                f"it asked for one for {', '.join(other_audiences)[:200]}",
                 "check the address of --store: this is no storage account",
             )
         if tenant and tenant.lower() != self._cloud.tenant.lower():
@@ -131,9 +132,9 @@ class Signing:
         except ClientAuthenticationError as error:
             from drkit.providers.auth import credential_name, remedy_of
 
-            said = " ".join(str(error.message).split())[:300]
+            message = " ".join(str(error.message).split())[:300]
             raise CredentialError(
-                f"no token for the store from credential {credential_name(self._cloud)}: {said}",
+                f"no token for the store from credential {credential_name(self._cloud)}: {message}",
                 where=self._address,
                 remedy=remedy_of(self._cloud),
             ) from error
@@ -144,18 +145,22 @@ class Signing:
         )
 
     def close(self) -> None:
-        """Let go of its connections."""
+        """Close the credential's connections."""
         self._inner.close()
 
 
 def open_store(address: str, cloud: Cloud | None = None, *, seconds: int = SECONDS) -> BlobStore:
-    """The store at the address of an account's blob service; ``cloud`` says how to sign in (default: as to public Azure)."""
+    """The store at the address of an account's blob service.
+
+    ``cloud`` says how to sign in (default: public Azure); ``seconds``: length of a lease. UsageError for an address that cannot be
+    used, CredentialError for a credential that cannot.
+    """
     address, signs = address.rstrip("/"), cloud or public()
     service = BlobServiceClient(
         address,
         credential=credential(address, signs),
         transport=GuardedTransport(address),
-        # Some ten seconds in all: whoever holds a run must know within its lease that the account is away.
+        # About ten seconds in all: the holder of a run must learn within its lease that the account does not answer.
         retry_total=3,
         initial_backoff=1,
         increment_base=2,
@@ -167,7 +172,7 @@ def open_store(address: str, cloud: Cloud | None = None, *, seconds: int = SECON
 
 
 class BlobStore(Store):
-    """A store in an account; ``folder`` has copies. What a path means here: its name below the folder is that of the blob."""
+    """A store in an account; ``folder`` has copies. The path of a copy below the folder is container and name of its blob."""
 
     outlives_machine = True
     approvals_worth = "worth the permissions of the container approvals; the name is claimed"
@@ -185,8 +190,8 @@ class BlobStore(Store):
     # blobs
 
     def _blob(self, path: Path) -> tuple[str, str]:
-        container, *rest = path.relative_to(self.folder).parts
-        return container, "/".join(rest)
+        container, *parts = path.relative_to(self.folder).parts
+        return container, "/".join(parts)
 
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         container, name = self._blob(path)
@@ -206,35 +211,35 @@ class BlobStore(Store):
         super()._write(path, content)
 
     def _pull(self, container: str, prefix: str, *, most: int | None = None, longest: int | None = None) -> None:
-        """Bring the copies below a prefix up to date: the first ``most`` of them by name, and of each so many bytes."""
-        there: set[Path] = set()
+        """Bring the copies below a prefix up to date: the first ``most`` by name, and of each the first ``longest`` bytes."""
+        present: set[Path] = set()
         with self._asked(f"{container}/{prefix}"):
             client = self.service.get_container_client(container)
             try:
                 listed = list(islice(client.list_blobs(name_starts_with=prefix), most))
             except ResourceNotFoundError:
                 listed = []
-            for one in listed:
-                # Who may write the account names its blobs; no name leads out of the folder of copies.
-                if (not prefix or one.name.startswith(f"{prefix}/")) and PLAIN.fullmatch(one.name):
-                    path = self.folder / container / one.name
-                    there.add(path)
-                    if self._tags.get(str(path)) != one.etag or not path.exists():
-                        # An empty blob has no first byte to ask for.
-                        part = longest if one.size else None
-                        stream = client.download_blob(one.name, offset=0 if part else None, length=part)
+            for item in listed:
+                # Everybody who may write to the account can name blobs; no name may lead out of the folder of copies.
+                if (not prefix or item.name.startswith(f"{prefix}/")) and PLAIN.fullmatch(item.name):
+                    path = self.folder / container / item.name
+                    present.add(path)
+                    if self._tags.get(str(path)) != item.etag or not path.exists():
+                        # A range of an empty blob would be refused.
+                        part = longest if item.size else None
+                        stream = client.download_blob(item.name, offset=0 if part else None, length=part)
                         super()._write(path, whole(stream))
-                        stamp = one.last_modified.timestamp()
+                        stamp = item.last_modified.timestamp()
                         os.utime(path, (stamp, stamp))
-                        self._tags[str(path)] = one.etag
+                        self._tags[str(path)] = item.etag
         folder = self.folder / container / prefix
         for path in folder.glob("*.json") if folder.is_dir() else []:
-            if path not in there:
+            if path not in present:
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def _asked(self, what: str) -> Iterator[None]:
-        """The account's errors as drkit's."""
+        """The block talks to the account: its errors become drkit's."""
         try:
             yield
         except ClientAuthenticationError as error:
@@ -290,7 +295,7 @@ class BlobStore(Store):
         return user_of(approval.who) == user_of(who())
 
     def approved_by_another(self, found: Found) -> bool:
-        """Whether this identity may not write approvals: asked by a write whose condition can never hold."""
+        """Whether this identity may not write approvals. It is tried with a write whose condition can never be met."""
         blob = self.service.get_blob_client("approvals", found.path.name)
         try:
             blob.upload_blob(b"", overwrite=True, etag='"0x0"', match_condition=_if_match())
@@ -308,13 +313,13 @@ class BlobStore(Store):
                 names = list(self.service.get_container_client("journal").list_blob_names())
             except ResourceNotFoundError:
                 names = []
-        found = {name.partition("/")[0] for name in names if SEGMENT.fullmatch(name)}
+        present = {name.partition("/")[0] for name in names if SEGMENT.fullmatch(name)}
         folder = self.folder / "journal"
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("run-*.jsonl"):
-            if path.stem not in found:
+            if path.stem not in present:
                 path.unlink(missing_ok=True)
-        for name in found:
+        for name in present:
             (folder / f"{name}.jsonl").touch()
         return super().runs()
 
@@ -330,7 +335,7 @@ class BlobStore(Store):
                 except ResourceExistsError:
                     continue
                 except ResourceNotFoundError:
-                    # An account without containers; where there are some, nobody need be allowed to make one.
+                    # A new account has no containers. Where they exist, the identity needs no right to create one.
                     with suppress(ResourceExistsError):
                         self.service.create_container("journal")
                     number -= 1
@@ -338,21 +343,21 @@ class BlobStore(Store):
                     continue
                 return name
         raise NotFoundError(
-            f"the account says {missing} times that it has no container journal, though one was to be made each time",
+            f"the account says {missing} times that it has no container journal, although drkit created it each time",
             where=f"{self.address}/journal",
-            remedy="a container that is being deleted can be made again after some minutes; else check the account, and try again",
+            remedy="a container that is being deleted can be created again after some minutes; if that is not so, check the account",
             status=404,
         )
 
     def drop_unbegun(self, run: str) -> None:
         with suppress(AzureError):
             blob = self.service.get_blob_client("journal", segment(run, 0))
-            found = blob.get_blob_properties()
-            if found.size == 0:
-                blob.delete_blob(etag=found.etag, match_condition=_if_match())
+            properties = blob.get_blob_properties()
+            if properties.size == 0:
+                blob.delete_blob(etag=properties.etag, match_condition=_if_match())
 
     def journal_bytes(self, run: str) -> bytes:
-        """A run's journal, its segments joined; its copy is brought up to date."""
+        """The journal of a run, its segments joined. The copy is brought up to date."""
         path = self.journal_path(run)
         with self._asked(f"journal/{path.stem}"):
             client = self.service.get_container_client("journal")
@@ -368,16 +373,20 @@ class BlobStore(Store):
     def holder(self, run: str) -> str:
         path = self.journal_path(run)
         with self._asked(f"journal/{path.stem}"):
-            found = self.service.get_blob_client("journal", segment(path.stem, 0)).get_blob_properties()
-        return (self.state(path.stem).holder or "another process") if found.lease.state == "leased" else ""
+            properties = self.service.get_blob_client("journal", segment(path.stem, 0)).get_blob_properties()
+        return (self.state(path.stem).holder or "another process") if properties.lease.state == "leased" else ""
 
     def open_journal(self, run: str, clock: Clock) -> LocalJournal:
         path = self.journal_path(run)
         name = path.stem
 
         def held_by() -> str:
-            taken = [one for one in self.records(name) if one.kind in ("started", "taken-over")]
-            return f"{taken[-1].data.get('holder')} since {taken[-1].time}" if taken else "another process, just now"
+            takeovers = [record for record in self.records(name) if record.kind in ("started", "taken-over")]
+            return (
+                f"{takeovers[-1].data.get('holder')} since {takeovers[-1].time}"
+                if takeovers
+                else "another process, just now"
+            )
 
         with self._asked(f"journal/{name}"):
             return BlobJournal(
@@ -398,14 +407,14 @@ class BlobStore(Store):
             return []
         self._looked[run] = time.monotonic()
         for container, *folder in INBOXES:
-            with suppress(CloudError):  # a message waits; the journal is what must be reachable
-                # One byte more than a message may have, so that what is longer is seen to be.
+            with suppress(CloudError):  # a message can wait; only the journal must be reachable
+                # One byte more than a message may have, so that a longer one is noticed.
                 prefix = "/".join((*folder, run))
                 self._pull(container, prefix, most=INBOX_AT_ONCE, longest=LARGEST_MESSAGE + 1)
         return super().inbox(run, known)
 
     def _writer(self, _path: Path) -> str:
-        return ""  # the service does not tell who wrote a blob
+        return ""  # the service does not say who wrote a blob
 
     def obeyed(self, path: Path) -> None:
         with suppress(AzureError):
@@ -428,8 +437,8 @@ class BlobStore(Store):
         try:
             for name, subject in wanted:
                 for place in LOCKS:
-                    said = f"{holder}, {who()} process {os.getpid()}, since {now}"
-                    lease = self._lease(place, name, subject, said)
+                    line = f"{holder}, {who()} process {os.getpid()}, since {now}"
+                    lease = self._lease(place, name, subject, line)
                     if lease is not None:
                         held.append(lease)
                         self._held.append(lease)
@@ -439,11 +448,11 @@ class BlobStore(Store):
                 lease.release()
                 self._held.remove(lease)
 
-    def _lease(self, place: tuple[str, ...], name: str, subject: str, said: str) -> Lease | None:
-        """Take one lock in one place; None where the version before kept it and this identity may not write any more.
+    def _lease(self, place: tuple[str, ...], name: str, subject: str, line: str) -> Lease | None:
+        """Take one lock in one place; None in the place of the version before, where this identity may not write any more.
 
-        In ``journal`` nothing can be changed or removed, only appended: a lock there is an append blob, made once, and each
-        holder is a line of it. In ``state`` it is as the version before knows it: a blob with one line.
+        In ``journal`` blobs can only be appended to: a lock there is an append blob that is created once, and each holder adds a
+        line. In ``state`` a lock has the form that the version before knows: a blob with one line.
         """
         container, *folder = place
         blob = self.service.get_blob_client(container, "/".join((*folder, lock_name(subject))))
@@ -454,19 +463,19 @@ class BlobStore(Store):
                 taken = lease.acquire()
                 if not taken and lease.break_infinite():
                     self.remarks.append(
-                        f"the lease on the lock of {name} in {container} had no end, so it was none of drkit's: it was broken"
+                        f"the lease on the lock of {name} in {container} had no end, so it was not drkit's; drkit broke it"
                     )
                     taken = lease.acquire()
                 if not taken:
                     raise LockedError(
                         f"{name} is held by {_last_line(blob) or 'another process'}",
                         where=subject,
-                        remedy=f"wait for that run, or stop its process: the lease falls {self.seconds} s later",
+                        remedy=f"wait for that run, or stop its process: the lease ends {self.seconds} s later",
                     )
                 if container == "state":
-                    blob.upload_blob(f"{said}\n".encode(), overwrite=True, lease=lease.id)
+                    blob.upload_blob(f"{line}\n".encode(), overwrite=True, lease=lease.id)
                 else:
-                    blob.append_block(f"{said}\n".encode(), lease=lease.id)
+                    blob.append_block(f"{line}\n".encode(), lease=lease.id)
         except BaseException as error:
             lease.release()
             if isinstance(error, ForbiddenError) and place != LOCKS[0]:
@@ -492,12 +501,12 @@ class BlobStore(Store):
             blob.create_append_blob(if_none_match="*")
 
     def taken_remarks(self) -> list[str]:
-        said, self.remarks = self.remarks, []
-        return said
+        remarks, self.remarks = self.remarks, []
+        return remarks
 
 
 def _last_line(blob: Any) -> str:
-    """Who wrote themselves into a lock last."""
+    """The last holder that a lock names; empty for a new lock."""
     size = blob.get_blob_properties().size
     if not size:
         return ""

@@ -32,16 +32,17 @@ class BoundedAdapter(HTTPAdapter):
 
 
 class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core's own is untyped
-    """azure-core's transport without what requests would read by itself: no netrc, no cookies kept; proxies handed to it.
+    """azure-core's blocking transport that reads no ~/.netrc, keeps no cookies and uses the proxies of ``proxy_of``.
 
-    ``ca_bundle``: a file of certificates to trust (default: that of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the usual ones).
+    ``ca_bundle``: a file of CAs to trust (default: that of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the machine's).
+    UsageError for a proxy, CredentialError for a CA file that cannot be used.
     """
 
     def __init__(self, ca_bundle: str = "", *, connection_timeout: float = 20, read_timeout: float = 60) -> None:
         check_proxies()
         if ca_bundle:
             check_certificates(ca_bundle)
-        given = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        certificates = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session = requests.Session()
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -52,15 +53,15 @@ class BlockingTransport(RequestsTransport):  # type: ignore[misc]  # azure-core'
             use_env_settings=False,
             connection_timeout=connection_timeout,
             read_timeout=read_timeout,
-            connection_verify=given or True,
+            connection_verify=certificates or True,
         )
 
     def sleep(self, duration: float) -> None:
-        """How long azure-core waits before it asks again, whatever an answer asks for."""
+        """Wait before azure-core asks again: at most ``LONGEST_NAP``, however long an answer asks to wait."""
         time.sleep(min(duration, LONGEST_NAP))
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Send, over the proxy that the environment names for that host."""
+        """Send a request over the proxy that the environment names for its host."""
         proxy = proxy_of(request.url)
         options["proxies"] = {"http": proxy, "https": proxy} if proxy else {}
         return super().send(request, **options)

@@ -1,4 +1,4 @@
-"""How much of an answer is read: no more than a limit, packed or unpacked."""
+"""Limits how much of an answer is read, compressed or not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import aiohttp
 from azure.core.exceptions import AzureError
 
 MOST = 128 * 1024 * 1024
-"""Bytes of one answer. What Azure gives out comes in pages of at most some megabytes, a blob in parts of at most 32."""
+"""Bytes of one answer. Azure's pages have a few megabytes at most, the parts of a blob at most 32."""
 _PART = 1024 * 1024
 
 
 class TooLongError(AzureError):
-    """An answer that is longer than any that drkit asks for; the rest of it is not read."""
+    """An answer that is longer than any that drkit expects; its rest is not read."""
 
     def __init__(self, most: int, *, packed: bool = False) -> None:
         unit = f"{most // (1024 * 1024)} MB" if most >= 1024 * 1024 else f"{most} bytes"
@@ -23,19 +23,19 @@ class TooLongError(AzureError):
 
 
 class PackedError(AzureError):
-    """An answer that is packed though drkit asked for a plain one."""
+    """An answer that is compressed although drkit asked for an uncompressed one."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__(f"the answer is packed ({encoding[:40]!r}), though a plain one was asked for")
 
 
 class BoundedResponse(aiohttp.ClientResponse):
-    """An answer of the async client whose body is read up to ``MOST`` bytes, and not given out if it unpacks to more."""
+    """An answer of the async client. No more than ``MOST`` bytes of its body are read, compressed or not."""
 
     _whole: bytes | None = None
 
     async def read(self) -> bytes:
-        """The body as it came; TooLongError."""
+        """The body as it was received. TooLongError for more than ``MOST`` bytes."""
         if self._whole is None:
             parts: list[bytes] = []
             size = 0
@@ -54,32 +54,32 @@ class BoundedResponse(aiohttp.ClientResponse):
 
 
 def check_unpacked(content: bytes, encoding: str, most: int) -> None:
-    """TooLongError when content unpacks to more than ``most`` bytes. What cannot be unpacked is for its reader to say."""
+    """TooLongError for content that unpacks to more than ``most`` bytes. Its reader reports what cannot be unpacked."""
     named = encoding.strip().lower()
     if named not in ("gzip", "deflate"):
         return
     unpacking = zlib.decompressobj(wbits=(16 + zlib.MAX_WBITS) if named == "gzip" else -zlib.MAX_WBITS)
-    size, rest = 0, content
+    size, remaining = 0, content
     try:
-        while rest:
-            size += len(unpacking.decompress(rest, _PART))
+        while remaining:
+            size += len(unpacking.decompress(remaining, _PART))
             if size > most:
                 raise TooLongError(most, packed=True)
             if unpacking.eof:
                 return
-            rest = unpacking.unconsumed_tail
+            remaining = unpacking.unconsumed_tail
     except zlib.error:
         return
 
 
 class BoundedRaw:
-    """urllib3's answer, of which no more than ``MOST`` bytes are given out; otherwise the same."""
+    """urllib3's answer, of which no more than ``MOST`` bytes are read; otherwise unchanged."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
     def stream(self, *args: Any, **options: Any) -> Iterator[bytes]:
-        """The body in parts; TooLongError after so many bytes."""
+        """The body in parts. TooLongError after ``MOST`` bytes."""
         size = 0
         for part in self._raw.stream(*args, **options):
             size += len(part)

@@ -1,6 +1,7 @@
 """azure-mgmt-compute: VM identity, instance view, and the run-command action (never the managed kind).
 
 VMs come back as the JSON that was on the wire (camelCase names), never as SDK models.
+https://learn.microsoft.com/rest/api/compute/virtual-machines
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from drkit.providers.pages import Pages
 from drkit.providers.resources import subscription_in
 from drkit.providers.rest import joined, with_query
 from drkit.providers.retry import lowered
+from drkit.providers.sdk_clients import SubscriptionClients, as_json
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
 
 COMPUTE_API = "2026-04-01"
-# Compute allows 15 looks a minute at one VM's operation (compute-throttling-limits).
+# Compute allows 15 polls a minute of one VM's operation:
+# https://learn.microsoft.com/azure/virtual-machines/compute-throttling-limits
 SLOWEST_POLL = 5.0
 _STDOUT = "[stdout]"
 _STDERR = "[stderr]"
@@ -36,14 +39,7 @@ class Compute:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._clients: dict[str, ComputeManagementClient] = {}
-
-    def _client(self, subscription: str) -> ComputeManagementClient:
-        if subscription not in self._clients:
-            self._clients[subscription] = ComputeManagementClient(
-                subscription_id=subscription, **self._session.client_arguments()
-            )
-        return self._clients[subscription]
+        self._clients = SubscriptionClients(session, ComputeManagementClient)
 
     async def vm(self, vm_id: str) -> dict[str, Any]:
         """One VM with its instance view (Virtual Machines - Get, $expand=instanceView).
@@ -51,7 +47,7 @@ class Compute:
         NotFoundError only when ARM says that it, or its group, is gone.
         """
         subscription, group, name = vm_names(vm_id)
-        call: Any = self._client(subscription).virtual_machines.get(group, name, expand="instanceView", cls=_raw)
+        call: Any = self._clients.of(subscription).virtual_machines.get(group, name, expand="instanceView", cls=as_json)
         body: Any = await self._session.sdk(call, vm_id)
         if not isinstance(body, dict):
             raise UnreachableError("Azure's answer is not a JSON object", where=vm_id, remedy="repeat the command")
@@ -62,33 +58,33 @@ class Compute:
         return await self._list(subscription, {})
 
     async def statuses(self, subscription: str) -> list[dict[str, Any]]:
-        """The run-time status of every VM of a subscription, in one list (List All, statusOnly=true)."""
+        """The run-time status of every VM of a subscription, from one list (List All, statusOnly=true)."""
         return await self._list(subscription, {"statusOnly": "true"})
 
     async def _list(self, subscription: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        # Typed lists cost ten times the CPU of plain JSON, so the client's own send_request does it.
-        client = self._client(subscription)
+        # The client's typed lists cost ten times the CPU of plain JSON, so its send_request reads the pages.
+        client = self._clients.of(subscription)
         path = f"/subscriptions/{subscription}/providers/Microsoft.Compute/virtualMachines"
         url = with_query(self._session.absolute(path), {"api-version": COMPUTE_API, **params})
-        found: list[dict[str, Any]] = []
+        machines: list[dict[str, Any]] = []
         pages = Pages(path, url)
         while url:
             answer = await self._session.sdk(client.send_request(HttpRequest("GET", url)), path)
             page = answer.json() if answer.content else None
             if not isinstance(page, dict) or not isinstance(page.get("value"), list):
                 raise UnreachableError("the answer is not a list", where=path, remedy="repeat the command")
-            found.extend(page["value"])
+            machines.extend(page["value"])
             following = page.get("nextLink") or ""
             url = pages.turn(page["value"], joined(url, str(following)) if following else "")
-        return found
+        return machines
 
     async def run_command(self, vm_id: str, script: HostScript, values: Mapping[str, str]) -> Operation:
-        """Run one of drkit's host scripts on a VM (Run Command action); poll the Operation.
+        """Run one of drkit's host scripts on a VM (Run Command action) and return the Operation to poll.
 
-        A script for sh runs as RunShellScript, which Linux has, one for PowerShell as RunPowerShellScript, which Windows has.
+        A script for sh runs as RunShellScript (on Linux), one for PowerShell as RunPowerShellScript (on Windows). ``values`` are
+        the script's parameters in plain text; each is sent as base64url (docs/host-scripts.md).
 
-        ``values`` are the script's parameters in plain text; each travels as base64url (docs/host-scripts.md).
-        KeyError for one that is missing. UnknownFateError when it was sent and no answer came.
+        KeyError for a parameter that is missing, UnknownFateError when the request was sent and no answer came.
         """
         subscription, group, name = vm_names(vm_id)
         command = {
@@ -97,7 +93,7 @@ class Compute:
             "parameters": [{"name": key, "value": value} for key, value in script.encode(values)],
         }
         answers: list[Any] = []
-        call = self._client(subscription).virtual_machines.begin_run_command(
+        call = self._clients.of(subscription).virtual_machines.begin_run_command(
             group, name, RunCommandInput(command), polling=False, raw_response_hook=answers.append
         )
         await self._session.sdk(call, vm_id)
@@ -133,7 +129,7 @@ def vm_names(vm_id: str) -> tuple[str, str, str]:
 def run_command_output(body: Any) -> tuple[str, str]:
     """(stdout, stderr) of a run command's result.
 
-    Linux answers with one status whose message holds ``[stdout]`` and ``[stderr]``; Windows with one status each
+    Linux answers with one status whose message holds ``[stdout]`` and ``[stderr]``; Windows with a status for each of the two
     (``ComponentStatus/StdOut/...``). A message with neither mark, such as a failure of the agent, counts as stderr.
     """
     if isinstance(body, dict):
@@ -153,14 +149,10 @@ def run_command_output(body: Any) -> tuple[str, str]:
         elif code.startswith("componentstatus/stderr"):
             stderr.append(message)
         elif _STDOUT in message:
-            # The last mark divides: what drkit reads stands at the end of stdout and must not be cut off.
+            # The last mark divides the two: drkit's output is at the end of stdout and must not be cut off.
             out, mark, err = message.partition(_STDOUT)[2].rpartition(_STDERR)
             stdout.append((out if mark else err).strip("\n"))
             stderr.append(err.strip("\n") if mark else "")
         elif message:
             stderr.append(message)
     return "\n".join(filter(None, stdout)), "\n".join(filter(None, stderr))
-
-
-def _raw(response: Any, _model: Any, _headers: Any) -> Any:
-    return response.http_response.json()

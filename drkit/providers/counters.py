@@ -1,4 +1,4 @@
-"""What a session cost: calls by kind, bytes, throttled calls, seconds waited."""
+"""What a session costs: calls by kind, bytes, throttled calls, seconds waited."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _SUBSCRIPTION = re.compile(r"^https?://[^/]+/subscriptions/([^/?#]+)", re.IGNORE
 
 
 def subscription_of(url: str) -> str:
-    """The subscription an ARM URL names, in lower case; empty for others."""
-    found = _SUBSCRIPTION.match(url)
-    return found.group(1).lower() if found else ""
+    """The subscription that an ARM URL names, in lower case; empty for any other URL."""
+    match = _SUBSCRIPTION.match(url)
+    return match.group(1).lower() if match else ""
 
 
 class Counters:
-    """Counts of one session. Each attempt that reached the transport is one call."""
+    """The counts of one session. Each attempt that reaches the transport is one call."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter({"read": 0, "write": 0, "probe": 0, "token": 0})
@@ -29,24 +29,24 @@ class Counters:
         self.waited_seconds = 0.0
 
     def call(self, kind: CallKind, url: str, sent: int) -> None:
-        """One request handed to the transport."""
+        """Count a request of ``sent`` bytes that goes to the transport."""
         self.calls[kind] += 1
         self.sent_bytes += sent
         if subscription := subscription_of(url):
             self.by_subscription[subscription] += 1
 
     def answer(self, status: int, received: int) -> None:
-        """One answer read to its end."""
+        """Count an answer that was read to its end; ``received``: bytes of its body."""
         self.received_bytes += received
         if status == 429:
             self.throttled += 1
 
     def waited(self, seconds: float) -> None:
-        """Seconds of the session's clock spent waiting for throttle or retry."""
+        """Count seconds of the session's clock that throttle or retry waited."""
         self.waited_seconds += seconds
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values, for evidence: ``{calls{read,write,probe,token}, throttled, waited_seconds, ...}``."""
+        """The counts as plain values, for evidence: ``{calls{read,write,probe,token}, throttled, waited_seconds, ...}``."""
         return {
             "calls": dict(self.calls),
             "sent_bytes": self.sent_bytes,

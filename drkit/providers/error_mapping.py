@@ -1,7 +1,7 @@
-"""What went wrong, as one of drkit's errors: from an answer, or from an exception of the SDK or of aiohttp. Pure.
+"""Maps an answer, or an exception of the SDK or of aiohttp, to one of drkit's errors. Pure.
 
-Codes that mean "gone" are the two that ARM's front end gives (reference: Azure Resource Manager common errors);
-any other 404 says nothing about the object.
+Only the two codes of ARM's front end mean "gone"; any other 404 says nothing about the object.
+https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
 """
 
 from __future__ import annotations
@@ -38,54 +38,55 @@ _LONGEST_MESSAGE = 600
 _LONGEST_CODE = 120
 _NAMESPACE = re.compile(r"namespace '([^']+)'")
 NETWORK_ERRORS: tuple[type[Exception], ...] = (AzureError, aiohttp.ClientError, TimeoutError, OSError)
-# What the SDK raises when an answer is not shaped as it expects: most often a ValueError.
+# What the SDK raises when an answer does not have the shape that it expects: most often a ValueError.
 ODD_SHAPE: tuple[type[Exception], ...] = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 SDK_ERRORS: tuple[type[Exception], ...] = (*NETWORK_ERRORS, *ODD_SHAPE)
 Fate = Literal["not-sent", "unknown"]
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What an error body says: Azure's code and message (each may be empty)."""
+class ErrorBody:
+    """Azure's code and message in the body of an error; each may be empty."""
 
     code: str = ""
     message: str = ""
 
 
-def read_fault(body: bytes) -> Fault:
-    """An error body: ARM's ``{"error": {code, message}}``, a bare ``{code, message}``, problem details, or a number.
+def read_error_body(body: bytes) -> ErrorBody:
+    """The code and message of an error's body, in any of its forms.
 
-    The environment service answers some refusals with a bare message code (an integer, or a list of them): its code.
+    ARM's ``{"error": {code, message}}``, a bare ``{code, message}``, problem details, or a number: the environment service
+    answers some refusals with only a message code (an integer, or a list of integers).
     """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return Fault(message="the answer is an HTML page" if looks_like_html(body) else "")
+        return ErrorBody(message="the answer is an HTML page" if looks_like_html(body) else "")
     if isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, bool):
-        return Fault()
+        return ErrorBody()
     if isinstance(value, int | str):
-        return Fault(code=str(value))
+        return ErrorBody(code=str(value))
     if not isinstance(value, dict):
-        return Fault()
+        return ErrorBody()
     inner = value.get("error", value)
     if isinstance(inner, str):
-        return Fault(inner, str(value.get("error_description") or value.get("message") or ""))
+        return ErrorBody(inner, str(value.get("error_description") or value.get("message") or ""))
     if not isinstance(inner, dict):
-        return Fault()
+        return ErrorBody()
     code = inner.get("code") if inner.get("code") is not None else inner.get("title")
     message = inner.get("message") or inner.get("detail") or ""
-    return Fault(str(code or ""), str(message))
+    return ErrorBody(str(code or ""), str(message))
 
 
 def looks_like_html(body: bytes) -> bool:
-    """Whether the text is a page rather than data."""
+    """Whether a body looks like a page and not like data."""
     return body.lstrip()[:1] == b"<"
 
 
 def request_id(headers: Mapping[str, str]) -> str:
-    """Azure's own id of the request (header names in lower case)."""
+    """Azure's own id of the request, empty for none. Header names are in lower case."""
     for name in ("x-ms-request-id", "vssaas-request-id", "x-ms-correlation-request-id"):
         if headers.get(name):
             return headers[name]
@@ -102,17 +103,19 @@ def from_answer(
     *,
     own_token: bool = False,
 ) -> CloudError:
-    """The error an answer of 300 or above stands for. ``own_token``: a product's token was sent, not ARM's."""
-    fault = read_fault(body)
-    message = redact(fault.message, _LONGEST_MESSAGE, words=True)
-    code = redact(fault.code, _LONGEST_CODE)
-    said = ": ".join(part for part in (code, message) if part) or "no reason given"
-    kind, verb, remedy = _kind(status, fault.code.lower(), own_token)
-    if fault.code.lower() == "missingsubscriptionregistration":
-        found = _NAMESPACE.search(fault.message)
-        remedy = f"register it once: az provider register --namespace {found.group(1) if found else 'NAMESPACE'}"
+    """The error for an answer with a status of 300 or above. ``own_token``: a product's token was sent instead of ARM's."""
+    error_body = read_error_body(body)
+    message = redact(error_body.message, _LONGEST_MESSAGE, words=True)
+    code = redact(error_body.code, _LONGEST_CODE)
+    reason = ": ".join(part for part in (code, message) if part) or "no reason given"
+    kind, verb, remedy = _kind(status, error_body.code.lower(), own_token)
+    if error_body.code.lower() == "missingsubscriptionregistration":
+        namespace = _NAMESPACE.search(error_body.message)
+        remedy = (
+            f"register it once: az provider register --namespace {namespace.group(1) if namespace else 'NAMESPACE'}"
+        )
     return kind(
-        f"{method} {verb} ({status}): {said}",
+        f"{method} {verb} ({status}): {reason}",
         where=bare(url),
         remedy=remedy,
         status=status,
@@ -147,11 +150,11 @@ def _kind(status: int, code: str, own_token: bool) -> tuple[type[CloudError], st
 def not_json(
     method: str, url: str, status: int, headers: Mapping[str, str], body: bytes, *, fate_known: bool = True
 ) -> CloudError:
-    """A success whose body is not what Azure would send. For a write that must not be repeated its fate is unknown."""
+    """The error for a success whose body Azure would not send. ``fate_known``: false for a write that must not be repeated."""
     what = "an HTML page" if looks_like_html(body) else "something that is not JSON"
     kind = UnreachableError if fate_known else UnknownFateError
     return kind(
-        f"{method} was answered with {what} ({status}), so something else than Azure may have answered",
+        f"{method} was answered with {what} ({status}), so something other than Azure may have answered",
         where=bare(url),
         remedy="check the endpoint's address, proxies and sign-in pages of the network",
         status=status,
@@ -160,7 +163,7 @@ def not_json(
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """The exception and what it was made of, outermost first."""
+    """The exception and its causes, outermost first."""
     seen: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in seen:
@@ -171,7 +174,7 @@ def chain(error: BaseException) -> list[BaseException]:
 
 
 def fate_of(error: BaseException) -> Fate:
-    """``not-sent`` when the connection never came about; ``unknown`` for everything else."""
+    """``not-sent`` when no connection was made; ``unknown`` for everything else."""
     before = (
         aiohttp.ClientConnectorError,
         aiohttp.ConnectionTimeoutError,
@@ -182,13 +185,13 @@ def fate_of(error: BaseException) -> Fate:
 
 
 def hopeless(error: BaseException) -> bool:
-    """Whether trying again cannot help: a certificate does not become good by asking twice, nor an answer shorter."""
-    bad = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError, TooLongError, PackedError)
-    return any(isinstance(part, bad) for part in chain(error))
+    """Whether a repeat cannot help: an untrusted certificate stays untrusted, and an answer that is too long stays so."""
+    permanent = (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError, TooLongError, PackedError)
+    return any(isinstance(part, permanent) for part in chain(error))
 
 
 def from_exception(error: BaseException, method: str, url: str, redact: Redactor) -> DrkitError:
-    """The error that stands for an exception of the SDK, of aiohttp, or of a body that could not be read."""
+    """The error for an exception of the SDK or of aiohttp, or for a body that could not be read."""
     parts = chain(error)
     for part in parts:
         if isinstance(part, DrkitError):
@@ -203,15 +206,15 @@ def _describe(parts: list[BaseException], redact: Redactor) -> tuple[str, str]:
     def has(*kinds: type[BaseException]) -> BaseException | None:
         return next((part for part in parts if isinstance(part, kinds)), None)
 
-    if found := has(aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
-        cause = has(ssl.SSLCertVerificationError) or found
+    if error := has(aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError):
+        cause = has(ssl.SSLCertVerificationError) or error
         reason = getattr(cause, "verify_message", "") or str(cause)
         return (
             f"its certificate is not trusted ({redact(reason, _LONGEST_MESSAGE)})",
             "name the CA with ca_bundle, or check the address",
         )
-    if found := has(TooLongError, PackedError):
-        return str(found), "check the endpoint's address and proxies: this is none of Azure's answers"
+    if error := has(TooLongError, PackedError):
+        return str(error), "check the endpoint's address and proxies: this is not an answer of Azure's"
     if has(aiohttp.ClientConnectorSSLError, ssl.SSLError):
         return "the TLS handshake failed", network
     if has(aiohttp.ClientHttpProxyError):
@@ -222,16 +225,16 @@ def _describe(parts: list[BaseException], redact: Redactor) -> tuple[str, str]:
         return "no connection within the time allowed", network
     if has(ConnectionRefusedError):
         return "connection refused", network
-    if found := has(aiohttp.ClientConnectorError):
-        return f"no connection ({redact(str(getattr(found, 'os_error', found)), _LONGEST_MESSAGE)})", network
+    if error := has(aiohttp.ClientConnectorError):
+        return f"no connection ({redact(str(getattr(error, 'os_error', error)), _LONGEST_MESSAGE)})", network
     if has(asyncio.TimeoutError, aiohttp.ServerTimeoutError):
         return "it accepted the request and did not answer within the time allowed", network
     if has(IncompleteReadError, aiohttp.ClientPayloadError):
         return "the answer was cut off", network
     if has(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, OSError):
         return "the connection was cut before an answer came", network
-    if found := has(HttpResponseError, *ODD_SHAPE):
-        said = redact(str(found).strip().partition("\n")[0], _LONGEST_MESSAGE)
-        return f"the answer could not be read ({said})", network
+    if error := has(HttpResponseError, *ODD_SHAPE):
+        detail = redact(str(error).strip().partition("\n")[0], _LONGEST_MESSAGE)
+        return f"the answer could not be read ({detail})", network
     first = parts[0]
     return redact(f"{type(first).__name__}: {first}", _LONGEST_MESSAGE, words=True), network

@@ -1,7 +1,7 @@
-"""Resource Graph, through ``rest``: rows of a query, page after page, within its own quota.
+"""Resource Graph, through ``rest``: all rows of a query, within Resource Graph's own quota.
 
-https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests: 15 queries in 5 s
-for a user, and the headers of each answer say what is left.
+A user may send 15 queries in 5 seconds; the headers of each answer say how many are left.
+https://learn.microsoft.com/azure/governance/resource-graph/concepts/guidance-for-throttled-requests
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Graph:
         self._not_before = 0.0
 
     async def query(self, text: str, subscriptions: Sequence[str]) -> list[dict[str, Any]]:
-        """Every row of a query over these subscriptions; to be paged it must project ``id``.
+        """Every row of a query over these subscriptions. A query must project ``id``, or it cannot be paged.
 
-        UnreachableError for an answer that is no table, or that does not end.
+        UnreachableError for an answer that is not a table, or that does not end.
         """
-        found: list[dict[str, Any]] = []
+        all_rows: list[dict[str, Any]] = []
         for start in range(0, len(subscriptions), TOGETHER):
-            await self._part(text, list(subscriptions[start : start + TOGETHER]), found)
-        return found
+            await self._part(text, list(subscriptions[start : start + TOGETHER]), all_rows)
+        return all_rows
 
-    async def _part(self, text: str, subscriptions: list[str], found: list[dict[str, Any]]) -> None:
+    async def _part(self, text: str, subscriptions: list[str], all_rows: list[dict[str, Any]]) -> None:
         token, pages = "", Pages(URL)
         while True:
             options: dict[str, Any] = {"resultFormat": "objectArray", "$top": PAGE}
@@ -58,14 +58,14 @@ class Graph:
                 json={"subscriptions": subscriptions, "query": text, "options": options},
             )
             self._learn(answer.headers)
-            some = rows(answer.body)
-            found.extend(some)
-            token = pages.turn(some, str(answer.body.get("$skipToken") or ""))
+            page = rows(answer.body)
+            all_rows.extend(page)
+            token = pages.turn(page, str(answer.body.get("$skipToken") or ""))
             if not token:
                 return
 
     async def _turn(self) -> None:
-        """Wait until another query is within the quota. ThrottledError when that is longer than a request may take."""
+        """Wait until the quota allows another query. ThrottledError when that takes longer than a request may take."""
         clock, patience = self._session.clock, self._session.patience
         while True:
             now = clock.monotonic()
@@ -87,7 +87,7 @@ class Graph:
             await clock.sleep(wait + 0.01)
 
     def _learn(self, headers: Mapping[str, str]) -> None:
-        """Somebody else's queries as the same user count too: the answer's headers know."""
+        """Correct the quota by an answer's headers: queries of other programs of the same user count too."""
         if headers.get("x-ms-user-quota-remaining", "") != "0":
             return
         match = _RESET.match(headers.get("x-ms-user-quota-resets-after", ""))
@@ -98,11 +98,11 @@ class Graph:
 
 
 def rows(body: Any) -> list[dict[str, Any]]:
-    """The rows of an answer, in either of its formats. UnreachableError where there are none to be had."""
+    """The rows of an answer, in either of its formats. UnreachableError for an answer that is not a table."""
     data = body.get("data") if isinstance(body, Mapping) else None
     if isinstance(data, list):
         return [row for row in data if isinstance(row, dict)]
     if isinstance(data, Mapping) and isinstance(data.get("columns"), list) and isinstance(data.get("rows"), list):
-        names = [str(one.get("name", "")) if isinstance(one, Mapping) else "" for one in data["columns"]]
+        names = [str(column.get("name", "")) if isinstance(column, Mapping) else "" for column in data["columns"]]
         return [dict(zip(names, row, strict=False)) for row in data["rows"] if isinstance(row, list)]
-    raise UnreachableError("the answer is no table", where=URL, remedy="repeat the command")
+    raise UnreachableError("the answer is not a table", where=URL, remedy="repeat the command")

@@ -1,6 +1,6 @@
 """What may be sent. Pure: each guard sees one outgoing request and raises GuardError, or does not.
 
-URLs here are public ones: the mapping to a simulator's ports happens later, in the transport.
+URLs here are public ones. The transport maps them to a simulator's ports later.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from urllib.parse import unquote, urlsplit
 from drkit.errors import GuardError
 from drkit.model.operation import Request, bare
 
-Kind = Literal["read", "write", "delete", "probe"]
+RequestKind = Literal["read", "write", "delete", "probe"]
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NAME = r"[^/?#]+"
 _GROUP = rf"/subscriptions/{_NAME}/resourceGroups/{_NAME}/providers"
 
 
 def _reading_posts() -> tuple[re.Pattern[str], ...]:
-    """The POSTs that read: Resource Graph's, and list actions, named one by one in ``reading_posts``, a file a product."""
-    found = [r"/providers/Microsoft\.ResourceGraph/resources"]
+    """The POSTs that only read: Resource Graph's, and the list actions that the files in ``reading_posts`` name."""
+    paths = [r"/providers/Microsoft\.ResourceGraph/resources"]
     for file in (files(__package__) / "reading_posts").iterdir():
         lines = file.read_text("utf-8").splitlines() if file.name.endswith(".txt") else []
         for line in lines:
             if line and not line.startswith("#"):
-                found.append(f"{_GROUP}/" + _NAME.join(re.escape(part) for part in line.split("*")))
-    return tuple(re.compile(rf"^{path}$", re.IGNORECASE) for path in found)
+                paths.append(f"{_GROUP}/" + _NAME.join(re.escape(part) for part in line.split("*")))
+    return tuple(re.compile(rf"^{path}$", re.IGNORECASE) for path in paths)
 
 
 READING_POSTS = _reading_posts()
@@ -42,19 +42,19 @@ _ODD = re.compile(r"%2f|%5c|\\|[\x00-\x20]", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One request about to leave: method, public URL, body (None: empty), and what it is for."""
+    """One request before it is sent: method, public URL, body (None: empty), and what it does."""
 
     method: str
     url: str
     body: bytes | None
-    purpose: Kind
+    purpose: RequestKind
 
 
 Guard = Callable[[Outgoing], None]
 
 
-def classify(method: str, url: str, body: bytes | None, probe_hashes: AbstractSet[str]) -> Kind:
-    """What a request does. A POST is a write, unless it is one of the named reading ones, or a probe by its script."""
+def classify(method: str, url: str, body: bytes | None, probe_hashes: AbstractSet[str]) -> RequestKind:
+    """What a request does. A POST is a write, except for the reading POSTs and for run commands whose script is a probe."""
     method = method.upper()
     if method in READ_METHODS:
         return "read"
@@ -75,9 +75,9 @@ def is_run_command(url: str) -> bool:
 
 
 def script_hash(body: bytes | None) -> str:
-    """SHA-256 of the script a run command carries; empty for anything else.
+    """SHA-256 of the script in a run command's body; empty for any other body.
 
-    PowerShell scripts of drkit's begin with ``#Requires``, and only those may go to PowerShell.
+    drkit's PowerShell scripts begin with ``#Requires``, and only such scripts may run in PowerShell.
     """
     try:
         command = json.loads(body or b"")
@@ -95,7 +95,7 @@ def script_hash(body: bytes | None) -> str:
 
 
 def check_shape(outgoing: Outgoing) -> None:
-    """Refuse a URL that could mean one thing here and another on the wire (dot segments, encoded slashes)."""
+    """GuardError for a URL that Azure could read differently than drkit does (dot segments, encoded slashes)."""
     parts = urlsplit(outgoing.url)
     if parts.scheme != "https" or not parts.hostname or parts.username or parts.password or parts.fragment:
         raise _refusal(outgoing, "it is not a plain https URL")
@@ -104,7 +104,7 @@ def check_shape(outgoing: Outgoing) -> None:
 
 
 def reading_guard(probe_hashes: frozenset[str]) -> Guard:
-    """For commands that read: only reads, and probes whose script's SHA-256 is in ``probe_hashes``, pass."""
+    """The guard of commands that read. It lets through reads, and probes whose script's SHA-256 is in ``probe_hashes``."""
 
     def guard(outgoing: Outgoing) -> None:
         check_shape(outgoing)
@@ -124,11 +124,11 @@ def writing_guard(
     probe_hashes: frozenset[str],
     deletes: Callable[[str], bool] = lambda _url: False,
 ) -> Guard:
-    """For a run: reads and probes pass; a write must be announced, not go to a lost region, and the lease must hold.
+    """The guard of a run. Reads and probes pass; a write must be announced, must not go to a lost region, and needs the lease.
 
-    ``permitted()`` gives the requests of the open intents, ``lease()`` raises when the run is no longer held here,
-    ``lost(url)`` says whether a public URL leads into a region the runbook calls lost, ``deletes(url)`` whether what is there may be
-    deleted: no intent announces that by itself.
+    ``permitted()`` gives the requests of the open intents; ``lease()`` raises when this process no longer holds the run;
+    ``lost(url)`` says whether a public URL leads to a region that the runbook calls lost; ``deletes(url)`` says whether the object
+    there may be deleted, which an intent alone does not allow.
     """
 
     def guard(outgoing: Outgoing) -> None:

@@ -1,4 +1,7 @@
-"""Resource Health and Service Health, through ``rest``. Items are the JSON that was on the wire."""
+"""Resource Health and Service Health, through ``rest``. Items are the JSON that was on the wire.
+
+https://learn.microsoft.com/rest/api/resourcehealth
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Health:
         return await self._all(path, {"api-version": AVAILABILITY_API})
 
     async def availability_by_subscription(self, subscription: str) -> list[dict[str, Any]]:
-        """The current availability of every resource that has one (List By Subscription Id). No row says nothing."""
+        """The current availability of every resource that has one (List By Subscription Id). A missing row is no evidence."""
         path = f"/subscriptions/{subscription}/providers/Microsoft.ResourceHealth/availabilityStatuses"
         return await self._all(path, {"api-version": AVAILABILITY_API})
 
@@ -36,7 +39,7 @@ class Health:
         return await self._all(path, {"api-version": EVENTS_API, "queryStartTime": start})
 
     async def emerging_issues(self) -> Any:
-        """What the public status page says, of no tenant (Emerging Issues - Get)."""
+        """The body of the public status page, which concerns no tenant in particular (Emerging Issues - Get)."""
         path = "/providers/Microsoft.ResourceHealth/emergingIssues/default"
         return (await self._session.rest.request("GET", path, params={"api-version": EVENTS_API})).body
 

@@ -1,4 +1,4 @@
-"""When a paged list has to end: a page that leads round in a circle, repeats what was read, or only ever leads on."""
+"""Ends a paged list that goes round in a circle, repeats what was read, or does not end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY = 50
 
 
 class Pages:
-    """The pages of one list that were read so far. ``where`` is the list, for the error; ``first`` its first page's link."""
+    """The pages of one list that were read so far. ``where`` names the list in an error; ``first`` is the link of its first page."""
 
     def __init__(self, where: str, first: str = "") -> None:
         self._where = where
@@ -23,9 +23,9 @@ class Pages:
         self._empty = 0
 
     def turn(self, items: list[Any], following: str) -> str:
-        """Note what a page holds, and the link to the one after it (empty: there is none), which is returned.
+        """Record a page's items and return ``following``, the link to the next page (empty: this is the last one).
 
-        UnreachableError when such a list does not end by itself.
+        UnreachableError when the list would not end.
         """
         if not following:
             return ""
@@ -33,9 +33,9 @@ class Pages:
         content = hashlib.sha256(repr(items).encode("utf-8", "backslashreplace")).digest() if items else b""
         why = ""
         if following in self._links:
-            why = "the list leads round in a circle: the link to a page repeats"
+            why = "the list goes round in a circle: the link to a page repeats"
         elif content in self._contents:
-            why = "the list leads round in a circle: what a page holds repeats"
+            why = "the list goes round in a circle: the content of a page repeats"
         elif self._empty >= EMPTY:
             why = f"the list does not end: {EMPTY} empty pages in a row"
         elif len(self._links) >= MOST:

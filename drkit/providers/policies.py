@@ -1,4 +1,4 @@
-"""The first and the last step of the pipeline: guard, throttle and errors outside; guard again and count inside."""
+"""The first and the last policy of the pipeline: guard, throttle and errors before the retry, guard and count after it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from drkit.errors import GuardError
 from drkit.model import host_scripts
 from drkit.model.answers import cleaned
 from drkit.model.clock import Clock
-from drkit.model.limits import Operation
+from drkit.model.limits import OperationKind
 from drkit.model.log import FIELDS
 from drkit.model.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
 from drkit.providers.counters import Counters, subscription_of
-from drkit.providers.error_mapping import NETWORK_ERRORS, from_answer, from_exception, not_json, read_fault
-from drkit.providers.guard import Guard, Kind, Outgoing, check_shape, classify, is_run_command
+from drkit.providers.error_mapping import NETWORK_ERRORS, from_answer, from_exception, not_json, read_error_body
+from drkit.providers.guard import Guard, Outgoing, RequestKind, check_shape, classify, is_run_command
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import KIND, SENT, Budget, current_budget, lowered, repeatable, retry_after
-from drkit.providers.throttle import Key, Throttle
+from drkit.providers.throttle import BucketKey, Throttle
 
 log = logging.getLogger("drkit.providers")
 
@@ -39,8 +39,8 @@ _SECRET_VALUES = re.compile(rb'"(?:accessToken|access_token|sessionToken|relaySa
 
 
 @dataclass
-class Watch:
-    """What the steps share: who looks at requests, and what is counted and kept out of texts."""
+class PipelineState:
+    """What the policies of one session share. ``probes``: SHA-256 of the probes, read at the first run command."""
 
     arm: str
     principal: str
@@ -53,12 +53,12 @@ class Watch:
     probes: frozenset[str] | None = None
 
     def outgoing(self, http: Any) -> Outgoing:
-        """A request as the guard sees it. GuardError for a body that cannot be looked at."""
+        """A request as the guard sees it. GuardError for a body that cannot be inspected, or an ambiguous URL."""
         method, url, body = http.method.upper(), http.url, http.content or None
         if isinstance(body, str):
             body = body.encode()
         if body is not None and not isinstance(body, bytes):
-            raise GuardError(f"{method} was not sent: its body cannot be looked at", where=bare(url))
+            raise GuardError(f"{method} was not sent: its body cannot be inspected", where=bare(url))
         if method == "POST" and self.probes is None and is_run_command(url):
             self.probes = host_scripts.reading()
         leaving = Outgoing(method, url, body, classify(method, url, body, self.probes or frozenset()))
@@ -67,123 +67,123 @@ class Watch:
 
 
 class GuardPolicy(AsyncHTTPPolicy[Any, Any]):
-    """Guard, token, throttle; on the way back, errors in drkit's words."""
+    """Guard, token and throttle before a request; drkit's errors for its answer."""
 
-    def __init__(self, watch: Watch, auth: AuthPolicy) -> None:
+    def __init__(self, state: PipelineState, auth: AuthPolicy) -> None:
         super().__init__()
-        self._watch = watch
+        self._state = state
         self._auth = auth
-        arm = urlsplit(watch.arm)
+        arm = urlsplit(state.arm)
         self._arm = (arm.hostname, arm.port)
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """The answer, if it is one of 2xx or allowed; else one of drkit's errors."""
+        """The answer, if its status is 2xx or allowed; otherwise one of drkit's errors is raised."""
         http, options, context = request.http_request, request.context.options, request.context
         for name in (ANONYMOUS, OWN_TOKEN, ALLOWED, PLAIN):
             context[name] = options.pop(name, None)
-        # Bodies are read inside the retry, where a cut can be repeated; the SDK streams first answers of operations.
+        # Bodies are read inside the retry, where a cut connection can be repeated; the SDK streams an operation's first answer.
         streamed = options.pop("stream", False)
-        leaving = self._watch.outgoing(http)
+        leaving = self._state.outgoing(http)
         context[KIND] = leaving.purpose
-        self._watch.guard(leaving)
+        self._state.guard(leaving)
         try:
             await self._auth.prepare(request)
             await self.throttle(request)
             response = await self.next.send(request)
         except NETWORK_ERRORS as error:
-            raise from_exception(error, http.method, http.url, self._watch.redact) from error
+            raise from_exception(error, http.method, http.url, self._state.redact) from error
         if streamed and not response.http_response.content:
             response.http_response.read = _nothing
         self._judge(request, response)
         return response
 
     def _judge(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
-        http, answer, redact = request.http_request, response.http_response, self._watch.redact
+        http, answer, redact = request.http_request, response.http_response, self._state.redact
         status, body, headers = answer.status_code, answer.content, lowered(answer.headers)
         for secret in _SECRET_VALUES.findall(body):
             redact.add(secret.decode("utf-8", "replace"))
         if status >= 300:
             if status not in (request.context[ALLOWED] or ()):
-                own = bool(request.context[OWN_TOKEN])
-                raise from_answer(http.method, http.url, status, headers, body, redact, own_token=own)
+                own_token = bool(request.context[OWN_TOKEN])
+                raise from_answer(http.method, http.url, status, headers, body, redact, own_token=own_token)
         elif body and request.context[ODD] and not request.context[PLAIN] and not self._plain_text(request, headers):
             done = repeatable(http.method, request.context[KIND])
             raise not_json(http.method, http.url, status, headers, body, fate_known=done)
 
     def _plain_text(self, request: PipelineRequest[Any], headers: Mapping[str, str]) -> bool:
-        """A health page of a product's service is a word of plain text; ARM never answers so."""
+        """Whether plain text is allowed: the health page of a product's service is a word of plain text; ARM's answers are not."""
         elsewhere = bool(request.context[OWN_TOKEN] or request.context[ANONYMOUS])
         return elsewhere and headers.get("content-type", "").lower().startswith("text/plain")
 
-    def _key(self, request: PipelineRequest[Any]) -> Key | None:
-        """ARM's bucket of a request; None for requests to other services."""
+    def _key(self, request: PipelineRequest[Any]) -> BucketKey | None:
+        """The bucket of a request to ARM; None for requests to other services."""
         url = request.http_request.url
         parts = urlsplit(url)
         if (parts.hostname, parts.port) != self._arm:
             return None
-        kind: Kind = request.context[KIND]
+        kind: RequestKind = request.context[KIND]
         method = request.http_request.method
-        operation: Operation = (
+        operation: OperationKind = (
             "delete" if kind == "delete" else "write" if kind == "write" or method == "POST" else "read"
         )
-        return Key(subscription_of(url), self._watch.principal, "", operation)
+        return BucketKey(subscription_of(url), self._state.principal, "", operation)
 
     async def throttle(self, request: PipelineRequest[Any]) -> None:
-        """Wait for this request's turn."""
+        """Wait until the request's bucket allows it."""
         if key := self._key(request):
-            await self._watch.throttle.take(key, current_budget(self._watch.budget).seconds)
+            await self._state.throttle.take(key, current_budget(self._state.budget).seconds)
 
     def learn(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
-        """Count an answer, and correct the bucket by it."""
+        """Count an answer, and correct the request's bucket by its headers."""
         answer = response.http_response
-        self._watch.counters.answer(answer.status_code, len(answer.content))
+        self._state.counters.answer(answer.status_code, len(answer.content))
         key = self._key(request)
         if key is None:
             return
         headers = lowered(answer.headers)
         pause = None
-        # A resource provider's own 429 is about that provider; ARM's closes the bucket.
-        if answer.status_code == 429 and read_fault(answer.content).code.lower() in _THROTTLE_CODES:
-            pause = retry_after(headers, self._watch.clock.now())
-        self._watch.throttle.learn(key, headers, pause)
+        # A resource provider's own 429 concerns that provider only; ARM's 429 closes the bucket.
+        if answer.status_code == 429 and read_error_body(answer.content).code.lower() in _THROTTLE_CODES:
+            pause = retry_after(headers, self._state.clock.now())
+        self._state.throttle.learn(key, headers, pause)
 
 
 class SendPolicy(AsyncHTTPPolicy[Any, Any]):
-    """Just before the transport: the guard once more, since throttle, waits and tokens took time; then count."""
+    """The last policy: the guard again, because throttle, retry and token took time; then the count."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, state: PipelineState) -> None:
         super().__init__()
-        self._watch = watch
+        self._state = state
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """Hand the request to the transport."""
+        """Send the request to the transport, and log it."""
         http = request.http_request
-        leaving = self._watch.outgoing(http)
-        self._watch.guard(leaving)
+        leaving = self._state.outgoing(http)
+        self._state.guard(leaving)
         kind = "write" if leaving.purpose == "delete" else leaving.purpose
-        self._watch.counters.call(kind, http.url, len(leaving.body or b""))
+        self._state.counters.call(kind, http.url, len(leaving.body or b""))
         request.context[SENT] = True
         began = time.monotonic()
-        told = {
+        fields = {
             "method": http.method,
-            "url": self._watch.redact(bare(http.url)),
+            "url": self._state.redact(bare(http.url)),
             "client_request": http.headers.get(REQUEST_ID),
         }
         try:
             response = await self.next.send(request)
         except Exception as error:
-            told |= {"error": type(error).__name__, "seconds": round(time.monotonic() - began, 3)}
-            log.info("request", extra={FIELDS: told})
+            fields |= {"error": type(error).__name__, "seconds": round(time.monotonic() - began, 3)}
+            log.info("request", extra={FIELDS: fields})
             raise
         answer = response.http_response
         request.context[ODD] = not _clean(answer)
-        told |= {"status": answer.status_code, "seconds": round(time.monotonic() - began, 3)}
-        log.info("request", extra={FIELDS: told | {"request": answer.headers.get("x-ms-request-id")}})
+        fields |= {"status": answer.status_code, "seconds": round(time.monotonic() - began, 3)}
+        log.info("request", extra={FIELDS: fields | {"request": answer.headers.get("x-ms-request-id")}})
         return response
 
 
 def _clean(answer: Any) -> bool:
-    """Whether the body is JSON (or empty). What a file could not hold is taken out of it, for whoever reads it afterwards."""
+    """Whether the body is JSON or empty. What a file cannot hold is removed from it, for all who read it afterwards."""
     body = answer.content
     if not body:
         return True
@@ -192,11 +192,11 @@ def _clean(answer: Any) -> bool:
     except (ValueError, RecursionError):
         return False
     if fit is not body:
-        # azure-core has no way to say so: a body is what was received.
+        # azure-core has no public way to replace a received body.
         answer._content, answer._text, answer._json = fit, None, None  # noqa: SLF001
     return True
 
 
 async def _nothing() -> bytes:
-    # azure-core takes an empty body for one not read yet, and would fail on reading it a second time.
+    # azure-core takes an empty body for an unread one, and would fail when it reads it again.
     return b""

@@ -1,6 +1,6 @@
-"""Which proxy a request goes through, as the environment says; clients are handed it, and read nothing else there.
+"""The proxy of a request, from the environment. Clients get it from here and do not read the environment themselves.
 
-A client that reads the environment by itself also reads ``~/.netrc``, and sends what it finds there to whatever host is asked.
+A client that reads the environment also reads ``~/.netrc``, and sends what it finds there to any host.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _SCHEMES = ("http", "https")
 def proxy_of(url: str) -> str:
     """The address of the proxy for a URL; empty for none.
 
-    ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``, as ``urllib.request`` reads them (on Windows and macOS the
-    system's own settings where none of these is set). What is on this machine, or on its link (a metadata service), is asked
-    directly. UsageError for a proxy that cannot be used.
+    ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` apply as ``urllib.request`` reads them (on Windows and macOS the
+    system's settings where none of these is set). Requests to this machine, or to its own link (a metadata service), use no
+    proxy. UsageError for a proxy that cannot be used.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _near(host):
         return ""
-    found = urllib.request.getproxies()
-    named = parts.scheme if found.get(parts.scheme) else "all"
-    if not (proxy := found.get(named, "").strip()) or urllib.request.proxy_bypass(host):
+    proxies = urllib.request.getproxies()
+    named = parts.scheme if proxies.get(parts.scheme) else "all"
+    if not (proxy := proxies.get(named, "").strip()) or urllib.request.proxy_bypass(host):
         return ""
     return _usable(proxy, f"{named.upper()}_PROXY")
 
@@ -61,6 +61,6 @@ def _usable(proxy: str, variable: str) -> str:
         raise UsageError(
             f"the proxy cannot be used: {fault or 'its address holds a space'}",
             where=variable,
-            remedy=f"set {variable} to http://HOST:PORT, or unset it; NO_PROXY names hosts that are asked directly",
+            remedy=f"set {variable} to http://HOST:PORT, or unset it; NO_PROXY names the hosts that need no proxy",
         )
     return whole

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 MARK = "[redacted]"
 LONGEST = 4096
-"""Characters of a redacted text, where nobody asks for fewer."""
+"""Characters of a redacted text, where the caller asks for no other number."""
 _WINDOW = 65_536
 _LONGEST_PATTERN = 256  # a password in an address and a code are shorter
 _SHORTEST_SECRET = 4
@@ -17,7 +17,7 @@ _KEYS = (
     "access_?token|accessToken|refresh_?token|id_?token|session_?token|relaySasToken|client_?secret|client_?assertion"
     "|assertion|password|passwd|user_?code|device_?code|sign_?in_?code|AccountKey|SharedAccessKey|SharedAccessSignature"
 )
-# Where azure-identity, Azure Pipelines, a managed identity and drkit's store take secrets from.
+# The variables from which azure-identity, Azure Pipelines, managed identities and drkit's store take secrets.
 _VARIABLES = (
     "AZURE_CLIENT_SECRET",
     "AZURE_CLIENT_CERTIFICATE_PASSWORD",
@@ -27,18 +27,18 @@ _VARIABLES = (
     "IDENTITY_HEADER",
     "MSI_SECRET",
 )
-# Dotted words, each taken once: a token may begin anywhere in one, and to look for its end from each place would be quadratic.
+# Each dotted word is matched once: a token may begin anywhere in it, and a search from every place would take quadratic time.
 _DOTTED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++\.[A-Za-z0-9_-][A-Za-z0-9_.-]*+")
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{4}")
 
 
-def _without_token(found: re.Match[str]) -> str:
-    text = found[0]
+def _without_token(match: re.Match[str]) -> str:
+    text = match[0]
     token = _TOKEN.search(text, 0, text.rindex(".", 0, len(text.rstrip("."))))
     return text[: token.start()] + MARK if token else text
 
 
-# No rule may look again and again at the same characters: what comes in is other people's text, of any length.
+# No rule may need more than linear time: the text comes from others and may have any length.
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?i)\b(bearer|basic|sharedkey)(\s+)[A-Za-z0-9._~+/=:-]{6,}"), rf"\1\2{MARK}"),
     (_DOTTED, _without_token),
@@ -53,22 +53,22 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 
 
 def of_environment(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The secrets that a process was given in its environment."""
+    """The secrets in a process's environment."""
     return tuple(environ[name] for name in _VARIABLES if environ.get(name))
 
 
 def _spelt(secret: str) -> frozenset[str]:
-    """A secret as it stands, as words that were joined anew, and as JSON has it."""
+    """The spellings of a secret: as it is, with single spaces between its words, and escaped as in JSON."""
     as_json = (json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False))
     return frozenset((secret, " ".join(secret.split()), *as_json))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` without bearer tokens, JWTs, values of secret-bearing keys, signatures and sign-in codes.
+    """``text`` without bearer tokens, JWTs, values of keys that name secrets, signatures and sign-in codes.
 
-    ``secrets`` are texts known to be secret, taken out wherever they stand.
+    ``secrets``: texts known to be secret; each of them is replaced everywhere.
     """
-    for secret in sorted((known for known in secrets if len(known) >= _SHORTEST_SECRET), key=len, reverse=True):
+    for secret in sorted((secret for secret in secrets if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True):
         text = text.replace(secret, MARK)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -76,31 +76,31 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 class Redactor:
-    """``redact`` with the secrets a session came to know."""
+    """``redact`` with the secrets that a session has learnt."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._fixed = frozenset(text for secret in secrets if secret for text in _spelt(secret))
         self._learnt: dict[str, frozenset[str]] = {}
 
     def add(self, secret: str) -> None:
-        """Remember a secret; of very many, the newest."""
+        """Remember a secret; of more than 500, the newest ones."""
         if secret:
             self._learnt[secret] = self._learnt.pop(secret, frozenset()) or _spelt(secret)
             while len(self._learnt) > _MOST_LEARNT:
                 del self._learnt[next(iter(self._learnt))]
 
     def __call__(self, text: str, most: int = LONGEST, *, words: bool = False) -> str:
-        """``text`` redacted, its first ``most`` characters; ``words``: on one line, a space between words.
+        """The first ``most`` characters of ``text``, redacted; ``words``: on one line, with single spaces between words.
 
-        A long text is cut before it is looked at, so that it takes no longer than a short one. What a cut may have left of a
-        secret goes with the end of what was looked at.
+        A long text is cut first, so that it takes no longer than a short one. A secret that the cut divided is removed with the
+        end of the part that was read.
         """
-        known = self._fixed.union(*self._learnt.values())
-        beyond = max(_LONGEST_PATTERN, *(len(secret) for secret in known), 0)
+        secrets = self._fixed.union(*self._learnt.values())
+        beyond = max(_LONGEST_PATTERN, *(len(secret) for secret in secrets), 0)
         window = max(_WINDOW, 4 * (most + beyond))
-        looked_at = text[:window]
+        part = text[:window]
         if words:
-            looked_at = " ".join(looked_at.split())
-        whole = len(text) <= window and len(looked_at) <= most + beyond
-        clean = redact(looked_at[: most + beyond], known)
+            part = " ".join(part.split())
+        whole = len(text) <= window and len(part) <= most + beyond
+        clean = redact(part[: most + beyond], secrets)
         return (clean if whole else clean[:-beyond])[:most]

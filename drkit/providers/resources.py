@@ -1,6 +1,6 @@
 """azure-mgmt-resource: subscriptions, locations, groups, resources by id, providers, role assignments.
 
-Everything comes back as the JSON that was on the wire (camelCase names), never as SDK models.
+Everything except locations and providers comes back as the JSON that was on the wire (camelCase names), never as SDK models.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import msgspec
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
 from drkit.errors import NotFoundError, UnreachableError, UnreadableError
+from drkit.model.estate import Location
 from drkit.model.operation import Operation
 from drkit.providers.retry import lowered
+from drkit.providers.sdk_clients import SubscriptionClients, as_json
 from drkit.providers.transport import encoded
 
 if TYPE_CHECKING:
@@ -23,21 +25,11 @@ if TYPE_CHECKING:
 SUBSCRIPTIONS_API = "2022-12-01"
 GROUPS_API = "2025-04-01"
 ROLES_API = "2022-04-01"
-
-
 _RESOURCE_ID = re.compile(r"(?is)/subscriptions/[^/]+(/resourceGroups/[^/]+)?/providers/[^/]+(/[^/]+/[^/]+)+/?")
 
 
-class Location(msgspec.Struct, frozen=True):
-    """A region: ``westeurope``, ``West Europe``, and the name of its pair (empty: none)."""
-
-    name: str
-    display_name: str
-    paired: str = ""
-
-
 class Provider(msgspec.Struct, frozen=True):
-    """A resource provider in a subscription: its registration state, and per resource type the locations (as given)."""
+    """A resource provider in a subscription: its registration state, and the locations of each resource type as Azure spells them."""
 
     namespace: str
     registration_state: str
@@ -49,39 +41,32 @@ class Resources:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._clients: dict[str, ResourceManagementClient] = {}
-
-    def _client(self, subscription: str) -> ResourceManagementClient:
-        if subscription not in self._clients:
-            self._clients[subscription] = ResourceManagementClient(
-                subscription_id=subscription, **self._session.client_arguments()
-            )
-        return self._clients[subscription]
+        self._clients = SubscriptionClients(session, ResourceManagementClient)
 
     async def subscriptions(self) -> list[dict[str, Any]]:
         """Every subscription the identity can see: ``{subscriptionId, displayName, state, tenantId, ...}``."""
         return await self._all("/subscriptions", {"api-version": SUBSCRIPTIONS_API})
 
     async def locations(self, subscription: str) -> list[Location]:
-        """The physical regions of a subscription (List Locations, which azure-mgmt-resource 26 lacks)."""
-        found = await self._all(f"/subscriptions/{subscription}/locations", {"api-version": SUBSCRIPTIONS_API})
-        return [_location(item) for item in found if item.get("metadata", {}).get("regionType") != "Logical"]
+        """The physical regions of a subscription, with names as Azure spells them (List Locations; azure-mgmt-resource 26 lacks it)."""
+        listed = await self._all(f"/subscriptions/{subscription}/locations", {"api-version": SUBSCRIPTIONS_API})
+        return [_location(item) for item in listed if item.get("metadata", {}).get("regionType") != "Logical"]
 
     async def groups(self, subscription: str) -> list[dict[str, Any]]:
         """Every resource group: ``{id, name, location, tags, properties{provisioningState}}``."""
         return await self._all(f"/subscriptions/{subscription}/resourcegroups", {"api-version": GROUPS_API})
 
     async def group(self, subscription: str, name: str) -> dict[str, Any]:
-        """One resource group; NotFoundError (ResourceGroupNotFound) when it is not there."""
-        call = self._client(subscription).resource_groups.get(name, cls=_raw)
+        """One resource group; NotFoundError (ResourceGroupNotFound) when it does not exist."""
+        call = self._clients.of(subscription).resource_groups.get(name, cls=as_json)
         return _object(await self._session.sdk(call, f"/subscriptions/{subscription}/resourceGroups/{name}"))
 
     async def create_group(
         self, subscription: str, name: str, location: str, tags: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Create a group, or give an existing one these tags. ConflictError when it stands in another location."""
+        """Create a group, or give an existing one these tags. ConflictError when it exists in another location."""
         parameters = {"location": location, "tags": dict(tags)}
-        call = self._client(subscription).resource_groups.create_or_update(name, parameters, cls=_raw)
+        call = self._clients.of(subscription).resource_groups.create_or_update(name, parameters, cls=as_json)
         return _object(await self._session.sdk(call, f"/subscriptions/{subscription}/resourceGroups/{name}"))
 
     async def inside(self, subscription: str, group: str) -> list[dict[str, Any]]:
@@ -91,26 +76,26 @@ class Resources:
         )
 
     async def delete_group(self, subscription: str, group: str) -> Operation | None:
-        """Delete a group **and whatever is in it**: look with ``inside`` first. The Operation to poll, or None when it is gone."""
+        """Delete a group **and everything in it** (check with ``inside`` first): the Operation to poll, or None when it is gone."""
         path = f"/subscriptions/{subscription}/resourceGroups/{group}"
         try:
-            found = await self._session.rest.start("DELETE", path, params={"api-version": GROUPS_API})
+            started = await self._session.rest.start("DELETE", path, params={"api-version": GROUPS_API})
         except NotFoundError:
             return None
-        return found if isinstance(found, Operation) else None
+        return started if isinstance(started, Operation) else None
 
     async def resource(self, resource_id: str, api_version: str) -> dict[str, Any]:
         """One resource by its id; NotFoundError only when ARM says that it, or its group, is gone.
 
-        UnreadableError, and nothing is asked, for what is no id: one that an answer gave may be anything.
+        UnreadableError, before any request, for a text that is not a resource's id: an id from an answer may be any text.
         """
         if not _RESOURCE_ID.fullmatch(resource_id):
             raise UnreadableError(
-                f"{resource_id[:200]!r} is not the id of a resource, so it was not asked for",
+                f"{resource_id[:200]!r} is not the id of a resource, so it was not read",
                 remedy="look at it in Azure",
             )
-        client = self._client(subscription_in(resource_id))
-        call = client.resources.get_by_id(_slashless(resource_id), api_version=api_version, cls=_raw)
+        client = self._clients.of(subscription_in(resource_id))
+        call = client.resources.get_by_id(_slashless(resource_id), api_version=api_version, cls=as_json)
         return _object(await self._session.sdk(call, resource_id))
 
     async def list_resources(self, subscription: str, resource_type: str) -> list[dict[str, Any]]:
@@ -121,9 +106,9 @@ class Resources:
     async def put_resource(
         self, resource_id: str, api_version: str, body: Mapping[str, Any]
     ) -> Operation | dict[str, Any]:
-        """Create or replace a resource: the Operation to poll, or the resource when the answer ended it."""
+        """Create or replace a resource: the Operation to poll, or the resource when the answer completed it."""
         answers: list[Any] = []
-        client = self._client(subscription_in(resource_id))
+        client = self._clients.of(subscription_in(resource_id))
         call = client.resources.begin_create_or_update_by_id(
             _slashless(resource_id),
             dict(body),
@@ -140,7 +125,7 @@ class Resources:
     async def delete_resource(self, resource_id: str, api_version: str) -> Operation | None:
         """Delete a resource: the Operation to poll, or None when it is gone (or was gone already)."""
         answers: list[Any] = []
-        client = self._client(subscription_in(resource_id))
+        client = self._clients.of(subscription_in(resource_id))
         call = client.resources.begin_delete_by_id(
             _slashless(resource_id), api_version=api_version, polling=False, raw_response_hook=answers.append
         )
@@ -155,8 +140,8 @@ class Resources:
         return self._session.rest.begun(method, url, answer.status_code, lowered(answer.headers), body)
 
     async def provider(self, subscription: str, namespace: str) -> Provider:
-        """One resource provider. Read only: drkit registers none by itself."""
-        call = self._client(subscription).providers.get(namespace, cls=_raw)
+        """One resource provider. drkit only reads it: it never registers a provider."""
+        call = self._clients.of(subscription).providers.get(namespace, cls=as_json)
         where = f"/subscriptions/{subscription}/providers/{namespace}"
         body = _object(await self._session.sdk(call, where))
         types = {
@@ -171,13 +156,13 @@ class Resources:
         return await self._all(path, {"api-version": ROLES_API, "$filter": "atScope()"})
 
     async def held_by(self, subscription: str, principal: str) -> list[dict[str, str]]:
-        """What a principal was granted anywhere in a subscription: scope and role (the definition's GUID)."""
+        """The grants of a principal anywhere in a subscription: ``scope`` and ``role`` (the GUID of the role definition)."""
         path = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleAssignments"
         listed = await self._all(path, {"api-version": ROLES_API, "$filter": f"principalId eq '{principal}'"})
-        told = [one.get("properties") or {} for one in listed]
+        properties = [assignment.get("properties") or {} for assignment in listed]
         return [
-            {"scope": str(one.get("scope", "")), "role": str(one.get("roleDefinitionId", "")).rsplit("/", 1)[-1]}
-            for one in told
+            {"scope": str(grant.get("scope", "")), "role": str(grant.get("roleDefinitionId", "")).rsplit("/", 1)[-1]}
+            for grant in properties
         ]
 
     async def _all(self, url: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -194,10 +179,6 @@ def subscription_in(resource_id: str) -> str:
 
 def _slashless(resource_id: str) -> str:
     return encoded(resource_id.strip("/"))
-
-
-def _raw(response: Any, _model: Any, _headers: Any) -> Any:
-    return response.http_response.json()
 
 
 def _object(body: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from azure.core.rest import HttpRequest
 
 from drkit.errors import GuardError, NotFoundError, UnreachableError, UnreadableError
-from drkit.model.operation import Operation, Progress, bare
+from drkit.model.operation import Operation, PollResult, bare
 from drkit.providers import long_running
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN
 from drkit.providers.error_mapping import from_answer
@@ -30,7 +30,7 @@ _RETHROWN = frozenset({401, 403, 404, 408, 429})
 
 @dataclass(frozen=True)
 class Response:
-    """An answer: status, headers (names in lower case), and the body as JSON (None: empty; text where asked for)."""
+    """An answer: status, headers (names in lower case), and the body as JSON (None: empty; text where the caller allows it)."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,16 +57,16 @@ class Rest:
         allow: Collection[int] = (),
         plain: bool = False,
     ) -> Response:
-        """One request, and the answers to its redirects.
+        """Send one request, follow its redirects, and return the answer.
 
-        ``url`` is public, or begins with ``/`` and is ARM's. ``token`` is a product's own bearer token, used instead of
-        ARM's; ``anonymous`` sends none. 307 and 308 repeat method and body, others are followed by reads only. With a
-        token or without, only over HTTPS to the host first asked or one of ``trusted_hosts`` (host names); a redirect
-        elsewhere raises UnreachableError. ``allow`` lists statuses of 400 and above that are returned, not raised.
-        A plain-text body of a product's service is text; ``plain`` takes any other that is not JSON as text too.
+        ``url`` is public, or begins with ``/`` and is ARM's. ``token``: a product's own bearer token instead of ARM's;
+        ``anonymous``: no token. A 307 or 308 repeats method and body; other redirects are followed for reads only. A redirect
+        is followed over HTTPS to the first host or to one of ``trusted_hosts`` (host names); any other one raises
+        UnreachableError. ``allow``: statuses of 400 and above that are returned and not raised. A plain-text body of a
+        product's service is text; with ``plain`` every body that is not JSON is text.
 
-        Raises the errors of ``drkit.errors``: GuardError before anything is sent, UnknownFateError for a write whose
-        fate nobody knows, and CloudError's others.
+        GuardError before anything is sent, UnknownFateError for a write that may or may not have been carried out, or
+        another CloudError.
         """
         method = method.upper()
         target = with_query(self._session.absolute(url), params)
@@ -85,7 +85,7 @@ class Rest:
             target = self._redirected(method, target, answer, hosts, redirects)
 
     def _redirected(self, method: str, url: str, answer: Response, hosts: Collection[str], count: int) -> str:
-        """Where a redirect leads, if it may be followed."""
+        """The URL of a redirect. UnreachableError for one that may not be followed."""
         to = self._session.routes.publish(joined(url, answer.headers.get("location", "")))
         parts = urlsplit(to)
         why = ""
@@ -146,34 +146,34 @@ class Rest:
             )
 
     async def start(self, method: str, url: str, json: Any = None, **options: Any) -> Operation | Any:
-        """A write: the Operation it began, or the body of an answer that ended it (None: empty)."""
+        """Send a write: the Operation that it started, or the body of an answer that completed it (None: empty)."""
         answer = await self.request(method, url, json=json, **options)
         target = with_query(self._session.absolute(url), options.get("params"))
         return self.begun(method.upper(), target, answer.status, answer.headers, answer.body) or answer.body
 
     def begun(self, method: str, url: str, status: int, headers: Mapping[str, str], body: Any) -> Operation | None:
-        """The operation an answer of 2xx started, if it did."""
+        """The operation that a 2xx answer started; None when the answer completed it."""
         now = self._session.clock.now()
         operation = long_running.started(method, url, status, headers, body, retry_after(headers, now), now)
         if operation is None:
             return None
         return msgspec.structs.replace(operation, url=self._session.routes.publish(joined(url, operation.url)))
 
-    async def poll(self, operation: Operation, **options: Any) -> Progress:
-        """One look at an operation, begun here or by another process. ``options`` as of ``request``.
+    async def poll(self, operation: Operation, **options: Any) -> PollResult:
+        """Poll an operation once, whichever process started it. ``options``: those of ``request``.
 
-        Errors are about the look (UnreachableError, 401, 403, a 404 of the operation itself), never the operation's own
-        failure: that is a Progress of state ``failed`` with Azure's code. With a product's ``token`` GuardError unless the
-        operation is polled at one of ``trusted_hosts``: its address came from an answer, or from a file.
+        The operation's own failure is a PollResult of state ``failed`` with Azure's code. An error means that the poll failed
+        (UnreachableError, 401, 403, a 404 of the operation itself). With a product's ``token``: GuardError unless the URL is on
+        one of ``trusted_hosts``, because the URL comes from an answer or a file.
         """
         hosts = _pinned("", options)
         if hosts is not None and not _within(operation.url, hosts):
             raise GuardError(
-                f"GET was not sent: the service's token does not go to {urlsplit(operation.url).hostname}",
+                f"GET was not sent: the service's token may not be sent to {urlsplit(operation.url).hostname}",
                 where=bare(operation.url),
                 remedy="an address in an answer led elsewhere; check the service's address and its list of hosts",
             )
-        # Every 4xx of a Location may be the operation's own failure; those about the look are raised below.
+        # A 4xx of Location may be the operation's own failure; one that concerns the poll is raised below.
         allowed = range(400, 500) if operation.style == "location" else (404,) if operation.style == "none" else ()
         answer = await self.request("GET", operation.url, allow=allowed, **options)
         wait = retry_after(answer.headers, self._session.clock.now())
@@ -193,18 +193,18 @@ class Rest:
             return msgspec.structs.replace(progress, message=self._session.redact(progress.message))
         return progress
 
-    def _error(self, operation: Operation, answer: Response, own: bool) -> Exception:
+    def _error(self, operation: Operation, answer: Response, own_token: bool) -> Exception:
         raw = json_codec.dumps(answer.body).encode() if answer.body is not None else b""
         redact = self._session.redact
-        return from_answer("GET", operation.url, answer.status, answer.headers, raw, redact, own_token=own)
+        return from_answer("GET", operation.url, answer.status, answer.headers, raw, redact, own_token=own_token)
 
 
 def _pinned(first: str, options: Mapping[str, Any]) -> frozenset[str] | None:
-    """The hosts that a product's token, or a request without any, may go to; None for ARM's, which has a rule of its own."""
+    """The hosts to which a product's token, or a request without a token, may go; None for ARM's token, which has its own rule."""
     if not options.get("token") and not options.get("anonymous"):
         return None
-    own = {urlsplit(first).netloc.lower()} if first else set()
-    return frozenset(own | {host.lower() for host in options.get("trusted_hosts", ())})
+    hosts = {urlsplit(first).netloc.lower()} if first else set()
+    return frozenset(hosts | {host.lower() for host in options.get("trusted_hosts", ())})
 
 
 def _within(url: str, hosts: Collection[str]) -> bool:
@@ -213,7 +213,7 @@ def _within(url: str, hosts: Collection[str]) -> bool:
 
 
 def decoded(content: bytes) -> Any:
-    """JSON where it is JSON, None for nothing, else the text."""
+    """The JSON in a body, None for an empty body, else the text."""
     if not content:
         return None
     try:
@@ -223,17 +223,17 @@ def decoded(content: bytes) -> Any:
 
 
 def joined(base: str, address: str) -> str:
-    """An address that an answer gives, made whole by the URL that was asked. UnreachableError for one that is no URL."""
+    """A URL in an answer, resolved against the URL of the request. UnreadableError for a text that is no URL."""
     try:
         whole = urljoin(base, address)
         parts = urlsplit(whole)
-        # What cannot be told apart into host and port is found out here, and not by what uses it.
+        # A host or port that cannot be parsed is detected here and not where it is used.
         _ = parts.hostname, parts.port
     except ValueError as error:
         raise UnreadableError(
-            f"the answer leads to {address[:200]!r}, which is no address: {error}",
+            f"the answer leads to {address[:200]!r}, which is not a URL: {error}",
             where=bare(base),
-            remedy="repeat the command; something else than Azure may have answered",
+            remedy="repeat the command; something other than Azure may have answered",
         ) from error
     return whole
 

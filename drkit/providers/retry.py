@@ -1,14 +1,15 @@
 """The only retry layer: tenacity, inside one policy of the pipeline.
 
-It sees every request: first calls, polls and further pages alike. What may be sent again:
+It sees every request: first calls, polls and further pages. It sends again:
 
-- a read (also the named reading POSTs), PUT and DELETE: after 408, 429, 500, 502, 503, 504, 529, and after a connection
-  that failed or was cut;
-- any other POST, and PATCH: after 429, and when no connection came about. Cut after the sending, or answered with
-  a 5xx, nobody knows whether it was carried out: UnknownFateError, at once.
+- a read (the reading POSTs too), a PUT and a DELETE: after 408, 429, 500, 502, 503, 504 and 529, and after a connection that
+  failed or was cut;
+- any other POST, and a PATCH: after 429, and when no connection was made. When the connection is cut after the request was sent,
+  or the answer is a 5xx, the request may or may not have been carried out: UnknownFateError, at once.
 
-Retry-After is obeyed as long as it fits the budget. The budget counts seconds waited on the session's clock and seconds
-spent on sockets in real time.
+Retry-After is obeyed if it fits the budget. The budget counts seconds waited on the session's clock and seconds spent on sockets
+in real time.
+https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from drkit.model.clock import Clock
 from drkit.model.operation import bare
 from drkit.providers.counters import Counters
 from drkit.providers.error_mapping import NETWORK_ERRORS, fate_of, from_answer, from_exception, hopeless
-from drkit.providers.guard import Kind
+from drkit.providers.guard import RequestKind
 from drkit.providers.redact import Redactor
 
-# A guard's refusal of a repeat does not undo the sending before it.
+# When the guard refuses a repeat, the attempt before it was sent all the same.
 _FAILURES: tuple[type[Exception], ...] = (*NETWORK_ERRORS, CloudError, GuardError)
 RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
 _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=20.0, jitter=0.5)
@@ -45,7 +46,7 @@ _BACKOFF = wait_exponential_jitter(multiplier=0.5, max=20.0, jitter=0.5)
 
 @dataclass(frozen=True)
 class Budget:
-    """How often a request is sent at most, and the seconds all attempts and waits may take together."""
+    """How often a request is sent at most, and how many seconds all attempts and waits may take together."""
 
     attempts: int = 5
     seconds: float = 120.0
@@ -57,7 +58,7 @@ _current: ContextVar[Budget | None] = ContextVar("drkit_retry_budget", default=N
 
 @contextmanager
 def limited(budget: Budget) -> Iterator[None]:
-    """Requests of this task, inside the block, get this budget instead of the session's."""
+    """Requests of this task inside the block have this budget instead of the session's."""
     token = _current.set(budget)
     try:
         yield
@@ -66,9 +67,9 @@ def limited(budget: Budget) -> Iterator[None]:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds the server asks to wait (seconds, an HTTP date, or x-ms-retry-after-ms); None when it does not say.
+    """Seconds that the server asks to wait (in seconds, as an HTTP date, or in x-ms-retry-after-ms); None when it does not.
 
-    0 and the past count as not said.
+    0, and a date in the past, count as no value.
     """
     for name, scale in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
@@ -88,28 +89,31 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return None
 
 
-def may_repeat(method: str, kind: Kind, status: int) -> bool:
-    """Whether an answer of that status allows the same request to be sent again."""
+def may_repeat(method: str, kind: RequestKind, status: int) -> bool:
+    """Whether the same request may be sent again after an answer of that status."""
     if repeatable(method, kind):
         return status in RETRIED
     return status == 429
 
 
-def repeatable(method: str, kind: Kind) -> bool:
-    """Whether sending it twice does no more than sending it once."""
+def repeatable(method: str, kind: RequestKind) -> bool:
+    """Whether a request that is sent twice does no more than one that is sent once."""
     return kind == "read" or method in ("PUT", "DELETE")
 
 
 @dataclass
 class _Sending:
-    """One request on its way through the attempts."""
+    """One request and its attempts so far.
+
+    ``spent``: seconds of the budget; ``sent``: the last attempt left this machine; ``cut``: an attempt was cut after it was sent.
+    """
 
     method: str
     url: str
-    kind: Kind
+    kind: RequestKind
     budget: Budget
     spent: float = 0.0
-    left: bool = False
+    sent: bool = False
     cut: bool = False
     asked_wait: float | None = None
 
@@ -120,11 +124,11 @@ _TRIED = "drkit_tried"
 
 
 class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
-    """Bounded repeats of what may be repeated; everything else becomes one of drkit's errors.
+    """Repeats what may be repeated, within a budget; everything else becomes one of drkit's errors.
 
-    ``before_repeat(request)`` is awaited before each further attempt and ``learn(request, response)`` called after each
-    answer (the throttle); ``read_timeout`` and ``connection_timeout`` are the session's, shortened to what is left of
-    the budget. The last policy before the transport sets ``SENT`` in the request's context.
+    ``before_repeat(request)`` is awaited before each further attempt, and ``learn(request, response)`` is called after each answer:
+    both are the throttle's. ``read_timeout`` and ``connection_timeout`` are the session's, shortened to the rest of the budget.
+    The last policy before the transport sets ``SENT`` in the request's context.
     """
 
     def __init__(
@@ -150,8 +154,8 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
         self._read_timeout = read_timeout
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """The last answer, or: ThrottledError, UnreachableError, UnknownFateError, CredentialError, GuardError."""
-        self.configure_retries(request.context.options)  # takes its options away, so that none reaches the transport
+        """The last answer. Raises ThrottledError, UnreachableError, UnknownFateError, CredentialError or GuardError."""
+        self.configure_retries(request.context.options)  # removes its options, so that none reaches the transport
         http = request.http_request
         sending = _Sending(http.method, http.url, request.context[KIND], current_budget(self._budget))
 
@@ -188,19 +192,19 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
             self._counters.retries += 1
             await self._before_repeat(request)
         request.context[_TRIED] = True
-        left = max(sending.budget.seconds - sending.spent, 0.05)
+        seconds_left = max(sending.budget.seconds - sending.spent, 0.05)
         options = request.context.options
-        options["connection_timeout"] = min(self._connection_timeout, left)
-        options["read_timeout"] = min(self._read_timeout, left)
+        options["connection_timeout"] = min(self._connection_timeout, seconds_left)
+        options["read_timeout"] = min(self._read_timeout, seconds_left)
         request.context.pop(SENT, None)
         began = time.monotonic()
         try:
-            # The timeouts above bound each read; this bounds an answer that drips.
-            async with asyncio.timeout(left):
+            # The timeouts above limit each read; this one limits an answer that arrives drop by drop.
+            async with asyncio.timeout(seconds_left):
                 response = await self.next.send(request)
         finally:
             sending.spent += time.monotonic() - began
-            sending.left = bool(request.context.get(SENT))
+            sending.sent = bool(request.context.get(SENT))
         self._learn(request, response)
         return response
 
@@ -212,7 +216,7 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
         if error is not None:
             if isinstance(error, DrkitError) or not isinstance(error, NETWORK_ERRORS):
                 return False
-            unsent = not sending.left or fate_of(error) == "not-sent"
+            unsent = not sending.sent or fate_of(error) == "not-sent"
             sending.cut = sending.cut or not unsent
             if hopeless(error):
                 return False
@@ -223,7 +227,7 @@ class TenacityRetryPolicy(AsyncRetryPolicy[Any, Any]):
             if answer.status_code >= 500 or answer.status_code == 408:
                 self._refuse_unknown(sending, answer)
             if sending.cut and sending.kind != "read" and answer.status_code in (409, 412):
-                # What is in the way may be our own first sending.
+                # The conflict may be with our own first attempt.
                 raise self._unknown(sending, f"{sending.method} was cut off, then conflicted ({answer.status_code})")
             return False
         sending.asked_wait = retry_after(headers, self._clock.now())
@@ -283,5 +287,5 @@ def lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def current_budget(default: Budget) -> Budget:
-    """The budget of the block this runs in, else ``default``."""
+    """The budget of the enclosing ``limited`` block, else ``default``."""
     return _current.get() or default

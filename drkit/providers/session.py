@@ -1,8 +1,8 @@
 """The connection to one cloud: its credential, and the one pipeline that every request passes through.
 
-guard -> throttle -> retry -> token -> guard again, count -> transport. The SDK's clients and ``rest`` share it: clients
-are made with the public keywords ``policies=`` and ``transport=``, so none of the SDK's own retries, redirects, logging
-or provider registration is in the way. Errors leave the pipeline as ``drkit.errors``.
+guard -> throttle -> retry -> token -> guard again, count -> transport. The SDK's clients and ``rest`` share it: the clients are
+made with the public keywords ``policies=`` and ``transport=``, so the SDK's own retries, redirects, logging and provider
+registration are not used. The pipeline raises the errors of ``drkit.errors``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from azure.core.pipeline.policies import (
 from drkit.errors import DrkitError, GuardError
 from drkit.model.clock import Clock
 from drkit.model.cloud import Cloud, Principal
-from drkit.providers.auth import AuthPolicy, Tokens, credential, credential_name
+from drkit.providers.auth import ArmTokens, AuthPolicy, credential, credential_name
 from drkit.providers.counters import Counters
 from drkit.providers.error_mapping import SDK_ERRORS, from_exception
 from drkit.providers.guard import Guard
-from drkit.providers.policies import GuardPolicy, SendPolicy, Watch
+from drkit.providers.policies import GuardPolicy, PipelineState, SendPolicy
 from drkit.providers.redact import Redactor, of_environment
 from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, current_budget, limited
 from drkit.providers.throttle import Throttle
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from drkit.providers.resources import Resources
     from drkit.providers.rest import Rest
 
-# azure-identity logs each failed token with all that Entra answered; drkit says it once, redacted, in its own words.
+# azure-identity logs each failed token request with Entra's whole answer; drkit reports it once and redacted.
 _identity_log = logging.getLogger("azure.identity")
 if _identity_log.level == logging.NOTSET:
     _identity_log.setLevel(logging.CRITICAL)
@@ -55,11 +55,12 @@ T = TypeVar("T")
 
 
 class Session:
-    """One cloud, one identity, one pipeline, for as long as an ``async with`` block lasts.
+    """One cloud, one identity and one pipeline, for one ``async with`` block.
 
-    ``guard`` sees every request before anything else happens; ``loopback_only`` makes the transport refuse whatever is
-    not loopback, for token requests too; ``principal`` replaces the identity a simulated cloud brings.
-    ``connection_timeout`` and ``read_timeout`` are seconds of real time, ``budget`` bounds attempts and total time.
+    ``guard`` sees every request before anything else happens. ``loopback_only``: the transport refuses every host that is not
+    loopback, for token requests too. ``principal`` replaces the identity of a simulated cloud. ``connection_timeout`` and
+    ``read_timeout`` are seconds of real time; ``budget`` limits attempts and total time.
+    GuardError for ``loopback_only`` with a credential that is not the simulator's.
     """
 
     def __init__(
@@ -95,25 +96,25 @@ class Session:
         self._transport: Transport | None = None
         self._policies: list[Any] = []
         self._pipeline: AsyncPipeline[Any, Any] | None = None
-        self._tokens: Tokens | None = None
+        self._tokens: ArmTokens | None = None
         self._wrappers: dict[str, Any] = {}
 
     async def __aenter__(self) -> Session:
         cloud = self.cloud
-        # A simulated cloud is on loopback whole, so nothing meant for it may go anywhere else.
+        # A simulated cloud is on loopback only, so nothing that is meant for it may go anywhere else.
         loopback_only = cloud.simulated or self._loopback_only
         self._client = client = open_client(tls_context(cloud.ca_bundle), direct=loopback_only)
         make: dict[str, Any] = {"loopback_only": loopback_only, **self._timeouts}
         self._transport = Transport(client, self.routes, **make)
         for_tokens = Transport(client, self.routes, counters=self.counters, **make)
-        self._tokens = Tokens(
+        self._tokens = ArmTokens(
             credential_name(cloud),
             cloud.authority,
             cloud.token_scope,
             lambda: credential(cloud, for_tokens),
             self.redact,
         )
-        watch = Watch(
+        state = PipelineState(
             cloud.arm,
             cloud.client_id,
             self._guard,
@@ -124,7 +125,7 @@ class Session:
             self._budget,
         )
         auth = AuthPolicy(self._tokens, cloud.arm, regional=not cloud.simulated)
-        gate = GuardPolicy(watch, auth)
+        gate = GuardPolicy(state, auth)
         retry = TenacityRetryPolicy(
             self.clock,
             self.counters,
@@ -142,7 +143,7 @@ class Session:
         ]
         # Does nothing unless azure-core was told to trace (AZURE_TRACING_ENABLED) and OpenTelemetry is installed.
         tracing = DistributedTracingPolicy()
-        self._policies = [*first, gate, retry, auth, tracing, SendPolicy(watch)]
+        self._policies = [*first, gate, retry, auth, tracing, SendPolicy(state)]
         self._pipeline = AsyncPipeline(self._transport, policies=self._policies)
         return self
 
@@ -156,13 +157,13 @@ class Session:
 
     @contextmanager
     def budget(self, attempts: int, seconds: float) -> Iterator[None]:
-        """Requests inside the block give up after so many attempts, or seconds in all (for hosts that may be dead)."""
+        """Requests inside the block give up after that many attempts or seconds in all. For hosts that may be down."""
         with limited(Budget(attempts, seconds)):
             yield
 
     @property
     def patience(self) -> float:
-        """Seconds that a request may take in all, waits included, where it is asked."""
+        """Seconds that a request may take here in all, waits included."""
         return current_budget(self._budget).seconds
 
     @property
@@ -218,7 +219,7 @@ class Session:
         return await self._opened().run(request, **options)
 
     def client_arguments(self) -> dict[str, Any]:
-        """Keyword arguments that put an SDK client on this session's pipeline."""
+        """Keyword arguments with which an SDK client uses this session's pipeline."""
         self._opened()
         return {
             "credential": self._tokens,
@@ -229,13 +230,13 @@ class Session:
         }
 
     async def identity(self) -> str:
-        """The ARM id of what signs in, where it is a managed identity; empty for a service principal or a person."""
+        """The ARM id of the managed identity that signs in; empty for a service principal or a person."""
         if self._tokens is None:
             raise RuntimeError("a session is used inside its `async with` block")
         return await self._tokens.resource()
 
     async def sdk(self, call: Awaitable[T], where: str) -> T:
-        """The result of an SDK call; what it raises besides drkit's errors becomes UnreachableError at ``where``."""
+        """The result of an SDK call; an exception that is not one of drkit's errors becomes UnreachableError at ``where``."""
         try:
             return await call
         except DrkitError:
@@ -244,7 +245,7 @@ class Session:
             raise from_exception(error, "the SDK", where, self.redact) from error
 
     def absolute(self, url: str) -> str:
-        """An ARM-relative URL with ARM's endpoint in front, odd characters of names encoded; any other as it is."""
+        """A URL that begins with ``/``, on ARM's endpoint and percent-encoded; any other URL unchanged."""
         return f"{self.cloud.arm.rstrip('/')}{encoded(url)}" if url.startswith("/") else url
 
     def _opened(self) -> AsyncPipeline[Any, Any]:

@@ -1,6 +1,6 @@
-"""The last step before the socket: public URLs become a simulator's ports, and loopback-only is enforced.
+"""The last step before the socket: maps public URLs to a simulator's ports, and enforces loopback-only.
 
-Everything above this module speaks public URLs only.
+Everything above this module uses public URLs.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ LONGEST_NAP = 10.0
 
 
 class Routes:
-    """Public host, or ``*.`` and what follows its first dot, -> the URL that stands in for it; and back, from those without ``*``.
+    """Maps public hosts to the URLs of a simulator, and back.
 
-    A URL of any other host is left as it is.
+    ``services``: public host, or ``*.`` and what follows a host's first dot -> URL. The way back uses entries without ``*``. A URL of
+    any other host stays unchanged.
     """
 
     def __init__(self, services: Mapping[str, str], arm: str = "") -> None:
@@ -42,7 +43,7 @@ class Routes:
         self._back = dict(sorted(back.items(), key=lambda pair: len(pair[0]), reverse=True))
 
     def translate(self, url: str) -> str:
-        """Where the request really goes."""
+        """The URL to which a request for a public URL is sent."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         target = self._to.get(host) or self._to.get("*." + host.partition(".")[2])
@@ -51,7 +52,7 @@ class Routes:
         return target + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
     def publish(self, url: str) -> str:
-        """A URL that a stand-in gave out, as the public one it stands for."""
+        """The public URL for a URL in a simulator's answer."""
         for target, host in self._back.items():
             if url == target or url.startswith((f"{target}/", f"{target}?")):
                 return f"https://{host}{url[len(target) :]}"
@@ -59,13 +60,13 @@ class Routes:
 
 
 def encoded(path: str) -> str:
-    """A path (with or without query) whose names may hold anything, percent-encoded; what is encoded stays so."""
+    """A path, with or without query, percent-encoded; what is encoded already stays unchanged."""
     head, mark, query = path.partition("?")
     return quote(head, safe="/%:@!$&'()*+,;=-._~") + mark + query
 
 
 def require_loopback(url: str, shown: str) -> None:
-    """GuardError unless the URL leads to 127.0.0.0/8, ::1 or localhost."""
+    """GuardError unless the URL is on 127.0.0.0/8, ::1 or localhost. ``shown``: the public URL, for the error."""
     host = urlsplit(url).hostname or ""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
@@ -75,12 +76,12 @@ def require_loopback(url: str, shown: str) -> None:
         raise GuardError(
             "was not sent: only loopback addresses may be reached here",
             where=bare(shown),
-            remedy="nothing left this machine; a rehearsal speaks to its own simulator only",
+            remedy="nothing left this machine; a rehearsal talks to its own simulator only",
         )
 
 
 def tls_context(ca_bundle: str) -> ssl.SSLContext:
-    """The machine's trust, or that of one CA file. CredentialError names a file that cannot be used."""
+    """The TLS context of the machine's trusted CAs, or of one CA file. CredentialError for a file that cannot be used."""
     if not ca_bundle:
         return ssl.create_default_context()
     try:
@@ -93,9 +94,9 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 
 
 def check_certificates(path: str) -> None:
-    """CredentialError unless a file of trusted certificates is of this user or root, and no other may write it.
+    """CredentialError unless a file of trusted certificates belongs to this user or root, and nobody else may write it.
 
-    Who may write it chooses whom a token is sent to.
+    A person who may write it can choose to whom tokens are sent.
     """
     try:
         files.check(path, own=True)
@@ -106,13 +107,13 @@ def check_certificates(path: str) -> None:
 
 
 def open_client(context: ssl.SSLContext, *, direct: bool) -> aiohttp.ClientSession:
-    """One pool of connections. ``direct``: nothing will be sent over a proxy; otherwise UsageError for one that cannot be used."""
+    """A new pool of connections. ``direct``: no proxy will be used; else UsageError for a proxy that cannot be used."""
     if not direct:
         check_proxies()
     client = aiohttp.ClientSession(
-        # Per host only: calls that hang in a dead region must not use up the places of the others.
+        # A limit for each host, none for all: requests that hang in a dead region must not block those to other hosts.
         connector=aiohttp.TCPConnector(ssl=context, limit=0, limit_per_host=32),
-        # What azure-core can unpack, whatever else is installed.
+        # What azure-core can unpack, whichever other packages are installed.
         headers={"Accept-Encoding": "gzip, deflate"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -120,15 +121,15 @@ def open_client(context: ssl.SSLContext, *, direct: bool) -> aiohttp.ClientSessi
         trust_env=False,  # it would read ~/.netrc too; the transport names the proxy
     )
     if hasattr(client, "_retry_connection"):
-        # aiohttp sends an idempotent request a second time, unseen, when a kept connection was closed meanwhile.
+        # aiohttp silently repeats an idempotent request when a kept-alive connection was closed meanwhile.
         client._retry_connection = False  # noqa: SLF001  (no public switch; the one retry layer is ours)
     return client
 
 
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads it lazily, so mypy sees Any
-    """The SDK's aiohttp transport over a shared pool, with mapping and the loopback check just before sending.
+    """The SDK's aiohttp transport over a shared pool, with the mapping and the loopback check just before a request is sent.
 
-    ``counters`` is given for a credential's transport only: its requests pass no pipeline of ours and are counted here.
+    ``counters``: only for a credential's transport, whose requests do not pass through our pipeline and are counted here.
     """
 
     def __init__(
@@ -149,11 +150,11 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads it 
         self._counters = counters
 
     async def sleep(self, duration: float) -> None:
-        """How long a credential's library waits before it asks again, whatever the authority asks for."""
+        """Wait before a credential's library asks again: at most ``LONGEST_NAP``, however long the authority asks to wait."""
         await asyncio.sleep(min(duration, LONGEST_NAP))
 
     async def send(self, request: Any, *, stream: bool = False, **config: Any) -> Any:
-        """Send to where the public URL leads; the request keeps its public URL."""
+        """Send a request to the URL that its public URL maps to; the request keeps the public one."""
         shown = request.url
         target = self._routes.translate(shown)
         if self._loopback_only:

@@ -336,7 +336,7 @@ def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob_store.BlobSto
 
     async def write() -> None:
         journal = opened(store, run)
-        assert journal.remarks == [f"the lease of {run} had no end, so it was none of drkit's: it was broken"]
+        assert journal.remarks == [f"the lease of {run} had no end, so it was not drkit's; drkit broke it"]
         await some(journal, 1)
         await journal.close()
 
@@ -383,7 +383,7 @@ def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob_
 
 
 def test_nothing_outside_its_containers_is_written(store: blob_store.BlobStore) -> None:
-    with pytest.raises(GuardError, match="none of the store's containers"):
+    with pytest.raises(GuardError, match="does not go to one of the store's containers"):
         store.service.get_blob_client("elsewhere", "x").upload_blob(b"")
 
 

@@ -124,7 +124,7 @@ async def test_a_credential_that_never_answers_is_given_up(monkeypatch: pytest.M
             return None
 
     monkeypatch.setattr(auth, "TOKEN_TIMEOUT", 0.05)
-    tokens = auth.Tokens("auto", "https://login.example", "scope", Silent, Redactor([]))
+    tokens = auth.ArmTokens("auto", "https://login.example", "scope", Silent, Redactor([]))
     with pytest.raises(CredentialError, match="within"):
         await tokens.get()
 
@@ -139,7 +139,7 @@ async def test_a_token_that_is_none_is_no_token(given: Any) -> None:
             return None
 
     with pytest.raises(CredentialError, match="no token"):
-        await auth.Tokens("auto", "https://login.example", "scope", Odd, Redactor([])).get()
+        await auth.ArmTokens("auto", "https://login.example", "scope", Odd, Redactor([])).get()
 
 
 @pytest.mark.parametrize("status", [429, 503])

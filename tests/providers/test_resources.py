@@ -11,11 +11,12 @@ import pytest
 
 from drkit.errors import ConflictError, GuardError, NotFoundError, UnknownFateError, UnreachableError, UnreadableError
 from drkit.model import host_scripts
+from drkit.model.estate import Location
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation, Request
 from drkit.providers.compute import run_command_output, vm_names
 from drkit.providers.guard import writing_guard
-from drkit.providers.resources import Location, Provider, subscription_in
+from drkit.providers.resources import Provider, subscription_in
 from drkit.providers.session import Session
 from tests.support.https_server import SUB, Answer, FakeClock, Server, cloud_of, reading
 

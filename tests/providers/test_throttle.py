@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drkit.errors import ThrottledError
 from drkit.model.limits import LIMITS
 from drkit.providers.counters import Counters
-from drkit.providers.throttle import Bucket, Key, Throttle
+from drkit.providers.throttle import Bucket, BucketKey, Throttle
 from tests.support.https_server import FakeClock
 from tests.support.patience import PATIENCE
 
@@ -76,8 +76,8 @@ def test_a_bucket_that_never_gives_is_refused(capacity: float, rate: float) -> N
         Bucket(capacity, rate, 0.0)
 
 
-def key(subscription: str = "s", principal: str = "p", operation: str = "write") -> Key:
-    return Key(subscription, principal, "", operation)  # type: ignore[arg-type]
+def key(subscription: str = "s", principal: str = "p", operation: str = "write") -> BucketKey:
+    return BucketKey(subscription, principal, "", operation)  # type: ignore[arg-type]
 
 
 async def test_a_burst_leaves_at_once_and_the_rest_at_the_refill_rate(clock: FakeClock) -> None:
