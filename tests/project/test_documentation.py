@@ -87,13 +87,13 @@ RUN = [page for page in PAGES if BLOCK.search(page.read_text("utf-8")) and shown
 
 
 @pytest.mark.parametrize("page", RUN, ids=shown)
-def test_the_commands_of_a_page_run_as_printed(page: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_run_as_printed(page: Path, drkit_folder: Path, tmp_path: Path) -> None:
     whole = f"set -eux\ntrap 'kill $(jobs -p) 2>/dev/null' EXIT\n{BEGINS.get(shown(page), '')}{script(page)}\n"
-    folder = str(Path(sys.executable).parent)
+    path = os.pathsep.join([str(drkit_folder), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-c", whole],
         cwd=tmp_path,
-        env=environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}", COLUMNS="80"),
+        env=environment(PATH=path, COLUMNS="80"),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -62,10 +62,12 @@ class Command:
     ) -> None:
         self.args = ["drkit", *words]
         self._files = [tempfile.TemporaryFile() for _ in range(2)] if output is None else []  # noqa: SIM115  (closed in communicate)
-        streams = [file.fileno() for file in self._files] if output is None else [output, output]
+        outputs = [file.fileno() for file in self._files] if output is None else [output, output]
         os.umask(umask := os.umask(0o077))
-        self._process = server().Process(target=_Drkit(self.args, cwd, env, umask, streams, limits), daemon=True)
-        self._process.start()
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123  (it is no path of a test)
+            drkit = Drkit(self.args, cwd, env, umask, [nothing.fileno(), *outputs], limits)
+            self._process = server().Process(target=drkit, daemon=True)
+            self._process.start()
         self.pid = int(self._process.pid)
 
     @property
@@ -123,7 +125,7 @@ def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subproces
     return subprocess.CompletedProcess(command.args, command.wait(), out, err)
 
 
-class _Drkit:
+class Drkit:
     """What a child does: it becomes drkit, as a new interpreter would."""
 
     def __init__(
@@ -145,9 +147,8 @@ class _Drkit:
     def __call__(self) -> None:
         from drkit.cli import main
 
-        for number, stream in enumerate(self.streams, 1):
+        for number, stream in enumerate(self.streams):
             os.dup2(stream.detach(), number)  # type: ignore[attr-defined]
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(self.cwd)
         os.umask(self.umask)
         os.environ.clear()

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from azure.storage.blob import BlobLeaseClient
@@ -14,7 +14,7 @@ from azure.storage.blob import BlobLeaseClient
 from drkit.api import plan
 from drkit.providers import blob_store
 from drkit.store.verify import verify
-from tests.project.pipelines.agent import BIN, Agent, kill
+from tests.project.pipelines.agent import Agent, kill
 from tests.project.pipelines.expand import MAIN, expand, files
 from tests.project.pipelines.expressions import WrongError
 from tests.support import azurite
@@ -48,27 +48,38 @@ def address(account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     store.service.close()
 
 
-def agent(site: Site, folder: Path, store: str, **changes: Any) -> Agent:
-    parameters = {
-        "mode": "failover",
-        "region": REGION,
-        "target": TARGET,
-        "reason": "$(touch injected) `touch injected`",
-    }
-    constants = {"AGENTREGION": changes.pop("stands", "northeurope"), "DRKIT_IN_IMAGE": str(image(site, folder, store))}
-    made = Agent(
-        expand({**parameters, **changes.pop("parameters", {})}, constants),
-        folder,
-        (site.folder / "drkit.toml").read_text("utf-8"),
-        changes.pop("environment", {}),
-    )
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+class MakeAgent(Protocol):
+    """Makes an agent that runs the pipeline; ``changes`` of its parameters, environment and attributes."""
+
+    def __call__(self, site: Site, folder: Path, store: str, **changes: Any) -> Agent: ...
 
 
-def image(site: Site, folder: Path, store: str) -> Path:
-    """drkit as an agent's image has it: where the cloud and the account are those of the test, and what it was handed is written down."""
+@pytest.fixture
+def agent(drkit_folder: Path) -> MakeAgent:
+    def make(site: Site, folder: Path, store: str, **changes: Any) -> Agent:
+        parameters = {
+            "mode": "failover",
+            "region": REGION,
+            "target": TARGET,
+            "reason": "$(touch injected) `touch injected`",
+        }
+        program = image(site, folder, store, drkit_folder / "drkit")
+        constants = {"AGENTREGION": changes.pop("stands", "northeurope"), "DRKIT_IN_IMAGE": str(program)}
+        made = Agent(
+            expand({**parameters, **changes.pop("parameters", {})}, constants),
+            folder,
+            (site.folder / "drkit.toml").read_text("utf-8"),
+            changes.pop("environment", {}),
+        )
+        for name, value in changes.items():
+            setattr(made, name, value)
+        return made
+
+    return make
+
+
+def image(site: Site, folder: Path, store: str, drkit: Path) -> Path:
+    """drkit in the agent's image: it uses the test's cloud and account, and writes down its environment."""
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / "drkit-in-image"
     made.write_text(
@@ -76,7 +87,7 @@ def image(site: Site, folder: Path, store: str) -> Path:
 /usr/bin/env >>{shlex.quote(str(folder / "handed"))}
 export HOME={shlex.quote(str(folder))} DRKIT_CLOUD={shlex.quote(str(site.world.ready))}
 export DRKIT_STORE={shlex.quote(store)} {blob_store.KEY}={azurite.SECRET}
-exec {shlex.quote(str(BIN / "drkit"))} "$@"
+exec {shlex.quote(str(drkit))} "$@"
 """
     )
     made.chmod(0o755)
@@ -89,7 +100,9 @@ def hostile() -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(address: str, tmp_path: Path) -> None:
+def test_killed_between_stages_and_in_the_middle_it_recovers_the_estate(
+    agent: MakeAgent, address: str, tmp_path: Path
+) -> None:
     asked: list[dict[str, Any]] = []
     with estate(tmp_path / "estate", account=address, lost=False, tail=WAIT, environments=hostile()) as site:
         site.lose()
@@ -182,7 +195,7 @@ def judge(*agents: Agent) -> None:
      ("northeurope", True, "a journal that dies with its agent")],
 )  # fmt: skip
 def test_an_agent_in_the_region_and_a_folder_are_refused_before_anything_else(
-    stands: str, folder: bool, said: str, address: str, tmp_path: Path
+    stands: str, folder: bool, said: str, agent: MakeAgent, address: str, tmp_path: Path
 ) -> None:
     with estate(tmp_path / "estate", lost=False) as site:
         before = len(site.record())
@@ -194,7 +207,7 @@ def test_an_agent_in_the_region_and_a_folder_are_refused_before_anything_else(
         assert [name for _step, name, _properties, _value in run.commands] == ["task.logissue"]
 
 
-def test_whoever_says_no_ends_it(address: str, tmp_path: Path) -> None:
+def test_whoever_says_no_ends_it(agent: MakeAgent, address: str, tmp_path: Path) -> None:
     with estate(tmp_path / "estate", account=address, lost=False, tail=WAIT) as site:
         site.lose()
         run = agent(site, tmp_path / "run", address, approve=lambda _inputs: False)
@@ -203,7 +216,7 @@ def test_whoever_says_no_ends_it(address: str, tmp_path: Path) -> None:
         assert site.store.runs() == []
 
 
-def test_an_ordinary_day_checks_and_plans_nothing(address: str, tmp_path: Path) -> None:
+def test_an_ordinary_day_checks_and_plans_nothing(agent: MakeAgent, address: str, tmp_path: Path) -> None:
     with estate(tmp_path / "estate", account=address, lost=False) as site:
         run = agent(site, tmp_path / "run", address, parameters={"mode": "check"})
         results = run.go()
@@ -212,7 +225,7 @@ def test_an_ordinary_day_checks_and_plans_nothing(address: str, tmp_path: Path) 
         assert any(name == "task.uploadsummary" for _step, name, _properties, _value in run.commands)
 
 
-def test_the_schedule_of_the_drill_leads_to_the_drill(address: str, tmp_path: Path) -> None:
+def test_the_schedule_of_the_drill_leads_to_the_drill(agent: MakeAgent, address: str, tmp_path: Path) -> None:
     with estate(tmp_path / "estate", lost=False) as site:
         run = agent(site, tmp_path / "run", address, parameters={"mode": "check"})
         run.predefined = {"Build.CronSchedule.DisplayName": "drill"}
@@ -275,7 +288,9 @@ def test_what_is_chosen_changes_neither_who_approves_nor_where_it_runs_nor_what_
     assert fixed(other) == plain
 
 
-def test_variables_that_no_template_sees_reach_no_drkit_and_run_nothing(address: str, tmp_path: Path) -> None:
+def test_variables_that_no_template_sees_reach_no_drkit_and_run_nothing(
+    agent: MakeAgent, address: str, tmp_path: Path
+) -> None:
     """Of a group, or of a run that was queued: the agent hands them to every script."""
     with estate(tmp_path / "estate", account=address, lost=False) as site:
         run = agent(site, tmp_path / "run", address, parameters={"mode": "check"})
