@@ -193,6 +193,8 @@ KINDS = ("codespaces", "codespaces", "hybrid workers", "codespaces back", "worke
 OVER = frozenset({"codespaces", "hybrid workers"})
 """The grounds on which another store has something to plan: nothing is lost on the way back."""
 SHARE_ELSEWHERE = 0.6
+VAIN = frozenset({"target fills", "never mended", "region goes"})
+"""Where these strike, what a host is registered with takes nobody for a while, and its registration may be begun in vain."""
 SPEED = 60.0
 """Simulated seconds in a real one."""
 FOR_GOOD = frozenset({"operation never ends", "operation fails", "region returns", "target fills", "never mended"})
@@ -225,7 +227,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 night.over()
             night.count()
             fate.struck = night.struck | told(site, blows) | ({"clock off": 1} if minutes else {})
-            vain = bool({"target fills", "never mended"} & set(blows))
+            vain = bool(VAIN & set(blows))
             fate.twice = ground.twice(site, vain)
             fate.lost = ground.lost(site, vain)
             fate.unsaid = unsaid(site, ground.serving(site), beside.site if beside is not None else None)
