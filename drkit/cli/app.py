@@ -215,7 +215,10 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
             for name in written:
                 if options.get(name):
                     files.check_out(options[name], remedy=f"choose another --{name}")
-            with log.writing(options.pop("log_file")):
+            log_file: str | None = options.pop("log_file")
+            if not log_file:
+                return function(common, **options)
+            with log.writing(log_file):
                 return _logged(called, function, common, options)
 
         run.__doc__ = function.__doc__
@@ -262,7 +265,7 @@ def target_option(
 
 
 def _logged(name: str, function: Callable[..., Any], common: Common, options: dict[str, Any]) -> Any:
-    """The command, its beginning and its end in the log file, if there is one."""
+    """The command, with its beginning and its end in the log file."""
     log.say("command begun", command=name, version=__version__)
     try:
         code = function(common, **options)

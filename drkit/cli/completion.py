@@ -39,16 +39,13 @@ class Bash(BashComplete):
         return "plain," + re.sub(r"([^A-Za-z0-9@%+=:,./_-])", r"\\\1", item.value)
 
 
-class CompletableText(click.ParamType):  # type: ignore[type-arg]  # older versions of click cannot be subscripted
+class CompletableText(click.types.StringParamType):
     """A text, for which the shell offers what ``values`` finds; one it does not offer is as good."""
 
     name = "text"
 
     def __init__(self, values: Callable[[Context, click.Context], Iterable[tuple[str, str]]]) -> None:
         self.values = values
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002  (click's)
-        return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         from drkit.model.text import safe

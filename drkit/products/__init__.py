@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from drkit.model.actions import GROUPS, SHARED, Tables
 from drkit.products.base import Actor, Product
-from drkit.products.plugins import Fault, Others, found
+
+if TYPE_CHECKING:
+    from drkit.products.plugins import Fault
+
+GROUP = "drkit.products"
+"""The entry points by which other distributions bring products."""
 
 # Module and class. A new product is its own files and one line here.
 KNOWN = (
@@ -19,13 +27,13 @@ KNOWN = (
 
 def registry() -> dict[str, Product]:
     """Every product drkit knows, by name: its own, then those that other distributions bring."""
-    made = _own()
-    return {**made, **_others(made).products}
+    own = _own()
+    return {**own, **_others(own)[0]}
 
 
 def faults() -> tuple[Fault, ...]:
     """What other distributions bring that cannot be used, and why. The rest is there all the same."""
-    return _others(_own()).faults
+    return _others(_own())[1]
 
 
 def _own() -> dict[str, Product]:
@@ -33,8 +41,20 @@ def _own() -> dict[str, Product]:
     return {product.name: product for product in made}
 
 
-def _others(own: dict[str, Product]) -> Others:
-    return found((*own, SHARED))
+def _others(own: dict[str, Product]) -> tuple[dict[str, Product], tuple[Fault, ...]]:
+    """The products of other distributions, and what of theirs cannot be used."""
+    if not _entries():
+        return {}, ()
+    from drkit.products import plugins
+
+    others = plugins.found(_entries(), (*own, SHARED))
+    return others.products, others.faults
+
+
+@cache
+def _entries() -> tuple[EntryPoint, ...]:
+    """The entry points of other distributions. Looked for once a process."""
+    return tuple(entry_points(group=GROUP))
 
 
 def tables() -> dict[str, type[msgspec.Struct]]:

@@ -10,14 +10,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 import msgspec
 
 from drkit.model.actions import Action
 from drkit.products.base import Product
 
-GROUP = "drkit.products"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 MOST = 300
 
@@ -46,12 +45,11 @@ class Others:
 
 
 @cache
-def found(taken: tuple[str, ...]) -> Others:
-    """The products of the entry points there are; ``taken`` are names that none of them may have. Looked for once a process."""
+def found(entries: tuple[EntryPoint, ...], taken: tuple[str, ...]) -> Others:
+    """The products of these entry points; ``taken``: names that none of them may have. Each is loaded once a process."""
     products: dict[str, Product] = {}
     faults: list[Fault] = []
-    entries = sorted(entry_points(group=GROUP), key=lambda one: (one.name, _distribution(one)))
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: (entry.name, _distribution(entry))):
         rivals = [_distribution(one) for one in entries if one.name == entry.name and one is not entry]
         try:
             product = _made(entry, taken, rivals)

@@ -15,10 +15,8 @@ from drkit.model.actions import Actions
 from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.settings import Settings
-from drkit.planning.proposal import Need, Proposal, Proposed, made_for, replica_of
 from drkit.products.base import Captured, Endpoint, Rehearsal
 from drkit.products.codespaces import plan as pure
-from drkit.products.codespaces import plan_cleanup as back
 from drkit.products.codespaces import settings as own
 from drkit.products.codespaces.actions import ACTIONS
 from drkit.products.codespaces.drill import CodespacesRehearsal
@@ -45,17 +43,10 @@ class Codespaces(ActsApart):
 
     # pure
 
-    def need(self, environments: Sequence[Environment]) -> Need:
-        return pure.need(environments)
+    need = staticmethod(pure.need)
+    propose = staticmethod(pure.propose)
 
-    def propose(self, proposal: Proposal) -> Proposed:
-        return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
-
-    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
-        wanted = replica_of(plan.id, own.settings_of(settings).replicas)
-        named = [one for one in candidates if one.key == wanted and one.region != plan.region]
-        # Where the one that is named is not there, drkit makes one, and knows it again.
-        return named or made_for(plan, candidates)
+    stand_ins = staticmethod(pure.stand_ins)
 
     def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
         return Endpoint(plan.region, own.health_url(plan.region, own.settings_of(settings).service))
@@ -67,8 +58,7 @@ class Codespaces(ActsApart):
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()
 
-    def plan_limit(self, settings: Settings) -> int:
-        return own.plan_limit(settings)
+    plan_limit = staticmethod(own.plan_limit)
 
     def registration_path(self, settings: Settings) -> str:
         return own.settings_of(settings).registration

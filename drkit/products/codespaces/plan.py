@@ -11,6 +11,7 @@ from drkit.model import host_scripts
 from drkit.model.estate import Environment, Plan
 from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
+from drkit.model.settings import Settings
 from drkit.planning.proposal import (
     Chain,
     Item,
@@ -20,8 +21,11 @@ from drkit.planning.proposal import (
     Target,
     granted_again,
     identity_change,
+    made_for,
     record_behind,
+    replica_of,
 )
+from drkit.products.codespaces import plan_cleanup
 from drkit.products.codespaces.plan_self_hosted import by_hand, has_channel, hosted
 from drkit.products.codespaces.settings import NAME, settings_of
 from drkit.products.codespaces.steps import ask_for, names_for, stale, still_lost, verified, where
@@ -43,8 +47,18 @@ def need(environments: Sequence[Environment]) -> Need:
     return Need(frozenset(one.sku for one in managed if one.sku), sum(CORES.get(one.sku.lower(), 4) for one in managed))
 
 
+def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> list[Plan]:
+    """The plan that drkit.toml names for this one; else those that an earlier run made for it."""
+    wanted = replica_of(plan.id, settings_of(settings).replicas)
+    named = [candidate for candidate in candidates if candidate.key == wanted and candidate.region != plan.region]
+    # Where the one that is named is not there, drkit makes one, and knows it again.
+    return named or made_for(plan, candidates)
+
+
 def propose(proposal: Proposal) -> Proposed:
     """The plan's own steps, then one chain an environment."""
+    if proposal.kind == "cleanup":
+        return plan_cleanup.propose(proposal)
     plan, target = proposal.plan, proposal.target
     plan_steps = _plan_steps(proposal, target or _stays(plan))
     ready = plan_steps[-1].id if plan_steps else ""

@@ -17,11 +17,9 @@ from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
-from drkit.planning.proposal import Need, Proposal, Proposed
 from drkit.products.base import Captured, Endpoint, Rehearsal, StepContext
 from drkit.products.defaults import ActsApart
 from drkit.products.hybrid_worker import plan as pure
-from drkit.products.hybrid_worker import plan_cleanup as back
 from drkit.products.hybrid_worker.actions import ACTIONS
 from drkit.products.hybrid_worker.drill import HybridWorkerRehearsal
 from drkit.products.hybrid_worker.settings import NAME, HybridWorkerSettings
@@ -45,12 +43,8 @@ class HybridWorker(ActsApart):
 
     # pure
 
-    def need(self, environments: Sequence[Environment]) -> Need:
-        """Workers ask nothing of a region but that it has Automation."""
-        return Need()
-
-    def propose(self, proposal: Proposal) -> Proposed:
-        return back.propose(proposal) if proposal.kind == "cleanup" else pure.propose(proposal)
+    need = staticmethod(pure.need)
+    propose = staticmethod(pure.propose)
 
     async def marks(self, steps: Sequence[Step], context: StepContext) -> Sequence[tuple[str, str]]:
         """Workers of these machines under the ids that drkit gives them, in the accounts that are to take over."""
@@ -65,8 +59,7 @@ class HybridWorker(ActsApart):
     def plan_limit(self, settings: Settings) -> int:
         return 0
 
-    def stand_ins(self, plan: Plan, candidates: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
-        return pure.stand_ins(plan, candidates, settings)
+    stand_ins = staticmethod(pure.stand_ins)
 
     def endpoint(self, plan: Plan, settings: Settings) -> Endpoint:
         return Endpoint(plan.region, str(plan.properties.get("automationHybridServiceUrl", "")))

@@ -34,8 +34,8 @@ from drkit.products.host_answers import answer, silent
 from drkit.products.hybrid_worker import client as wire
 from drkit.products.hybrid_worker.act_cleanup import Tidying
 from drkit.products.hybrid_worker.actions import ACTIONS, extension_path, worker_path
-from drkit.products.hybrid_worker.manual_steps import URL
 from drkit.products.hybrid_worker.plan_cleanup import TIDY
+from drkit.products.hybrid_worker.settings import URL
 from drkit.providers.compute import run_command_output
 
 LOOK_SECONDS = 10.0

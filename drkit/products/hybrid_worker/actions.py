@@ -43,9 +43,8 @@ from drkit.model.operation import Request
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
 from drkit.planning.proposal import replica_of
-from drkit.products.hybrid_worker.manual_steps import PUBLISHER, TYPES, URL, worker_id
 from drkit.products.hybrid_worker.settings import NAME as PRODUCT
-from drkit.products.hybrid_worker.settings import HybridWorkerSettings, settings_of
+from drkit.products.hybrid_worker.settings import PUBLISHER, TYPES, URL, HybridWorkerSettings, settings_of, worker_id
 
 ACCOUNT = rf"{GROUP}/providers/Microsoft\.Automation/automationAccounts/{NAME}"
 WORKER_GROUP = rf"{ACCOUNT}/hybridRunbookWorkerGroups/{NAME}"

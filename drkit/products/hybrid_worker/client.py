@@ -15,8 +15,7 @@ from drkit.model.answers import segment
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Environment, HostLink, Plan, Reading, region_name
 from drkit.model.ids import ArmId
-from drkit.products.hybrid_worker.manual_steps import PUBLISHER, URL
-from drkit.products.hybrid_worker.settings import NAME, is_service
+from drkit.products.hybrid_worker.settings import NAME, PUBLISHER, URL, is_service
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

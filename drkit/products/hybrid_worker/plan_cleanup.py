@@ -8,8 +8,7 @@ from drkit.model.estate import Environment, Leftover, Plan
 from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.planning.proposal import Chain, Item, Proposal, Proposed
-from drkit.products.hybrid_worker.plan import SERVICE
-from drkit.products.hybrid_worker.settings import NAME, settings_of
+from drkit.products.hybrid_worker.settings import NAME, SERVICE, settings_of
 
 RECORD = "ARM: hybrid worker"
 TIDY = frozenset({"delete", "verify-elsewhere", "delete-group", "delete-plan"})

@@ -1,17 +1,24 @@
-"""Hybrid workers in drkit.toml."""
+"""Hybrid workers by their names: in ARM, on their machines, and in drkit.toml."""
 
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from drkit.model.estate import Environment
 from drkit.model.settings import Minutes, Settings, Table
 
 NAME = "hybrid-worker"
+PUBLISHER = "Microsoft.Azure.Automation.HybridWorker"
+URL = "AutomationAccountURL"
+SERVICE = "Automation: regional service"
+EXTENSION = "HybridWorkerExtension"
+TYPES = frozenset({"HybridWorkerForLinux", "HybridWorkerForWindows"})
 
 SERVICES = ("azure-automation.net", "azure-automation.us", "azure-automation.cn")
 """Where the regional services of Automation are, in the clouds of Azure: an account's own is a host below one of these.
@@ -62,3 +69,14 @@ class HybridWorkerSettings(Table, frozen=True):
 def settings_of(settings: Settings) -> HybridWorkerSettings:
     """The ``[products.hybrid-worker]`` table."""
     return settings.product(NAME, HybridWorkerSettings)
+
+
+def worker_id(account: str, machine: str) -> str:
+    """The id of a machine's worker in an account: always the same, so that adding it twice adds it once."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account.lower()}|{machine.lower()}"))
+
+
+def record_of(account: str, environment: Environment) -> str:
+    """The ARM id of a worker's record in an account."""
+    group = environment.settings.get("group", "")
+    return f"{account}/hybridRunbookWorkerGroups/{group}/hybridRunbookWorkers/{environment.id}"

@@ -19,8 +19,8 @@ from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
 from drkit.planning import leftovers
 from drkit.products.hybrid_worker.client import _matches, recorded
-from drkit.products.hybrid_worker.manual_steps import worker_id
 from drkit.products.hybrid_worker.plan import stand_ins
+from drkit.products.hybrid_worker.settings import worker_id
 from drkit.simulator.hybrid_worker import arm, model
 from drkit.simulator.signals import activity_log
 from tests.support.estates import Site
