@@ -61,7 +61,7 @@ def plan(
 
     RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
     """
-    from drkit.store.records import load
+    from drkit.store.store import load
 
     if assessment is None:
         assessed, path = context.store.assessment()

@@ -11,7 +11,7 @@ from drkit.execution import evidence, owner_notices, results
 from drkit.model.actions import described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.products import actions
-from drkit.store.records import File
+from drkit.store.store import File
 
 
 def report(context: Context, run: str = "latest") -> dict[str, Any]:

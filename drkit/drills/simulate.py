@@ -31,8 +31,7 @@ from drkit.products import registry, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.core.clock import MAX_SPEED
 from drkit.simulator.samples.estate import sample_stories
-from drkit.store.records import load
-from drkit.store.store import Store
+from drkit.store.store import Store, load
 
 READY_SECONDS = 60.0
 

@@ -101,3 +101,12 @@ def parse_time(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{text[:100]!r} is out of the calendar") from error
+
+
+def time_faults(place: str, text: str) -> list[str]:
+    """What is wrong with a time at that place; empty for an RFC 3339 time."""
+    try:
+        parse_time(text)
+    except (ValueError, OverflowError) as error:
+        return [f"{place}: {error}"]
+    return []

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from drkit.model.clock import time_faults
 from drkit.model.cloud import CloudMark
 from drkit.model.ids import ArmId
 
@@ -26,6 +28,7 @@ LISTING = "/environments"
 """Added to a plan's id: the subject of a capture that could not read all of its environments."""
 LONGEST_REGION = 60
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -461,3 +464,78 @@ def region_name(text: str) -> str:
 def is_region(name: str) -> bool:
     """Whether a text looks like a region's ARM name, and so may become part of a host name or of a path."""
     return len(name) <= LONGEST_REGION and _REGION.fullmatch(name) is not None
+
+
+def faults_of(value: Snapshot | Assessment) -> list[str]:
+    """What of a snapshot or assessment cannot be used, with its place: times, regions and ids, and references that lead nowhere."""
+    faults = time_faults("taken", value.taken)
+    if isinstance(value, Assessment):
+        for number, finding in enumerate(value.plans):
+            if finding.failing_since:
+                faults += time_faults(f"plans[{number}].failing_since", finding.failing_since)
+        for number, claim in enumerate(value.claims):
+            faults += time_faults(f"claims[{number}].since", claim.since)
+        named = [(f"lost_regions[{n}]", region) for n, region in enumerate(value.lost_regions)]
+        named += [(f"targets[{n}]", one.region) for n, one in enumerate(value.targets)]
+        named += [(f"present_plans[{n}]", plan.region) for n, plan in enumerate(value.present_plans)]
+        faults += _region_faults(named)
+        present = {plan.id.lower() for plan in value.present_plans}
+        faults += [
+            f"present_plans[{n}]: {fault}"
+            for n, plan in enumerate(value.present_plans)
+            if (fault := _id_fault(plan.id))
+        ]
+        faults += [
+            f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
+            for number, one in enumerate(value.present)
+            if one.plan.lower() not in present
+        ]
+        return faults
+    plans: set[str] = set()
+    for number, plan in enumerate(value.plans):
+        if fault := _id_fault(plan.id):
+            faults.append(f"plans[{number}]: {fault}")
+        if plan.id.lower() in plans:
+            faults.append(f"plans[{number}]: two plans have the id {plan.id}")
+        plans.add(plan.id.lower())
+    named = [(f"plans[{n}]", plan.region) for n, plan in enumerate(value.plans)]
+    named += [
+        (f"plans[{n}].group_region", plan.group_region) for n, plan in enumerate(value.plans) if plan.group_region
+    ]
+    named += [(f"hosts[{n}]", host.region) for n, host in enumerate(value.hosts) if host.region]
+    named += [(f"locations[{n}]", location.name) for n, location in enumerate(value.locations)]
+    faults += _region_faults(named)
+    known = {location.name for location in value.locations}
+    for number, plan in enumerate(value.plans):
+        if known and is_region(plan.region) and plan.region not in known:
+            faults.append(f"plans[{number}]: unknown region {plan.region!r}")
+    seen: set[tuple[str, str]] = set()
+    for number, environment in enumerate(value.environments):
+        if environment.plan.lower() not in plans:
+            faults.append(f"environments[{number}] ({environment.name}): its plan is not there: {environment.plan}")
+        if (environment.product, environment.id) in seen:
+            faults.append(f"environments[{number}]: two environments have the id {environment.id}")
+        seen.add((environment.product, environment.id))
+    hosts = {host.id.lower() for host in value.hosts}
+    for number, environment in enumerate(value.environments):
+        if environment.host and environment.host.host.lower() not in hosts:
+            faults.append(
+                f"environments[{number}] ({environment.name}): its host is not there: {environment.host.host}"
+            )
+    return faults
+
+
+def plan_fault(plan: Plan) -> str:
+    """Why a plan as it was read cannot be kept: its id or its region is none. Empty for one that can."""
+    if fault := _id_fault(plan.id):
+        return fault
+    return "" if is_region(plan.region) else f"its location {plan.region[:100]!r} is no region"
+
+
+def _id_fault(text: str) -> str:
+    return "" if PLAN_ID.fullmatch(text) else f"{text[:300]!r} is not the ARM id of a plan"
+
+
+def _region_faults(named: Sequence[tuple[str, str]]) -> list[str]:
+    """A region may become part of a host name: those that have another shape, with their places."""
+    return [f"{place}: {region[:100]!r} is no region" for place, region in named if not is_region(region)]

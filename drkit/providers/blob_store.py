@@ -47,8 +47,8 @@ from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
 from drkit.store.approvals import Found
 from drkit.store.journal import LocalJournal
-from drkit.store.records import LARGEST_MESSAGE, Approval, Declaration, Received, folder_of, user_of, who
-from drkit.store.store import DECLARATIONS, INBOXES, LOCKS, Store, lock_name
+from drkit.store.records import LARGEST_MESSAGE, Approval, Declaration, Received, user_of, who
+from drkit.store.store import DECLARATIONS, INBOXES, LOCKS, Store, folder_of, lock_name
 
 CONTAINERS = ("state", "inbox", "journal", "approvals")
 PLAIN = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.[a-z]+")

@@ -1,10 +1,9 @@
-"""What is kept in files: the values, how they are written whole, and how they are read back and checked."""
+"""The small files of a store: approvals, messages and declarations, with their authors; how one is read and checked."""
 
 from __future__ import annotations
 
 import getpass
 import os
-import re
 import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,8 @@ import msgspec
 
 from drkit.errors import FileError
 from drkit.model import files
-from drkit.model.clock import parse_time
-from drkit.model.estate import Assessment, Plan, Snapshot, is_region
-from drkit.model.readiness import Readiness
+from drkit.model.clock import time_faults
 
-File = TypeVar("File", Snapshot, Assessment, Readiness)
-KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}
-_WRITERS = {"snapshot": "snapshot", "assessment": "assess", "readiness": "check"}
-PLAN_ID = re.compile(r"(?is)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+(/[^/]+/[^/]+)+/?")
-MOST_FAULTS = 10
 Any_ = TypeVar("Any_", bound=msgspec.Struct)
 
 
@@ -122,11 +114,6 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     when: str
 
 
-def folder_of(kind: str) -> str:
-    """Where the generations of a kind are kept, below ``state``."""
-    return kind if kind == "readiness" else f"{kind}s"
-
-
 def who() -> str:
     """``user@machine``: the best name a folder store can give a person; in a pipeline the identity of the service connection."""
     if client := os.environ.get("AZURESUBSCRIPTION_CLIENT_ID"):
@@ -136,121 +123,6 @@ def who() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def load(path: Path, type_: type[File], *, of: Collection[int] | None = None) -> File:
-    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere.
-
-    ``of``: the users whose file it may be, beside this one and root; by default it may be anybody's, and behind a link.
-    """
-    kind = KINDS[type_]
-    remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
-    content = files.read(path, limit=files.LARGE, own=of is not None, also=of or (), links=of is None)
-    if not content.strip():
-        raise FileError("is empty", where=str(path), remedy=remedy)
-    try:
-        raw = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"is not whole JSON: {error}", where=str(path), remedy=remedy) from error
-    marker = raw.get("drkit") if isinstance(raw, dict) else None
-    if marker != f"{kind}/1":
-        newer = isinstance(marker, str) and marker.startswith(f"{kind}/")
-        what = f"is {marker}, of a newer drkit" if newer else f"is no {kind} (its marker is {marker!r})"
-        raise FileError(what, where=str(path), remedy="use a drkit that is as new as the file" if newer else remedy)
-    try:
-        value = msgspec.convert(raw, type_)
-    except msgspec.ValidationError as error:
-        raise FileError(f"breaks the schema of a {kind}: {error}", where=str(path), remedy=remedy) from error
-    faults: list[str] = _faults(value)
-    if faults:
-        more: list[str] = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-        first: list[str] = [f"{len(faults)} faults"] if len(faults) > 1 else []
-        raise FileError("\n".join([*first, *faults[:MOST_FAULTS], *more]), where=str(path), remedy=remedy)
-    return value
-
-
-def _faults(value: Snapshot | Assessment | Readiness) -> list[str]:
-    faults = _time_faults("taken", value.taken)
-    if isinstance(value, Readiness):
-        return faults
-    if isinstance(value, Assessment):
-        for number, finding in enumerate(value.plans):
-            if finding.failing_since:
-                faults += _time_faults(f"plans[{number}].failing_since", finding.failing_since)
-        for number, claim in enumerate(value.claims):
-            faults += _time_faults(f"claims[{number}].since", claim.since)
-        named = [(f"lost_regions[{n}]", region) for n, region in enumerate(value.lost_regions)]
-        named += [(f"targets[{n}]", one.region) for n, one in enumerate(value.targets)]
-        named += [(f"present_plans[{n}]", plan.region) for n, plan in enumerate(value.present_plans)]
-        faults += _region_faults(named)
-        present = {plan.id.lower() for plan in value.present_plans}
-        faults += [
-            f"present_plans[{n}]: {fault}"
-            for n, plan in enumerate(value.present_plans)
-            if (fault := _id_fault(plan.id))
-        ]
-        faults += [
-            f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
-            for number, one in enumerate(value.present)
-            if one.plan.lower() not in present
-        ]
-        return faults
-    plans: set[str] = set()
-    for number, plan in enumerate(value.plans):
-        if fault := _id_fault(plan.id):
-            faults.append(f"plans[{number}]: {fault}")
-        if plan.id.lower() in plans:
-            faults.append(f"plans[{number}]: two plans have the id {plan.id}")
-        plans.add(plan.id.lower())
-    named = [(f"plans[{n}]", plan.region) for n, plan in enumerate(value.plans)]
-    named += [
-        (f"plans[{n}].group_region", plan.group_region) for n, plan in enumerate(value.plans) if plan.group_region
-    ]
-    named += [(f"hosts[{n}]", host.region) for n, host in enumerate(value.hosts) if host.region]
-    named += [(f"locations[{n}]", location.name) for n, location in enumerate(value.locations)]
-    faults += _region_faults(named)
-    known = {location.name for location in value.locations}
-    for number, plan in enumerate(value.plans):
-        if known and is_region(plan.region) and plan.region not in known:
-            faults.append(f"plans[{number}]: unknown region {plan.region!r}")
-    seen: set[tuple[str, str]] = set()
-    for number, environment in enumerate(value.environments):
-        if environment.plan.lower() not in plans:
-            faults.append(f"environments[{number}] ({environment.name}): its plan is not there: {environment.plan}")
-        if (environment.product, environment.id) in seen:
-            faults.append(f"environments[{number}]: two environments have the id {environment.id}")
-        seen.add((environment.product, environment.id))
-    hosts = {host.id.lower() for host in value.hosts}
-    for number, environment in enumerate(value.environments):
-        if environment.host and environment.host.host.lower() not in hosts:
-            faults.append(
-                f"environments[{number}] ({environment.name}): its host is not there: {environment.host.host}"
-            )
-    return faults
-
-
-def plan_fault(plan: Plan) -> str:
-    """Why a plan as it was read cannot be kept: its id or its region is none. Empty for one that can."""
-    if fault := _id_fault(plan.id):
-        return fault
-    return "" if is_region(plan.region) else f"its location {plan.region[:100]!r} is no region"
-
-
-def _id_fault(text: str) -> str:
-    return "" if PLAN_ID.fullmatch(text) else f"{text[:300]!r} is not the ARM id of a plan"
-
-
-def _region_faults(named: Sequence[tuple[str, str]]) -> list[str]:
-    """A region may become part of a host name: those that have another shape, with their places."""
-    return [f"{place}: {region[:100]!r} is no region" for place, region in named if not is_region(region)]
-
-
-def _time_faults(place: str, text: str) -> list[str]:
-    try:
-        parse_time(text)
-    except (ValueError, OverflowError) as error:
-        return [f"{place}: {error}"]
-    return []
 
 
 def decode(
@@ -277,7 +149,7 @@ def decode(
     known = [f"{kind}/{version}" for version in versions]
     faults = [] if marker in known else [f"is {marker!r}, not {' or '.join(known)}"]
     for key in times:
-        faults += _time_faults(key, getattr(value, key))
+        faults += time_faults(key, getattr(value, key))
     if faults:
         raise FileError("; ".join(faults), where=str(path), remedy=remedy)
     return value

@@ -21,15 +21,15 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from drkit.errors import FileError, IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model import estate, files, runbook, suggest
-from drkit.model.clock import Clock, rfc3339
+from drkit.model.clock import Clock, time_faults
 from drkit.model.cloud import Cloud, check_same
-from drkit.model.estate import Assessment, Snapshot
+from drkit.model.estate import Assessment, Snapshot, faults_of
 from drkit.model.ids import ArmId
 from drkit.model.readiness import Readiness
 from drkit.model.run import Record, RunRecord, RunState, disbelieve, fold
@@ -39,16 +39,12 @@ from drkit.store.approvals import Found, beyond_reach, mine
 from drkit.store.approvals import read as read_approvals
 from drkit.store.journal import LocalJournal
 from drkit.store.records import (
-    KINDS,
     LARGEST_MESSAGE,
     Approval,
     Declaration,
-    File,
     Message,
     Received,
     decode,
-    folder_of,
-    load,
     message_fault,
     owner_of,
     who,
@@ -64,6 +60,12 @@ DECLARATIONS = (("inbox", "declarations"), ("state", "declarations"))
 LOCKS = (("journal", "locks"), ("state", "locks"))
 """Where each kind is kept, and where the version before kept it."""
 PLACE = "choose another --store, or correct its permissions"
+
+
+File = TypeVar("File", Snapshot, Assessment, Readiness)
+KINDS: dict[type, str] = {Snapshot: "snapshot", Assessment: "assessment", Readiness: "readiness"}
+_WRITERS = {"snapshot": "snapshot", "assessment": "assess", "readiness": "check"}
+MOST_FAULTS = 10
 
 
 class Store:
@@ -542,4 +544,37 @@ def _stamp(when: str) -> str:
     return re.sub(r"[^0-9]", "", when)
 
 
-__all__ = ["Approval", "Declaration", "Message", "Store", "load", "rfc3339", "who"]
+def folder_of(kind: str) -> str:
+    """Where the generations of a kind are kept, below ``state``."""
+    return kind if kind == "readiness" else f"{kind}s"
+
+
+def load(path: Path, type_: type[File], *, of: Collection[int] | None = None) -> File:
+    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere.
+
+    ``of``: the users whose file it may be, beside this one and root; by default it may be anybody's, and behind a link.
+    """
+    kind = KINDS[type_]
+    remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
+    content = files.read(path, limit=files.LARGE, own=of is not None, also=of or (), links=of is None)
+    if not content.strip():
+        raise FileError("is empty", where=str(path), remedy=remedy)
+    try:
+        raw = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"is not whole JSON: {error}", where=str(path), remedy=remedy) from error
+    marker = raw.get("drkit") if isinstance(raw, dict) else None
+    if marker != f"{kind}/1":
+        newer = isinstance(marker, str) and marker.startswith(f"{kind}/")
+        what = f"is {marker}, of a newer drkit" if newer else f"is no {kind} (its marker is {marker!r})"
+        raise FileError(what, where=str(path), remedy="use a drkit that is as new as the file" if newer else remedy)
+    try:
+        value = msgspec.convert(raw, type_)
+    except msgspec.ValidationError as error:
+        raise FileError(f"breaks the schema of a {kind}: {error}", where=str(path), remedy=remedy) from error
+    faults: list[str] = time_faults("taken", value.taken) if isinstance(value, Readiness) else faults_of(value)
+    if faults:
+        more: list[str] = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+        first: list[str] = [f"{len(faults)} faults"] if len(faults) > 1 else []
+        raise FileError("\n".join([*first, *faults[:MOST_FAULTS], *more]), where=str(path), remedy=remedy)
+    return value

@@ -15,7 +15,7 @@ from drkit.model.estate import Assessment, Location, Snapshot
 from drkit.products.codespaces import settings
 from drkit.products.hybrid_worker import client
 from drkit.products.hybrid_worker.settings import is_service
-from drkit.store.records import load
+from drkit.store.store import load
 from tests.support.builders import MARK, TIME, a_plan, a_vm
 
 NAMES = (

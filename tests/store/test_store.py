@@ -28,8 +28,8 @@ from drkit.model.runbook import Runbook
 from drkit.providers.blob_journal import BlobJournal
 from drkit.providers.blob_store import BlobStore
 from drkit.store.journal import LocalJournal
-from drkit.store.records import Approval, Declaration, Message, load
-from drkit.store.store import Store, lock_name
+from drkit.store.records import Approval, Declaration, Message
+from drkit.store.store import Store, load, lock_name
 from tests.support.patience import PATIENCE
 
 MARK = CloudMark("https://127.0.0.1:1", "t", simulated=True)

@@ -10,14 +10,23 @@ import msgspec
 from drkit.errors import CloudError, UnreachableError
 from drkit.model.answers import read
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import Capture, Environment, Plan, Reading, RoleAssignment, Snapshot, TargetFacts, region_name
+from drkit.model.estate import (
+    Capture,
+    Environment,
+    Plan,
+    Reading,
+    RoleAssignment,
+    Snapshot,
+    TargetFacts,
+    plan_fault,
+    region_name,
+)
 from drkit.model.settings import Settings
 from drkit.products.base import Captured
 from drkit.products.codespaces import client as wire
 from drkit.products.codespaces import settings as names
 from drkit.products.defaults import each, granted, unlisted
 from drkit.products.resource_groups import locations_of, tagged
-from drkit.store.records import plan_fault
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

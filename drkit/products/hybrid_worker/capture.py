@@ -12,7 +12,7 @@ import msgspec
 from drkit.errors import CloudError, UnreachableError
 from drkit.model.answers import read
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, region_name
+from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, plan_fault, region_name
 from drkit.model.settings import Settings
 from drkit.planning.proposal import TAG_TARGET
 from drkit.products.base import Captured
@@ -21,7 +21,6 @@ from drkit.products.hybrid_worker import client as wire
 from drkit.products.hybrid_worker import plan as pure
 from drkit.products.hybrid_worker import settings as own_settings
 from drkit.products.resource_groups import locations_of, tagged
-from drkit.store.records import plan_fault
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session

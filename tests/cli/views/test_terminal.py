@@ -25,7 +25,7 @@ from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
 from drkit.products import actions
-from drkit.store.records import load
+from drkit.store.store import load
 from tests.support.command_line import recorded, runbook_of
 
 HOSTILE = {
