@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from drkit import blocking as blocking
     from drkit import errors as errors
     from drkit.api.apply import Applied as Applied
-    from drkit.api.apply import answer as answer
     from drkit.api.apply import apply as apply
     from drkit.api.apply import resume as resume
-    from drkit.api.apply import skip as skip
     from drkit.api.assess import assess as assess
     from drkit.api.capture import snapshot as snapshot
     from drkit.api.check import Checked as Checked
@@ -36,9 +34,11 @@ if TYPE_CHECKING:
     from drkit.api.context import Context as Context
     from drkit.api.context import desk as desk
     from drkit.api.control import abort as abort
+    from drkit.api.control import answer as answer
     from drkit.api.control import pause as pause
     from drkit.api.control import rebase as rebase
     from drkit.api.control import retry as retry
+    from drkit.api.control import skip as skip
     from drkit.api.control import unpause as unpause
     from drkit.api.control import verify as verify
     from drkit.api.explain import explain as explain
@@ -67,13 +67,13 @@ if TYPE_CHECKING:
     from drkit.drills.simulate import simulate as simulate
 
 _PLACES = {
-    "api.apply": ("Applied", "answer", "apply", "resume", "skip"),
+    "api.apply": ("Applied", "apply", "resume"),
     "api.assess": ("assess",),
     "api.capture": ("snapshot",),
     "api.check": ("Checked", "check"),
     "api.ci": ("PreflightResult", "carry_out", "open_runs", "preflight"),
     "api.context": ("Context", "desk"),
-    "api.control": ("abort", "pause", "rebase", "retry", "unpause", "verify"),
+    "api.control": ("abort", "answer", "pause", "rebase", "retry", "skip", "unpause", "verify"),
     "api.explain": ("explain",),
     "api.failback": ("cleanup", "failback"),
     "api.failover": ("failover",),

@@ -9,18 +9,29 @@ from collections.abc import Mapping
 
 from drkit.api import history, plan
 from drkit.api import status as status_
-from drkit.api.apply import send
 from drkit.api.context import Context
-from drkit.api.plan import Planned
-from drkit.api.status import closed
+from drkit.api.plan import Planned, show_of
+from drkit.api.status import begun, closed
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.runbook import Runbook
 from drkit.planning import handover
-from drkit.store.records import Message, who
+from drkit.store.records import Message, message_fault, who
 from drkit.store.verify import Verified
 from drkit.store.verify import verify as verify_bytes
+
+
+def answer(context: Context, run: str, step: str, text: str = "done") -> str:
+    """Tell a run that a person did, or is ready for, what a step asks. Returns the step's id."""
+    return _tell(context, run, "answer", step, text)
+
+
+def skip(context: Context, run: str, step: str, reason: str) -> str:
+    """Leave a step out, with a reason that the journal keeps. Returns the step's id."""
+    if not reason.strip():
+        raise UsageError("skipping needs a reason", remedy="--reason TEXT: the journal keeps it")
+    return _tell(context, run, "skip", step, reason)
 
 
 def pause(context: Context, run: str = "latest", reason: str = "") -> str:
@@ -52,6 +63,36 @@ def retry(context: Context, run: str, step: str) -> str:
         )
     _say(context, standing.run, "retry", "", found.id)
     return found.id
+
+
+def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
+    name = context.store.journal_path(run).stem
+    state = begun(context, name)
+    book = show_of(context, state.runbook).runbook
+    found = book.find(step)
+    known = state.of(found.id)
+    if known.status in ("done", "skipped"):
+        raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
+    history.not_replaced(context, name)
+    if closed(book, state):
+        raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
+    if what == "skip" and (why := handover.refusal(book, state, found)):
+        raise RefusedError(
+            why,
+            where=found.id,
+            remedy=f"`drkit resume {name}` finishes it; `drkit abort {name} --reason TEXT` begins nothing else",
+        )
+    if what == "answer" and found.effect != "ask":
+        raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
+    send(context, name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(context.clock.now())))
+    return found.id
+
+
+def send(context: Context, run: str, message: Message) -> None:
+    """Leave a message for a run; UsageError for one that the run would ignore, whatever its steps."""
+    if fault := message_fault(message):
+        raise UsageError(fault, remedy="say it in other words: the run would ignore this")
+    context.store.send(run, message)
 
 
 def _say(context: Context, run: str, what: str, text: str, step: str = "") -> str:

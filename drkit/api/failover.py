@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
-from drkit.api import apply, assess, capture, check, status
+from drkit.api import apply, approval, assess, capture, check, control, status
 from drkit.api import plan as plan_
 from drkit.api import report as report_
 from drkit.api.apply import Applied
@@ -140,7 +140,7 @@ def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) ->
         files.read(newest[1], limit=files.LARGE)
     ):
         return look
-    if apply.approved(context, shown):
+    if approval.approved(context, shown):
         return ResumePoint("apply", digest=shown.digest, notes=notes)
     if context.settings.run.separate_approver and context.clock.now() - parse_time(newest[0].taken) < FRESH:
         return ResumePoint("approval", digest=shown.digest, notes=notes)
@@ -458,7 +458,7 @@ class _Path:
                 self.talk.say(f"{error.what}: {error.remedy}")
                 continue
             for one in ready:
-                apply.answer(
+                control.answer(
                     self.context, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready"
                 )
             return bool(ready)

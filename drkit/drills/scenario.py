@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from drkit.api import apply, assess, capture, report
+from drkit.api import assess, capture, control, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
 from drkit.api.context import Context
@@ -359,7 +359,7 @@ class Drill:
             status = state.of(step.id).status
             if status == "drifted" and step.id not in acted:
                 acted.add(step.id)
-                apply.skip(self.context, run, step.id, "re-planned: the machine has another ARM id now")
+                control.skip(self.context, run, step.id, "re-planned: the machine has another ARM id now")
             elif status == "asked" and step.id not in acted:
                 await self._asked(run, step, state, book, acted)
 
@@ -367,16 +367,16 @@ class Drill:
         if step.action == "by-hand":
             acted.add(step.id)
             await self._by_hand(step)
-            apply.answer(self.context, run, step.id, "done as the runbook says")
+            control.answer(self.context, run, step.id, "done as the runbook says")
             return
         owner = str(step.inputs.get("owner", ""))
         person = await self.control.get(f"people/{owner}")
         if person["ready"]:
             acted.add(step.id)
-            apply.answer(self.context, run, step.id, "ready")
+            control.answer(self.context, run, step.id, "ready")
         elif person["ready_after"] is None and self._quiet(state, book, acted):
             acted.add(step.id)
-            apply.skip(self.context, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
+            control.skip(self.context, run, step.id, f"{person['name'] or 'its owner'} cannot be reached tonight")
 
     def _quiet(self, state: RunState, book: Runbook, acted: set[str]) -> bool:
         """Whether nothing else is under way or answered."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from drkit.api import apply, control, status
+from drkit.api import control, status
 from drkit.cli.views import terminal
 from drkit.errors import UsageError
 from drkit.execution import results
@@ -190,7 +190,7 @@ def test_what_a_run_would_ignore_is_not_sent(bench: Make) -> None:
     begun(made, Scripted())
     context = context_of(made)
     with pytest.raises(UsageError, match="at most 4000"):
-        apply.answer(context, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
+        control.answer(context, RUN, "p:b:ask", "x" * (LONGEST["text"] + 1))
     with pytest.raises(UsageError, match="at most 4000"):
         control.pause(context, RUN, "x" * (LONGEST["text"] + 1))
     assert made.store.inbox(RUN) == []

@@ -226,7 +226,7 @@ def test_a_last_look_that_is_skipped_leaves_nothing_that_no_cleanup_knows(tmp_pa
 
         def hear(event: Event) -> None:
             if event.kind == "done" and event.step is not None and event.step.id == last.removesuffix("-again"):
-                apply.skip(site.context, site.run, last, "seen once is enough")
+                control.skip(site.context, site.run, last, "seen once is enough")
 
         assert way.carry_out(site, planned, hear).outcome == "succeeded-with-exceptions"
         assert site.state.of(last).status == "skipped"

@@ -99,7 +99,7 @@ def test_a_skip_of_a_host_that_is_off_is_refused_with_what_to_type(site: Site) -
     killed(site, WEB, "done", "release")
     for action in ("release", "register", "verify"):
         with pytest.raises(RefusedError) as caught:
-            apply.skip(site.context, site.run, step_of(site, WEB, action), "do not wait for it")
+            control.skip(site.context, site.run, step_of(site, WEB, action), "do not wait for it")
         assert "web-01 may have been taken off auto-we" in caught.value.what
         assert f"`drkit resume {site.run}`" in caught.value.remedy
     assert resumed(site).outcome == "succeeded"
@@ -124,7 +124,7 @@ def test_what_somebody_else_installed_between_release_and_registration_is_not_wr
     assert theirs.url in detail
     assert "another registration is on it now" in applied.reason
     # A person sees whose it is, and leaves it so.
-    apply.skip(site.context, site.run, step_of(site, WEB, "register"), "it is theirs now")
+    control.skip(site.context, site.run, step_of(site, WEB, "register"), "it is theirs now")
     assert resumed(site).outcome == "succeeded-with-exceptions"
     assert workers.carried(site, WEB) == [CONTROL]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drkit.api import apply, control, failback, status
+from drkit.api import control, failback, status
 from drkit.errors import RefusedError
 from drkit.model.run import RunState, StepState
 from drkit.planning import handover
@@ -125,7 +125,7 @@ def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site:
     assert status.status(site.context, "run-0001").replaced == "run-0002"
     for say in (
         lambda: control.abort(site.context, "run-0001", "x"),
-        lambda: apply.skip(site.context, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
+        lambda: control.skip(site.context, "run-0001", step_of(site, CUPBOARD, "verify"), "x"),
         lambda: control.rebase(site.context, "run-0001"),
     ):
         with pytest.raises(RefusedError, match="the rest of run-0001 is carried out as run-0002"):
@@ -166,7 +166,7 @@ def test_a_run_that_is_over_takes_no_answer_and_no_skip(site: Site) -> None:
     killed_in(site, WEB, "intent", "release")
     control.abort(site.context, site.run, "enough")
     assert way.go_on(site, site.run).outcome == "failed"
-    for say in (apply.skip, apply.answer):
+    for say in (control.skip, control.answer):
         with pytest.raises(RefusedError, match="has ended: aborted by"):
             say(site.context, site.run, step_of(site, WEB, "register"), "x")
     assert typed(site, "status", site.run, most=4) == []

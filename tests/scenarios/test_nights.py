@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit.api import apply, assess, capture, plan
+from drkit.api import assess, capture, control, plan
 from drkit.errors import RefusedError
 from drkit.model.estate import Assessment
 from tests.support.estates import NEXT, REGION, SUBSCRIPTION, TARGET, People, Site, estate, plan_id
@@ -87,7 +87,7 @@ def test_after_apply_it_proposes_only_what_was_skipped(tmp_path: Path) -> None:
         with People(site, unheard=["bench"]):
             assert site.apply("--wait", "5") == 3
         step = site.step("bench", "ready")
-        apply.skip(site.context, site.run, step, "out of reach")
+        control.skip(site.context, site.run, step, "out of reach")
         with People(site, unheard=["bench"]):
             assert site.resume("--wait", "5") == 0
         assessed(site)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import apply, plan
+from drkit.api import apply, approval, plan
 from drkit.api.plan import candidates, show_of
 from drkit.errors import FileError, ForbiddenError, RefusedError, UsageError
 from drkit.model import files, runbook
@@ -71,12 +71,12 @@ def begun(made: Bench, *, hours_ago: float = 1.0, approved: dict[str, Any] | Non
 
 def look(made: Bench, **settings: Any) -> None:
     context = context_of(made, **settings)
-    apply.look_again(context, RUN, made.store.state(RUN), context.clock)
+    approval.check_approved(context, RUN, made.store.state(RUN), context.clock)
 
 
 def asked(made: Bench, *, yes: bool = False, targets: tuple[str, ...] = (), **settings: Any) -> dict[str, Any]:
     context = context_of(made, **settings)
-    return apply.approval_for(context, show_of(context, kept(made)), context.clock, yes=yes, targets=targets)
+    return approval.approval_for(context, show_of(context, kept(made)), context.clock, yes=yes, targets=targets)
 
 
 @pytest.fixture
@@ -496,9 +496,9 @@ def test_a_run_goes_on_only_under_an_approval_that_names_it(bench: Make) -> None
     put(made, hours_ago=2)
     context = context_of(made)
     with pytest.raises(RefusedError, match="no approval"):
-        apply.look_again(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
+        approval.check_approved(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
     put(made, hours_ago=3, targets=(PREPARED,), who="ada@desk")
-    apply.look_again(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
+    approval.check_approved(context, RUN, made.store.state(RUN), context.clock, candidates(context, made.book))
 
 
 def test_approve_asks_for_the_whole_id_of_what_only_a_tag_speaks_for(here: Here) -> None:

@@ -26,8 +26,7 @@ from typing import Any, Self
 
 import requests
 
-from drkit.api import apply as apply_
-from drkit.api import assess, capture
+from drkit.api import assess, capture, control
 from drkit.api import plan as plan_
 from drkit.api.context import Context
 from drkit.errors import DrkitError, RefusedError
@@ -570,7 +569,7 @@ class Crowd(threading.Thread):
         """Say that it is done; a run that somebody aborted meanwhile takes no answer."""
         self.said.add(step.id)
         try:
-            apply_.answer(self.site.context, run, step.id, "ready")
+            control.answer(self.site.context, run, step.id, "ready")
         except RefusedError:
             if not self.site.store.state(run).outcome:
                 raise

@@ -143,9 +143,9 @@ def resume(common: Common, run: str, wait_minutes: float | None) -> int:
 @click.argument("text", default="done")
 def answer(common: Common, run: str, step: str, text: str) -> int:
     """Tell a run that what a step asks of a person is done, or that the person is ready."""
-    from drkit.api import apply as apply_
+    from drkit.api import control
 
-    found = apply_.answer(common.context(), run, step, text)
+    found = control.answer(common.context(), run, step, text)
     common.tell({"step": found, "said": text}, lambda: [f"said to {run}: {found}: {text}", _taken_up(run)])
     return 0
 
@@ -160,9 +160,9 @@ def _taken_up(run: str) -> str:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the journal keeps it.")
 def skip(common: Common, run: str, step: str, reason: str) -> int:
     """Leave a step out, with a reason."""
-    from drkit.api import apply as apply_
+    from drkit.api import control
 
-    found = apply_.skip(common.context(), run, step, reason)
+    found = control.skip(common.context(), run, step, reason)
     common.tell({"step": found, "reason": reason}, lambda: [f"said to {run}: skip {found}: {reason}", _taken_up(run)])
     return 0
 

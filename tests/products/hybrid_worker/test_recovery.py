@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from drkit.api import apply as apply_
-from drkit.api import assess, capture
+from drkit.api import assess, capture, control
 from drkit.api import plan as plan_
 from drkit.model.estate import LISTING, Plan, Snapshot
 from drkit.model.settings import Settings
@@ -329,7 +329,7 @@ def test_done_by_hand_it_is_verified_by_the_account(tmp_path: Path) -> None:
             if step.action == "by-hand":
                 for held in world.hosts[step.host.lower()].extensions.values():
                     held.settings["AutomationAccountURL"] = url
-                apply_.answer(found.context, found.run, step.id, "done")
+                control.answer(found.context, found.run, step.id, "done")
         assert asyncio.run(apply_.resume(found.context)).outcome == "succeeded"
         assert reported(found)[WEB] == [REPLICA]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from drkit.api import apply, control, history, status
+from drkit.api import control, history, status
 from drkit.api import plan as plan_
 from drkit.errors import DrkitError
 from drkit.planning import handover, leftovers
@@ -64,7 +64,7 @@ class Operator:
                 steps = status.status(context, run).runbook.steps
                 step = self.story.choice(steps).id
                 if word == "skip":
-                    apply.skip(context, run, step, "not tonight")
+                    control.skip(context, run, step, "not tonight")
                 else:
                     control.retry(context, run, step)
         except DrkitError:

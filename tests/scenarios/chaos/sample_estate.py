@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from drkit.api import apply, capture
+from drkit.api import capture, control
 from drkit.api import plan as plan_
 from drkit.drills import simulate
 from drkit.model.estate import Assessment
@@ -84,7 +84,7 @@ class Everybody(Crowd):
             self._by_hand(step)
         elif self.site.world.view(f"people/{step.inputs['owner']}")["ready_after"] is None:
             self.said.add(step.id)
-            apply.skip(self.site.context, run, step.id, "cannot be reached tonight")
+            control.skip(self.site.context, run, step.id, "cannot be reached tonight")
             return
         elif not self.ready(step):
             return
