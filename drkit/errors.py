@@ -1,25 +1,26 @@
-"""Every error drkit raises on purpose.
+"""Every error that drkit raises on purpose.
 
     DrkitError                        exit code
     ├── UsageError                    64   arguments, or a file that cannot be read as what it should be
     │   └── FileError                 64   names the file and the place in it
-    ├── RefusedError                   4   readable, but not done: unsafe, not approved, another cloud
+    ├── RefusedError                   4   understood, but not done: unsafe, not approved, another cloud
     │   ├── GuardError                 4   a request the pipeline must not send
     │   └── LockedError                4   somebody else holds the run or the plan
     ├── CloudError                     1   Azure, or the way to it, is at fault
     │   ├── CredentialError            1   no token
-    │   │   └── NoAuthorityError       1   nobody who makes tokens answers
+    │   │   └── NoAuthorityError       1   the authority that issues tokens does not answer
     │   ├── ForbiddenError             1   a token, but no permission
     │   ├── UnreachableError           1   no usable answer: refused, timed out, not JSON, bad certificate
-    │   │   └── UnreadableError        1   an answer, but not of the documented shape, or one that leads astray
+    │   │   └── UnreadableError        1   an answer, but not of the documented shape, or with a URL that leads elsewhere
     │   ├── NotFoundError              1   404 of a code that means "gone"
     │   ├── ConflictError              1   409, 412
     │   ├── ThrottledError             1   429 beyond the retry budget
-    │   └── UnknownFateError           1   sent, but nobody knows whether it was carried out
+    │   └── UnknownFateError           1   sent, but it is unknown whether it was carried out
     ├── PartialError                   3   unfinished, can be resumed
-    └── IntegrityError                 1   a chain or digest that does not hold
+    └── IntegrityError                 1   a chain or digest that does not match
 
-``what`` says what happened, ``where`` to which object or place, ``remedy`` what to type or change next.
+``what`` says what happened, ``where`` to which object or place, ``remedy`` what to type or change next. An exit code is what the
+command ends with (docs/states.md).
 """
 
 from __future__ import annotations
@@ -48,17 +49,17 @@ class UsageError(DrkitError):
 
 
 class FileError(UsageError):
-    """A file does not parse, breaks its schema or its references, or is of a newer version."""
+    """A file cannot be parsed, breaks its schema or its references, or has a newer version."""
 
 
 class RefusedError(DrkitError):
-    """Readable, but drkit will not do it."""
+    """drkit understands what it is asked to do, and refuses."""
 
     exit_code = 4
 
 
 class GuardError(RefusedError):
-    """The pipeline was asked to send what may not be sent. Nothing left the process."""
+    """The pipeline was asked to send a request that may not be sent. Nothing was sent."""
 
 
 class LockedError(RefusedError):
@@ -86,11 +87,11 @@ NO_AUTHORITY = "AuthorityUnreachable"
 
 
 class CredentialError(CloudError):
-    """No token could be had. ``code`` is Entra's, or NO_AUTHORITY when no usable answer came from where tokens are made."""
+    """There is no token. ``code``: Entra's, or NO_AUTHORITY when the authority gave no usable answer."""
 
 
 class NoAuthorityError(CredentialError):
-    """No token could be had because no usable answer came from where tokens are made: a little later one may."""
+    """There is no token because the authority gave no usable answer; a later request may succeed."""
 
 
 class ForbiddenError(CloudError):
@@ -102,32 +103,32 @@ class UnreachableError(CloudError):
 
 
 class UnreadableError(UnreachableError):
-    """Azure answered, and the answer is not of the documented shape, or leads where nothing may be asked."""
+    """Azure's answer is not of the documented shape, or leads to a place where drkit may not send requests."""
 
 
 class NotFoundError(CloudError):
-    """The object is gone, by a code that means it (never an empty or unknown 404)."""
+    """The object is gone, by a code that means so (never an empty or unknown 404)."""
 
 
 class ConflictError(CloudError):
-    """The object is there in a state that does not allow this (409, 412)."""
+    """The state of the object does not allow this (409, 412)."""
 
 
 class ThrottledError(CloudError):
-    """Refused with 429 for longer than the retry budget."""
+    """Azure refused with 429 for longer than the retry budget."""
 
 
 class UnknownFateError(CloudError):
-    """The request left, no answer came back: look before doing anything else."""
+    """The request was sent and no answer came: look at the object before you do anything else."""
 
 
 class PartialError(DrkitError):
-    """Unfinished; can be resumed."""
+    """The work is unfinished and can be resumed."""
 
     exit_code = 3
 
 
 class IntegrityError(DrkitError):
-    """A hash chain or digest does not hold."""
+    """A hash chain or digest does not match."""
 
     exit_code = 1

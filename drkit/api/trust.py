@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from drkit.errors import RefusedError
 from drkit.model import files, toml_faults
-from drkit.model.toml_faults import Fault
+from drkit.model.toml_faults import TomlFault
 
 TrustedHost = Annotated[
     str,
@@ -77,7 +77,7 @@ def load(path: Path) -> Trust:
         return Trust(path)
     text = toml_faults.decode(files.read(path, own=True), str(path))
     table = toml_faults.parse(text, str(path))
-    faults: list[Fault] = toml_faults.check(table, TrustFile)
+    faults: list[TomlFault] = toml_faults.check(table, TrustFile)
     if faults:
         toml_faults.refuse(faults, text, str(path), 'docs/configuration.md, "What a found file may say"')
     found = msgspec.convert(table, TrustFile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drkit.errors import DrkitError
-from drkit.model.answers import sent, understood
+from drkit.model.answers import reading_azure_in_step, writing_azure_in_step
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Step
 from drkit.products.base import Actor, Observation, Result, StepContext, StepFailedError
@@ -32,21 +32,21 @@ class Contained:
             ) from error
 
     async def observe(self, step: Step, context: StepContext) -> Observation:
-        with understood(step.id):
+        with reading_azure_in_step(step.id):
             return await self.actor.observe(step, context)
 
     async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
-        with understood(step.id):
+        with reading_azure_in_step(step.id):
             return await self.actor.settle(step, context)
 
     async def act(self, step: Step, context: StepContext) -> Operation | Result:
-        with sent(step.id):
+        with writing_azure_in_step(step.id):
             return await self.actor.act(step, context)
 
     async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
-        with understood(step.id):
+        with reading_azure_in_step(step.id):
             return await self.actor.poll(step, operation, context)
 
     async def verify(self, step: Step, context: StepContext) -> Operation | Result:
-        with understood(step.id):
+        with reading_azure_in_step(step.id):
             return await self.actor.verify(step, context)

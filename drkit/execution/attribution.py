@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.ids import ArmId
 from drkit.model.runbook import Precondition
 from drkit.products.base import Observation, StepContext
@@ -37,7 +37,7 @@ async def named(context: StepContext, subjects: Iterable[str]) -> dict[str, str]
     for subject in subjects:
         subscription, group = ArmId(subject).subscription, ArmId(subject).resource_group
         try:
-            with context.azure.budget(attempts=1, seconds=SECONDS), read(subject):
+            with context.azure.budget(attempts=1, seconds=SECONDS), reading_azure(subject):
                 events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
                 told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
         except CloudError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from drkit.errors import CloudError, RefusedError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.ids import ArmId
 from drkit.model.runbook import WRITES, Runbook, Step
 from drkit.planning.proposal import TAG_SOURCE
@@ -52,7 +52,7 @@ async def refuse(
     sources = {plan.lower() for plan in context.runbook.source_plans}
     for subscription, kind in kinds(context.runbook):
         try:
-            with read(f"/subscriptions/{subscription}"):
+            with reading_azure(f"/subscriptions/{subscription}"):
                 listed = await context.azure.resources.list_resources(subscription, kind)
                 made = [
                     (str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, "")), str(one.get("id", "")))
@@ -86,7 +86,7 @@ async def _marks(
         if not isinstance(product, LeavesMarks):
             continue
         try:
-            with read(name):
+            with reading_azure(name):
                 found = await product.marks(steps, context)
         except CloudError as error:
             say(f"whether another store's run is under way could not be looked for: {error.what}")

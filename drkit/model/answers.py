@@ -1,9 +1,9 @@
-"""Azure's answers, made fit for use: JSON that a file can hold, and one error for whatever goes wrong in reading them. Pure."""
+"""Makes Azure's answers fit for use: JSON that a file can hold, and one error for everything that goes wrong in reading. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -14,73 +14,72 @@ from drkit.errors import DrkitError, GuardError, UnknownFateError, UnreadableErr
 from drkit.model.clock import StoppedError
 
 DEEPEST = 100
-"""Objects and lists within each other: Azure's have about ten."""
+"""Levels of objects and lists in one answer; Azure's have about ten."""
 _SHOWN = 200
 
 
 @contextmanager
-def read(where: str = "") -> Iterator[None]:
-    """The block reads something of Azure: whatever it raises is a CloudError, so that one odd answer is one failed reading.
+def reading_azure(where: str = "") -> Iterator[None]:
+    """A block that reads something from Azure raises only CloudErrors, so that one odd answer is one failed reading.
 
-    Inside: requests, and whatever takes their answers apart; what is no error of drkit's becomes UnreadableError. ``where``
-    is what is read, for an error that does not say so.
+    The block holds the requests and all code that takes their answers apart. An exception that is not one of drkit's becomes
+    UnreadableError. ``where``: what is read, for an error that does not name it.
     """
     try:
-        with understood(where):
+        with reading_azure_in_step(where):
             yield
     except GuardError as error:
-        # An address or a name in an answer led where nothing may be asked.
+        # A URL or a name in an answer led to a place where nothing may be read.
         raise UnreadableError(
-            f"was not asked: {error.what}", where=error.where or where, remedy="look at it in Azure"
+            f"was not read: {error.what}", where=error.where or where, remedy="look at it in Azure"
         ) from error
 
 
 @contextmanager
-def understood(where: str = "") -> Iterator[None]:
-    """As ``read``, for the steps of a run: what the pipeline refuses stays a GuardError."""
+def reading_azure_in_step(where: str = "") -> Iterator[None]:
+    """The same as ``reading_azure`` for a step of a run: a GuardError stays one."""
     try:
         yield
     except (DrkitError, StoppedError):
         raise
     except Exception as error:
         raise UnreadableError(
-            f"Azure's answer is not of the documented shape ({_said(error)})",
+            f"Azure's answer is not of the documented shape ({_in_words(error)})",
             where=where,
             remedy="look at it in Azure; everything else is read all the same",
         ) from error
 
 
 @contextmanager
-def sent(where: str) -> Iterator[None]:
-    """The block writes something to Azure; what its answer makes it raise is an UnknownFateError: it was sent."""
+def writing_azure_in_step(where: str) -> Iterator[None]:
+    """A block that writes to Azure: an answer that cannot be read is an UnknownFateError, because the request was sent."""
     try:
         yield
     except (DrkitError, StoppedError):
         raise
     except Exception as error:
         raise UnknownFateError(
-            f"Azure's answer is not of the documented shape ({_said(error)}); it may or may not have been carried out",
+            f"Azure's answer is not of the documented shape ({_in_words(error)}); it may or may not have been carried out",
             where=where,
             remedy="drkit looks before it does anything else",
         ) from error
 
 
-def _said(error: Exception) -> str:
+def _in_words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN]
 
 
 def segment(name: object) -> str:
-    """A name as one part of a path, percent-encoded. ValueError for what is none: it would lead to another object."""
+    """A name as one percent-encoded segment of a path. ValueError for a text that would lead to another object."""
     if not isinstance(name, str) or name.strip() in ("", ".", "..") or "/" in name or "\\" in name:
-        raise ValueError(f"{str(name)[:100]!r} is no name")
+        raise ValueError(f"{str(name)[:100]!r} is not a name")
     return quote(name, safe="!$&'()*+,;=:@-._~")
 
 
 def cleaned(content: bytes) -> bytes:
-    """A body of JSON that a file can hold: the same bytes if it is, else without lone surrogates, bytes that are no UTF-8 and
-    numbers that are none.
+    """A body as JSON that a file can hold: unchanged if it is, else without lone surrogates, invalid UTF-8, NaN and infinities.
 
-    ValueError for what is no JSON, RecursionError or ValueError for what is nested too deeply.
+    ValueError for a body that is not JSON, RecursionError or ValueError for one that is nested too deeply.
     """
     try:
         value = msgspec.json.decode(content)
@@ -93,21 +92,25 @@ def cleaned(content: bytes) -> bytes:
     return content
 
 
-def text_of(found: str) -> str:
-    """A text as a file can hold it: a surrogate without its other half becomes U+FFFD."""
-    if found.isascii():
-        return found
-    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def text_of(text: str) -> str:
+    """A text that a file can hold: a surrogate without its other half becomes U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value
 
 
 def _shallow(value: Any) -> None:
-    level = [value]
+    """ValueError for objects and lists that are nested more than ``DEEPEST`` levels deep."""
+    level = [value] if type(value) in (dict, list) else []
     for _ in range(DEEPEST):
-        inner = [one for found in level if type(found) is dict for one in found.values() if type(one) in (dict, list)]
-        inner += [one for found in level if type(found) is list for one in found if type(one) in (dict, list)]
-        if not inner:
+        below = [inner for nested in level for inner in _members(nested) if type(inner) in (dict, list)]
+        if not below:
             return
-        level = inner
+        level = below
     raise ValueError(f"nested more than {DEEPEST} deep")
 
 
@@ -115,9 +118,9 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return text_of(value)
     if isinstance(value, list):
-        return [_whole(one) for one in value]
+        return [_whole(item) for item in value]
     if isinstance(value, dict):
-        return {text_of(key): _whole(one) for key, one in value.items()}
+        return {text_of(key): _whole(item) for key, item in value.items()}
     return value
 
 

@@ -1,4 +1,4 @@
-"""One clock for everything that waits or is dated: the real one, or that of a simulated Azure.
+"""One clock for all waits and times: the real one, or that of a simulated Azure.
 
 Socket timeouts, TLS, token lifetimes, leases and file locks use real time.
 """
@@ -15,22 +15,22 @@ MAX_SPEED = 60.0
 
 
 class StoppedError(Exception):
-    """A wait was cut short because the run is to be left; the step stays as its journal has it."""
+    """A wait was cut short because the process leaves the run; the step stays as the journal has it."""
 
 
 class Clock(Protocol):
-    """What drkit asks of time."""
+    """What drkit needs of a clock."""
 
     def now(self) -> datetime:
         """The time of day, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds of this clock, never going back."""
+        """Seconds of this clock; they never go back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds of this clock."""
+        """Wait for ``seconds`` of this clock."""
         ...
 
 
@@ -41,7 +41,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def from_wall(self, moment: datetime) -> datetime:
-        """That moment itself."""
+        """The same moment."""
         return moment
 
     def monotonic(self) -> float:
@@ -67,7 +67,7 @@ class SimulatedClock:
         return self.from_wall(datetime.now(UTC))
 
     def from_wall(self, moment: datetime) -> datetime:
-        """The simulated moment at that one of the machine's clock."""
+        """The simulated time at that time of the machine's clock."""
         return self.origin + timedelta(seconds=self.speed * (moment - self.started).total_seconds())
 
     def monotonic(self) -> float:
@@ -78,13 +78,13 @@ class SimulatedClock:
 
 
 def from_wall(clock: Clock, moment: datetime) -> datetime:
-    """A moment of the machine's own clock (a file's time, a service's date) on that clock.
+    """A time of the machine's own clock (a file's time, a service's date) as a time of ``clock``.
 
-    A clock that does not say how it is made of the machine's own is taken to have gone on as that one did.
+    A clock without ``from_wall`` is assumed to run at the speed of the machine's clock.
     """
     convert = getattr(clock, "from_wall", None)
-    found: datetime = convert(moment) if convert else clock.now() - (datetime.now(UTC) - moment)
-    return found
+    converted: datetime = convert(moment) if convert else clock.now() - (datetime.now(UTC) - moment)
+    return converted
 
 
 def rfc3339(moment: datetime) -> str:
@@ -93,14 +93,14 @@ def rfc3339(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time as a datetime in UTC; ValueError otherwise, and for one that UTC's calendar does not reach."""
+    """An RFC 3339 time as a datetime in UTC. ValueError for any other text, and for a time outside the calendar of UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text[:100]!r} has no time zone")
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError(f"{text[:100]!r} is out of the calendar") from error
+        raise ValueError(f"{text[:100]!r} is outside the calendar") from error
 
 
 def time_faults(place: str, text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which cloud a command speaks to, and why that one. Imports no Azure SDK.
+"""Which cloud a command talks to, and why that one. Imports no Azure SDK.
 
 docs/configuration.md ("[cloud]") says which setting, option or variable chooses it.
 """
@@ -37,13 +37,13 @@ NAMED: Mapping[str, Mapping[str, str]] = {
         "authority": "https://login.chinacloudapi.cn",
     },
 }
-"""The clouds that have a name, called as ``az cloud list`` calls them; endpoints as azure-mgmt-core and azure-identity have them."""
+"""The named clouds, with the names of ``az cloud list`` and the endpoints of azure-mgmt-core and azure-identity."""
 
 
 class Hosts(msgspec.Struct, frozen=True):
     """The hosts of one named cloud that drkit may send a credential to.
 
-    ``arm`` is Resource Manager's host (its regions are names below it); ``authorities`` give tokens; ``audiences`` are the hosts
+    ``arm`` is Resource Manager's host (its regions are subdomains of it); ``authorities`` issue tokens; ``audiences`` are the hosts
     that a scope for Resource Manager may name; ``stores`` are the suffixes of blob services.
     """
 
@@ -73,8 +73,9 @@ HOSTS: Mapping[str, Hosts] = {
         stores=(".blob.core.chinacloudapi.cn",),
     ),
 }
-"""By name of ``NAMED``. Sources: ``az cloud show``; learn.microsoft.com "National clouds" (sign-in endpoints) and "Storage account
-overview" (``ACCOUNT.zNN.blob.storage.azure.net`` are accounts with DNS zone endpoints)."""
+"""By name of ``NAMED``. Sources: ``az cloud show``, https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
+(sign-in endpoints) and https://learn.microsoft.com/azure/storage/common/storage-account-overview (accounts with DNS zone endpoints:
+``ACCOUNT.zNN.blob.storage.azure.net``)."""
 ACCOUNT = re.compile(r"[a-z0-9]{3,24}(-secondary)?")
 ZONED = re.compile(r"[a-z0-9]{3,24}(-secondary)?\.z[0-9]{1,2}")
 ALSO_CALLED = {
@@ -86,7 +87,7 @@ ALSO_CALLED = {
 
 
 class CloudMark(msgspec.Struct, frozen=True):
-    """What a file was made against: ARM endpoint, tenant (empty: not known), and whether it was a simulator."""
+    """The cloud that a file was made for: ARM endpoint, tenant (empty: unknown), and whether it was a simulator."""
 
     arm: str
     tenant: str = ""
@@ -110,7 +111,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class ReadyFile(msgspec.Struct, frozen=True):
-    """What `drkit simulate --ready FILE` writes once it serves."""
+    """What `drkit simulate --ready FILE` writes when the simulator answers."""
 
     arm: str
     authority: str
@@ -127,10 +128,9 @@ class ReadyFile(msgspec.Struct, frozen=True):
 
 
 class Cloud(msgspec.Struct, frozen=True):
-    """One cloud: endpoints, how to get a token, whose clock, and ``why`` it was chosen (for people).
+    """One cloud: endpoints, how to get a token, its clock, and ``why`` it was chosen (for people).
 
-    ``services`` maps a public host name to the URL that stands in for it (a simulator's loopback ports).
-    ``client_secret`` is only ever a simulator's.
+    ``services`` maps a public host name to a URL on a simulator's loopback port. ``client_secret`` is a simulator's, never a real one.
     """
 
     name: str
@@ -152,16 +152,16 @@ class Cloud(msgspec.Struct, frozen=True):
 
     @property
     def mark(self) -> CloudMark:
-        """What goes into the files made against this cloud."""
+        """What the files that are made for this cloud name it by."""
         return CloudMark(self.arm.rstrip("/").lower(), self.tenant.lower(), self.simulated)
 
     @property
     def token_scope(self) -> str:
-        """The scope to ask a token for: that of the named cloud whose ARM this is, else ARM's own address."""
-        known = named_arm(self.arm)
-        if self.scope or not known:
+        """The scope of tokens: the one in settings, else that of the named cloud whose ARM this is, else ARM's own address."""
+        name = named_arm(self.arm)
+        if self.scope or not name:
             return self.scope or f"{self.arm.rstrip('/')}/.default"
-        return NAMED[known].get("scope") or f"{NAMED[known]['arm']}/.default"
+        return NAMED[name].get("scope") or f"{NAMED[name]['arm']}/.default"
 
     def clock(self) -> Clock:
         """Real time, or the simulator's."""
@@ -176,36 +176,36 @@ class Cloud(msgspec.Struct, frozen=True):
 
 
 def public(why: str = "the default") -> Cloud:
-    """Azure as the world knows it."""
+    """Public Azure."""
     return Cloud(name="public Azure", arm=PUBLIC_ARM, authority=PUBLIC_AUTHORITY, why=why)
 
 
 def resolve(
     option: str | None, configured: Mapping[str, Any] | None, environ: Mapping[str, str] | None = None
 ) -> Cloud:
-    """--cloud FILE or NAME, else DRKIT_CLOUD, else the [cloud] table of drkit.toml, else public Azure.
+    """The cloud of --cloud FILE or NAME, else of DRKIT_CLOUD, else of the [cloud] table of drkit.toml, else public Azure.
 
-    A named cloud takes endpoints and scope from its name, the rest (credential, tenant) from [cloud]. Raises FileError for
-    a ready file that cannot be read, RefusedError for one whose process is gone.
+    A named cloud has the endpoints and scope of its name; the rest (credential, tenant) is from [cloud]. FileError for a ready
+    file that cannot be read, RefusedError for one whose process has ended, UsageError for a [cloud] that cannot be used.
     """
     env = os.environ if environ is None else environ
-    for given, why in ((option, "from --cloud"), (env.get("DRKIT_CLOUD"), "from DRKIT_CLOUD")):
-        if given:
-            own = named(given)  # a file that happens to be called so is none: ./NAME
-            return _named(own, configured or {}, why) if own else from_ready_file(Path(given), why)
+    for choice, why in ((option, "from --cloud"), (env.get("DRKIT_CLOUD"), "from DRKIT_CLOUD")):
+        if choice:
+            name = named(choice)  # a ready file of that name is given as ./NAME
+            return _named(name, configured or {}, why) if name else from_ready_file(Path(choice), why)
     if configured:
         return from_table(configured)
     return public()
 
 
 def named(text: str) -> str:
-    """The name, as ``NAMED`` has it, of the cloud that is called so; empty for none."""
+    """The key in ``NAMED`` of the cloud that ``text`` names; empty for none."""
     plain = "".join(text.split()).lower()
     return ALSO_CALLED.get(plain) or next((name for name in NAMED if name.lower() == plain), "")
 
 
 def host_of(url: str) -> str:
-    """``host`` or, where the port is not 443, ``host:port`` of an https address, in lower case; empty where it has none."""
+    """``host`` of an https URL in lower case, or ``host:port`` where the port is not 443; empty for any other text."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
@@ -218,22 +218,22 @@ def host_of(url: str) -> str:
 
 
 def named_arm(url: str) -> str:
-    """The name of the cloud whose Resource Manager (or a region of it) is at that address; empty for none."""
+    """The name of the cloud whose Resource Manager, or a region of it, has that URL; empty for none."""
     host = host_of(url)
-    return next((name for name, one in HOSTS.items() if host == one.arm or host.endswith(f".{one.arm}")), "")
+    return next((name for name, hosts in HOSTS.items() if host == hosts.arm or host.endswith(f".{hosts.arm}")), "")
 
 
 def named_authority(url: str) -> str:
-    """The name of the cloud whose tokens that address gives; empty for none."""
+    """The name of the cloud whose tokens are issued at that URL; empty for none."""
     host = host_of(url)
-    return next((name for name, one in HOSTS.items() if host in one.authorities), "")
+    return next((name for name, hosts in HOSTS.items() if host in hosts.authorities), "")
 
 
 def named_store(url: str) -> str:
-    """The name of the cloud that has a blob service of a storage account at that address; empty for none."""
+    """The name of the cloud in which a storage account has a blob service at that URL; empty for none."""
     host = host_of(url)
-    for name, one in HOSTS.items():
-        for suffix in one.stores:
+    for name, hosts in HOSTS.items():
+        for suffix in hosts.stores:
             account = ZONED if suffix == ".blob.storage.azure.net" else ACCOUNT
             if host.endswith(suffix) and account.fullmatch(host.removesuffix(suffix)):
                 return name
@@ -243,13 +243,13 @@ def named_store(url: str) -> str:
 def _scope_fits(scope: str, arm: str) -> bool:
     """Whether a token of that scope is meant for that ARM.
 
-    An Azure Stack Hub's audience is an application of the customer's directory, or a name beside its ARM (learn.microsoft.com,
-    "Azure Stack Hub: validate Azure identity").
+    An Azure Stack Hub's audience is an application of the customer's directory, or a host in the domain of its ARM.
+    https://learn.microsoft.com/azure-stack/operator/azure-stack-validate-identity
     """
     asked, host = urlsplit(scope).hostname or "", urlsplit(arm).hostname or ""
-    known = named_arm(arm)
-    if known:
-        return host_of(scope) in HOSTS[known].audiences
+    cloud = named_arm(arm)
+    if cloud:
+        return host_of(scope) in HOSTS[cloud].audiences
     beside = host.partition(".")[2]
     return host_of(scope) != "" and (
         asked == host or asked.endswith(".onmicrosoft.com") or ("." in beside and asked.endswith(f".{beside}"))
@@ -257,12 +257,14 @@ def _scope_fits(scope: str, arm: str) -> bool:
 
 
 def _named(name: str, configured: Mapping[str, Any], why: str) -> Cloud:
-    kept = {key: value for key, value in configured.items() if key not in ("name", "arm", "authority", "scope")}
-    return from_table({**kept, **NAMED[name], "why": why})
+    others = {key: value for key, value in configured.items() if key not in ("name", "arm", "authority", "scope")}
+    return from_table({**others, **NAMED[name], "why": why})
 
 
 def from_table(table: Mapping[str, Any]) -> Cloud:
-    """The [cloud] table of drkit.toml, already checked by ``settings``. UsageError for a name of no cloud, without endpoints."""
+    """The cloud of a [cloud] table, already checked by ``settings``. UsageError for an unknown name without endpoints, and for
+    endpoints that do not belong together.
+    """
     if table.get("name") and not table.get("arm"):
         name = named(str(table["name"]))
         if not name:
@@ -301,7 +303,7 @@ def _near(text: str) -> str:
 
 
 def from_ready_file(path: Path, why: str) -> Cloud:
-    """The cloud a ready file describes."""
+    """The cloud that a ready file describes. FileError for a file that cannot be used, RefusedError when its process has ended."""
     remedy = "start `drkit simulate --ready FILE` first, or name a cloud: " + ", ".join(NAMED) + _near(str(path))
     content = files.read(path, own=True, remedy="" if path.is_file() else remedy)
     try:
@@ -323,7 +325,7 @@ def from_ready_file(path: Path, why: str) -> Cloud:
 
 
 def _ready_fault(ready: ReadyFile) -> str:
-    """What makes a ready file unusable, empty when nothing does."""
+    """What makes a ready file unusable; empty when it can be used."""
     for name, url in (("arm", ready.arm), ("authority", ready.authority), ("control", ready.control)):
         if not url.startswith("https://"):
             return f"{name} is {url!r}, not an https:// address"
@@ -337,7 +339,7 @@ def _ready_fault(ready: ReadyFile) -> str:
 
 
 def from_ready(ready: ReadyFile, why: str) -> Cloud:
-    """The cloud a running simulator describes."""
+    """The cloud that a running simulator describes."""
     return Cloud(
         name="embedded Azure",
         arm=ready.arm,
@@ -356,7 +358,7 @@ def from_ready(ready: ReadyFile, why: str) -> Cloud:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of that number exists on this machine."""
+    """Whether a process with that id exists on this machine."""
     if pid <= 0:
         return False
     try:
@@ -369,7 +371,7 @@ def alive(pid: int) -> bool:
 
 
 def check_same(mark: CloudMark, cloud: Cloud, path: str) -> None:
-    """Refuse to use with one cloud what was made against another (exit code 4)."""
+    """RefusedError (exit code 4) when a file that was made for one cloud is used with another."""
     ours = cloud.mark
     same_tenant = not mark.tenant or not ours.tenant or mark.tenant == ours.tenant
     if mark.arm == ours.arm and mark.simulated == ours.simulated and same_tenant:
@@ -378,15 +380,15 @@ def check_same(mark: CloudMark, cloud: Cloud, path: str) -> None:
         f"was made against {mark.arm}{' (SIMULATED)' if mark.simulated else ''} tenant {mark.tenant or '?'}, "
         f"not {ours.arm}{' (SIMULATED)' if ours.simulated else ''} tenant {ours.tenant or '?'}",
         where=path,
-        remedy="choose the same cloud with --cloud, or make the file anew",
+        remedy="choose the same cloud with --cloud, or create the file again",
     )
 
 
 def age_text(since: datetime, now: datetime) -> str:
     """``3 h 20 min``: how long ago, for people."""
     minutes = max(0, int((now - since).total_seconds() // 60))
-    days, rest = divmod(minutes, 1440)
-    hours, left = divmod(rest, 60)
+    days, remaining = divmod(minutes, 1440)
+    hours, minutes_left = divmod(remaining, 60)
     if days:
         return f"{days} d {hours} h"
-    return f"{hours} h {left} min" if hours else f"{left} min"
+    return f"{hours} h {minutes_left} min" if hours else f"{minutes_left} min"

@@ -1,10 +1,10 @@
-"""Files of this machine, read, written and locked so that no other user of it can steer that. Standard library only.
+"""Reads, writes and locks files of this machine so that no other user of it can influence that. Standard library only.
 
-*Reading* takes regular files only, opens them without waiting, reads no more than a limit, and refuses what a third user may
-write. *Writing* replaces a name (never what a link leads to) with a whole file. *Locks and appends* open a regular file of
-one's own that has one name.
+Reading takes regular files only, opens them without waiting, reads no more than a limit, and refuses files that a third user may
+write. Writing replaces a name (never the target of a link) with a whole file. Locks and appends open a regular file of one's own
+that has one name.
 
-Where a system does not say who owns a file and who may write it (Windows), those parts are not checked, and stderr says so once.
+Where a system does not say who owns a file and who may write it (Windows), drkit does not check that, and says so once on stderr.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ except ImportError:  # pragma: no cover  # Windows
 SMALL = 4 * 1024 * 1024
 """Bytes: settings, ready files, messages, approvals, declarations, certificates, protected settings."""
 LARGE = 1024 * 1024 * 1024
-"""Bytes: what grows with the estate (snapshots, assessments, runbooks, journals, seeds): some 10 kB for each of 100,000 environments."""
+"""Bytes: files that grow with the estate (snapshots, assessments, runbooks, journals, seeds), 10 kB for each of 100,000 environments."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 OTHERS = stat.S_IWGRP | stat.S_IWOTH
 KINDS = {
@@ -67,9 +67,10 @@ def read(
     """The bytes of a regular file.
 
     ``limit``: the most bytes it may have. ``own``: its owner must be this user, root or one of ``also`` (user ids). ``links``:
-    whether the name may be a link (what it leads to is judged like any file). ``remedy`` replaces the general advice of an error.
+    whether the name may be a link (its target is checked like any file). ``remedy`` replaces the general advice of an error.
 
-    FileError: not there, not readable, no regular file, too long, another's, or writable by a third user.
+    FileError for a file that does not exist, cannot be read, is not regular, is too long, belongs to another user, or may be
+    written by a third user.
     """
     content = _read(Path(path), limit + 1, own=own, also=also, links=links, remedy=remedy, most=limit)
     if len(content) > limit:
@@ -83,7 +84,7 @@ def beginning(path: str | Path, size: int, *, remedy: str = "", own: bool = Fals
 
 
 def text(path: str | Path, *, limit: int = SMALL, remedy: str = "", own: bool = False, links: bool = True) -> str:
-    """As ``read``, decoded from UTF-8 (a byte order mark is dropped); FileError also where it is not UTF-8."""
+    """The text of a file, decoded from UTF-8 without a byte order mark; FileError as ``read``, and for bytes that are not UTF-8."""
     content = read(path, limit=limit, remedy=remedy, own=own, links=links)
     try:
         return content.decode("utf-8-sig")
@@ -102,7 +103,7 @@ def _read(
     handle = _opened(path, own=own, also=also, links=links, remedy=remedy, most=most)
     try:
         with os.fdopen(handle, "rb") as file:
-            # No more is asked for at once than the file says it has: memory is made ready for what is asked.
+            # Read no more at once than the file's size: Python allocates memory for the whole request.
             content = file.read(min(size, os.fstat(handle).st_size + 1))
             while len(content) < size and (more := file.read(min(size - len(content), SMALL))):
                 content += more
@@ -112,29 +113,29 @@ def _read(
 
 
 def _opened(path: Path, *, own: bool, also: Iterable[int], links: bool, remedy: str, most: int | None) -> int:
-    """The handle of a file that may be read. It is looked at before it is opened too: to open some devices is to use them."""
+    """The handle of a file that may be read. It is also checked before it is opened, because to open some devices is to use them."""
     try:
         _regular(path, path.stat(follow_symlinks=links), remedy)
         handle = os.open(path, os.O_RDONLY | _OPENING | _BINARY | (0 if links else _NOFOLLOW))
     except (OSError, ValueError) as error:
         raise _unreadable(error, path, remedy) from error
     try:
-        found = os.fstat(handle)
-        _regular(path, found, remedy)
-        if most is not None and found.st_size > most:
-            raise _too_long(path, found.st_size, most, remedy)
+        status = os.fstat(handle)
+        _regular(path, status, remedy)
+        if most is not None and status.st_size > most:
+            raise _too_long(path, status.st_size, most, remedy)
         if own:
-            check_owner(path, found, also=also, remedy=remedy)
-        _check_mode(path, found, handle, remedy)
+            check_owner(path, status, also=also, remedy=remedy)
+        _check_mode(path, status, handle, remedy)
     except BaseException:
         os.close(handle)
         raise
     return handle
 
 
-def _regular(path: Path, found: os.stat_result, remedy: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+def _regular(path: Path, status: os.stat_result, remedy: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise FileError(f"is {kind}, not a regular file", where=str(path), remedy=remedy or "name a regular file")
 
 
@@ -151,21 +152,23 @@ def _size(count: int) -> str:
 
 
 def _unreadable(error: OSError | ValueError, path: Path, remedy: str) -> FileError:
-    said = error.strerror if isinstance(error, OSError) else str(error)
-    return FileError(f"cannot be read: {said}", where=str(path), remedy=remedy or "correct its name or its permissions")
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return FileError(
+        f"cannot be read: {reason}", where=str(path), remedy=remedy or "correct its name or its permissions"
+    )
 
 
 # who may write
 
 
-def check_owner(path: str | Path, found: os.stat_result, *, also: Iterable[int] = (), remedy: str = "") -> None:
-    """FileError unless what ``found`` describes belongs to this user, to root or to one of ``also`` (user ids)."""
+def check_owner(path: str | Path, status: os.stat_result, *, also: Iterable[int] = (), remedy: str = "") -> None:
+    """FileError unless the file with that ``status`` belongs to this user, to root or to one of ``also`` (user ids)."""
     if not POSIX:
         _say_unchecked()
         return
-    if found.st_uid not in {os.geteuid(), 0, *also}:
+    if status.st_uid not in {os.geteuid(), 0, *also}:
         raise FileError(
-            f"belongs to {user_name(found.st_uid)}",
+            f"belongs to {user_name(status.st_uid)}",
             where=str(path),
             remedy=remedy or "use a file of your own: another user can change this one at any time",
         )
@@ -174,65 +177,67 @@ def check_owner(path: str | Path, found: os.stat_result, *, also: Iterable[int] 
 def check_folder(
     path: str | Path, *, own: bool = False, also: Iterable[int] = (), group: bool = False, remedy: str = ""
 ) -> os.stat_result:
-    """FileError unless this is a folder into which no third user may put files (its owner and root may); what it is else.
+    """The status of a folder into which only its owner and root may put files; FileError for anything else.
 
-    ``own``: its owner must be this user, root or one of ``also``. ``group``: its group may put files into it.
+    ``own``: its owner must be this user, root or one of ``also``. ``group``: its group may put files into it too.
     """
     place = Path(path)
     try:
-        found = place.stat()
+        status = place.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(error, place, remedy) from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise FileError("is not a folder", where=str(path), remedy=remedy or "name a folder")
     if own:
-        check_owner(place, found, also=also, remedy=remedy)
-    _check_mode(place, found, place, remedy, group=group)
-    return found
+        check_owner(place, status, also=also, remedy=remedy)
+    _check_mode(place, status, place, remedy, group=group)
+    return status
 
 
 def user_name(uid: int) -> str:
-    """``user alice``, or ``user 4001`` where the system knows no name."""
+    """``user alice``, or ``user 4001`` for a user without a name."""
     try:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except (KeyError, NameError):
         return f"user {uid}"
 
 
-def _check_mode(path: Path, found: os.stat_result, place: int | Path, remedy: str, *, group: bool = False) -> None:
+def _check_mode(path: Path, status: os.stat_result, place: int | Path, remedy: str, *, group: bool = False) -> None:
     if not POSIX:
         _say_unchecked()
         return
-    if found.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         raise FileError(
             "may be written by every user of this machine", where=str(path), remedy=remedy or f"chmod o-w {path}"
         )
     if (
-        found.st_mode & stat.S_IWGRP
+        status.st_mode & stat.S_IWGRP
         and not group
-        and (_has_acl(place) or not any(_private(found.st_gid, uid) for uid in (found.st_uid, os.geteuid())))
+        and (_has_acl(place) or not any(_private(status.st_gid, uid) for uid in (status.st_uid, os.geteuid())))
     ):
         raise FileError(
-            f"may be written by {_group_name(found.st_gid)}", where=str(path), remedy=remedy or f"chmod g-w {path}"
+            f"may be written by {_group_name(status.st_gid)}", where=str(path), remedy=remedy or f"chmod g-w {path}"
         )
 
 
 @functools.cache
 def _private(gid: int, uid: int) -> bool:
-    """Whether a group holds nobody but that user (and root): root's own, or the one that is called like the user."""
+    """Whether only that user (and root) is in a group: root's own group, or the one with the user's name."""
     try:
         group = grp.getgrgid(gid)
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return gid == 0  # containers run as users without a name, in root's group
+        return gid == 0  # containers run as users without a name in root's group
     if not {*group.gr_mem} <= {name, "root"}:
         return False
-    # Not every user is listed where users come from a directory, hence the name.
-    return gid == 0 or (group.gr_name == name and all(one.pw_uid == uid for one in pwd.getpwall() if one.pw_gid == gid))
+    # Where users come from a directory, not every user is listed, so the group must also have the user's name.
+    return gid == 0 or (
+        group.gr_name == name and all(user.pw_uid == uid for user in pwd.getpwall() if user.pw_gid == gid)
+    )
 
 
 def _has_acl(place: int | Path) -> bool:
-    """Whether more users than mode bits can say may have rights; the group's bits are then the most that any of them has."""
+    """Whether an ACL may give rights to more users than the mode says; the group's bits are the most that it gives."""
     if not hasattr(os, "getxattr"):
         return False
     with suppress(OSError):
@@ -258,27 +263,31 @@ def _say_unchecked() -> None:
 
 
 def unwritable(error: OSError | ValueError, path: str | Path, remedy: str = "") -> DrkitError:
-    """What an error while writing means: no room (exit code 1), or a place that cannot be written to (64)."""
-    said = error.strerror if isinstance(error, OSError) else str(error)
-    what = f"cannot be written: {said}"
+    """The error for an exception while writing: DrkitError (exit code 1) for a full disk, else FileError (64)."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    what = f"cannot be written: {reason}"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return DrkitError(what, where=str(path), remedy="make room, then repeat the command; what was kept is whole")
+        return DrkitError(
+            what,
+            where=str(path),
+            remedy="make room, then repeat the command; the files that drkit has kept are complete",
+        )
     return FileError(what, where=str(path), remedy=remedy or "name another place, or correct its permissions")
 
 
 def make_folder(path: str | Path, *, mode: int = 0o755, remedy: str = "") -> None:
-    """Make a folder and those above it where they are missing, never writable by a group or by others whatever the umask."""
+    """Create a folder, and those above it, where they are missing; never writable by group or others, whatever the umask."""
     place = Path(path)
     _check_way(place, remedy)
     missing = []
-    for one in (place, *place.parents):
-        if os.path.lexists(one):
+    for folder in (place, *place.parents):
+        if os.path.lexists(folder):
             break
-        missing.append(one)
+        missing.append(folder)
     try:
-        for one in reversed(missing):
+        for folder in reversed(missing):
             with suppress(FileExistsError):
-                one.mkdir(mode & ~OTHERS)
+                folder.mkdir(mode & ~OTHERS)
         if not place.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except (OSError, ValueError) as error:
@@ -286,7 +295,7 @@ def make_folder(path: str | Path, *, mode: int = 0o755, remedy: str = "") -> Non
 
 
 def check_parent(path: str | Path, *, remedy: str = "") -> None:
-    """FileError unless the folder of a file that a person named is there: a mistyped name makes no folders."""
+    """FileError unless the folder of a file that a person named exists: a mistyped name creates no folders."""
     if not Path(path).parent.is_dir():
         raise FileError("cannot be written: its folder is not there", where=str(path), remedy=remedy)
 
@@ -294,10 +303,10 @@ def check_parent(path: str | Path, *, remedy: str = "") -> None:
 def write(
     path: str | Path, content: bytes, *, exclusive: bool = False, mode: int = 0o600, sync: bool = True, remedy: str = ""
 ) -> None:
-    """Write a file whole or not at all; a reader sees all of it or nothing. Its folder is made where it is missing.
+    """Write a whole file or nothing; a reader sees all of it or nothing. A missing folder is created.
 
-    A link of that name is replaced, not what it leads to. ``exclusive``: FileExistsError when the name is taken. ``mode`` is
-    reduced by the umask, and by the right of others to write. FileError where it cannot be written; DrkitError without room.
+    A link of that name is replaced, not its target. ``exclusive``: FileExistsError when the name is taken. ``mode`` is reduced by
+    the umask and by the right of others to write. FileError where the file cannot be written, DrkitError on a full disk.
     """
     place = Path(path)
     make_folder(place.parent, remedy=remedy)
@@ -330,7 +339,7 @@ def _put(path: Path, content: bytes, *, exclusive: bool, mode: int, sync: bool, 
 
 
 def check_out(path: str, *, remedy: str) -> None:
-    """FileError where a file that a person named cannot be written, as far as that shows beforehand. Writes nothing."""
+    """FileError when it is certain that a file that a person named cannot be written. Writes nothing."""
     place = Path(path)
     try:
         if place.is_dir():
@@ -346,70 +355,72 @@ def check_out(path: str, *, remedy: str) -> None:
 
 
 def write_out(path: str | Path, content: bytes, *, remedy: str = "choose another --out") -> None:
-    """Write a file that a person named, whole or not at all; a device or a pipe of one's own as it comes (/dev/stdout).
+    """Write a file that a person named: a whole file or nothing; to a device or a pipe of one's own directly (/dev/stdout).
 
-    A link of one's own (or of root) is followed; another user's is replaced. The mode of a file of one's own is kept, but
-    for the right of others to write. Errors as ``write``.
+    A link of one's own, or of root, is followed; another user's is replaced. The mode of a file of one's own is kept, except
+    for the right of others to write. Raises the errors of ``write``.
     """
     place = Path(path)
     try:
         target = _followed(place)
-        found = target.lstat() if os.path.lexists(target) else None
-        if found is not None and stat.S_ISLNK(found.st_mode) and not _foreign(found):
-            found = target.stat()
-        if found is not None and not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode):
-            _write_as_it_comes(target, content, found, remedy)
+        status = target.lstat() if os.path.lexists(target) else None
+        if status is not None and stat.S_ISLNK(status.st_mode) and not _foreign(status):
+            status = target.stat()
+        if status is not None and not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+            _write_as_it_comes(target, content, status, remedy)
             return
         _check_way(target.parent, remedy)
         _put(target, content, exclusive=False, mode=0o644, sync=False, remedy=remedy)
-        if found is not None and stat.S_ISREG(found.st_mode) and not _foreign(found):
-            target.chmod(stat.S_IMODE(found.st_mode) & 0o777 & ~OTHERS)
+        if status is not None and stat.S_ISREG(status.st_mode) and not _foreign(status):
+            target.chmod(stat.S_IMODE(status.st_mode) & 0o777 & ~OTHERS)
     except (OSError, ValueError) as error:
         raise unwritable(error, place, remedy) from error
 
 
-def _foreign(found: os.stat_result) -> bool:
-    return POSIX and found.st_uid not in (os.geteuid(), 0)
+def _foreign(status: os.stat_result) -> bool:
+    return POSIX and status.st_uid not in (os.geteuid(), 0)
 
 
 def _followed(path: Path) -> Path:
-    """Where a name leads over links of one's own and of root; a link of another user ends the way."""
+    """The path that a name leads to over links of one's own and of root; a link of another user is not followed."""
     for _ in range(40):
         if not path.is_symlink() or _foreign(path.lstat()):
             return path
         following = path.parent / path.readlink()
         if path.exists() and not os.path.lexists(following):
-            return path  # what /proc/self/fd/1 leads to has no name but that one
+            return path  # the target of /proc/self/fd/1 has no other name
         path = following
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def _write_as_it_comes(path: Path, content: bytes, found: os.stat_result, remedy: str) -> None:
-    if stat.S_ISDIR(found.st_mode):
+def _write_as_it_comes(path: Path, content: bytes, status: os.stat_result, remedy: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not (stat.S_ISCHR(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
-        raise FileError(f"is {KINDS[stat.S_IFMT(found.st_mode)]}", where=str(path), remedy=remedy)
-    check_owner(path, found, remedy=remedy)
-    # A FIFO that nobody reads is an error at once.
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+        raise FileError(f"is {KINDS[stat.S_IFMT(status.st_mode)]}", where=str(path), remedy=remedy)
+    check_owner(path, status, remedy=remedy)
+    # A FIFO without a reader is an error at once.
     handle = os.open(path, os.O_WRONLY | _OPENING | _BINARY)
     with os.fdopen(handle, "wb") as file:
-        if not os.path.samestat(os.fstat(handle), found):
+        if not os.path.samestat(os.fstat(handle), status):
             raise FileError("was replaced while it was opened", where=str(path), remedy=remedy)
         os.set_blocking(handle, True)
         file.write(content)
 
 
 def _check_way(folder: Path, remedy: str) -> None:
-    """FileError when a folder on the way is a link of another user: what is written would land where that user wants it."""
+    """FileError when a folder in the path is a link of another user, who could choose where the file is written."""
     if not POSIX:
         return
     place = folder.absolute()
-    for one in (*reversed(place.parents), place):
+    for step in (*reversed(place.parents), place):
         with suppress(OSError, ValueError):
-            found = one.lstat()
-            if stat.S_ISLNK(found.st_mode) and _foreign(found):
+            status = step.lstat()
+            if stat.S_ISLNK(status.st_mode) and _foreign(status):
                 raise FileError(
-                    f"is a link of {user_name(found.st_uid)}", where=str(one), remedy=remedy or "name the folder itself"
+                    f"is a link of {user_name(status.st_uid)}",
+                    where=str(step),
+                    remedy=remedy or "name the folder itself",
                 )
 
 
@@ -417,10 +428,11 @@ def _check_way(folder: Path, remedy: str) -> None:
 
 
 def open_own(path: str | Path, *, append: bool = False, exclusive: bool = False, remedy: str = "") -> int:
-    """A handle to read and write a file of one's own, made with mode 0600 where it is missing (and its folder).
+    """A handle to read and write a file of one's own. A missing file is created with mode 0600, and its folder too.
 
-    It must be a regular file with one name, of this user (for root: of root or of the folder's owner), that no third user may
-    write. ``append``: each write goes to its end. ``exclusive``: FileExistsError when the name is taken. FileError otherwise.
+    It must be a regular file with one name, owned by this user (for root: by root or by the folder's owner), that no third user
+    may write; FileError for any other file. ``append``: each write goes to the end. ``exclusive``: FileExistsError when the name
+    is taken.
     """
     place = Path(path)
     make_folder(place.parent, remedy=remedy)
@@ -445,13 +457,13 @@ def open_own(path: str | Path, *, append: bool = False, exclusive: bool = False,
     return handle
 
 
-def check_own(path: str | Path, found: os.stat_result, handle: int, *, remedy: str = "") -> None:
-    """FileError unless an open file is as ``open_own`` wants it."""
+def check_own(path: str | Path, status: os.stat_result, handle: int, *, remedy: str = "") -> None:
+    """FileError unless an open file is one that ``open_own`` accepts."""
     place = Path(path)
-    _regular(place, found, remedy)
-    if found.st_nlink > 1:
+    _regular(place, status, remedy)
+    if status.st_nlink > 1:
         raise FileError(
-            f"has {found.st_nlink} names: what is written to it would change another file",
+            f"has {status.st_nlink} names: what is written to it would change another file",
             where=str(path),
             remedy=remedy or "remove it: drkit makes a new one",
         )
@@ -461,17 +473,17 @@ def check_own(path: str | Path, found: os.stat_result, handle: int, *, remedy: s
     allowed = {os.geteuid()}
     if os.geteuid() == 0:
         allowed.add(place.parent.stat().st_uid)
-    if found.st_uid not in allowed:
+    if status.st_uid not in allowed:
         raise FileError(
-            f"belongs to {user_name(found.st_uid)}",
+            f"belongs to {user_name(status.st_uid)}",
             where=str(path),
             remedy=remedy or "remove it: drkit makes one of its own",
         )
-    _check_mode(place, found, handle, remedy)
+    _check_mode(place, status, handle, remedy)
 
 
 def is_locked(path: str | Path) -> bool:
-    """Whether another process has the lock of a file. Takes nothing; FileError as ``read``."""
+    """Whether another process has the lock of a file. It takes no lock. FileError as ``read``."""
     handle = _opened(Path(path), own=False, also=(), links=False, remedy="", most=None)
     try:
         return not lock(handle, shared=True)
@@ -480,13 +492,13 @@ def is_locked(path: str | Path) -> bool:
 
 
 def lock(handle: int, *, shared: bool = False) -> bool:
-    """Take the lock of an open file without waiting; False when another process has it. It falls with the handle."""
+    """Take the lock of an open file without waiting; False when another process has it. It ends when the handle is closed."""
     try:
         if POSIX:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:  # pragma: no cover
             msvcrt: Any = importlib.import_module("msvcrt")
-            os.lseek(handle, 2**31 - 2, os.SEEK_SET)  # beyond what is written: Windows' locks forbid reading too
+            os.lseek(handle, 2**31 - 2, os.SEEK_SET)  # beyond the content: Windows' locks forbid reading too
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
     except OSError:
         return False

@@ -1,6 +1,6 @@
-"""How many requests Azure Resource Manager takes: token buckets per subscription, principal and region. Pure.
+"""How many requests Azure Resource Manager accepts: token buckets for each subscription, principal and region. Pure.
 
-Sizes: learn.microsoft.com "Understand how Azure Resource Manager throttles requests" (request-limits-and-throttling).
+https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ LIMITS: Mapping[OperationKind, tuple[float, float]] = {
     "write": (200.0, 10.0),
     "delete": (200.0, 10.0),
 }
-"""OperationKind -> tokens a full bucket holds, tokens it gains a second."""
+"""Kind of operation -> tokens in a full bucket, tokens that it gains in a second."""
 
 
 def drain_seconds(requests: int, operation: OperationKind) -> float:
-    """Seconds until so many requests have left, the bucket being full at the beginning."""
+    """Seconds until that many requests are sent, from a full bucket."""
     capacity, rate = LIMITS[operation]
     return max(0.0, (requests - capacity) / rate)

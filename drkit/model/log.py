@@ -1,4 +1,4 @@
-"""``--log-file``: what happens, as JSON lines for machines. No secret: what is written was redacted where it was made."""
+"""``--log-file``: what happens, as JSON lines for machines. It holds no secrets: texts are redacted where they are made."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from drkit.model import files
 
 FIELDS = "drkit"
 log = logging.getLogger("drkit")
-# Without --log-file nothing of it is said: what people are to know is printed elsewhere.
+# Without --log-file nothing is logged: what people must know is printed.
 log.addHandler(logging.NullHandler())
 
 
 def say(event: str, level: int = logging.INFO, **fields: Any) -> None:
-    """An event, in words of drkit, with plain values."""
+    """Log an event with plain values."""
     log.log(level, event, extra={FIELDS: fields})
 
 
@@ -32,18 +32,18 @@ BEGINNING = b'{"time": "'
 class JsonLines(logging.Handler):
     """One JSON object a line: ``time`` (UTC), ``level``, ``event``, and the event's own fields.
 
-    A disk that is full later ends no run: the file then ends, and nothing else does.
+    A disk that becomes full ends the log, but not the run. FileError for a file that cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.DEBUG)
         files.check_parent(path, remedy="choose another --log-file")
-        # Unbuffered, so that the last line before a crash is there; 0600 as all that drkit writes.
+        # Unbuffered, so that the last line before a crash is written; mode 0600, as all files of drkit.
         self._file = os.fdopen(files.open_own(path, append=True, remedy="choose another --log-file"), "ab", buffering=0)
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = getattr(record, FIELDS, None)
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC)
             .isoformat(timespec="milliseconds")
             .replace("+00:00", "Z"),
@@ -51,9 +51,9 @@ class JsonLines(logging.Handler):
             "event": record.getMessage(),
         }
         if isinstance(fields, dict):
-            told |= {key: value for key, value in fields.items() if value not in ("", None)}
+            entry |= {key: value for key, value in fields.items() if value not in ("", None)}
         try:
-            self._file.write(json.dumps(told, default=str).encode() + b"\n")
+            self._file.write(json.dumps(entry, default=str).encode() + b"\n")
         except (OSError, ValueError):
             log.removeHandler(self)
 
@@ -63,24 +63,24 @@ class JsonLines(logging.Handler):
 
 
 def _check_kind(path: str) -> None:
-    """FileError for a file that holds something else than a log: adding to it would spoil it."""
+    """FileError for a file that holds something other than a log: appended lines would spoil it."""
     try:
         begun = b""
         if os.path.isfile(path) and os.path.getsize(path):  # noqa: PTH113, PTH202  (a name that no file can have is False here)
             with open(path, "rb") as stream:  # noqa: PTH123
                 begun = stream.read(len(BEGINNING))
     except (OSError, ValueError):
-        # Whoever opens it to write says why that cannot be.
+        # The error is reported when the file is opened for writing.
         return
     if begun not in (b"", BEGINNING):
         raise FileError(
-            "is no log file of drkit's, so nothing is added to it", where=path, remedy="choose another --log-file"
+            "is not a log file of drkit's, so nothing is appended to it", where=path, remedy="choose another --log-file"
         )
 
 
 @contextmanager
 def writing(path: str | None) -> Iterator[None]:
-    """Write every event to that file while the block runs; FileError, before anything happens, where that cannot be."""
+    """Log every event to that file while the block runs. FileError, before the block, where the file cannot be written."""
     if not path:
         yield
         return

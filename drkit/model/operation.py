@@ -1,4 +1,4 @@
-"""What leaves for Azure, and what comes back from something that takes long. Pure values, used by every layer."""
+"""Requests that a run announces, and long-running operations, as pure values that every layer uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Style = Literal["azure-async-operation", "location", "none"]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One write an intent announces: HTTP method and the public URL without its query (compared without case)."""
+    """One write that an intent announces: HTTP method and the public URL without its query, compared without case."""
 
     method: str
     target: str
@@ -21,11 +21,11 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A long-running call that can be polled, now or by another process.
+    """A long-running operation that can be polled, by this process or another.
 
-    ``url`` is the polling URL (it may be signed: kept in the journal, shown nowhere), ``style`` how to read it,
-    ``stage`` the product's own word for what is being waited for, ``retry_after`` seconds until the next look,
-    ``since`` when this stage began (RFC 3339).
+    ``url``: the polling URL (it may be signed, so it is kept in the journal and never shown); ``style``: how to read it; ``stage``: the
+    product's own word for what it waits for; ``retry_after``: seconds until the next poll; ``since``: when this stage began
+    (RFC 3339).
     """
 
     method: str = ""
@@ -37,7 +37,7 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PollResult(msgspec.Struct, frozen=True):
-    """What one poll found: ``running``, ``succeeded`` with the final body, or ``failed`` with Azure's code and message."""
+    """The result of one poll: ``running``, ``succeeded`` with the final body, or ``failed`` with Azure's code and message."""
 
     state: Literal["running", "succeeded", "failed"]
     retry_after: float = 5.0

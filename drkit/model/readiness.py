@@ -1,4 +1,4 @@
-"""What a check found, as it is kept: findings, forecasts, and the comparison with the check before."""
+"""The result of a check, as it is kept: findings, forecasts, and the comparison with the check before."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Severity = Literal["error", "warning", "unknown"]
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that would stop a recovery, or that cannot be known (``unknown``).
 
-    ``id`` is the same from one check to the next; ``region`` the protected region whose loss it concerns (empty: any);
-    ``owner`` whose it is, where it is somebody's; ``evidence`` the readings behind it, one at least, each with source and time.
+    ``id`` is the same in every check; ``region`` is the protected region whose loss it concerns (empty: any); ``owner``: who has to
+    act, where it is one person's; ``evidence``: the readings behind it, at least one, each with source and time.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """How long recovery from a region's loss would take, in seconds: deciding, the steps, and what ARM's buckets allow."""
+    """How long the recovery from a region's loss would take, in seconds: the decision, the steps, and what ARM's buckets allow."""
 
     region: str
     steps: int
@@ -44,12 +44,12 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """Deciding, then whichever is slower: the steps, or Azure's taking the requests."""
+        """Seconds for the decision, and then for the steps or for ARM's buckets, whichever takes longer."""
         return self.decision_seconds + max(self.step_seconds, self.bucket_seconds)
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """Against the check before: ids of findings that are new or graver, that went or are milder, and that nobody can see now."""
+    """The comparison with the check before: ids of findings that are new or worse, gone or better, and no longer visible."""
 
     generation: int
     taken: str
@@ -62,7 +62,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """One check.
 
-    ``rules``: rule -> the gravest severity it found, or ``ok``; ``snapshot_generation``: the snapshot that it read, 0 for none.
+    ``rules``: rule -> the worst severity of its findings, or ``ok``; ``snapshot_generation``: the snapshot it was made with, 0 for none.
     """
 
     drkit: str = "readiness/1"
@@ -79,5 +79,5 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
-        return sum(one.severity == "error" for one in self.findings)
+        """The number of findings that are errors."""
+        return sum(finding.severity == "error" for finding in self.findings)

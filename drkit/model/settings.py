@@ -1,7 +1,7 @@
-"""drkit.toml: what people choose. Read, checked whole, and handed on as values.
+"""drkit.toml: read, checked as a whole, and turned into values.
 
-Every key has a default, so an empty file and no file are the same settings. Every fault is reported at once, with its
-line. docs/configuration.md describes the keys; docs/drkit.sample.toml holds each of them.
+Every key has a default, so an empty file and no file give the same settings. All faults are reported at once, with their lines.
+docs/configuration.md describes the keys; docs/drkit.sample.toml has all of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ from msgspec import Meta
 
 from drkit.model import files, suggest, toml_faults
 from drkit.model.cloud import CredentialName
-from drkit.model.estate import region_name
-from drkit.model.toml_faults import Fault
+from drkit.model.estate import Channel, HostKind, region_name
+from drkit.model.toml_faults import TomlFault
 
-Kind = Literal["azure-vm", "arc", "physical"]
-Channel = Literal["", "run-command", "ssh", "manual"]
 T = TypeVar("T", bound=msgspec.Struct)
 NONE: Mapping[str, type[msgspec.Struct]] = MappingProxyType({})
 
@@ -46,7 +44,7 @@ Guid = Annotated[
         extra={"allowed": 'a subscription id, such as "00000000-0000-0000-0000-000000000000"'},
     ),
 ]
-Endpoint = Annotated[
+HttpsAddress = Annotated[
     str,
     Meta(
         pattern=r"^$|^https://[^/?#@\s]+(/[^?#@\s]*)?$",
@@ -74,11 +72,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class CloudSettings(Table, frozen=True):
-    """[cloud]: which cloud, and how to get a token. Empty means what public Azure has."""
+    """[cloud]: which cloud, and how to get a token. An empty value means that of public Azure."""
 
     name: str = ""
-    arm: Endpoint = ""
-    authority: Endpoint = ""
+    arm: HttpsAddress = ""
+    authority: HttpsAddress = ""
     tenant: str = ""
     ca_bundle: str = ""
     scope: str = ""
@@ -88,14 +86,14 @@ class CloudSettings(Table, frozen=True):
 
 
 class ObjectiveSettings(Table, frozen=True):
-    """[objectives]: recovery time and recovery point, what the owner promised."""
+    """[objectives]: recovery time and recovery point objectives."""
 
     recovery_time_minutes: Minutes = 240.0
     recovery_point_minutes: Minutes = 1440.0
 
 
 class AdviceSettings(Table, frozen=True):
-    """[advice]: what wait-or-move reckons with."""
+    """[advice]: what the advice to wait or to move is calculated with."""
 
     expected_outage_minutes: Minutes = 240.0
     decision_minutes: MinutesOrNone = 15.0
@@ -111,11 +109,11 @@ class AssessSettings(Table, frozen=True):
     provisional_minutes: MinutesOrNone = 20.0
     trust_registration: bool = False
     probe_timeout_seconds: Seconds = 120.0
-    devops_status: Endpoint = ""
+    devops_status: HttpsAddress = ""
 
 
 class ChannelSettings(Table, frozen=True):
-    """[channels]: how to run a command on hosts of each kind; empty: not at all, so no probe either."""
+    """[channels]: how to run a command on hosts of each kind. Empty: not at all, so there is no probe either."""
 
     azure_vm: Channel = ""
     arc: Channel = ""
@@ -123,7 +121,7 @@ class ChannelSettings(Table, frozen=True):
 
 
 class RunSettings(Table, frozen=True):
-    """[run]: how apply goes about it."""
+    """[run]: how `drkit apply` works."""
 
     concurrency: Width = 8
     subscription_concurrency: Width = 8
@@ -139,7 +137,7 @@ class RunSettings(Table, frozen=True):
 
 
 class CheckSettings(Table, frozen=True):
-    """[check]: what `drkit check` holds the estate to. ``machine``: where drkit runs on the night, a region or ``imds``."""
+    """[check]: what `drkit check` requires of the estate. ``machine``: where drkit runs in an outage, a region or ``imds``."""
 
     snapshot_hours: Annotated[
         float, Meta(gt=0, le=8784, extra={"allowed": "a number of hours above 0, at most a year"})
@@ -164,7 +162,10 @@ class CheckSettings(Table, frozen=True):
 
 
 class HostSettings(Table, frozen=True):
-    """[[host]]: a host, the environment on it, and the way to it. ``environment`` is a name or an id; no ``product``: of whichever."""
+    """[[host]]: a host, the environment on it, and the channel to it.
+
+    ``environment``: a name or an id; ``product``: its product, empty for any.
+    """
 
     id: Given
     environment: str = ""
@@ -176,13 +177,13 @@ class HostSettings(Table, frozen=True):
     product: str = ""
 
     @property
-    def host_kind(self) -> Kind:
-        """The kind as written, else as the id tells it: an ARM id names its type, a plain name is a physical server."""
+    def host_kind(self) -> HostKind:
+        """The kind in the file, else that of the id: an ARM id names its type, a plain name is a physical server."""
         return self.kind or kind_of(self.id) or "physical"
 
 
 class SettingsFile(Table, frozen=True):
-    """What a drkit.toml may hold."""
+    """The tables and keys of drkit.toml."""
 
     store: str = ""
     targets: list[Region] = []
@@ -199,29 +200,28 @@ class SettingsFile(Table, frozen=True):
 
 
 class Settings(SettingsFile, frozen=True):
-    """Settings as checked; ``Settings()`` is all defaults.
+    """Checked settings; ``Settings()`` has all defaults.
 
-    ``path`` is the file they came from, empty for none. ``targets`` are in Azure's short form (``westeurope``), in
-    order of preference; ``subscriptions`` are in lower case. ``products`` holds what differs from a product's
-    defaults: read it with ``product``.
+    ``path``: the file that they are from, empty for none; ``targets``: region names (``westeurope``), the preferred one first;
+    ``subscriptions``: ids in lower case; ``products``: what differs from the products' defaults, to be read with ``product``.
     """
 
     path: str = ""
 
     @property
     def digest(self) -> str:
-        """sha256 over what the settings say, the same for any way of writing it down."""
+        """The SHA-256 of the settings, the same for every way to write the same settings."""
         content = msgspec.to_builtins(self)
         content.pop("path", None)
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
     def product(self, name: str, type_: type[T]) -> T:
-        """The table [products.NAME] with defaults filled in."""
+        """The table [products.NAME] with its defaults."""
         return msgspec.convert(self.products.get(name, {}), type_)
 
     def channel(self, host: HostSettings) -> Channel:
-        """The way to a host: its own, else that of its kind; empty for none."""
-        by_kind: dict[Kind, Channel] = {
+        """The channel of a host: its own, else that of its kind; empty for none."""
+        by_kind: dict[HostKind, Channel] = {
             "azure-vm": self.channels.azure_vm,
             "arc": self.channels.arc,
             "physical": self.channels.physical,
@@ -229,19 +229,19 @@ class Settings(SettingsFile, frozen=True):
         return host.channel or by_kind[host.host_kind]
 
     def beside(self, name: str) -> Path:
-        """A path written in the file: ``~`` is the home folder, and a relative one starts at the file's folder."""
+        """The path for a name in the file: ``~`` is the home folder, and a relative path starts at the file's folder."""
         path = Path(name).expanduser()
         return path if path.is_absolute() else Path(self.path).parent / path
 
     @property
     def store_location(self) -> str:
-        """``store`` as an https address or a path that holds from anywhere; empty when none is set."""
+        """``store`` as an https address or an absolute path; empty when none is set."""
         if not self.store or "://" in self.store:
             return self.store
         return str(self.beside(self.store))
 
     def cloud_table(self) -> dict[str, str]:
-        """What [cloud] sets apart from the defaults, for ``cloud.resolve``; empty when it sets nothing."""
+        """The keys of [cloud] that differ from the defaults, for ``cloud.resolve``."""
         table: dict[str, str] = _differing(self.cloud)
         if self.cloud.ca_bundle:
             table["ca_bundle"] = str(self.beside(self.cloud.ca_bundle))
@@ -249,10 +249,10 @@ class Settings(SettingsFile, frozen=True):
 
 
 def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
-    """The settings in a file. FileError, naming every fault with its line, for one that cannot be used.
+    """The settings in a file. FileError, with every fault and its line, for a file that cannot be used.
 
-    ``products`` as of ``parse``. What settings say steers credentials: another user's file, and one that others may write,
-    is a FileError too.
+    ``products``: as of ``parse``. Settings decide where credentials are sent, so another user's file, and one that others may
+    write, is a FileError too.
     """
     remedy = "" if path.is_file() else "name a file; docs/drkit.sample.toml is one to begin with"
     raw = files.read(path, own=True, remedy=remedy)
@@ -260,9 +260,10 @@ def load(path: Path, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Set
 
 
 def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = NONE) -> Settings:
-    """The settings in a text; ``where`` is the file's name for messages, and becomes ``path``.
+    """The settings in a text. FileError with every fault and its line.
 
-    ``products`` names the product tables that may appear, each with its struct, whose keys all have defaults.
+    ``where``: the file's name for messages, which becomes ``path``; ``products``: the product tables that may appear, each with its
+    struct, all of whose keys have defaults.
     """
     text = text.removeprefix("\ufeff")
     table = toml_faults.parse(text, where)
@@ -276,20 +277,20 @@ def parse(text: str, where: str, products: Mapping[str, type[msgspec.Struct]] = 
     if faults:
         toml_faults.refuse(faults, text, where, "docs/configuration.md describes every key")
     settings = msgspec.convert(table, Settings)
-    given = {name: _differing(settings.product(name, products[name])) for name in settings.products}
+    products_set = {name: _differing(settings.product(name, products[name])) for name in settings.products}
     return msgspec.structs.replace(
         settings,
         path=where,
         targets=[region_name(name) for name in settings.targets],
         subscriptions=[name.lower() for name in settings.subscriptions],
-        products={name: values for name, values in given.items() if values},
+        products={name: values for name, values in products_set.items() if values},
     )
 
 
 def addresses(settings: Settings, products: Mapping[str, type[msgspec.Struct]] = NONE) -> list[tuple[str, str]]:
-    """Each key that leads drkit to a host of the settings' own choice, with the host or address as it stands there.
+    """Each key that sends drkit to a host that the settings choose, with that host or address.
 
-    These are all values of the types ``Endpoint`` and ``HostName`` that differ from their default, in products' tables too.
+    These are the values of the types ``HttpsAddress`` and ``HostName`` that differ from their defaults, in products' tables too.
     """
     tables: list[tuple[str, msgspec.Struct]] = [
         (key, value)
@@ -301,35 +302,38 @@ def addresses(settings: Settings, products: Mapping[str, type[msgspec.Struct]] =
         (f"{table}.{key}", str(getattr(struct, field.name)))
         for table, struct in tables
         for key, field in toml_faults.fields(type(struct)).items()
-        if field.type in (Endpoint, HostName) and getattr(struct, field.name) not in ("", field.default)
+        if field.type in (HttpsAddress, HostName) and getattr(struct, field.name) not in ("", field.default)
     ]
 
 
 def with_targets(settings: Settings, targets: Sequence[str], where: str) -> Settings:
-    """The settings with other target regions. FileError when one is no region or is named twice."""
-    names = [one.strip() for one in targets]
+    """The settings with other target regions. FileError for a text that is not a region, and for a region that is named twice."""
+    names = [name.strip() for name in targets]
     text = f"targets = {msgspec.json.encode(names).decode()}\n"
     return msgspec.structs.replace(settings, targets=parse(text, where).targets)
 
 
-def kind_of(host: str) -> Kind | None:
-    """What an ARM id says about the kind of a host; None for an id of another type, and for a plain name."""
-    found = _ARM_ID.match(host)
-    return _KINDS.get(found[1].lower()) if found else None
+def kind_of(host: str) -> HostKind | None:
+    """The kind of the host with that ARM id; None for an id of another type, and for a plain name."""
+    match = _ARM_ID.match(host)
+    return _KINDS.get(match[1].lower()) if match else None
 
 
 def _differing(table: msgspec.Struct) -> dict[str, Any]:
-    """What a table sets apart from its defaults."""
+    """The values of a table that differ from its defaults."""
     values, defaults = msgspec.to_builtins(table), msgspec.to_builtins(type(table)())
     return {key: value for key, value in values.items() if value != defaults[key]}
 
 
 _ARM_ID = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/([^/]+/[^/]+)/[^/]+\Z", re.IGNORECASE)
-_KINDS: dict[str, Kind] = {"microsoft.compute/virtualmachines": "azure-vm", "microsoft.hybridcompute/machines": "arc"}
+_KINDS: dict[str, HostKind] = {
+    "microsoft.compute/virtualmachines": "azure-vm",
+    "microsoft.hybridcompute/machines": "arc",
+}
 
 
 def _homes(products: Mapping[str, type[msgspec.Struct]]) -> dict[str, str]:
-    """Key -> where it belongs, for keys that belong in one table only."""
+    """Key -> where it belongs, for the keys that belong in one table only."""
     tables: dict[str, type[msgspec.Struct]] = {
         name: field.type for name, field in toml_faults.fields(SettingsFile).items() if isinstance(field.type, type)
     }
@@ -346,14 +350,14 @@ def _homes(products: Mapping[str, type[msgspec.Struct]]) -> dict[str, str]:
 
 def _product_faults(
     tables: object, products: Mapping[str, type[msgspec.Struct]], homes: Mapping[str, str]
-) -> list[Fault]:
-    faults: list[Fault] = []
+) -> list[TomlFault]:
+    faults: list[TomlFault] = []
     for name, table in tables.items() if isinstance(tables, dict) else ():
         if name in products:
             if isinstance(table, dict):
                 faults += toml_faults.check(table, products[name], ("products", name), homes)
         else:
-            faults.append(Fault(("products", name), _unknown_product(name, products)))
+            faults.append(TomlFault(("products", name), _unknown_product(name, products)))
     return faults
 
 
@@ -362,29 +366,29 @@ def _unknown_product(name: str, products: Mapping[str, object]) -> str:
     return f"drkit knows no product {toml_faults.quoted(name)}; {near}"
 
 
-def _store_faults(store: object) -> list[Fault]:
+def _store_faults(store: object) -> list[TomlFault]:
     if not isinstance(store, str) or "://" not in store:
         return []
     if "?" in store or "@" in store:
-        return [Fault(("store",), f"an address without what follows a ? or stands before an @; {toml_faults.SECRETS}")]
+        return [TomlFault(("store",), f"must be an address without a part after ? or before @; {toml_faults.SECRETS}")]
     if not store.lower().startswith("https://"):
-        return [Fault(("store",), "must be a folder, or an address that begins with https://")]
+        return [TomlFault(("store",), "must be a folder, or an address that begins with https://")]
     return []
 
 
-def _twice(values: object, key: str, normal: Any) -> list[Fault]:
-    faults: list[Fault] = []
+def _twice(values: object, key: str, normal: Any) -> list[TomlFault]:
+    faults: list[TomlFault] = []
     seen: set[str] = set()
     for index, value in enumerate(values if isinstance(values, list) else ()):
         if isinstance(value, str):
             if normal(value) in seen:
-                faults.append(Fault((key, index), f"{toml_faults.quoted(value)} stands here twice; leave one out"))
+                faults.append(TomlFault((key, index), f"{toml_faults.quoted(value)} is here twice; leave one out"))
             seen.add(normal(value))
     return faults
 
 
-def _host_faults(entries: object, products: Mapping[str, object]) -> list[Fault]:
-    faults: list[Fault] = []
+def _host_faults(entries: object, products: Mapping[str, object]) -> list[TomlFault]:
+    faults: list[TomlFault] = []
     claimed: dict[tuple[str, str], str] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if not isinstance(entry, dict):
@@ -393,30 +397,30 @@ def _host_faults(entries: object, products: Mapping[str, object]) -> list[Fault]
         values = {key: value for key, value in entry.items() if isinstance(value, str)}
         host, product = values.get("id", ""), values.get("product", "")
         if product and product not in products:
-            faults.append(Fault((*at, "product"), _unknown_product(product, products)))
+            faults.append(TomlFault((*at, "product"), _unknown_product(product, products)))
         if host:
-            faults += [Fault((*at, key), what) for key, what in _host_entry_faults(host, values)]
+            faults += [TomlFault((*at, key), what) for key, what in _host_entry_faults(host, values)]
         environment = values.get("environment", "")
         claim = (product, environment.casefold() or f"on {host.casefold()}")
         if claim in claimed:
             what = f"environment {toml_faults.quoted(environment)} is claimed" if environment else "this host is named"
             where = f", by {toml_faults.quoted(claimed[claim])} before" if environment else ""
-            faults.append(Fault((*at, "environment"), f"{what} twice{where}; leave one entry"))
+            faults.append(TomlFault((*at, "environment"), f"{what} twice{where}; leave one entry"))
         claimed.setdefault(claim, host)
     return faults
 
 
 def _host_entry_faults(host: str, values: Mapping[str, str]) -> list[tuple[str, str]]:
     """(key, what is wrong) of an entry whose parts contradict each other."""
-    kind, told = values.get("kind", ""), kind_of(host)
-    if "/" in host and not told:
+    kind, id_kind = values.get("kind", ""), kind_of(host)
+    if "/" in host and not id_kind:
         what = "is neither a plain name nor the full ARM id (/subscriptions/...) of a virtual machine or an Arc machine"
         return [("id", f"{toml_faults.quoted(host)} {what}")]
     faults = []
-    if told and kind in ("azure-vm", "arc", "physical") and kind != told:
-        faults.append(("kind", f'is "{kind}", but the id is that of kind "{told}"; leave kind out'))
-    if not told and kind in ("azure-vm", "arc"):
+    if id_kind and kind in ("azure-vm", "arc", "physical") and kind != id_kind:
+        faults.append(("kind", f'is "{kind}", but the id is that of kind "{id_kind}"; leave kind out'))
+    if not id_kind and kind in ("azure-vm", "arc"):
         faults.append(("id", f'a host of kind "{kind}" is named by its full ARM id (/subscriptions/...)'))
-    if (kind or told or "physical") == "physical" and values.get("channel") == "run-command":
+    if (kind or id_kind or "physical") == "physical" and values.get("channel") == "run-command":
         faults.append(("channel", 'a physical server has no run command; use "ssh", "manual" or ""'))
     return faults

@@ -1,8 +1,9 @@
-"""What a host says about a sign-in, judged: the page is one that is known, the code has the shape of one.
+"""Judges what a host says about a sign-in: its page must be a known one, its code must have the shape of a code.
 
-A host asks its user to open a page and enter a code. Whoever controls the host chooses both, so that a page of theirs could ask
-for a password in drkit's name. Pages: `Microsoft identity platform and the OAuth 2.0 device authorization grant flow
-<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code>`_ and GitHub's device flow.
+A host asks its user to open a page and enter a code. The person who controls the host chooses both, so a page of theirs could ask
+for a password in drkit's name.
+
+The known pages are those of https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code and of GitHub's device flow.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ PAGES: Mapping[str, tuple[str, ...]] = {
         "https://login.partner.microsoftonline.cn/common/oauth2/deviceauth",
     ),
 }
-"""By the host of a cloud's authority. A cloud without a name signs in where public Azure does."""
+"""By the host of a cloud's authority. A cloud without a name has the pages of public Azure."""
 CODE = re.compile(r"[A-Z0-9]{4}-[A-Z0-9]{4}|[A-Z0-9]{6,12}")
 
 
 class SignIn(msgspec.Struct, frozen=True):
-    """What may be shown of it: a known page and a code, or neither and a warning."""
+    """What drkit may show of a sign-in: a known page and a code, or only a warning."""
 
     code: str = ""
     url: str = ""
@@ -47,18 +48,18 @@ class SignIn(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """For people: whose words they are is said."""
+        """A sentence for people, which says that page and code are the host's."""
         if self.warning:
             return f"the host asks for a sign-in, and {self.warning}: look at the host before anybody signs in"
         return f"the host asks for a sign-in: open {self.url} and enter {self.code} (the code is the host's word)"
 
 
 def judge(code: str, url: str, authority: str) -> SignIn:
-    """What may be shown of a host's page and code, in the cloud whose authority (a URL) that is."""
+    """What drkit may show of a host's page and code. ``authority``: the URL of the cloud's authority."""
     pages = PAGES.get(urlsplit(authority).hostname or "", PUBLIC)
     page = url.strip().rstrip("/").lower()
     if page not in pages:
         return SignIn(warning=f"names {'a page that is not one of the known sign-in pages' if page else 'no page'}")
     if not CODE.fullmatch(code):
-        return SignIn(warning="what it gives for a code is none")
+        return SignIn(warning="its code does not look like one")
     return SignIn(code, page)

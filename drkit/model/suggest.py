@@ -1,4 +1,4 @@
-"""The name that somebody probably meant. Pure, and quick whatever the names are."""
+"""Suggests the name that somebody probably meant. Pure, and quick for any names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST = 200
-"""Beyond it a name was not typed, and comparing would take minutes."""
+"""A longer name was not typed by hand, and comparing it would take minutes."""
 
 
 def near(text: str, names: Iterable[str], most: int = 1) -> list[str]:
-    """The names that look like ``text``, the nearest first."""
+    """At most ``most`` names that look like ``text``, the nearest first."""
     typed = text[:LONGEST].lower()
     by_word: dict[str, str] = {}
     for name in names:
-        # What was typed exactly was refused for another reason than its spelling.
+        # A name that was typed exactly was refused for another reason than its spelling.
         if 0 < len(name) <= LONGEST and name != text:
             by_word.setdefault(name.lower(), name)
     return [by_word[word] for word in difflib.get_close_matches(typed, list(by_word), most)]
@@ -22,5 +22,5 @@ def near(text: str, names: Iterable[str], most: int = 1) -> list[str]:
 
 def remedy(text: str, names: Iterable[str], rest: str) -> str:
     """A remedy that begins with the nearest name, if one is near: ``did you mean 'westeurope'? one of: …``."""
-    found = near(text, names)
-    return f"did you mean {found[0]!r}? {rest}" if found else rest
+    nearest = near(text, names)
+    return f"did you mean {nearest[0]!r}? {rest}" if nearest else rest

@@ -12,11 +12,11 @@ LONGEST = 400
 
 def safe(text: object, most: int = LONGEST) -> str:
     """One line without control characters or direction marks, cut at ``most`` characters: names in Azure are other people's input."""
-    kept = []
+    letters = []
     for letter in str(text)[: most * 2]:
         kind = unicodedata.category(letter)
-        kept.append(letter if letter == " " or kind[0] not in "CZ" or kind == "Co" else " ")
-    line = " ".join("".join(kept).split())
+        letters.append(letter if letter == " " or kind[0] not in "CZ" or kind == "Co" else " ")
+    line = " ".join("".join(letters).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
@@ -30,7 +30,7 @@ _HIDDEN = re.compile(
 
 def shown(text: str) -> str:
     """What is about to be printed, without what nobody sees: control and direction characters become a replacement sign."""
-    return text if text.isascii() and text.isprintable() else _HIDDEN.sub(lambda found: found[1] or "\ufffd", text)
+    return text if text.isascii() and text.isprintable() else _HIDDEN.sub(lambda match: match[1] or "\ufffd", text)
 
 
 def exact(text: object) -> str:
@@ -42,13 +42,13 @@ def exact(text: object) -> str:
 
 def cells(text: str, most: int) -> str:
     """A text cut to so many columns of a fixed-width font; wide letters take two."""
-    used, kept = 0, ""
+    used, text_cut = 0, ""
     for letter in text:
         used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         if used > most:
-            return f"{kept[:-1]}…"
-        kept += letter
-    return kept
+            return f"{text_cut[:-1]}…"
+        text_cut += letter
+    return text_cut
 
 
 def duration(seconds: float) -> str:
@@ -58,8 +58,8 @@ def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 120:
         return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02d} min" if rest else f"{hours} h"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02d} min" if minutes_left else f"{hours} h"
 
 
 def clock(time: str, *, short: bool = False) -> str:

@@ -1,8 +1,7 @@
-"""TOML that people wrote: every fault at once, each with its line.
+"""Reports all faults in TOML that people wrote, each with its line.
 
-``tomllib`` says nothing of where a value stood, so ``locate`` reads the text a second time, for its structure only and
-only when there is something to report. ``check`` compares a parsed table with a msgspec struct, and does not stop at
-the first fault.
+``tomllib`` does not say where a value is, so ``locate`` reads the text a second time, for its structure only, when there is
+something to report. ``check`` compares a parsed table with a msgspec struct and does not stop at the first fault.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from drkit.errors import FileError
 
 Path = tuple[str | int, ...]
 DEEPEST = 32
-"""Keys within keys: settings have four."""
+"""Levels of keys within keys; settings have four."""
 SECRETS = (
     "no secret belongs in this file: use a managed identity, a federated identity or `az login`, "
     'or credential = "environment" with AZURE_CLIENT_SECRET set outside'
@@ -37,8 +36,8 @@ _SECRET_PART = re.compile(r"secret|passw|token|apikey|accesskey|accountkey|priva
 _SECRET_WORDS = frozenset({"pwd", "sas", "key"})
 
 
-class Fault(NamedTuple):
-    """One thing wrong: the path of keys and list positions it concerns, and what to tell the person who wrote it."""
+class TomlFault(NamedTuple):
+    """One fault: the path of keys and list positions that it concerns, and the words for the person who wrote the file."""
 
     path: Path
     what: str
@@ -54,7 +53,7 @@ def decode(raw: bytes, where: str) -> str:
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """The parsed table. FileError with the line for text that is not TOML."""
+    """The parsed table. FileError, with the line, for text that is not TOML."""
     try:
         table = tomllib.loads(text)
     except RecursionError as error:
@@ -63,17 +62,17 @@ def parse(text: str, where: str) -> dict[str, Any]:
         message = re.sub(r" \(at (?:line (\d+), column \d+|end of document)\)$", "", str(error))
         if not isinstance(error, tomllib.TOMLDecodeError):
             message = "a number has too many digits"
-        found = re.search(r"at line (\d+)", str(error))
+        match = re.search(r"at line (\d+)", str(error))
         at_end = "at end of document" in str(error)
-        line = found[1] if found else str(text.rstrip().count("\n") + 1) if at_end else ""
+        line = match[1] if match else str(text.rstrip().count("\n") + 1) if at_end else ""
         raise FileError(
             f"is not TOML: {message}",
             where=f"{where}:{line}" if line else where,
-            remedy="text stands in quotes, one `key = value` a line",
+            remedy="write text in quotes, and one `key = value` on each line",
         ) from error
     level: list[Any] = [table]
     for _ in range(DEEPEST):
-        level = [one for found in level for one in _inside(found) if isinstance(one, dict | list)]
+        level = [inner for value in level for inner in _inside(value) if isinstance(inner, dict | list)]
     if level:
         raise FileError("is nested too deeply", where=where, remedy="look for a key with many dots, or many brackets")
     return table
@@ -88,7 +87,7 @@ def locate(text: str) -> dict[Path, int]:
     return _Locator(text).lines
 
 
-def refuse(faults: Iterable[Fault], text: str, where: str, help_text: str) -> NoReturn:
+def refuse(faults: Iterable[TomlFault], text: str, where: str, help_text: str) -> NoReturn:
     """Raise one FileError that lists all faults in the order of their lines."""
     lines = locate(text)
     listed = []
@@ -103,10 +102,10 @@ def refuse(faults: Iterable[Fault], text: str, where: str, help_text: str) -> No
     raise FileError("\n".join([head, *(f"  {where}:{line}: {what}" for line, what in listed)]), where=where)
 
 
-def check(value: object, type_: Any, path: Path = (), homes: Mapping[str, str] | None = None) -> list[Fault]:
-    """Every way in which a parsed value breaks a type made of structs, lists, dicts and plain values.
+def check(value: object, type_: Any, path: Path = (), homes: Mapping[str, str] | None = None) -> list[TomlFault]:
+    """Every fault of a parsed value, compared with a type made of structs, lists, dicts and plain values.
 
-    ``homes`` says for a key in which table it belongs, for those who wrote it in another.
+    ``homes``: key -> the table where it belongs, for a key in the wrong table.
     """
     plain = get_args(type_)[0] if get_origin(type_) is Annotated else type_
     if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
@@ -122,12 +121,12 @@ def check(value: object, type_: Any, path: Path = (), homes: Mapping[str, str] |
         inner = get_args(plain)[1]
         return [fault for key, item in value.items() for fault in check(item, inner, (*path, key), homes)]
     if origin is list and _is_struct(get_args(plain)[0]) and isinstance(value, dict):
-        return [Fault(path, f"write [[{path[-1]}]], with two brackets, once for each")]
+        return [TomlFault(path, f"write [[{path[-1]}]], with two brackets, once for each")]
     return _check_plain(value, type_, path)
 
 
 def quoted(value: object) -> str:
-    """A value as shown in a message: short, and without control characters."""
+    """A value for a message: short, and without control characters."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
@@ -138,7 +137,7 @@ def quoted(value: object) -> str:
 
 @cache
 def fields(struct: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
-    """The fields of a struct by the key they have in a file."""
+    """The fields of a struct by their keys in a file."""
     return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
@@ -150,34 +149,34 @@ def _is_struct(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
-def _check_struct(value: object, struct: type[msgspec.Struct], path: Path, homes: Mapping[str, str]) -> list[Fault]:
+def _check_struct(value: object, struct: type[msgspec.Struct], path: Path, homes: Mapping[str, str]) -> list[TomlFault]:
     if not isinstance(value, dict):
         name = path[-1] if path else "it"
         if isinstance(value, list) and path:
-            return [Fault(path, f"stands once: write [{name}], with single brackets")]
-        return [Fault(path, f"must be a table, not {quoted(value)}")]
-    known = fields(struct)
-    faults: list[Fault] = []
+            return [TomlFault(path, f"may be there once only: write [{name}], with single brackets")]
+        return [TomlFault(path, f"must be a table, not {quoted(value)}")]
+    known_fields = fields(struct)
+    faults: list[TomlFault] = []
     for key, item in value.items():
-        if key in known:
-            faults += check(item, known[key].type, (*path, key), homes)
+        if key in known_fields:
+            faults += check(item, known_fields[key].type, (*path, key), homes)
         else:
-            faults.append(Fault((*path, key), _unknown(key, known, path, homes)))
+            faults.append(TomlFault((*path, key), _unknown(key, known_fields, path, homes)))
     faults += [
-        Fault((*path, key), f"is missing; it must be {allowed(field.type)}")
-        for key, field in known.items()
+        TomlFault((*path, key), f"is missing; it must be {allowed(field.type)}")
+        for key, field in known_fields.items()
         if key not in value and field.required
     ]
     return faults
 
 
-def _unknown(key: str, known: Iterable[str], path: Path, homes: Mapping[str, str]) -> str:
+def _unknown(key: str, allowed_keys: Iterable[str], path: Path, homes: Mapping[str, str]) -> str:
     words = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower())
     if _SECRET_PART.search("".join(words)) or _SECRET_WORDS & set(words):
         return f"unknown key; {SECRETS}"
     if key in homes:
-        return f"stands in the wrong table: it belongs {homes[key]}"
-    names = sorted(known)
+        return f"is in the wrong table: it belongs {homes[key]}"
+    names = sorted(allowed_keys)
     plain = key.lower().replace("-", "_")
     close = difflib.get_close_matches(plain, names, n=1)
     if not close and (elsewhere := difflib.get_close_matches(plain, homes, n=1, cutoff=0.8)):
@@ -188,18 +187,18 @@ def _unknown(key: str, known: Iterable[str], path: Path, homes: Mapping[str, str
     return f"unknown key{hint}{'' if hint else ';'} allowed {place}: {', '.join(names)}"
 
 
-def _check_plain(value: object, type_: Any, path: Path) -> list[Fault]:
+def _check_plain(value: object, type_: Any, path: Path) -> list[TomlFault]:
     if isinstance(value, str) and any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
-        return [Fault(path, "holds a control character (a line break, a tab); it must be one line of text")]
+        return [TomlFault(path, "holds a control character (a line break, a tab); it must be one line of text")]
     try:
         msgspec.convert(value, type_)
     except (msgspec.ValidationError, OverflowError):
-        return [Fault(path, f"{quoted(value)} will not do; it must be {allowed(type_)}")]
+        return [TomlFault(path, f"{quoted(value)} is not allowed; it must be {allowed(type_)}")]
     return []
 
 
 def allowed(type_: Any) -> str:
-    """What a value of this type may be, for people. ``Meta(extra={"allowed": ...})`` says it in its own words."""
+    """What a value of this type may be, for people. ``Meta(extra={"allowed": ...})`` has its own words."""
     info = msgspec.inspect.type_info(type_)
     if isinstance(info, msgspec.inspect.Metadata):
         if info.extra and "allowed" in info.extra:
@@ -226,7 +225,7 @@ def allowed(type_: Any) -> str:
 
 
 class _Locator:
-    """Reads valid TOML for its structure. For what it leaves out ``refuse`` names the parent's line."""
+    """Reads the structure of valid TOML. For a path without a line ``refuse`` names the parent's line."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
@@ -259,7 +258,7 @@ class _Locator:
         return self._tokens[self._at][2]
 
     def _key(self) -> list[str]:
-        """The parts of a dotted key; stops at whatever ends it."""
+        """The parts of a dotted key; reading stops after them."""
         parts: list[str] = []
         while self._peek() in ("bare", "text") or self._text() == ".":
             kind, text, _, _ = self._tokens[self._at]

@@ -9,7 +9,7 @@ import msgspec
 
 from drkit.errors import CloudError
 from drkit.model.actions import Actions
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
 from drkit.model.operation import Operation, Request
@@ -58,7 +58,7 @@ def each(items: Iterable[Any], understand: Callable[[Any], Environment | None]) 
     faults: list[str] = []
     for item in items:
         try:
-            with read():
+            with reading_azure():
                 one = understand(item)
         except CloudError as error:
             faults.append(error.what)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import Reading
 from drkit.survey.vm_annotations import moment
@@ -35,7 +35,7 @@ async def read_machine(
 ) -> tuple[list[Reading], str]:
     """The log's readings of one machine after ``since``, oldest first, and why the log could not be read (empty: it was)."""
     try:
-        with read(machine):
+        with reading_azure(machine):
             events = await azure.monitor.activity(subscription, since, clock.now(), resource=machine)
             readings = [entry for event in events if (entry := reading(event)) is not None]
     except CloudError as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundError, UnreachableError
 from drkit.model import estate
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import (
@@ -151,7 +151,7 @@ async def _witnesses(survey: SurveyContext) -> list[Reading]:
     statuses: list[Reading] = []
     for name, product in survey.products.items():
         try:
-            with read(name):
+            with reading_azure(name):
                 statuses += await product.witnesses(survey.azure, survey.settings, survey.clock)
         except CloudError as error:
             now = rfc3339(survey.clock.now())
@@ -181,7 +181,7 @@ async def _read_claims(survey: SurveyContext, draft: AssessmentDraft) -> None:
     services = (*COMPUTE_SERVICES, *(name for product in survey.products.values() for name in product.health_services))
     for event in events:
         try:
-            with read("Service Health"):
+            with reading_azure("Service Health"):
                 claims, statements = plan_state.read_claims([event], regions, services)
         except CloudError as error:
             draft.unread.append(f"Service Health: an event could not be read: {error.what}")
@@ -296,7 +296,7 @@ class _PlanJudge:
         services, key = self._draft.services, (product.name, endpoint)
         if key not in services:
             try:
-                with read(endpoint.url):
+                with reading_azure(endpoint.url):
                     services[key] = await product.answers(self._survey.azure, endpoint, self._survey.clock)
             except CloudError as error:
                 now = self._draft.now
@@ -324,7 +324,7 @@ class _PlanJudge:
         if self._draft.arm_down:
             return "unreachable", Reading(plan.id, "arm", "unreachable", "ARM: plan", now, self._draft.arm_down)
         try:
-            with azure.budget(attempts=2, seconds=20), read(plan.id):
+            with azure.budget(attempts=2, seconds=20), reading_azure(plan.id):
                 await azure.resources.resource(plan.id, product.api_version(plan.id))
         except NotFoundError as error:
             return "gone", Reading(plan.id, "arm", "gone", "ARM: plan", now, error.code)
@@ -408,7 +408,7 @@ async def _targets(
             if region in lost_regions or (product.regions and region not in product.regions):
                 continue
             try:
-                with read(region):
+                with reading_azure(region):
                     target = await product.target(azure, subscription, region, draft.base, settings, survey.clock)
             except CloudError as error:
                 # A region of which nothing could be read is no candidate; the planner says so, and this is the reason.

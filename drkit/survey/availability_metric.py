@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import Reading
 from drkit.survey.vm_annotations import moment
@@ -41,7 +41,7 @@ class Downtime:
 async def read(azure: Session, machine: str, since: datetime, clock: Clock) -> tuple[Reading | None, str]:
     """The downtime of a machine after ``since`` as a reading in seconds, and why it could not be read (empty: it was)."""
     try:
-        with reading(machine):
+        with reading_azure(machine):
             downtime = counted(await azure.monitor.availability(machine, since, clock.now()))
     except CloudError as error:
         return None, f"availability metric of {machine}: {error.what}"

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Reading, region_name
 from drkit.products.base import KeepsDeleted, Product
 from drkit.survey.machines import VM_ID
@@ -37,7 +37,7 @@ async def machines(
         sizes: list[Reading] = []
         for item in listed:
             # A machine that cannot be read has no size to look for; the capture reports that it could not be read.
-            with suppress(CloudError), reading(subscription):
+            with suppress(CloudError), reading_azure(subscription):
                 sizes += [_size(item, now)] if region_name(str(item.get("location", ""))) in protected else []
         readings += [size for size in sizes if size.value]
         for target in targets if any(size.value for size in sizes) else ():
@@ -62,7 +62,7 @@ async def _offered(azure: Session, subscription: str, region: str, sizes: set[st
     params = {"api-version": SKUS_API, "$filter": f"location eq '{region}'"}
     offered: dict[str, int] = {}
     try:
-        with reading(subject):
+        with reading_azure(subject):
             async for item in azure.rest.pages(f"/subscriptions/{subscription}/{_COMPUTE}/skus", params):
                 name = str(item.get("name", "")).lower()
                 if str(item.get("resourceType", "")).lower() != "virtualmachines" or name not in sizes:
@@ -95,7 +95,7 @@ async def _cores(azure: Session, subscription: str, region: str, now: str) -> Re
     subject, source = f"/subscriptions/{subscription.lower()}/{region}", "ARM: Microsoft.Compute usages"
     url = f"/subscriptions/{subscription}/{_COMPUTE}/locations/{region}/usages"
     try:
-        with reading(subject):
+        with reading_azure(subject):
             async for item in azure.rest.pages(url, {"api-version": USAGES_API}):
                 if str((item.get("name") or {}).get("value", "")).lower() == "cores":
                     value = {"used": int(item.get("currentValue", 0)), "limit": int(item.get("limit", 0))}
@@ -119,7 +119,7 @@ async def names(
         asked.setdefault(kind, product)
         source = f"ARM: {kind}"
         try:
-            with reading(arm_id):
+            with reading_azure(arm_id):
                 await azure.resources.resource(arm_id, product.api_version(arm_id))
             readings.append(Reading(arm_id, "exists", "yes", source, now))
         except NotFoundError as error:
@@ -131,7 +131,7 @@ async def names(
             readings.append(Reading(kind, "deleted-asked", "no-api", "drkit", now))
             continue
         try:
-            with reading(kind):
+            with reading_azure(kind):
                 for subscription in subscriptions:
                     readings += await product.deleted(azure, subscription, now)
         except CloudError as error:

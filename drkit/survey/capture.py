@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from drkit.errors import CloudError, ForbiddenError, NotFoundError, UnreadableError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import (
@@ -68,7 +68,7 @@ async def locations_of(azure: Session, subscriptions: Sequence[str]) -> tuple[Lo
     """The regions with their display names and pairs, from the first subscription that answers."""
     for subscription in subscriptions:
         try:
-            with read(f"/subscriptions/{subscription}"):
+            with reading_azure(f"/subscriptions/{subscription}"):
                 listed = await azure.resources.locations(subscription)
                 return tuple(
                     Location(region_name(location.name), location.display_name, region_name(location.paired))
@@ -129,7 +129,7 @@ async def capture(survey: SurveyContext) -> Captured:
     parts: list[Captured] = []
     for name, product in survey.products.items():
         try:
-            with read(name):
+            with reading_azure(name):
                 parts.append(await product.capture(survey.azure, survey.subscriptions, survey.settings, survey.clock))
         except CloudError as error:
             now = rfc3339(survey.clock.now())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Reading, region_name
 from drkit.model.ids import ArmId
 from drkit.planning.proposal import TAG_TARGET
@@ -75,7 +75,7 @@ class RegionLookup:
         for subscription in subscriptions:
             try:
                 listed = await self._of_type(subscription, STORE_TYPE)
-                with reading(address):
+                with reading_azure(address):
                     account = next((item for item in listed if str(item.get("name", "")).lower() == name.lower()), None)
                     if account is not None:
                         await self._report(account, "state store")
@@ -87,7 +87,7 @@ class RegionLookup:
     async def identity(self) -> None:
         """The managed identity that signs in, as its token names it. A service principal has no region."""
         try:
-            with reading("identity"):
+            with reading_azure("identity"):
                 resource = await self._azure.identity()
         except CloudError as error:
             self._say("identity", "unknown", "identity", "token", str(error))
@@ -110,7 +110,7 @@ class RegionLookup:
         subscription = ArmId(arm_id).subscription
         kind = "/".join(arm_id.strip("/").split("/")[5:7])
         try:
-            with reading(arm_id):
+            with reading_azure(arm_id):
                 listed = await self._of_type(subscription, kind)
                 resource = next(
                     (item for item in listed if str(item.get("id", "")).lower() == arm_id.rstrip("/").lower()), None
@@ -130,7 +130,7 @@ class RegionLookup:
         if str(item.get("type", "")).lower() == IDENTITY_TYPE:
             await self._isolation(arm_id)
         try:
-            with reading(arm_id):
+            with reading_azure(arm_id):
                 regions = await self._groups_of(ArmId(arm_id).subscription)
         except CloudError:
             return
@@ -140,7 +140,7 @@ class RegionLookup:
     async def _isolation(self, arm_id: str) -> None:
         """Whether an identity may be assigned only to resources of its own region (``isolationScope``)."""
         try:
-            with reading(arm_id):
+            with reading_azure(arm_id):
                 body = await self._azure.resources.resource(arm_id, IDENTITY_API)
                 scope = str((body.get("properties") or {}).get("isolationScope") or "None")
         except CloudError:
@@ -166,7 +166,7 @@ async def target_groups(azure: Session, subscriptions: Sequence[str], now: str) 
     """Every resource group tagged as a target, with its region. A subscription whose groups cannot be read has no readings."""
     readings = []
     for subscription in subscriptions:
-        with suppress(CloudError), reading(subscription):
+        with suppress(CloudError), reading_azure(subscription):
             for group in await azure.resources.groups(subscription):
                 if str((group.get("tags") or {}).get(TAG_TARGET, "")).lower() == "true":
                     region = region_name(str(group.get("location", "")))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Reading
 from drkit.model.settings import Settings
@@ -31,7 +31,7 @@ async def read(azure: Session, settings: Settings, clock: Clock) -> list[Reading
         return []
     now = rfc3339(clock.now())
     try:
-        with azure.budget(attempts=1, seconds=10), reading(base):
+        with azure.budget(attempts=1, seconds=10), reading_azure(base):
             answer = await azure.rest.request(
                 "GET", f"{base.rstrip('/')}{PATH}", params={"api-version": API}, anonymous=True
             )

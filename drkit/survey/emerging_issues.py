@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Claim, Statement, region_name
 from drkit.survey.vm_annotations import moment
 
@@ -26,7 +26,7 @@ async def read(
 ) -> tuple[list[Claim], list[Statement], list[str]]:
     """Claims, statements that claim nothing, and what could not be read. The arguments are those of ``plan_state.read_claims``."""
     try:
-        with reading():
+        with reading_azure():
             claims, statements = issues(await azure.health.emerging_issues(), regions, services)
     except CloudError as error:
         return [], [], [f"emerging issues: {error.what}"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, Reading, Snapshot, region_name
 from drkit.model.ids import ArmId
@@ -58,7 +58,7 @@ async def read(
     """Every machine, the availability by machine id, and what could not be read; None when Resource Graph fails."""
     now = rfc3339(clock.now())
     try:
-        with reading(SOURCE):
+        with reading_azure(SOURCE):
             rows = await azure.graph.query(QUERY, subscriptions)
     except CloudError:
         return None
@@ -68,7 +68,7 @@ async def read(
     unreadable = 0
     for row in rows:
         try:
-            with reading(SOURCE):
+            with reading_azure(SOURCE):
                 machine = of_row(row, baselines, settings, now)
         except CloudError:
             machine = None
@@ -148,7 +148,7 @@ async def _confirm(azure: Session, listing: Machines, base: Snapshot, settings: 
     async def confirm(key: ArmId, before: Host | None) -> None:
         async with limit:
             try:
-                with azure.budget(attempts=2, seconds=20), reading(key.folded):
+                with azure.budget(attempts=2, seconds=20), reading_azure(key.folded):
                     body = await azure.compute.vm(key.folded)
                     disk = await machines.disk_of(azure, body)
                     host = machines.vm_host(body, {}, settings, now)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Reading
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def locks(azure: Session, subscriptions: Sequence[str], now: str) -> list[
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/locks"
         source = "ARM: locks"
         try:
-            with reading(url):
+            with reading_azure(url):
                 async for item in azure.rest.pages(url, {"api-version": LOCKS_API}):
                     readings += _lock(item, source, now)
         except CloudError as error:
@@ -82,7 +82,7 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/policyAssignments"
         source = "ARM: policy assignments"
         try:
-            with reading(url):
+            with reading_azure(url):
                 async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
                     key = str(item.get("id", ""))
                     if key.lower() not in assignments:
@@ -169,7 +169,7 @@ class Rules:
             return {}, "too many definitions to read them all"
         if key not in self._known:
             try:
-                with reading(definition_id):
+                with reading_azure(definition_id):
                     if not definition_id.startswith("/"):
                         raise ValueError("the policy definition has no id")
                     answer = await self._azure.rest.request("GET", definition_id, params={"api-version": POLICY_API})
@@ -224,7 +224,7 @@ async def permissions(azure: Session, scopes: Iterable[str], now: str) -> list[R
     for scope in scopes:
         url = f"{scope}/{_AUTHORIZATION}/permissions"
         try:
-            with reading(url):
+            with reading_azure(url):
                 pages = azure.rest.pages(url, {"api-version": PERMISSIONS_API})
                 entries = [
                     {"actions": _texts(item.get("actions")), "notActions": _texts(item.get("notActions"))}

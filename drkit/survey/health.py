@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, parse_time, rfc3339
 from drkit.model.estate import Reading
 from drkit.model.ids import ArmId
@@ -28,7 +28,7 @@ async def availability(
     unread: list[str] = []
     for subscription in subscriptions:
         try:
-            with reading():
+            with reading_azure():
                 rows = await azure.health.availability_by_subscription(subscription)
         except CloudError as error:
             unread.append(f"Resource Health of subscription {subscription}: {error.what}")
@@ -56,7 +56,7 @@ async def history(azure: Session, machine: str, clock: Clock) -> tuple[list[Read
     An earlier state has the signal ``availability-history`` and its own time.
     """
     try:
-        with reading(machine):
+        with reading_azure(machine):
             rows = await azure.health.availability(machine)
     except CloudError as error:
         return [], f"Resource Health of {machine}: {error.what}"
@@ -114,7 +114,7 @@ async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> 
     unread: list[str] = []
     for subscription in subscriptions:
         try:
-            with reading():
+            with reading_azure():
                 for event in await azure.health.events(subscription, clock.now() - WINDOW):
                     by_name.setdefault(str(event.get("name") or len(by_name)), event)
         except CloudError as error:
@@ -127,7 +127,7 @@ async def events(azure: Session, subscriptions: Sequence[str], clock: Clock) -> 
 async def _logged(azure: Session, subscription: str, clock: Clock) -> list[dict[str, Any]]:
     """Service Health's events from the activity log, for when Service Health itself does not answer."""
     try:
-        with reading():
+        with reading_azure():
             logged = await azure.monitor.activity(subscription, clock.now() - WINDOW, clock.now())
             return activity_log.service_events(logged)
     except CloudError:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Host, Reading
 from drkit.model.ids import ArmId
 from drkit.survey import fleet, health, impacted_resources, machines, probe, probe_output, site_recovery, vm_annotations
@@ -131,7 +131,7 @@ async def _missing(survey: SurveyContext, hosts: Sequence[Host], listing: machin
         if host.key in listing.by_id or host.kind == "physical":
             continue
         try:
-            with azure.budget(attempts=2, seconds=20), reading(host.id):
+            with azure.budget(attempts=2, seconds=20), reading_azure(host.id):
                 if host.kind == "azure-vm":
                     await azure.compute.vm(host.id)
                 else:

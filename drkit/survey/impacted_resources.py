@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.ids import ArmId
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ QUERY = """servicehealthresources
 async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId, str], list[str]]:
     """Id of each machine that an event names -> the event's tracking id, and what could not be read."""
     try:
-        with reading():
+        with reading_azure():
             rows = await azure.graph.query(QUERY, subscriptions)
             return dict(impact for row in rows if (impact := of_row(row)) is not None), []
     except CloudError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, HostKind, is_region, region_name
 from drkit.model.ids import ArmId
@@ -70,7 +70,7 @@ async def read(
         now = rfc3339(clock.now())
         groups: dict[str, str] = {}
         try:
-            with reading():
+            with reading_azure():
                 groups = {
                     str(group["name"]).lower(): region_name(str(group.get("location", "")))
                     for group in await azure.resources.groups(subscription)
@@ -105,7 +105,7 @@ async def _vms(
     power: dict[ArmId, str] = {}
     detail = ""
     try:
-        with reading():
+        with reading_azure():
             for status in await azure.compute.statuses(subscription):
                 power[ArmId(str(status.get("id", "")))] = _power(status)
     except CloudError as error:
@@ -113,7 +113,7 @@ async def _vms(
     odd = 0
     for item in listed:
         try:
-            with reading(subject):
+            with reading_azure(subject):
                 host = vm_host(item, groups, settings, now)
         except CloudError as error:
             odd += 1
@@ -229,7 +229,7 @@ async def _arc(
         return
     for item in listed:
         try:
-            with reading(subject):
+            with reading_azure(subject):
                 whole = await azure.resources.resource(str(item["id"]), ARC_API)
                 machine = _arc_machine(whole, str(item["id"]), groups, settings, now)
         except NotFoundError:
@@ -257,7 +257,7 @@ def _arc_machine(
 
 async def disk_of(azure: Session, vm: Mapping[str, Any]) -> str:
     """The ``uniqueId`` of a VM's OS disk; empty where it cannot be read."""
-    with reading():
+    with reading_azure():
         os_disk = ((vm.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
         disk_id = str((os_disk.get("managedDisk") or {}).get("id", ""))
     return await _unique_id(azure, disk_id) if disk_id else ""
@@ -265,7 +265,7 @@ async def disk_of(azure: Session, vm: Mapping[str, Any]) -> str:
 
 async def _unique_id(azure: Session, disk_id: str) -> str:
     try:
-        with reading(disk_id):
+        with reading_azure(disk_id):
             disk = await azure.resources.resource(disk_id, DISK_API)
             return str((disk.get("properties") or {}).get("uniqueId", ""))
     except CloudError:

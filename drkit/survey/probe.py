@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from drkit.errors import CloudError, ConflictError, ForbiddenError, UnreadableError
 from drkit.model import host_scripts
-from drkit.model.answers import read, text_of
+from drkit.model.answers import reading_azure, text_of
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import GuestIdentity, Host, Registration
 from drkit.model.ids import ArmId
@@ -73,10 +73,10 @@ async def _one(
     lines = asked(registrations)
     began = clock.monotonic()
     try:
-        with azure.budget(attempts=2, seconds=30), read(host.id):
+        with azure.budget(attempts=2, seconds=30), reading_azure(host.id):
             operation = await azure.compute.run_command(host.id, script, {"drkit_registrations": lines})
         while True:
-            with read(host.id):
+            with reading_azure(host.id):
                 progress = await azure.rest.poll(operation)
             if progress.state != "running":
                 break

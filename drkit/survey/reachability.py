@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError, NotFoundError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.estate import Host, Reading
 from drkit.model.ids import ArmId
 from drkit.survey.fleet import FLEET
@@ -45,7 +45,7 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
     unread: dict[str, str] = {}
     for subscription in sorted({ArmId(host.id).subscription.lower() for host in vms}):
         try:
-            with reading():
+            with reading_azure():
                 listed = await azure.compute.statuses(subscription)
                 power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
         except CloudError as error:
@@ -61,7 +61,7 @@ async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]
 async def _vm(azure: Session, host: Host, now: str) -> list[Reading]:
     source = "ARM: instance view"
     try:
-        with reading(host.id):
+        with reading_azure(host.id):
             body = await azure.compute.vm(host.id)
             value, detail = _agent(body)
             power = power_of(body)
@@ -87,7 +87,7 @@ def _agent(body: Mapping[str, Any]) -> tuple[str, str]:
 async def _arc(azure: Session, host: Host, now: str) -> list[Reading]:
     source = "ARM: Arc machine"
     try:
-        with reading(host.id):
+        with reading_azure(host.id):
             body = await azure.resources.resource(host.id, ARC_API)
             properties = body.get("properties") or {}
             status = str(properties.get("status") or "unknown")

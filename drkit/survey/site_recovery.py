@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading
+from drkit.model.answers import reading_azure
 from drkit.model.ids import ArmId
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId
     if not subscriptions:
         return {}, []
     try:
-        with reading():
+        with reading_azure():
             rows = await azure.graph.query(ITEMS, subscriptions)
             return {link.source: link for row in rows if (link := of_row(row)) is not None}, []
     except CloudError as error:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
-from drkit.model.answers import read as reading_
+from drkit.model.answers import reading_azure
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Reading
 from drkit.model.ids import ArmId
@@ -94,7 +94,7 @@ async def read(azure: Session, subscriptions: Sequence[str]) -> tuple[dict[ArmId
         return by_machine, unread
     for what, query in (("changes of annotations", CHANGES), ("current annotations", CURRENT)):
         try:
-            with reading_():
+            with reading_azure():
                 rows = await azure.graph.query(query, subscriptions)
         except CloudError as error:
             unread.append(f"Resource Graph, {what}: {error.what}")

@@ -21,7 +21,7 @@ from drkit.errors import (
     UnreachableError,
     UnreadableError,
 )
-from drkit.model.answers import cleaned, read, segment, sent, text_of
+from drkit.model.answers import cleaned, reading_azure, segment, text_of, writing_azure_in_step
 from drkit.model.clock import StoppedError, parse_time
 from drkit.model.files import check_out
 from drkit.model.run import GENESIS, Record, fold
@@ -74,26 +74,26 @@ def test_a_text_keeps_what_it_can() -> None:
     "error", [KeyError("a"), TypeError("b"), AttributeError("c"), ValueError("d"), RecursionError(), AssertionError()]
 )
 def test_whatever_reading_raises_is_one_failed_reading(error: Exception) -> None:
-    with pytest.raises(UnreadableError) as found, read("/plan"):
+    with pytest.raises(UnreadableError) as found, reading_azure("/plan"):
         raise error
     assert found.value.where == "/plan"
-    with pytest.raises(UnknownFateError), sent("/plan"):
+    with pytest.raises(UnknownFateError), writing_azure_in_step("/plan"):
         raise error
 
 
 def test_what_reading_may_raise_stays_what_it_is() -> None:
     for error in (ForbiddenError("no"), UnreachableError("no"), StoppedError()):
-        with pytest.raises(type(error)), read():
+        with pytest.raises(type(error)), reading_azure():
             raise error
-    with pytest.raises(UnreadableError, match="was not asked"), read():
+    with pytest.raises(UnreadableError, match="was not read"), reading_azure():
         raise GuardError("it leads elsewhere")
-    with pytest.raises(GuardError), sent("x"):
+    with pytest.raises(GuardError), writing_azure_in_step("x"):
         raise GuardError("it leads elsewhere")
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\\b", None, 7, "../x"])
 def test_what_is_no_name_is_no_part_of_a_path(name: Any) -> None:
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         segment(name)
 
 
@@ -204,7 +204,7 @@ def test_a_path_that_no_file_can_have_is_told(here: Here, option: str) -> None:
 def test_a_log_is_added_to_no_other_file(here: Here) -> None:
     before = (here.folder / "drkit.toml").read_bytes()
     done = here("status", "--log-file", "drkit.toml")
-    assert (done.code, "no log file" in done.err) == (64, True)
+    assert (done.code, "is not a log file" in done.err) == (64, True)
     assert (here.folder / "drkit.toml").read_bytes() == before
     for _ in range(2):
         assert here("status", "--log-file", "log.jsonl").code == 0

@@ -72,7 +72,7 @@ def test_no_other_page_is_shown_and_no_code_for_it(page: str) -> None:
 def test_what_has_not_the_shape_of_a_code_is_not_shown(code: str) -> None:
     found = sign_in.judge(code, "https://microsoft.com/devicelogin", PUBLIC)
     assert (found.code, found.url) == ("", "")
-    assert "what it gives for a code is none" in found.words
+    assert "its code does not look like one" in found.words
     assert sign_in.judge("ABCD-1234", "https://github.com/login/device", PUBLIC).code == "ABCD-1234"
 
 

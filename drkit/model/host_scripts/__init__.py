@@ -1,6 +1,6 @@
-"""The scripts drkit runs on hosts, as text with a hash (see docs/host-scripts.md).
+"""The scripts that drkit runs on hosts, as text with a hash (docs/host-scripts.md).
 
-``earlier`` holds those of earlier versions whose runs may still be open: what was approved is what is run.
+``earlier`` has the scripts of earlier versions whose runs may still be open: a run uses exactly the scripts that were approved.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Shell = Literal["sh", "powershell"]
 
 
 def _of_products() -> dict[str, dict[str, Any]]:
-    """Script -> its parameters, and whether it only reads: each product's are in a file of its own beside the scripts."""
-    told: dict[str, dict[str, Any]] = {}
-    for file in sorted(files(__package__).iterdir(), key=lambda one: one.name):
+    """Script -> its parameters, and whether it only reads, from the products' files beside the scripts."""
+    scripts: dict[str, dict[str, Any]] = {}
+    for file in sorted(files(__package__).iterdir(), key=lambda path: path.name):
         if file.name.endswith(".json"):
-            told |= json.loads(file.read_text("utf-8"))
-    return told
+            scripts |= json.loads(file.read_text("utf-8"))
+    return scripts
 
 
 _PRODUCTS = _of_products()
@@ -41,9 +41,9 @@ _POWERSHELL: Mapping[str, str] = {"probe_windows": "probe.ps1"}
 
 @dataclass(frozen=True)
 class HostScript:
-    """A script's name, its whole text, the SHA-256 of that text (hexadecimal), its parameters in order, and what runs it.
+    """A script: its name, its whole text, the SHA-256 of that text (hexadecimal), its parameters in order, and its shell.
 
-    ``version``: the earlier version of drkit that it is from; empty for today's.
+    ``version``: the earlier version of drkit that it is from; empty for the current one.
     """
 
     name: str
@@ -54,9 +54,9 @@ class HostScript:
     version: str = ""
 
     def encode(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
-        """(name, base64url value) for each parameter, in order. KeyError for one that is missing.
+        """(name, base64url value) for each parameter, in order. KeyError for a missing one.
 
-        To PowerShell an empty value does not travel at all: a lone ``-`` is no safe argument there.
+        An empty value is not sent to PowerShell, where a lone ``-`` is not a safe argument.
         """
         pairs = [(name, values[name]) for name in self.parameters]
         return [(name, encode(value)) for name, value in pairs if value or self.shell == "sh"]
@@ -78,8 +78,8 @@ def _read(name: str, folder: Traversable, version: str) -> HostScript:
 
 @cache
 def _earlier() -> tuple[HostScript, ...]:
-    """What earlier versions put into runbooks, the oldest first."""
-    versions = sorted((files(__package__) / "earlier").iterdir(), key=lambda one: one.name)
+    """The scripts of earlier versions, the oldest first."""
+    versions = sorted((files(__package__) / "earlier").iterdir(), key=lambda folder: folder.name)
     return tuple(
         _read(name, folder, folder.name)
         for folder in versions
@@ -89,7 +89,7 @@ def _earlier() -> tuple[HostScript, ...]:
 
 
 def approved(name: str, sha256: str) -> HostScript:
-    """The script of that name and hash, today's or an earlier version's; KeyError when this drkit has none of that hash."""
+    """The script of that name and hash, of this or an earlier version; KeyError when this drkit has none of that hash."""
     for script in (load(name), *_earlier()):
         if (script.name, script.sha256) == (name, sha256):
             return script
@@ -97,7 +97,7 @@ def approved(name: str, sha256: str) -> HostScript:
 
 
 def probe_for(system: str) -> HostScript:
-    """The probe for a host of that operating system (``linux`` when it is not known)."""
+    """The probe for a host of that operating system; the one for Linux when it is unknown."""
     return load(PROBES.get(system, "probe"))
 
 
@@ -107,7 +107,7 @@ def encode(value: str) -> str:
 
 
 def hashes() -> dict[str, str]:
-    """SHA-256 -> name, of every script, earlier versions' too."""
+    """SHA-256 -> name of every script, also of earlier versions."""
     return {script.sha256: script.name for script in (*_earlier(), *map(load, PARAMETERS))}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drkit.errors import CloudError, UnreachableError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import (
     Capture,
@@ -46,7 +46,7 @@ class Survey:
         for subscription in subscriptions:
             now = rfc3339(clock.now())
             try:
-                with read():
+                with reading_azure():
                     groups = locations_of(await azure.resources.groups(subscription))
             except CloudError as error:
                 groups = {}
@@ -62,7 +62,7 @@ class Survey:
                 odd = 0
                 for item in found:
                     try:
-                        with read(url):
+                        with reading_azure(url):
                             plan = wire.plan_of(item, groups, now)
                             if fault := plan_fault(plan):
                                 raise UnreachableError(fault, where=plan.id)
@@ -86,7 +86,7 @@ class Survey:
         """One plan with its grants and its environments. ``health``: region -> its service's health, added to."""
         source = "environment service"
         try:
-            with read(plan.id):
+            with reading_azure(plan.id):
                 grants, trouble = await self._grants(azure, plan)
                 plan = _with(plan, grants)
                 if plan.region not in health:
@@ -103,7 +103,7 @@ class Survey:
 
     async def _grants(self, azure: Session, plan: Plan) -> tuple[tuple[RoleAssignment, ...], str]:
         try:
-            with read(plan.id):
+            with reading_azure(plan.id):
                 return granted(plan, await azure.resources.role_assignments(plan.id)), ""
         except CloudError as error:
             return (), f"grants could not be read: {error.what}"
@@ -118,7 +118,7 @@ class Survey:
 
         async def ask(signal: str, source: str, call: Any) -> Any:
             try:
-                with read():
+                with reading_azure():
                     return await call
             except CloudError as error:
                 readings.append(Reading(region, signal, "unknown", source, now, str(error)))
@@ -185,7 +185,7 @@ class Survey:
             count += len(plans)
             for item in plans:
                 try:
-                    with read(url):
+                    with reading_azure(url):
                         if region_name(str(item.get("location", ""))) != region:
                             continue
                         listed = await wire.listed(azure, self.tokens, str(item["id"]), region, service)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drkit.errors import CloudError, UnreachableError
-from drkit.model.answers import read
+from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
 from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts, plan_fault, region_name
 from drkit.model.settings import Settings
@@ -50,7 +50,7 @@ class Survey:
             now = rfc3339(clock.now())
             url = f"/subscriptions/{subscription}/providers/{pure.PLAN_TYPES[0]}"
             try:
-                with read(url):
+                with reading_azure(url):
                     listed = [item async for item in azure.rest.pages(url, {"api-version": wire.API})]
                     groups = locations_of(await azure.resources.groups(subscription))
             except CloudError as error:
@@ -81,7 +81,7 @@ class Survey:
     ) -> Captured:
         account = str(item["id"]) if isinstance(item, dict) and item.get("id") else ""
         try:
-            with read(account):
+            with reading_azure(account):
                 async with limit:
                     return await self._account(azure, account, item, groups, settings, clock)
         except CloudError as error:
@@ -101,7 +101,7 @@ class Survey:
         own, now = own_settings.settings_of(settings), rfc3339(clock.now())
         source = "Automation account"
         try:
-            with azure.budget(attempts=2, seconds=20), read(account):
+            with azure.budget(attempts=2, seconds=20), reading_azure(account):
                 plan = _fit(wire.plan_of(await wire.account(azure, account), groups, now))
         except CloudError as error:
             plan = _fit(wire.plan_of(item, groups, now))
@@ -110,7 +110,7 @@ class Survey:
         health = await wire.answers(azure, plan.region, url, clock)
         try:
             there = health.value == "yes"
-            with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8), read(account):
+            with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8), reading_azure(account):
                 plan, found, faults = await self._workers(azure, plan, clock, own.last_seen_minutes)
         except CloudError as error:
             return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
@@ -150,7 +150,7 @@ class Survey:
         holds: dict[str, list[str]] = {}
         for kind in wire.ASSETS:
             try:
-                with read(plan.id):
+                with reading_azure(plan.id):
                     names = [
                         str(item.get("name") or str(item.get("id", "")).rsplit("/", 1)[-1])
                         for item in await wire.below(azure, plan.id, kind)
@@ -167,7 +167,7 @@ class Survey:
         """The worker with what its machine's extension was told. One that names another account, or none, reports here no more."""
         machine = one.host.host if one.host else ""
         try:
-            with read(machine):
+            with reading_azure(machine):
                 held = [item for item in await wire.extensions(azure, machine) if wire.is_worker_extension(item)]
                 here = any(_same(wire.url_of(item), url) for item in held)
                 kept = {"extension": wire.recorded(held[0])} if held else {}
@@ -182,7 +182,7 @@ class Survey:
 
     async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         try:
-            with read(plan.id):
+            with reading_azure(plan.id):
                 grants = granted(plan, await azure.resources.role_assignments(plan.id))
         except CloudError as error:
             trouble.append(f"grants could not be read: {error.what}")
@@ -193,7 +193,7 @@ class Survey:
         """Deleted Automation Accounts - List By Subscription: those of the last 30 days, which can be restored."""
         url = f"/subscriptions/{subscription}/providers/{NAMESPACE}/deletedAutomationAccounts"
         found = []
-        with read(url):
+        with reading_azure(url):
             async for item in azure.rest.pages(url, {"api-version": DELETED_API}):
                 properties = item.get("properties") or {}
                 old = str(properties.get("automationAccountResourceId") or item.get("id", ""))
@@ -211,7 +211,7 @@ class Survey:
         if not re.fullmatch(r"[0-9A-Fa-f-]{36}", principal):
             return plan
         try:
-            with read(plan.id):
+            with reading_azure(plan.id):
                 held = await azure.resources.held_by(plan.subscription, principal)
         except CloudError:
             return plan
@@ -224,7 +224,7 @@ class Survey:
         readings: list[Reading] = []
         registration, offered = "", None
         try:
-            with read(NAMESPACE):
+            with reading_azure(NAMESPACE):
                 provider = await azure.resources.provider(subscription, NAMESPACE)
             registration = provider.registration_state
             places = next(
@@ -235,7 +235,7 @@ class Survey:
             readings.append(Reading(region, "provider", "unknown", f"ARM: provider {NAMESPACE}", now, str(error)))
         group, groups = "", dict[str, str]()
         try:
-            with read(subscription):
+            with reading_azure(subscription):
                 group, groups = await tagged(azure, subscription, region)
         except CloudError as error:
             readings.append(Reading(region, "groups", "unknown", "ARM: groups", now, str(error)))
