@@ -123,8 +123,8 @@ def _filled(template: Json, given: Json) -> Json:
     return template | given | inner
 
 
-def _both(one: object, other: object) -> bool:
-    return isinstance(one, dict) and isinstance(other, dict)
+def _both(template: object, given: object) -> bool:
+    return isinstance(template, dict) and isinstance(given, dict)
 
 
 # reading
@@ -185,17 +185,17 @@ def instance_view(world: World, vm: Resource, host: Host) -> Json:
 
 
 def vm(call: Call) -> Answer:
-    found = resource_manager.find(call)
-    body = resource_body(found)
+    machine = resource_manager.find(call)
+    body = resource_body(machine)
     if "instanceview" in call.query.get("$expand", "").lower():
-        view = instance_view(call.world, found, host_of(call, found))
+        view = instance_view(call.world, machine, host_of(call, machine))
         body["properties"] = body["properties"] | {"instanceView": view}
     return Answer(body=body)
 
 
 def view(call: Call) -> Answer:
-    found = resource_manager.find(call, call.raw_path.rpartition("/")[0])
-    return Answer(body=instance_view(call.world, found, host_of(call, found)))
+    machine = resource_manager.find(call, call.raw_path.rpartition("/")[0])
+    return Answer(body=instance_view(call.world, machine, host_of(call, machine)))
 
 
 def vms(call: Call) -> Answer:
@@ -203,14 +203,16 @@ def vms(call: Call) -> Answer:
     scope = (
         write_rules.group(call).id if "group" in call.path else f"/subscriptions/{write_rules.subscription(call).id}"
     )
-    found = []
-    for one in call.world.under(scope, VM):
-        body = resource_body(one)
+    bodies = []
+    for machine in call.world.under(scope, VM):
+        body = resource_body(machine)
         if call.query.get("statusOnly", "").lower() == "true":
-            kept = {key: one.properties[key] for key in ("vmId", "provisioningState", "timeCreated")}
-            body["properties"] = kept | {"instanceView": instance_view(call.world, one, host_of(call, one))}
-        found.append(body)
-    return page(found, call.query, call.link)
+            properties = {key: machine.properties[key] for key in ("vmId", "provisioningState", "timeCreated")}
+            body["properties"] = properties | {
+                "instanceView": instance_view(call.world, machine, host_of(call, machine))
+            }
+        bodies.append(body)
+    return page(bodies, call.query, call.link)
 
 
 # run command
@@ -218,39 +220,41 @@ def vms(call: Call) -> Answer:
 
 def run_command(call: Call) -> Answer:
     """Accepted; one at a time on a VM. Needs the VM's region, its group's region, and the VM running."""
-    world, found = call.world, resource_manager.find(call, call.raw_path.rpartition("/")[0])
-    host, at = host_of(call, found), write_rules.group(call)
+    world, machine = call.world, resource_manager.find(call, call.raw_path.rpartition("/")[0])
+    host, at = host_of(call, machine), write_rules.group(call)
     body: Json = call.body if isinstance(call.body, dict) else {}
     command, script = body.get("commandId", ""), body.get("script") or []
     wanted = "RunShellScript" if host.os == "linux" else "RunPowerShellScript"
     if command.lower() != wanted.lower():
         raise ArmError(400, "InvalidParameter", f"The value '{command}' of parameter 'commandId' is invalid.")
     sha256, name = _script(world, script)
-    call.note |= {"script": name, "subject": found.id, "kind": "probe" if name in PROBES else "write"}
-    loss = write_rules.lost(call, found.location, at.location)
+    call.note |= {"script": name, "subject": machine.id, "kind": "probe" if name in PROBES else "write"}
+    loss = write_rules.lost(call, machine.location, at.location)
     if loss and loss.arm != "hang":
         write_rules.provider_answers(call, loss.region)
     if not host.running:
         raise ArmError(409, "OperationNotAllowed", "The operation requires the VM to be running (or set to run).")
-    if busy(world, found.id, call.action):
+    if busy(world, machine.id, call.action):
         raise ArmError(
             409,
             "Conflict",
             "Run command extension execution is in progress. Please wait for completion before invoking a run command.",
         )
-    given = [(str(one.get("name", "")), str(one.get("value", ""))) for one in body.get("parameters") or []]
-    region = loss.region if loss else found.location
+    given = [
+        (str(parameter.get("name", "")), str(parameter.get("value", ""))) for parameter in body.get("parameters") or []
+    ]
+    region = loss.region if loss else machine.location
     if loss:
-        operation = begin(call, SHORTEST, found.id, region)
+        operation = begin(call, SHORTEST, machine.id, region)
     elif host.silent:
-        operation = begin(call, UNANSWERED, found.id, region, lambda _: _no_agent(found))
+        operation = begin(call, UNANSWERED, machine.id, region, lambda _: _no_agent(machine))
     else:
         ran = scripts.run(host, surroundings(world), world.host_scripts, sha256, given)
 
         def finish(operation: Operation) -> None:
             operation.result = output(host, ran.stdout, ran.stderr)
 
-        operation = begin(call, max(SHORTEST, ran.seconds + 10), found.id, region, finish, limit=LONGEST)
+        operation = begin(call, max(SHORTEST, ran.seconds + 10), machine.id, region, finish, limit=LONGEST)
     return Answer(202, headers=headers(call, operation, "Microsoft.Compute", "async location"))
 
 
@@ -267,9 +271,9 @@ def _script(world: World, lines: list[Any]) -> tuple[str, str | None]:
     """Hash and name of a script sent as lines, or as one text; a last newline may be lost in lines."""
     text = "\n".join(str(line) for line in lines)
     hashed = [hashlib.sha256(form.encode()).hexdigest() for form in (text, text + "\n")]
-    for one in hashed:
-        if one in world.host_scripts:
-            return one, world.host_scripts[one]
+    for sha256 in hashed:
+        if sha256 in world.host_scripts:
+            return sha256, world.host_scripts[sha256]
     return hashed[0], None
 
 

@@ -42,23 +42,23 @@ def put_part(call: Call, body: Json, parsed: ResourceId) -> Answer:
             "ParentResourceNotFound",
             f"Can not perform requested operation on nested resource. Parent resource '{parent}' not found.",
         )
-    found = call.world.resource(call.raw_path)
+    existing = call.world.resource(call.raw_path)
     kind = "/".join([namespace, *last.split("/")[1::2]])
-    made = found or Resource(call.raw_path, kind, parsed.names[-1], str(body.get("location", group.location)))
+    made = existing or Resource(call.raw_path, kind, parsed.names[-1], str(body.get("location", group.location)))
     made.tags = dict(body.get("tags") or {})
     made.properties = dict(body.get("properties") or {})
     made.extra = {
         key: value for key, value in body.items() if key not in ("id", "name", "type", "location", "tags", "properties")
     }
     call.world.put(made)
-    return Answer(200 if found else 201, resource_body(made))
+    return Answer(200 if existing else 201, resource_body(made))
 
 
 def put_definition(call: Call) -> Answer:
     """A custom role; the same name again changes it."""
     write_rules.subscription(call)
     properties = _properties(call)
-    actions = [action for one in properties.get("permissions", ()) for action in one.get("actions", ())]
+    actions = [action for permission in properties.get("permissions", ()) for action in permission.get("actions", ())]
     call.world.roles[f"custom:{call.path['name'].lower()}"] = actions
     return Answer(201, _kept(call, "roleDefinitions", properties))
 
@@ -75,24 +75,31 @@ def put_assignment(call: Call) -> Answer:
         "scope": scope,
         "kind": str(properties.get("principalType", "ServicePrincipal")),
     }
-    found = next((one for one in call.world.assignments if one["name"] == name and one["scope"] == scope), None)
-    if found is not None and found != made:
+    existing = next(
+        (
+            assignment
+            for assignment in call.world.assignments
+            if assignment["name"] == name and assignment["scope"] == scope
+        ),
+        None,
+    )
+    if existing is not None and existing != made:
         text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
         raise ArmError(400, "RoleAssignmentUpdateNotPermitted", text)
-    if found is None:
+    if existing is None:
         call.world.assignments.append(made)
-    return Answer(200 if found else 201, _kept(call, "roleAssignments", {**properties, "scope": scope}))
+    return Answer(200 if existing else 201, _kept(call, "roleAssignments", {**properties, "scope": scope}))
 
 
 def get(call: Call) -> Answer:
     """One that was deployed; RoleDefinitionDoesNotExist or RoleAssignmentNotFound otherwise."""
-    found = call.world.deployed.get(call.raw_path.lower())
-    if found is None:
+    body = call.world.deployed.get(call.raw_path.lower())
+    if body is None:
         kind = (
             "RoleDefinitionDoesNotExist" if "/roledefinitions/" in call.raw_path.lower() else "RoleAssignmentNotFound"
         )
         raise ArmError(404, kind, f"'{call.path['name']}' is not found.")
-    return Answer(body=found)
+    return Answer(body=body)
 
 
 def _kept(call: Call, kind: str, properties: Json) -> Json:

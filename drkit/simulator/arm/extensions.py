@@ -83,14 +83,14 @@ def body_of(world: World, machine: Resource, extension: Extension, *, view: bool
 def listed(call: Call) -> Answer:
     machine, host = _machine(call)
     view = "instanceview" in call.query.get("$expand", "").lower()
-    found = [body_of(call.world, machine, one, view=view) for one in host.extensions.values()]
-    return page(found, call.query, call.link) if machine.is_a(ARC) else Answer(body={"value": found})
+    bodies = [body_of(call.world, machine, extension, view=view) for extension in host.extensions.values()]
+    return page(bodies, call.query, call.link) if machine.is_a(ARC) else Answer(body={"value": bodies})
 
 
 def get(call: Call) -> Answer:
     machine, host = _machine(call)
-    found = host.extensions.get(call.path["extension"].lower())
-    if found is None:
+    extension = host.extensions.get(call.path["extension"].lower())
+    if extension is None:
         raise ArmError(
             404,
             "ResourceNotFound" if machine.is_a(VM) else "NotFound",
@@ -99,7 +99,7 @@ def get(call: Call) -> Answer:
             "https://aka.ms/ARMResourceNotFoundFix",
         )
     view = "instanceview" in call.query.get("$expand", "").lower()
-    return Answer(body=body_of(call.world, machine, found, view=view))
+    return Answer(body=body_of(call.world, machine, extension, view=view))
 
 
 def _may_change(call: Call, machine: Resource, host: Host) -> None:
@@ -170,13 +170,16 @@ def put(call: Call) -> Answer:
     _may_change(call, machine, host)
     name = call.path["extension"]
     handler = f"{given['publisher']}.{given['type']}"
-    for one in host.extensions.values():
-        if f"{one.publisher}.{one.type}".lower() == handler.lower() and one.name.lower() != name.lower():
+    for installed in host.extensions.values():
+        if (
+            f"{installed.publisher}.{installed.type}".lower() == handler.lower()
+            and installed.name.lower() != name.lower()
+        ):
             raise ArmError(
                 400,
                 "BadRequest",
                 f"Multiple VMExtensions per handler not supported for OS type '{host.os.capitalize()}'. VMExtension "
-                f"'{one.name}' with handler '{handler}' already added or specified in input.",
+                f"'{installed.name}' with handler '{handler}' already added or specified in input.",
             )
     known = host.extensions.get(name.lower())
     version = str(given.get("typeHandlerVersion") or (known.version if known else "1.1"))
@@ -216,27 +219,27 @@ def put(call: Call) -> Answer:
 def delete(call: Call) -> Answer:
     """Accepted, or 204 where there is none. Whatever it was registered with is not told."""
     machine, host = _machine(call)
-    found = host.extensions.get(call.path["extension"].lower())
-    if found is None:
+    extension = host.extensions.get(call.path["extension"].lower())
+    if extension is None:
         return Answer(204)
     _may_change(call, machine, host)
-    found.state = "Deleting"
+    extension.state = "Deleting"
 
     def work() -> None:
-        host.extensions.pop(found.name.lower(), None)
+        host.extensions.pop(extension.name.lower(), None)
 
-    operation = _start(call, machine, host, found, REMOVING, work)
+    operation = _start(call, machine, host, extension, REMOVING, work)
     return Answer(202, headers=headers(call, operation, machine.type.partition("/")[0], "async location"))
 
 
 def _routes(kind: str) -> list[Route]:
     every = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{kind}/{{machine}}/extensions"
-    one = f"{every}/{{extension}}"
+    extension = f"{every}/{{extension}}"
     return [
         Route("GET", every, listed, f"{kind}/extensions/read"),
-        Route("PUT", one, put, f"{kind}/extensions/write"),
-        Route("GET", one, get, f"{kind}/extensions/read"),
-        Route("DELETE", one, delete, f"{kind}/extensions/delete"),
+        Route("PUT", extension, put, f"{kind}/extensions/write"),
+        Route("GET", extension, get, f"{kind}/extensions/read"),
+        Route("DELETE", extension, delete, f"{kind}/extensions/delete"),
     ]
 
 

@@ -33,9 +33,9 @@ def take(world: World, given: Json) -> Json:
     for key in LISTS:
         if key not in given:
             continue
-        entries = [dict(one) for one in given[key]]
-        for one in entries:
-            if key == "locks" and one["level"] not in LEVELS:
+        entries = [dict(entry) for entry in given[key]]
+        for entry in entries:
+            if key == "locks" and entry["level"] not in LEVELS:
                 raise ValueError(f"a lock's level is one of {', '.join(LEVELS)}")
         setattr(world, key, entries)
     return {key: getattr(world, key) for key in LISTS}
@@ -47,17 +47,17 @@ def take(world: World, given: Json) -> Json:
 def locks(call: Call) -> Answer:
     """Those of the subscription, its groups and their resources."""
     root = f"/subscriptions/{write_rules.subscription(call).id}"
-    found = [
+    bodies = [
         {
-            "properties": {"level": one["level"], "notes": one.get("notes", "")},
-            "id": f"{one['scope'].rstrip('/')}/{AUTHORIZATION}/locks/{one['name']}",
+            "properties": {"level": lock["level"], "notes": lock.get("notes", "")},
+            "id": f"{lock['scope'].rstrip('/')}/{AUTHORIZATION}/locks/{lock['name']}",
             "type": "Microsoft.Authorization/locks",
-            "name": one["name"],
+            "name": lock["name"],
         }
-        for one in call.world.locks
-        if within(one["scope"], root)
+        for lock in call.world.locks
+        if within(lock["scope"], root)
     ]
-    return page(found, call.query, call.link)
+    return page(bodies, call.query, call.link)
 
 
 def obey(call: Call) -> None:
@@ -66,9 +66,9 @@ def obey(call: Call) -> None:
         return
     verb = call.action.rsplit("/", 1)[-1].lower()
     held = [
-        one
-        for one in call.world.locks
-        if within(call.raw_path, one["scope"]) and (one["level"] == "ReadOnly" or verb == "delete")
+        lock
+        for lock in call.world.locks
+        if within(call.raw_path, lock["scope"]) and (lock["level"] == "ReadOnly" or verb == "delete")
     ]
     if held and (verb != "action" or call.action.lower().endswith("/runcommand/action")):
         raise ArmError(
@@ -84,21 +84,21 @@ def obey(call: Call) -> None:
 def _placed(call: Call, region: str) -> None:
     is_group = parse_id(call.raw_path) is None
     wanted = ALLOWED_GROUP_LOCATIONS if is_group else ALLOWED_LOCATIONS
-    for one in call.world.policies:
+    for policy in call.world.policies:
         if (
-            not one["definition"].lower().endswith(wanted)
-            or one.get("enforcement", "Default") != "Default"
+            not policy["definition"].lower().endswith(wanted)
+            or policy.get("enforcement", "Default") != "Default"
             or not region
         ):
             continue
-        allowed = [normal(place) for place in one["parameters"]["listOfAllowedLocations"]["value"]]
-        excluded = any(within(call.raw_path, scope) for scope in one.get("not_scopes", ()))
-        if within(call.raw_path, one["scope"]) and not excluded and region not in allowed:
+        allowed = [normal(place) for place in policy["parameters"]["listOfAllowedLocations"]["value"]]
+        excluded = any(within(call.raw_path, scope) for scope in policy.get("not_scopes", ()))
+        if within(call.raw_path, policy["scope"]) and not excluded and region not in allowed:
             raise ArmError(
                 403,
                 "RequestDisallowedByPolicy",
                 f"Resource '{call.raw_path.rsplit('/', 1)[-1]}' was disallowed by policy. Policy identifiers: "
-                f'\'[{{"policyAssignment":{{"name":"{one.get("display", one["name"])}"}}}}]\'.',
+                f'\'[{{"policyAssignment":{{"name":"{policy.get("display", policy["name"])}"}}}}]\'.',
             )
 
 
@@ -108,37 +108,41 @@ def _placed(call: Call, region: str) -> None:
 def assignments(call: Call) -> Answer:
     """Those that apply to the subscription, from above too, and those of scopes inside it."""
     root = f"/subscriptions/{write_rules.subscription(call).id}"
-    found = []
-    for one in call.world.policies:
-        scope = one["scope"].rstrip("/")
+    bodies = []
+    for policy in call.world.policies:
+        scope = policy["scope"].rstrip("/")
         if not within(scope, root) and not scope.lower().startswith("/providers/microsoft.management/"):
             continue
-        found.append(
+        bodies.append(
             {
                 "properties": {
-                    "displayName": one.get("display", one["name"]),
-                    "policyDefinitionId": one["definition"],
+                    "displayName": policy.get("display", policy["name"]),
+                    "policyDefinitionId": policy["definition"],
                     "scope": scope,
-                    "notScopes": list(one.get("not_scopes", ())),
-                    "parameters": one.get("parameters", {}),
-                    "enforcementMode": one.get("enforcement", "Default"),
+                    "notScopes": list(policy.get("not_scopes", ())),
+                    "parameters": policy.get("parameters", {}),
+                    "enforcementMode": policy.get("enforcement", "Default"),
                 },
-                "id": f"{scope}/{AUTHORIZATION}/policyAssignments/{one['name']}",
+                "id": f"{scope}/{AUTHORIZATION}/policyAssignments/{policy['name']}",
                 "type": "Microsoft.Authorization/policyAssignments",
-                "name": one["name"],
+                "name": policy["name"],
             }
         )
-    return page(found, call.query, call.link)
+    return page(bodies, call.query, call.link)
 
 
 def definition(call: Call) -> Answer:
     """A policy definition or a set of them, of the subscription or built in; PolicyDefinitionNotFound otherwise."""
-    found = next((one for one in call.world.policy_definitions if one["id"].lower() == call.raw_path.lower()), None)
-    if found is None:
+    policy = next(
+        (policy for policy in call.world.policy_definitions if policy["id"].lower() == call.raw_path.lower()), None
+    )
+    if policy is None:
         text = f"The policy definition '{call.path['name']}' could not be found."
         raise ArmError(404, "PolicyDefinitionNotFound", text)
-    kind = "/".join(found["id"].split("/")[-3:-1])
-    return Answer(body={"properties": found["properties"], "id": found["id"], "name": call.path["name"], "type": kind})
+    kind = "/".join(policy["id"].split("/")[-3:-1])
+    return Answer(
+        body={"properties": policy["properties"], "id": policy["id"], "name": call.path["name"], "type": kind}
+    )
 
 
 # what is there beside
@@ -147,30 +151,30 @@ def definition(call: Call) -> Answer:
 def deleted_accounts(call: Call) -> Answer:
     """Automation accounts deleted in the last 30 days."""
     root = f"/subscriptions/{write_rules.subscription(call).id}"
-    found = [
+    bodies = [
         {
-            "id": f"{root}/providers/Microsoft.Automation/deletedAutomationAccounts/{one['id'].rsplit('/', 1)[-1]}",
-            "name": one["id"].rsplit("/", 1)[-1],
+            "id": f"{root}/providers/Microsoft.Automation/deletedAutomationAccounts/{account['id'].rsplit('/', 1)[-1]}",
+            "name": account["id"].rsplit("/", 1)[-1],
             "type": "Microsoft.Automation/deletedAutomationAccounts",
-            "location": one["location"],
+            "location": account["location"],
             "properties": {
-                "automationAccountResourceId": one["id"],
-                "automationAccountId": one["account_id"],
-                "location": one["location"],
-                "deletionTime": one["deleted"],
+                "automationAccountResourceId": account["id"],
+                "automationAccountId": account["account_id"],
+                "location": account["location"],
+                "deletionTime": account["deleted"],
             },
         }
-        for one in call.world.deleted_accounts
-        if within(one["id"], root)
+        for account in call.world.deleted_accounts
+        if within(account["id"], root)
     ]
-    return Answer(body={"value": found})
+    return Answer(body={"value": bodies})
 
 
 def skus(call: Call) -> Answer:
     """VM sizes; a quota of kind ``sku`` that is 0 bars a region to the subscription. ``$filter=location eq 'x'`` only."""
     at = write_rules.subscription(call)
     wanted = normal(call.query.get("$filter", "").partition("'")[2].partition("'")[0])
-    found = []
+    bodies = []
     for region in [wanted] if wanted in call.world.locations else list(call.world.locations):
         barred = call.world.limit(at.id, region, "sku", 1) == 0
         restriction = {
@@ -179,7 +183,7 @@ def skus(call: Call) -> Answer:
             "restrictionInfo": {"locations": [region]},
             "reasonCode": "NotAvailableForSubscription",
         }
-        found += [
+        bodies += [
             {
                 "resourceType": "virtualMachines",
                 "name": size,
@@ -190,7 +194,7 @@ def skus(call: Call) -> Answer:
             }
             for size, cores in SIZES.items()
         ]
-    return Answer(body={"value": found})
+    return Answer(body={"value": bodies})
 
 
 def usages(call: Call) -> Answer:

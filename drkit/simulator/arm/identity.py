@@ -113,10 +113,10 @@ def authenticate(world: World, authorization: str) -> Caller:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise _denied(world, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
-    found = world.tokens.get(token)
-    if found is None:
+    granted = world.tokens.get(token)
+    if granted is None:
         raise _denied(world, "InvalidAuthenticationToken", "The access token is invalid.")
-    caller, ends = found
+    caller, ends = granted
     if ends <= time.time():
         end, now = (datetime.fromtimestamp(t, UTC).strftime("%m/%d/%Y %I:%M:%S %p") for t in (ends, time.time()))
         text = f"The access token expiry UTC time '{end}' is earlier than current UTC time '{now}'."

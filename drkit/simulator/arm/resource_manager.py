@@ -20,14 +20,14 @@ CLAUSE = re.compile(r"(\w+)\s+eq\s+'((?:[^']|'')*)'\Z", re.IGNORECASE)
 # subscriptions and locations
 
 
-def subscription_body(found: Subscription, tenant: str) -> Json:
+def subscription_body(subscription: Subscription, tenant: str) -> Json:
     return {
-        "id": f"/subscriptions/{found.id}",
+        "id": f"/subscriptions/{subscription.id}",
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
-        "subscriptionId": found.id,
+        "subscriptionId": subscription.id,
         "tenantId": tenant,
-        "displayName": found.name,
+        "displayName": subscription.name,
         "state": "Enabled",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01",
@@ -41,11 +41,11 @@ def subscriptions(call: Call) -> Answer:
     """Those in which the caller has any role."""
     scopes = [e["scope"] for e in call.world.assignments if e["principal"] == call.principal.object_id]
     seen = [
-        one
-        for one in call.world.subscriptions.values()
-        if any(within(scope, f"/subscriptions/{one.id}") or scope == "/" for scope in scopes)
+        subscription
+        for subscription in call.world.subscriptions.values()
+        if any(within(scope, f"/subscriptions/{subscription.id}") or scope == "/" for scope in scopes)
     ]
-    return page([subscription_body(one, call.world.tenant) for one in seen], call.query, call.link)
+    return page([subscription_body(subscription, call.world.tenant) for subscription in seen], call.query, call.link)
 
 
 def subscription(call: Call) -> Answer:
@@ -54,31 +54,31 @@ def subscription(call: Call) -> Answer:
 
 def locations(call: Call) -> Answer:
     root = f"/subscriptions/{write_rules.subscription(call).id}/locations"
-    found = [
+    bodies = [
         {
-            "id": f"{root}/{one.name}",
-            "name": one.name,
+            "id": f"{root}/{location.name}",
+            "name": location.name,
             "type": "Region",
-            "displayName": one.display,
-            "regionalDisplayName": one.display,
+            "displayName": location.display,
+            "regionalDisplayName": location.display,
             "metadata": {
                 "regionType": "Physical",
                 "regionCategory": "Recommended",
-                "pairedRegion": [{"name": one.pair, "id": f"{root}/{one.pair}"}],
+                "pairedRegion": [{"name": location.pair, "id": f"{root}/{location.pair}"}],
             },
         }
-        for one in call.world.locations.values()
+        for location in call.world.locations.values()
     ]
-    return Answer(body={"value": found})
+    return Answer(body={"value": bodies})
 
 
 # providers
 
 
 def provider_body(call: Call, namespace: str) -> Json:
-    found = write_rules.subscription(call)
-    state = "Registered" if namespace in found.registered else "NotRegistered"
-    if namespace in found.registering:
+    subscription = write_rules.subscription(call)
+    state = "Registered" if namespace in subscription.registered else "NotRegistered"
+    if namespace in subscription.registering:
         state = "Registering"
     every = call.world.locations
     types = [
@@ -91,7 +91,7 @@ def provider_body(call: Call, namespace: str) -> Json:
         for name, regions in catalog.PROVIDERS[namespace].items()
     ]
     return {
-        "id": f"/subscriptions/{found.id}/providers/{catalog.NAMES[namespace]}",
+        "id": f"/subscriptions/{subscription.id}/providers/{catalog.NAMES[namespace]}",
         "namespace": catalog.NAMES[namespace],
         "resourceTypes": types,
         "registrationState": state,
@@ -116,13 +116,13 @@ def provider(call: Call) -> Answer:
 
 
 def register(call: Call) -> Answer:
-    found, namespace = write_rules.subscription(call), _namespace(call)
-    if namespace not in found.registered | found.registering:
-        found.registering.add(namespace)
+    subscription, namespace = write_rules.subscription(call), _namespace(call)
+    if namespace not in subscription.registered | subscription.registering:
+        subscription.registering.add(namespace)
 
         def done() -> None:
-            found.registering.discard(namespace)
-            found.registered.add(namespace)
+            subscription.registering.discard(namespace)
+            subscription.registered.add(namespace)
 
         call.world.later(REGISTERING, done)
     return Answer(body=provider_body(call, namespace))
@@ -133,11 +133,11 @@ def register(call: Call) -> Answer:
 
 def groups(call: Call) -> Answer:
     root = f"/subscriptions/{write_rules.subscription(call).id}/".lower()
-    found = [group for key, group in call.world.groups.items() if key.startswith(root)]
+    matching = [group for key, group in call.world.groups.items() if key.startswith(root)]
     wanted = _filter(call, {"tagname", "tagvalue"})
     if "tagname" in wanted:
-        found = [group for group in found if _tagged(group.tags, wanted)]
-    return page([group_body(group) for group in found], call.query, call.link)
+        matching = [group for group in matching if _tagged(group.tags, wanted)]
+    return page([group_body(group) for group in matching], call.query, call.link)
 
 
 def group(call: Call) -> Answer:
@@ -163,37 +163,37 @@ def put_group(call: Call) -> Answer:
         text = f"The provided location '{wanted}' is not available for resource group."
         raise ArmError(400, "LocationNotAvailableForResourceGroup", text)
     key = f"/subscriptions/{at.id}/resourcegroups/{name}".lower()
-    found = call.world.groups.get(key)
-    if found and found.location != location.name:
+    existing = call.world.groups.get(key)
+    if existing and existing.location != location.name:
         raise ArmError(
             409,
             "InvalidResourceGroupLocation",
             f"Invalid resource group location '{wanted}'. "
-            f"The Resource group already exists in location '{found.location}'.",
+            f"The Resource group already exists in location '{existing.location}'.",
         )
-    if found and found.state == "Deleting":
+    if existing and existing.state == "Deleting":
         text = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
         raise ArmError(409, "ResourceGroupBeingDeleted", text)
     write_rules.provider_answers(call, location.name)
-    made = found or Group(f"/subscriptions/{at.id}/resourceGroups/{name}", at.id, name, location.name)
+    made = existing or Group(f"/subscriptions/{at.id}/resourceGroups/{name}", at.id, name, location.name)
     made.tags = dict(body.get("tags") or {})
     call.world.groups[key] = made
-    return Answer(200 if found else 201, group_body(made))
+    return Answer(200 if existing else 201, group_body(made))
 
 
 def delete_group(call: Call) -> Answer:
     """Accepted; the group and what is in it are gone when the operation ends."""
-    found = write_rules.group(call)
-    inside = list(call.world.under(found.id))
-    write_rules.provider_answers(call, found.location, *(one.location for one in inside))
-    found.state = "Deleting"
+    group = write_rules.group(call)
+    inside = list(call.world.under(group.id))
+    write_rules.provider_answers(call, group.location, *(resource.location for resource in inside))
+    group.state = "Deleting"
 
     def finish(_: Operation) -> None:
-        for one in call.world.under(found.id):
-            call.world.remove(one.id)
-        call.world.groups.pop(found.id.lower(), None)
+        for resource in call.world.under(group.id):
+            call.world.remove(resource.id)
+        call.world.groups.pop(group.id.lower(), None)
 
-    operation = begin(call, DELETING_GROUP, found.id, found.location, finish)
+    operation = begin(call, DELETING_GROUP, group.id, group.location, finish)
     return Answer(202, headers=headers(call, operation, "", "location"))
 
 
@@ -205,14 +205,14 @@ def assignments(call: Call) -> Answer:
     scope = re.split("/providers/microsoft.authorization/", call.raw_path, flags=re.IGNORECASE)[0]
     only_here = "atscope" in call.query.get("$filter", "").lower()
     wanted = re.search(r"principalId eq '([^']*)'", call.query.get("$filter", ""))
-    found: list[Json] = []
+    bodies: list[Json] = []
     for entry in call.world.assignments:
         below = within(entry["scope"], scope) and not only_here
         if (wanted and wanted[1] != entry["principal"]) or not (within(scope, entry["scope"]) or below):
             continue
         root = f"/subscriptions/{call.path['subscription']}/providers/Microsoft.Authorization"
         definition = ROLE_IDS.get(entry["role"]) or call.world.named_id("role", entry["role"])
-        found.append(
+        bodies.append(
             {
                 "properties": {
                     "roleDefinitionId": f"{root}/roleDefinitions/{definition}",
@@ -225,7 +225,7 @@ def assignments(call: Call) -> Answer:
                 "name": entry["name"],
             }
         )
-    return page(found, call.query, call.link)
+    return page(bodies, call.query, call.link)
 
 
 # any resource
@@ -237,24 +237,29 @@ def resources(call: Call) -> Answer:
     if "group" in call.path:
         scope = write_rules.group(call).id
     wanted = _filter(call, {"resourcetype", "resourcegroup", "location", "name", "tagname", "tagvalue"})
-    found = []
-    for one in call.world.under(scope):
-        has = {"resourcetype": one.type, "resourcegroup": one.group, "location": one.location, "name": one.name}
+    bodies = []
+    for resource in call.world.under(scope):
+        has = {
+            "resourcetype": resource.type,
+            "resourcegroup": resource.group,
+            "location": resource.location,
+            "name": resource.name,
+        }
         if all(has[key].lower() == normal(value) if key == "location" else has[key].lower() == value.lower()
-               for key, value in wanted.items() if key in has) and _tagged(one.tags, wanted):  # fmt: skip
-            body = resource_body(one)
+               for key, value in wanted.items() if key in has) and _tagged(resource.tags, wanted):  # fmt: skip
+            body = resource_body(resource)
             del body["properties"]
-            if "createdTime" in call.query.get("$expand", "") and one.created and one.changed:
-                body |= {"createdTime": stamp(one.created), "changedTime": stamp(one.changed)}
-            found.append(body)
-    return page(found, call.query, call.link)
+            if "createdTime" in call.query.get("$expand", "") and resource.created and resource.changed:
+                body |= {"createdTime": stamp(resource.created), "changedTime": stamp(resource.changed)}
+            bodies.append(body)
+    return page(bodies, call.query, call.link)
 
 
 def find(call: Call, resource_id: str = "") -> Resource:
     """The resource of that id, or of the path; ResourceGroupNotFound or ResourceNotFound otherwise."""
     at, wanted = write_rules.group(call), resource_id or call.raw_path
-    found = call.world.resource(wanted)
-    if found is None:
+    resource = call.world.resource(wanted)
+    if resource is None:
         parsed = parse_id(wanted)
         what = f"{parsed.type}/{parsed.name}" if parsed else wanted
         raise ArmError(
@@ -263,7 +268,7 @@ def find(call: Call, resource_id: str = "") -> Resource:
             f"The Resource '{what}' under resource group '{at.name}' was not found. "
             "For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
-    return found
+    return resource
 
 
 def resource(call: Call) -> Answer:
@@ -291,18 +296,20 @@ def put_resource(call: Call) -> Answer:
     if deployments.is_part(body, parsed):
         return deployments.put_part(call, body, parsed)
     write_rules.registered(call, parsed.namespace)
-    found = call.world.resource(call.raw_path)
-    location = write_rules.location(call, body.get("location") or (found.location if found else ""), parsed.type)
-    write_rules.same_location(found, location.name)
+    existing = call.world.resource(call.raw_path)
+    location = write_rules.location(call, body.get("location") or (existing.location if existing else ""), parsed.type)
+    write_rules.same_location(existing, location.name)
     write_rules.provider_answers(call, location.name, at.location)
-    write_rules.capacity(call, parsed.type, location.name, found)
-    made = found or Resource(f"{at.id}/providers/{parsed.type}/{parsed.name}", parsed.type, parsed.name, location.name)
+    write_rules.capacity(call, parsed.type, location.name, existing)
+    made = existing or Resource(
+        f"{at.id}/providers/{parsed.type}/{parsed.name}", parsed.type, parsed.name, location.name
+    )
     made.tags = dict(body.get("tags") or {})
-    made.properties = dict(body.get("properties") or {}) | {"provisioningState": "Updating" if found else "Creating"}
+    made.properties = dict(body.get("properties") or {}) | {"provisioningState": "Updating" if existing else "Creating"}
     fixed = {"id", "name", "type", "location", "tags", "properties"}
     made.extra = {key: value for key, value in body.items() if key not in fixed}
     call.world.put(made)
-    if found is None and made.is_a(write_rules.VIRTUAL_MACHINES):
+    if existing is None and made.is_a(write_rules.VIRTUAL_MACHINES):
         compute.equip(call.world, made)
 
     def finish(_: Operation) -> None:
@@ -310,33 +317,33 @@ def put_resource(call: Call) -> Answer:
             now.properties["provisioningState"] = "Succeeded"
 
     operation = begin(call, WRITING, made.id, location.name, finish)
-    return Answer(200 if found else 201, resource_body(made), headers(call, operation, parsed.namespace, "async"))
+    return Answer(200 if existing else 201, resource_body(made), headers(call, operation, parsed.namespace, "async"))
 
 
 def patch_resource(call: Call) -> Answer:
     """Merge tags and properties, at once."""
-    found, body = find(call), _body(call)
-    write_rules.provider_answers(call, found.location, write_rules.group(call).location)
+    resource, body = find(call), _body(call)
+    write_rules.provider_answers(call, resource.location, write_rules.group(call).location)
     if "tags" in body:
-        found.tags = dict(body["tags"] or {})
-    found.properties = found.properties | (body.get("properties") or {})
-    return Answer(body=resource_body(call.world.put(found)))
+        resource.tags = dict(body["tags"] or {})
+    resource.properties = resource.properties | (body.get("properties") or {})
+    return Answer(body=resource_body(call.world.put(resource)))
 
 
 def delete_resource(call: Call) -> Answer:
     """Accepted (``Location``), or 204 where there is nothing."""
     at = write_rules.group(call)
-    found = call.world.resource(call.raw_path)
-    if found is None:
+    resource = call.world.resource(call.raw_path)
+    if resource is None:
         return Answer(204)
-    write_rules.provider_answers(call, found.location, at.location)
+    write_rules.provider_answers(call, resource.location, at.location)
 
     def finish(_: Operation) -> None:
-        call.world.remove(found.id)
-        call.world.hosts.pop(found.id.lower(), None)
+        call.world.remove(resource.id)
+        call.world.hosts.pop(resource.id.lower(), None)
 
-    operation = begin(call, WRITING, found.id, found.location, finish)
-    return Answer(202, headers=headers(call, operation, found.type.partition("/")[0], "location"))
+    operation = begin(call, WRITING, resource.id, resource.location, finish)
+    return Answer(202, headers=headers(call, operation, resource.type.partition("/")[0], "location"))
 
 
 # parts of requests
@@ -353,20 +360,20 @@ def _filter(call: Call, allowed: set[str]) -> dict[str, str]:
     wanted = {}
     text = call.query.get("$filter", "").strip()
     for clause in re.split(r"\s+and\s+", text) if text else []:
-        found = CLAUSE.match(clause.strip())
-        if found is None or found[1].lower() not in allowed:
+        match = CLAUSE.match(clause.strip())
+        if match is None or match[1].lower() not in allowed:
             raise ArmError(
                 400, "InvalidFilterInQueryString", f"Invalid $filter '{text}' specified in the query string."
             )
-        wanted[found[1].lower()] = found[2].replace("''", "'")
+        wanted[match[1].lower()] = match[2].replace("''", "'")
     return wanted
 
 
 def _tagged(tags: dict[str, str], wanted: dict[str, str]) -> bool:
     if "tagname" not in wanted:
         return True
-    found = {key.lower(): value for key, value in tags.items()}.get(wanted["tagname"].lower())
-    return found is not None and wanted.get("tagvalue", found) == found
+    tag = {key.lower(): value for key, value in tags.items()}.get(wanted["tagname"].lower())
+    return tag is not None and wanted.get("tagvalue", tag) == tag
 
 
 AT = "/subscriptions/{subscription}"

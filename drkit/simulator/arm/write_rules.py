@@ -18,33 +18,33 @@ CORES = 2
 def subscription(call: Call) -> Subscription:
     """The subscription in the path; SubscriptionNotFound otherwise."""
     wanted = call.path["subscription"]
-    found = call.world.subscriptions.get(wanted.lower())
-    if found is None:
+    known = call.world.subscriptions.get(wanted.lower())
+    if known is None:
         raise ArmError(404, "SubscriptionNotFound", f"The subscription '{wanted}' could not be found.")
-    return found
+    return known
 
 
 def group(call: Call) -> Group:
     """The resource group in the path; ResourceGroupNotFound otherwise."""
     name = call.path["group"]
-    found = call.world.groups.get(f"/subscriptions/{subscription(call).id}/resourcegroups/{name}".lower())
-    if found is None:
+    known = call.world.groups.get(f"/subscriptions/{subscription(call).id}/resourcegroups/{name}".lower())
+    if known is None:
         raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
-    return found
+    return known
 
 
 def parent(call: Call, resource_id: str) -> Resource:
     """The resource that the path goes on below; ParentResourceNotFound where there is none."""
     group(call)
-    found = call.world.resource(resource_id)
-    if found is None:
+    resource = call.world.resource(resource_id)
+    if resource is None:
         raise ArmError(
             404,
             "ParentResourceNotFound",
             "Can not perform requested operation on nested resource. "
             f"Parent resource '{resource_id.rpartition('/')[2]}' not found.",
         )
-    return found
+    return resource
 
 
 def registered(call: Call, namespace: str) -> None:
@@ -63,15 +63,15 @@ def location(call: Call, name: str, resource_type: str) -> Location:
     namespace, _, rest = resource_type.partition("/")
     types = {key.lower(): value for key, value in PROVIDERS.get(namespace.lower(), {}).items()}
     allowed = types.get(rest.lower()) or list(call.world.locations)
-    found = call.world.locations.get(normal(name))
-    if found is None or found.name not in allowed:
+    known = call.world.locations.get(normal(name))
+    if known is None or known.name not in allowed:
         raise ArmError(
             400,
             "LocationNotAvailableForResourceType",
             f"The provided location '{name}' is not available for resource type '{resource_type}'. "
             f"List of available regions for the resource type is '{','.join(allowed)}'.",
         )
-    return found
+    return known
 
 
 def same_location(existing: Resource | None, wanted: str) -> None:

@@ -90,13 +90,13 @@ def of_plan(world: World, plan_id: str) -> list[Environment]:
 
 def bearers(world: World) -> dict[str, list[Host]]:
     """Environment id -> the hosts whose running agent has its registration."""
-    found: dict[str, list[Host]] = {}
+    hosts: dict[str, list[Host]] = {}
     for host in world.hosts.values():
         lost = host.kind == "azure-vm" and region_lost(world, host.location)
         up = host.running and host.agent and not host.silent and not lost
         for registration in host.registrations if up else ():
-            found.setdefault(registration.id, []).append(host)
-    return found
+            hosts.setdefault(registration.id, []).append(host)
+    return hosts
 
 
 def state_of(environment: Environment, alive: Mapping[str, list[Host]]) -> str:
@@ -165,11 +165,11 @@ def _size(world: World, plan: Resource, made: Environment, body: Mapping[str, An
 def cores(world: World, plan: Resource) -> int:
     """Cores of the subscription's active managed environments in the plan's region."""
     total = 0
-    for one in world.environments.values():
-        if one.sku in SKUS and one.state != "Shutdown" and not one.invisible:
-            home = plan_of(world, one.plan)
+    for environment in world.environments.values():
+        if environment.sku in SKUS and environment.state != "Shutdown" and not environment.invisible:
+            home = plan_of(world, environment.plan)
             if home and (home.subscription, home.location) == (plan.subscription, plan.location):
-                total += SKUS[one.sku][1]
+                total += SKUS[environment.sku][1]
     return total
 
 
@@ -319,8 +319,8 @@ class Around:
         return 401 if parts.path.lower().startswith("/api/v1/environments") else 200
 
     def unregister(self, environment: str) -> bool:
-        found = self.world.environments.get(environment)
-        plan = plan_of(self.world, found.plan) if found else None
+        known = self.world.environments.get(environment)
+        plan = plan_of(self.world, known.plan) if known else None
         if plan and region_lost(self.world, plan.location):
             return False
         self.world.environments.pop(environment, None)

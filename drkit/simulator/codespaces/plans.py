@@ -163,21 +163,21 @@ def delegate(call: Call, namespace: str) -> Answer:
 def _routes(namespace: str, noun: str) -> list[Route]:
     kind = f"{namespace}/plans"
     by_group = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{kind}"
-    one = f"{by_group}/{{name}}"
+    single = f"{by_group}/{{name}}"
 
     def route(method: str, pattern: str, handler: Callable[[Call, str], Answer], action: str) -> Route:
         token = "/action" in action
         return Route(method, pattern, lambda call: handler(call, namespace), action, kind="token" if token else "")
 
     return [
-        route("PUT", one, put, f"{kind}/write"),
-        route("GET", one, get, f"{kind}/read"),
-        route("PATCH", one, patch, f"{kind}/write"),
-        route("DELETE", one, delete, f"{kind}/delete"),
+        route("PUT", single, put, f"{kind}/write"),
+        route("GET", single, get, f"{kind}/read"),
+        route("PATCH", single, patch, f"{kind}/write"),
+        route("DELETE", single, delete, f"{kind}/delete"),
         route("GET", by_group, list_group, f"{kind}/read"),
         route("GET", f"/subscriptions/{{subscription}}/providers/{kind}", list_subscription, f"{kind}/read"),
-        route("POST", f"{one}/writeDelegates", delegate, f"{kind}/writeDelegates/action"),
-        route("POST", f"{one}/readAll{noun}", _token("read"), f"{kind}/readAll{noun}/action"),
+        route("POST", f"{single}/writeDelegates", delegate, f"{kind}/writeDelegates/action"),
+        route("POST", f"{single}/readAll{noun}", _token("read"), f"{kind}/readAll{noun}/action"),
     ]
 
 

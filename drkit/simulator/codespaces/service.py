@@ -147,13 +147,17 @@ def list_environments(call: Call) -> Answer:
     if query.get("deleted", "false").lower() == "true":
         return Answer(body=[])
     name, alive = query.get("name", "").lower(), bearers(call.world)
-    found = [e for e in of_plan(call.world, plan.id) if _visible(e, token) and name in ("", e.name.lower())]
+    listed = [
+        environment
+        for environment in of_plan(call.world, plan.id)
+        if _visible(environment, token) and name in ("", environment.name.lower())
+    ]
     if behind := float(call.fault.get("stale", 0.0)):
         then = call.world.now() - timedelta(seconds=behind)
-        late = [e for e in found if e.created > then]
+        late = [environment for environment in listed if environment.created > then]
         call.note["behind"] = bool(late)
-        found = [e for e in found if e not in late]
-    return Answer(body=[body_of(call.world, environment, alive) for environment in found])
+        listed = [environment for environment in listed if environment not in late]
+    return Answer(body=[body_of(call.world, environment, alive) for environment in listed])
 
 
 @_handler

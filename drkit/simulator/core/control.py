@@ -143,7 +143,7 @@ def announce(simulator: Simulator, body: Json) -> Json:
         float(body.get("after_minutes", 0)),
         body.get("level", "Warning"),
         body.get("services"),
-        [one.lower() for one in body.get("subscriptions", [])],
+        [subscription.lower() for subscription in body.get("subscriptions", [])],
         false_positive=bool(body.get("false_positive", False)),
         started=_when(simulator.world, body),
         emerging=body.get("emerging"),
@@ -177,26 +177,26 @@ def signals(simulator: Simulator, body: Json) -> Json:
 
 
 def person(simulator: Simulator, body: Json) -> Json:
-    found = simulator.world.people[body["owner"]]
+    owner = simulator.world.people[body["owner"]]
     for key in ("ready_after", "signs_in_after"):
         if key in body:
-            setattr(found, key, body[key])
-    return people.describe(found, simulator.world)
+            setattr(owner, key, body[key])
+    return people.describe(owner, simulator.world)
 
 
 def change(simulator: Simulator, body: Json) -> Json:
     """``patch`` is merged into the group, resource or environment of that id; ``delete`` removes it."""
     world, key = simulator.world, body["id"].lower()
     patch: Json = body.get("patch", {})
-    if found := world.resources.get(key):
+    if resource := world.resources.get(key):
         if body.get("delete"):
             world.remove(key)
-            return {"deleted": found.id}
-        found.tags |= patch.get("tags", {})
-        found.properties |= patch.get("properties", {})
-        found.location = patch.get("location", found.location)
-        world.put(found)
-        return resource_body(found)
+            return {"deleted": resource.id}
+        resource.tags |= patch.get("tags", {})
+        resource.properties |= patch.get("properties", {})
+        resource.location = patch.get("location", resource.location)
+        world.put(resource)
+        return resource_body(resource)
     if group := world.groups.get(key):
         if body.get("delete"):
             del world.groups[key]
@@ -239,14 +239,14 @@ def govern(simulator: Simulator, body: Json) -> Json:
 
 
 def role(simulator: Simulator, body: Json) -> Json:
-    simulator.world.roles[body["name"]] = [str(one) for one in body["actions"]]
+    simulator.world.roles[body["name"]] = [str(action) for action in body["actions"]]
     return {"name": body["name"], "actions": simulator.world.roles[body["name"]]}
 
 
 def register(simulator: Simulator, body: Json) -> Json:
-    found, namespace = simulator.world.subscriptions[body["subscription"].lower()], body["namespace"].lower()
-    (found.registered.add if body.get("registered", True) else found.registered.discard)(namespace)
-    return {"registered": sorted(found.registered)}
+    subscription, namespace = simulator.world.subscriptions[body["subscription"].lower()], body["namespace"].lower()
+    (subscription.registered.add if body.get("registered", True) else subscription.registered.discard)(namespace)
+    return {"registered": sorted(subscription.registered)}
 
 
 def throttle(simulator: Simulator, body: Json) -> Json:
@@ -311,9 +311,9 @@ def clock(simulator: Simulator, _rest: str, _query: dict[str, str]) -> Json:
 
 def ready(simulator: Simulator, rest: str, _query: dict[str, str]) -> Json:
     """Whether that person is ready now, and whether they wait for a code. The first question starts their time."""
-    found = simulator.world.people[rest]
-    found.ask(simulator.world.now().timestamp())
-    return people.describe(found, simulator.world)
+    owner = simulator.world.people[rest]
+    owner.ask(simulator.world.now().timestamp())
+    return people.describe(owner, simulator.world)
 
 
 def counts(simulator: Simulator, _rest: str, _query: dict[str, str]) -> Json:

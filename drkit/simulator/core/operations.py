@@ -87,12 +87,12 @@ def headers(call: Call, operation: Operation, namespace: str, styles: str) -> di
     at = f"{root}/providers/{namespace}/locations/{operation.region}"
     results = f"{at}/operationResults" if namespace else f"{root}/operationresults"
     query = {"api-version": call.query.get("api-version", ""), "t": operation.id, "s": operation.signature}
-    found = {"Retry-After": str(RETRY_AFTER)}
+    fields = {"Retry-After": str(RETRY_AFTER)}
     if "async" in styles:
-        found["Azure-AsyncOperation"] = with_query(f"{at}/operations/{operation.id}", query)
+        fields["Azure-AsyncOperation"] = with_query(f"{at}/operations/{operation.id}", query)
     if "location" in styles:
-        found["Location"] = with_query(f"{results}/{operation.id}", query)
-    return found
+        fields["Location"] = with_query(f"{results}/{operation.id}", query)
+    return fields
 
 
 def _find(call: Call) -> Operation:

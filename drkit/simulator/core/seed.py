@@ -170,7 +170,7 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         world.quota[place] = int(entry["limit"])
 
     def role(entry: Json) -> None:
-        world.roles[entry["name"]] = [str(one) for one in entry["actions"]]
+        world.roles[entry["name"]] = [str(action) for action in entry["actions"]]
 
     each("roles", role)
     each("subscriptions", subscription)
@@ -221,7 +221,7 @@ def set_signals(world: World, given: Json) -> Json:
             raise ValueError(f"delays are [least, most] minutes of {', '.join(world.delays)}, not of {source!r}")
         world.delays[source] = (float(least), float(most))
     if "gaps" in given:
-        world.gaps = {one.lower() for one in given["gaps"]}
+        world.gaps = {vm.lower() for vm in given["gaps"]}
     return {"delays": world.delays, "gaps": sorted(world.gaps)}
 
 

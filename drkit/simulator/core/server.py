@@ -97,8 +97,12 @@ class Simulator:
             "client_id": owner.client_id,
             "client_secret": owner.secret,
             "principals": {
-                role: {"client_id": one.client_id, "client_secret": one.secret, "object_id": one.object_id}
-                for role, one in by_role.items()
+                role: {
+                    "client_id": principal.client_id,
+                    "client_secret": principal.secret,
+                    "object_id": principal.object_id,
+                }
+                for role, principal in by_role.items()
             },
             "subscriptions": [subscription.id for subscription in world.subscriptions.values()],
             "services": {host: port.url for host, port in self.ports.items() if host != ARM_HOST}
@@ -116,8 +120,8 @@ class Simulator:
         if host == ARM_HOST and request.path.startswith(control.PREFIX + "/"):
             return await control.answer(self, request, content)
         planes = (ARM, AUTHORITY) if host == ARM_HOST else (plane_of(host),)
-        found = self._table.find(planes, request.method, request.path)
-        route, caught = found or (None, {})
+        match = self._table.find(planes, request.method, request.path)
+        route, caught = match or (None, {})
         call = self._call(host, request, caught)
         if route is not None and route.plane == AUTHORITY:
             call.host = LOGIN_HOST

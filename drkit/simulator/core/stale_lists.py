@@ -35,13 +35,13 @@ class Cache:
         body = answer.body
         if not isinstance(body, dict) or not isinstance(body.get("value"), list):
             return answer
-        items = {str(one.get("id", "")).lower(): one for one in body["value"] if isinstance(one, dict)}
+        items = {str(item.get("id", "")).lower(): item for item in body["value"] if isinstance(item, dict)}
         seen = self.shown.setdefault(path.lower(), {})
         then = now - timedelta(seconds=behind)
         late = {key for key in items if key in self.made and self.made[key] > then} if behind else set()
-        still = [one for key, one in seen.items() if key not in items and key in self.gone and self.gone[key] > then]
+        still = [item for key, item in seen.items() if key not in items and key in self.gone and self.gone[key] > then]
         seen.update(items)
         if not behind or not (late or still):
             return answer
-        kept = [one for one in body["value"] if str(one.get("id", "")).lower() not in late]
-        return replace(answer, body={**body, "value": [*kept, *still]})
+        shown = [item for item in body["value"] if str(item.get("id", "")).lower() not in late]
+        return replace(answer, body={**body, "value": [*shown, *still]})

@@ -296,10 +296,10 @@ class World:
     def remember(self, resource_id: str, resource_type: str = "") -> None:
         """Keep what a VM is before it changes, or that there was none."""
         key = resource_id.lower()
-        found, host = self.resources.get(key), self.hosts.get(key)
-        if (found.type if found else resource_type).lower() == VIRTUAL_MACHINES:
+        resource, host = self.resources.get(key), self.hosts.get(key)
+        if (resource.type if resource else resource_type).lower() == VIRTUAL_MACHINES:
             past = self.before.setdefault(key, [])
-            past.append((self.now(), deepcopy(found), host.power if host else "running"))
+            past.append((self.now(), deepcopy(resource), host.power if host else "running"))
             past.sort(key=lambda entry: entry[0])
 
     def under(self, scope: str, resource_type: str = "") -> Iterator[Resource]:

@@ -121,8 +121,8 @@ def page(items: Sequence[Json], query: Mapping[str, str], link: str, size: int =
     start = int(token) if token.isdigit() else 0
     body: Json = {"value": list(items[start : start + size])}
     if start + size < len(items):
-        kept = {key: value for key, value in query.items() if key.lower() != "$skiptoken"}
-        body["nextLink"] = with_query(link, kept | {"$skiptoken": str(start + size)})
+        others = {key: value for key, value in query.items() if key.lower() != "$skiptoken"}
+        body["nextLink"] = with_query(link, others | {"$skiptoken": str(start + size)})
     return Answer(body=body)
 
 

@@ -69,22 +69,28 @@ def in_zone(world: World, host: Host) -> list[Host]:
     if not host.zone:
         raise ValueError(f"{host.id} stands in no zone")
     place = (normal(host.location), host.zone)
-    return [one for one in world.hosts.values() if (normal(one.location), one.zone) == place and one.running]
+    return [
+        neighbour
+        for neighbour in world.hosts.values()
+        if (normal(neighbour.location), neighbour.zone) == place and neighbour.running
+    ]
 
 
 def _zone_down(world: World, _: Surroundings, host: Host, __: Json) -> Host:
     """The whole zone that the host stands in: VMs stay down until it recovers. There is no annotation of it."""
-    for one in in_zone(world, host):
-        one.silent = True
-        take_down(world, one.id, summary="The availability zone of this virtual machine is unavailable", value=None)
+    for neighbour in in_zone(world, host):
+        neighbour.silent = True
+        take_down(
+            world, neighbour.id, summary="The availability zone of this virtual machine is unavailable", value=None
+        )
     return host
 
 
 def _zone_up(world: World, around: Surroundings, host: Host, __: Json) -> Host:
-    for one in in_zone(world, host):
-        if one is not host:
-            one.history.append((around.now(), "zone-up"))
-        _wake(world, around, one)
+    for neighbour in in_zone(world, host):
+        if neighbour is not host:
+            neighbour.history.append((around.now(), "zone-up"))
+        _wake(world, around, neighbour)
     return host
 
 

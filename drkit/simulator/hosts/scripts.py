@@ -64,13 +64,13 @@ def _probe_windows(host: Host, around: Surroundings, values: Mapping[str, str]) 
 
 
 def _identity(host: Host, around: Surroundings, asked: str) -> tuple[dict[str, Any], float]:
-    found = []
+    registrations = []
     for line in asked.splitlines():
         product, _, path = line.partition("\t")
         places = {expand(path, account.home) for account in host.accounts.values()}
         if host.os == "windows":
             places = {place.replace("/", "\\") for place in places}
-        found += [
+        registrations += [
             {"product": product, "id": held.id, "user": held.user, "path": held.path}
             for held in host.registrations
             if held.product == product and held.path in places
@@ -96,7 +96,7 @@ def _identity(host: Host, around: Surroundings, asked: str) -> tuple[dict[str, A
         "ssh_host_keys": sorted(host.host_keys) or None,
         "macs": sorted(host.macs) or None,
         "imds": imds,
-        "registrations": found if asked else None,
+        "registrations": registrations if asked else None,
         "partial": False,
     }
     return printed, 2.0

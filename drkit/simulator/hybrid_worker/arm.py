@@ -90,24 +90,24 @@ def put(call: Call) -> Answer:
     """Synchronous. ``publicNetworkAccess`` and ``disableLocalAuth`` are kept as sent."""
     write_rules.registered(call, NAMESPACE)
     group, body = write_rules.group(call), call.body if isinstance(call.body, dict) else {}
-    found = call.world.resource(account_id(call))
-    wanted = body.get("location") or (found.location if found else "")
+    existing = call.world.resource(account_id(call))
+    wanted = body.get("location") or (existing.location if existing else "")
     if not wanted:
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
     location = write_rules.location(call, wanted, f"{NAMESPACE}/automationAccounts")
-    write_rules.same_location(found, wanted)
+    write_rules.same_location(existing, wanted)
     write_rules.provider_answers(call, location.name, group.location)
-    made = found or Resource(account_id(call), TYPE, call.path["account"], location.name)
+    made = existing or Resource(account_id(call), TYPE, call.path["account"], location.name)
     made.tags = dict(body.get("tags") or {})
     given = body.get("properties") or {}
-    kept = ("publicNetworkAccess", "disableLocalAuth")
-    made.properties = {key: given[key] for key in kept if key in given}
+    settable = ("publicNetworkAccess", "disableLocalAuth")
+    made.properties = {key: given[key] for key in settable if key in given}
     if "SystemAssigned" in (body.get("identity") or {}).get("type", ""):
         made.extra["identity"] = system_identity(call.world, made.id)
     call.world.put(made)
-    if found is None:
+    if existing is None:
         renew(call.world, made)
-    return Answer(200 if found else 201, account_body(call, made))
+    return Answer(200 if existing else 201, account_body(call, made))
 
 
 def get(call: Call) -> Answer:
@@ -117,11 +117,11 @@ def get(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """200, or 204 where there was none; the machines keep their extensions."""
-    found = call.world.resource(account_id(call))
-    if found is None:
+    resource = call.world.resource(account_id(call))
+    if resource is None:
         return Answer(204)
-    write_rules.provider_answers(call, found.location, write_rules.group(call).location)
-    call.world.remove(found.id)
+    write_rules.provider_answers(call, resource.location, write_rules.group(call).location)
+    call.world.remove(resource.id)
     return Answer(200)
 
 
@@ -129,8 +129,8 @@ def accounts(call: Call) -> Answer:
     scope = (
         write_rules.group(call).id if "group" in call.path else f"/subscriptions/{write_rules.subscription(call).id}"
     )
-    found = call.world.under(scope, TYPE)
-    return page([account_body(call, one, listed=True) for one in found], call.query, call.link)
+    resources = call.world.under(scope, TYPE)
+    return page([account_body(call, resource, listed=True) for resource in resources], call.query, call.link)
 
 
 # below an account
@@ -138,14 +138,14 @@ def accounts(call: Call) -> Answer:
 
 def _inside(call: Call) -> tuple[Resource, Account]:
     """The account in the path. A write needs its region and its group's; a read of a lost one may be from a cache."""
-    found = write_rules.parent(call, account_id(call))
+    resource = write_rules.parent(call, account_id(call))
     if call.method != "GET":
-        write_rules.provider_answers(call, found.location, write_rules.group(call).location)
-    elif region_lost(call.world, found.location) and call.world.automation_reads != "cached":
+        write_rules.provider_answers(call, resource.location, write_rules.group(call).location)
+    elif region_lost(call.world, resource.location) and call.world.automation_reads != "cached":
         if call.world.automation_reads == "hang":
             raise Hang
         raise ArmError(503, "ServiceUnavailable", "The service is temporarily unavailable. Please retry the request.")
-    return found, account_of(call.world, found)
+    return resource, account_of(call.world, resource)
 
 
 def _part(account: Account, *parts: str) -> str:
@@ -190,10 +190,10 @@ def worker_body(resource: Resource, account: Account, group: Group, worker: Work
 
 
 def _group(call: Call, account: Account) -> Group:
-    found = account.groups.get(call.path["workers"].lower())
-    if found is None:
+    group = account.groups.get(call.path["workers"].lower())
+    if group is None:
         raise ProviderError(404, "NotFound", f"Hybrid runbook worker group {call.path['workers']} was not found.")
-    return found
+    return group
 
 
 def put_group(call: Call) -> Answer:
@@ -201,11 +201,11 @@ def put_group(call: Call) -> Answer:
     write_rules.registered(call, NAMESPACE)
     resource, account = _inside(call)
     name, body = call.path["workers"], call.body if isinstance(call.body, dict) else {}
-    found = account.groups.get(name.lower())
-    made = found or Group(name, call.world.now())
+    existing = account.groups.get(name.lower())
+    made = existing or Group(name, call.world.now())
     made.credential = ((body.get("properties") or {}).get("credential") or {}).get("name") or ""
     account.groups[name.lower()] = made
-    return Answer(200 if found else 201, group_body(resource, account, made))
+    return Answer(200 if existing else 201, group_body(resource, account, made))
 
 
 def get_group(call: Call) -> Answer:
@@ -215,16 +215,16 @@ def get_group(call: Call) -> Answer:
 
 def list_groups(call: Call) -> Answer:
     resource, account = _inside(call)
-    return page([group_body(resource, account, one) for one in account.groups.values()], call.query, call.link)
+    return page([group_body(resource, account, group) for group in account.groups.values()], call.query, call.link)
 
 
 def delete_group(call: Call) -> Answer:
     """An empty one only."""
     _, account = _inside(call)
-    found = _group(call, account)
-    if found.workers:
-        raise ProviderError(409, "Conflict", f"Hybrid runbook worker group {found.name} still has workers.")
-    del account.groups[found.name.lower()]
+    group = _group(call, account)
+    if group.workers:
+        raise ProviderError(409, "Conflict", f"Hybrid runbook worker group {group.name} still has workers.")
+    del account.groups[group.name.lower()]
     return Answer(200)
 
 
@@ -242,38 +242,38 @@ def put_worker(call: Call) -> Answer:
         uuid.UUID(wanted)
     except ValueError:
         raise ProviderError(400, "BadRequest", f"The hybrid runbook worker id '{wanted}' is not a GUID.") from None
-    for held, one in account.workers():
-        same_record = held is group and one.id.lower() == wanted.lower()
-        if same_record != (one.machine.lower() == machine.lower()):
+    for other_group, other in account.workers():
+        same_record = other_group is group and other.id.lower() == wanted.lower()
+        if same_record != (other.machine.lower() == machine.lower()):
             raise ProviderError(
                 409,
                 "Conflict",
-                f"An active hybrid runbook worker {one.id} already exists in hybrid worker group {held.name} with same "
+                f"An active hybrid runbook worker {other.id} already exists in hybrid worker group {other_group.name} with same "
                 "AzureResourceId",
             )
     if account.refuses and registered_elsewhere(call.world, account, machine):
         raise ProviderError(409, "Conflict", "Machine is already registered to a different account.")
-    found = group.workers.get(wanted.lower())
-    made = found or Worker(wanted, machine, call.world.now())
+    existing = group.workers.get(wanted.lower())
+    made = existing or Worker(wanted, machine, call.world.now())
     group.workers[wanted.lower()] = made
     call.note["subject"] = machine
-    return Answer(200 if found else 201, worker_body(resource, account, group, made))
+    return Answer(200 if existing else 201, worker_body(resource, account, group, made))
 
 
 def get_worker(call: Call) -> Answer:
     resource, account = _inside(call)
     group = _group(call, account)
-    found = group.workers.get(call.path["worker"].lower())
-    if found is None:
+    worker = group.workers.get(call.path["worker"].lower())
+    if worker is None:
         raise ProviderError(404, "NotFound", f"Hybrid runbook worker {call.path['worker']} was not found.")
-    return Answer(body=worker_body(resource, account, group, found))
+    return Answer(body=worker_body(resource, account, group, worker))
 
 
 def list_workers(call: Call) -> Answer:
     resource, account = _inside(call)
     group = _group(call, account)
-    found = [worker_body(resource, account, group, one) for one in group.workers.values()]
-    return page(found, call.query, call.link)
+    bodies = [worker_body(resource, account, group, worker) for worker in group.workers.values()]
+    return page(bodies, call.query, call.link)
 
 
 def delete_worker(call: Call) -> Answer:
@@ -295,7 +295,7 @@ def assets(kind: str) -> Callable[[Call], Answer]:
         if kind == "modules":
             shown = {"isGlobal": True, "provisioningState": "Succeeded", "version": "2.15.0"}
             held = dict.fromkeys(GLOBAL_MODULES, shown) | held
-        found = []
+        bodies = []
         for name, properties in held.items():
             body: Json = {"id": _part(account, kind, name)}
             if kind == "jobSchedules":
@@ -303,8 +303,8 @@ def assets(kind: str) -> Callable[[Call], Answer]:
             else:
                 body |= {"name": name, "type": f"{TYPE}/{ASSETS[kind]}"}
                 more = {"creationTime": made, "lastModifiedTime": made}
-            found.append(body | {"properties": more | properties})
-        return page(found, call.query, call.link)
+            bodies.append(body | {"properties": more | properties})
+        return page(bodies, call.query, call.link)
 
     return handler
 
@@ -312,9 +312,9 @@ def assets(kind: str) -> Callable[[Call], Answer]:
 def service(call: Call) -> Answer:
     """The account's own regional service, which wants a worker's token."""
     guid, region = call.path["guid"], HOSTS[call.host] or ""
-    found = status(call.world, guid, region, call.raw_path)
+    code = status(call.world, guid, region, call.raw_path)
     call.note["host"] = guid.lower() + wildcard(region)[1:]
-    return Answer(found)
+    return Answer(code)
 
 
 AT = "/subscriptions/{subscription}"

@@ -132,7 +132,7 @@ def service_url(guid: str, region: str) -> str:
 
 def aliases(world: World) -> dict[str, str]:
     """Host of each account there is -> the name its region's accounts are served under."""
-    return {f"{one.guid}{wildcard(one.region)[1:]}": wildcard(one.region) for one in accounts(world)}
+    return {f"{account.guid}{wildcard(account.region)[1:]}": wildcard(account.region) for account in accounts(world)}
 
 
 def answers(world: World, host: str, path: str) -> int:
@@ -147,7 +147,7 @@ def answers(world: World, host: str, path: str) -> int:
 def status(world: World, guid: str, region: str, path: str) -> int:
     """401 below the account's own path; 404 for anything else, and for an account that is not of the region."""
     parts = [part.lower() for part in path.split("/") if part]
-    known = any(one.guid == guid.lower() and one.region == region for one in accounts(world))
+    known = any(account.guid == guid.lower() and account.region == region for account in accounts(world))
     return 401 if known and parts[:2] == ["automationaccounts", guid.lower()] else 404
 
 
@@ -181,7 +181,7 @@ def renew(world: World, resource: Resource) -> Account:
 def account_at(world: World, url: object) -> Account | None:
     """The account that an extension's ``AutomationAccountURL`` leads to."""
     host = (urlsplit(str(url or "")).hostname or "").lower()
-    return next((one for one in accounts(world) if urlsplit(one.url).hostname == host), None)
+    return next((account for account in accounts(world) if urlsplit(account.url).hostname == host), None)
 
 
 def is_worker(extension: Extension) -> bool:
@@ -191,8 +191,8 @@ def is_worker(extension: Extension) -> bool:
 def registered_elsewhere(world: World, account: Account, machine: str) -> bool:
     """Whether that machine carries the extension of another account."""
     host = world.hosts.get(machine.lower())
-    held = [one for one in host.extensions.values() if is_worker(one)] if host else []
-    return any(account_at(world, one.settings.get(URL)) is not account for one in held)
+    held = [extension for extension in host.extensions.values() if is_worker(extension)] if host else []
+    return any(account_at(world, extension.settings.get(URL)) is not account for extension in held)
 
 
 def onboard(world: World, host: Host, extension: Extension) -> str:
@@ -207,7 +207,7 @@ def onboard(world: World, host: Host, extension: Extension) -> str:
     unreached = host.behaviour.get("proxy") == "needed" and not extension.protected
     if account is not None and (unreached or region_lost(world, account.region)):
         return "Unable to connect to the Automation account: the request timed out after 3 attempts"
-    if account is None or not any(one.machine.lower() == host.id.lower() for _, one in account.workers()):
+    if account is None or not any(worker.machine.lower() == host.id.lower() for _, worker in account.workers()):
         return "Account/Group specified does not exist"
     return ""
 
@@ -278,8 +278,8 @@ def account_from_seed(world: World, entry: Json) -> None:
         account.groups[made.name.lower()] = made
         for worker in group.get("workers", []):
             registered = _when(worker.get("registered")) or world.now()
-            one = Worker(worker["id"], worker["machine"], registered, worker.get("ip"), _when(worker.get("seen")))
-            made.workers[one.id.lower()] = one
+            member = Worker(worker["id"], worker["machine"], registered, worker.get("ip"), _when(worker.get("seen")))
+            made.workers[member.id.lower()] = member
 
 
 def _when(text: str | None) -> datetime | None:
@@ -295,8 +295,14 @@ def describe(account: Account, world: World) -> Json:
     """What control shows of it: the truth, also of an account whose region is lost."""
     up = {id(worker) for worker, _ in reporting(world)}
     workers: list[dict[str, Any]] = [
-        {"group": group.name, "id": one.id, "machine": one.machine, "seen": one.seen, "reports": id(one) in up}
-        for group, one in account.workers()
+        {
+            "group": group.name,
+            "id": worker.id,
+            "machine": worker.machine,
+            "seen": worker.seen,
+            "reports": id(worker) in up,
+        }
+        for group, worker in account.workers()
     ]
     return {
         "id": account.id,

@@ -69,11 +69,11 @@ def happened(world: World, resource_id: str, operation: str, caller: str) -> Non
 def log(world: World, subscription_id: str) -> list[Json]:
     """What the log of that subscription holds by now, newest first."""
     now = world.now()
-    found = [*_administrative(world, subscription_id), *_resource_health(world, subscription_id)]
-    found += _service_health(world, subscription_id)
-    told = [event for event in found if event["submissionTimestamp"] <= now]
-    told.sort(key=lambda event: event["eventTimestamp"], reverse=True)
-    return [_written(event) for event in told]
+    events = [*_administrative(world, subscription_id), *_resource_health(world, subscription_id)]
+    events += _service_health(world, subscription_id)
+    visible = [event for event in events if event["submissionTimestamp"] <= now]
+    visible.sort(key=lambda event: event["eventTimestamp"], reverse=True)
+    return [_written(event) for event in visible]
 
 
 def _event(world: World, subscription_id: str, resource_id: str, at: datetime, *names: str) -> Json:
@@ -220,32 +220,34 @@ def _health_event(world: World, subscription_id: str, change: Change, at: dateti
 def _service_health(world: World, subscription_id: str) -> Iterator[Json]:
     """Only where the subscription has something in the region. The event's resource is the subscription."""
     root = f"/subscriptions/{subscription_id}"
-    for found in world.events:
-        if subscription_id.lower() not in found["subscriptions"]:
+    for event in world.events:
+        if subscription_id.lower() not in event["subscriptions"]:
             continue
-        if not any(resource.location == found["region"] for resource in world.under(root)):
+        if not any(resource.location == event["region"] for resource in world.under(root)):
             continue
-        yield _incident(world, subscription_id, found, found["visible"], "Active")
-        if found["ended"]:
-            yield _incident(world, subscription_id, found, max(found["ended"], found["visible"]), "Resolved")
+        yield _incident(world, subscription_id, event, event["visible"], "Active")
+        if event["ended"]:
+            yield _incident(world, subscription_id, event, max(event["ended"], event["visible"]), "Resolved")
 
 
-def _incident(world: World, subscription_id: str, found: Json, at: datetime, stage: str) -> Json:
+def _incident(world: World, subscription_id: str, outage: Json, at: datetime, stage: str) -> Json:
     event = _event(
-        world, subscription_id, f"/subscriptions/{subscription_id}", at, "incident", found["tracking"], stage
+        world, subscription_id, f"/subscriptions/{subscription_id}", at, "incident", outage["tracking"], stage
     )
-    regions = [{"RegionName": found["display"]}]
-    title = f"{' and '.join(found['services'])} - {found['display']}"
-    text = f"Starting at approximately {found['started']:%H:%M} UTC, customers in {found['display']} may see failures."
-    if found["false_positive"]:
+    regions = [{"RegionName": outage["display"]}]
+    title = f"{' and '.join(outage['services'])} - {outage['display']}"
+    text = (
+        f"Starting at approximately {outage['started']:%H:%M} UTC, customers in {outage['display']} may see failures."
+    )
+    if outage["false_positive"]:
         text = "We have determined that your service is healthy; the earlier notice was sent in error."
-    impacted = [{"ImpactedRegions": regions, "ServiceName": service} for service in found["services"]]
+    impacted = [{"ImpactedRegions": regions, "ServiceName": service} for service in outage["services"]]
     return event | {
         "channels": "Admin",
         "category": _local("ServiceHealth", "Service Health"),
         "description": f"{stage}: {title}",
         "eventName": {"value": None},
-        "level": found["level"],
+        "level": outage["level"],
         "operationName": _local("Microsoft.ServiceHealth/incident/action"),
         "resourceGroupName": "",
         "resourceProviderName": {"value": None},
@@ -254,12 +256,12 @@ def _incident(world: World, subscription_id: str, found: Json, at: datetime, sta
         "subStatus": {"value": None},
         "properties": {
             "title": title,
-            "service": found["services"][0],
-            "region": found["display"],
+            "service": outage["services"][0],
+            "region": outage["display"],
             "communication": text,
             "incidentType": "Incident",
-            "trackingId": found["tracking"],
-            "impactStartTime": zulu(found["started"]),
+            "trackingId": outage["tracking"],
+            "impactStartTime": zulu(outage["started"]),
             "impactedServices": json.dumps(impacted, separators=(",", ":")),
             "defaultLanguageTitle": title,
             "defaultLanguageContent": text,
@@ -284,10 +286,10 @@ def _written(event: Json) -> Json:
 
 def values(call: Call) -> Answer:
     """Events by one of the five patterns of ``$filter``, with the members that ``$select`` names."""
-    found = subscription(call)
+    owner = subscription(call)
     since, until, key, value = _filter(call)
     chosen = []
-    for event in log(call.world, found.id):
+    for event in log(call.world, owner.id):
         if since <= datetime.fromisoformat(event["eventTimestamp"]) <= until and _fits(event, key, value):
             chosen.append(event)
     wanted = [name for part in call.query.get("$select", "").split(",") if (name := part.strip())]
@@ -310,7 +312,7 @@ def _filter(call: Call) -> tuple[datetime, datetime, str, str]:
         since, until = (datetime.fromisoformat(_shortened(match[name])) for name in ("since", "until"))
     except ValueError as error:
         raise ArmError(400, "BadRequest", f"The filter '{text}' holds a time that is none.") from error
-    since, until = (one if one.tzinfo else one.replace(tzinfo=UTC) for one in (since, until))
+    since, until = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in (since, until))
     if since < now - KEPT:
         raise ArmError(400, "BadRequest", "The start time cannot be more than 90 day(s) in the past.")
     return since, until, (match["key"] or "").lower(), (match["value"] or "").lower()

@@ -80,15 +80,15 @@ def _status(vm: Resource, name: str, properties: Json) -> Json:
 
 
 def _reasons(note: Note) -> Json:
-    found = {"title": note.title, "summary": note.summary, "reasonType": note.reason}
-    return found | {"context": note.context, "category": note.category}
+    fields = {"title": note.title, "summary": note.summary, "reasonType": note.reason}
+    return fields | {"context": note.context, "category": note.category}
 
 
 def past(world: World, vm: Resource) -> list[Json]:
     """The VM's earlier statuses of the last 30 days, newest first; named by their time, URL-encoded."""
     now = world.now()
     known = now - world.lag("resource_health", vm.id.lower())
-    found = []
+    statuses = []
     for change in noted.changes(world.notes.get(vm.id.lower(), []), known):
         if change.at < now - HISTORY:
             continue
@@ -101,8 +101,8 @@ def past(world: World, vm: Resource) -> list[Json]:
             said = {"availabilityState": "Unavailable"} | _reasons(change.note)
         said |= {"reasonChronicity": "Persistent", "occuredTime": stamp(change.at)}
         name = quote_plus(f"{change.at:%Y-%m-%d %H:%M:%SZ}").replace("%3A", "%3a")
-        found.append(_status(vm, name, said))
-    return found[::-1]
+        statuses.append(_status(vm, name, said))
+    return statuses[::-1]
 
 
 def _vm(call: Call) -> Resource:
@@ -124,8 +124,8 @@ def history(call: Call) -> Answer:
 
 
 def by_subscription(call: Call) -> Answer:
-    found = call.world.under(f"/subscriptions/{subscription(call).id}", VM)
-    return page([availability(call.world, vm) for vm in found], call.query, call.link)
+    vms = call.world.under(f"/subscriptions/{subscription(call).id}", VM)
+    return page([availability(call.world, vm) for vm in vms], call.query, call.link)
 
 
 # Service Health events
@@ -223,7 +223,7 @@ def event_body(event: Json, subscription_id: str) -> Json:
 
 def events(call: Call) -> Answer:
     """Those that can be read by now, of three days or since ``queryStartTime``; ``$filter`` by region or service."""
-    found = subscription(call)
+    owner = subscription(call)
     now = call.world.now()
     since = now - WINDOW
     if text := call.query.get("queryStartTime"):
@@ -233,11 +233,11 @@ def events(call: Call) -> Answer:
     for event in call.world.events:
         if event["visible"] > now or (event["ended"] or event["visible"]) < since:
             continue
-        if found.id.lower() not in event["subscriptions"]:
+        if owner.id.lower() not in event["subscriptions"]:
             continue
         names = {("region", event["display"].lower())} | {("service", s.lower()) for s in event["services"]}
         if not wanted or any((key.lower(), value.lower()) in names for key, value in wanted):
-            chosen.append(event_body(event, found.id))
+            chosen.append(event_body(event, owner.id))
     return page(chosen, call.query, call.link)
 
 
@@ -256,14 +256,14 @@ def _date(text: str, now: datetime) -> datetime:
 def emerging_issues(call: Call) -> Answer:
     """What the public status page says: of no tenant, by regions with ids of its own."""
     now = call.world.now()
-    found = []
+    issues = []
     for event in call.world.events:
         if event["emerging"] is None or event["emerging"] > now or (event["ended"] and event["ended"] + STAYS < now):
             continue
         region = {"name": event["display"], "id": "-".join(reversed(event["display"].lower().split(" ", 1)))}
         impacts = [{"name": s, "id": s.lower().replace(" ", "-"), "regions": [region]} for s in event["services"]]
         names = " and ".join(event["services"])
-        found.append(
+        issues.append(
             {
                 "title": f"{names} - {event['display']}",
                 "description": f"Customers using {names} in {event['display']} may see failures.",
@@ -277,7 +277,7 @@ def emerging_issues(call: Call) -> Answer:
                 "impacts": impacts,
             }
         )
-    body: Json = {"refreshTimestamp": stamp(now), "statusBanners": [], "statusActiveEvents": found}
+    body: Json = {"refreshTimestamp": stamp(now), "statusBanners": [], "statusActiveEvents": issues}
     name = "/providers/Microsoft.ResourceHealth/emergingissues"
     return Answer(body={"id": f"{name}/default", "name": "default", "type": name, "properties": body})
 

@@ -35,22 +35,22 @@ def value(world: World, vm: Resource, minute: datetime) -> float | None:
         host = world.hosts[vm.id.lower()]
         return 1.0 if host.running or any(note.down for note in notes) else None
     values = [note.value for note in held]
-    return None if None in values else min(one for one in values if one is not None)
+    return None if None in values else min(number for number in values if number is not None)
 
 
 def points(world: World, vm: Resource, since: datetime, until: datetime, minutes: int, wanted: list[str]) -> list[Json]:
-    found = []
+    series = []
     start = since.replace(second=0, microsecond=0)
     while start < until:
         measured = [value(world, vm, start + GRAIN * n) for n in range(minutes)]
-        known = [one for one in measured if one is not None]
+        known = [number for number in measured if number is not None]
         point: Json = {"timeStamp": start.strftime("%Y-%m-%dT%H:%M:%SZ")}
         if known:
             said = (sum(known) / len(known), min(known), max(known))
             point |= {name: number for name, number in zip(AGGREGATIONS, said, strict=True) if name in wanted}
-        found.append(point)
+        series.append(point)
         start += GRAIN * minutes
-    return found
+    return series
 
 
 def metrics(call: Call) -> Answer:
@@ -68,7 +68,7 @@ def metrics(call: Call) -> Answer:
     grain = call.query.get("interval", "PT1M")
     if grain.upper() not in GRAINS:
         raise ArmError(400, "BadRequest", f"Invalid time grain '{grain}'. Valid: {','.join(GRAINS)}")
-    wanted = [one.strip().lower() for one in call.query.get("aggregation", "average").split(",")]
+    wanted = [name.strip().lower() for name in call.query.get("aggregation", "average").split(",")]
     since, until = _span(call)
     data = points(call.world, vm, since, until, GRAINS[grain.upper()], wanted)
     body: Json = {
@@ -101,7 +101,7 @@ def _span(call: Call) -> tuple[datetime, datetime]:
         since, until = (datetime.fromisoformat(part) for part in text.split("/"))
     except ValueError as error:
         raise ArmError(400, "BadRequest", f"The timespan '{text}' is invalid.") from error
-    since, until = (one if one.tzinfo else one.replace(tzinfo=UTC) for one in (since, until))
+    since, until = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in (since, until))
     if until < since or since < now - KEPT:
         raise ArmError(400, "BadRequest", f"The timespan '{text}' is empty, or begins more than 93 days ago.")
     return since, until

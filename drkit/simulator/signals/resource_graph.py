@@ -47,10 +47,10 @@ def take(world: World, user: str) -> dict[str, str]:
     if now - began >= WINDOW:
         began, used = now, 0
     world.graph_queries[user] = (began, used + 1)
-    left = max(1, math.ceil((began + WINDOW - now).total_seconds()))
+    seconds = max(1, math.ceil((began + WINDOW - now).total_seconds()))
     said = {
         "x-ms-user-quota-remaining": str(max(0, QUERIES - used - 1)),
-        "x-ms-user-quota-resets-after": f"00:00:{left:02}",
+        "x-ms-user-quota-resets-after": f"00:00:{seconds:02}",
     }
     if used >= QUERIES:
         raise ThrottledError(now, said)
@@ -82,8 +82,8 @@ def machines(world: World, subscriptions: set[str]) -> Iterator[Json]:
     states: dict[str, Json] = {}
     notes: dict[str, Json] = {}
     for row in resource_graph_rows.health(world, subscriptions):
-        kept = states if row["type"].endswith("availabilitystatuses") else notes
-        kept[row["properties"]["targetResourceId"].lower()] = row["properties"]
+        table = states if row["type"].endswith("availabilitystatuses") else notes
+        table[row["properties"]["targetResourceId"].lower()] = row["properties"]
     for row in resource_graph_rows.resources(world, subscriptions):
         yield _machine(row, states.get(row["id"].lower(), {}), notes.get(row["id"].lower(), {}))
 
@@ -117,28 +117,28 @@ def _machine(row: Json, state: Json, note: Json) -> Json:
 def health(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Availability and annotations as they stand, with the columns of the joined query."""
     for row in resource_graph_rows.health(world, subscriptions):
-        told = row["properties"]
+        properties = row["properties"]
         yield row | {
-            "targetId": told["targetResourceId"].lower(),
-            "state": told.get("availabilityState", ""),
-            "prevState": told.get("previousAvailabilityState", ""),
-            "stateTime": told["occurredTime"],
-            "annotation": told.get("annotationName", ""),
-            "impactType": told.get("impactType", ""),
-            "context": told.get("context", ""),
-            "category": told.get("category", ""),
-            "noteTime": told["occurredTime"],
+            "targetId": properties["targetResourceId"].lower(),
+            "state": properties.get("availabilityState", ""),
+            "prevState": properties.get("previousAvailabilityState", ""),
+            "stateTime": properties["occurredTime"],
+            "annotation": properties.get("annotationName", ""),
+            "impactType": properties.get("impactType", ""),
+            "context": properties.get("context", ""),
+            "category": properties.get("category", ""),
+            "noteTime": properties["occurredTime"],
         }
 
 
 def changes(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Changes of health, with the columns that the documented query adds."""
     for row in resource_graph_rows.health_changes(world, subscriptions):
-        properties, told = row["properties"], row["properties"]["changes"]
+        properties, changed = row["properties"], row["properties"]["changes"]
         target = properties["targetResourceId"].lower()
 
-        def new(name: str, told: Json = told) -> str:
-            return str((told.get(f"properties.{name}") or {}).get("newValue", ""))
+        def new(name: str, changed: Json = changed) -> str:
+            return str((changed.get(f"properties.{name}") or {}).get("newValue", ""))
 
         yield row | {
             "t": properties["changeAttributes"]["timestamp"],
@@ -155,41 +155,45 @@ def changes(world: World, subscriptions: set[str]) -> Iterator[Json]:
 def events(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Service Health events, with the columns of that query."""
     for row in resource_graph_rows.service_health(world, subscriptions):
-        told = row["properties"]
+        properties = row["properties"]
         yield row | {
             "trackingId": row["name"],
-            "level": told["EventLevel"],
-            "start": told["ImpactStartTime"],
-            "updated": told["LastUpdateTime"],
-            "mitigated": told.get("ImpactMitigationTime"),
-            "impact": told["Impact"],
-            "tags": told["EventTags"],
-            "title": told["Title"],
-            "summary": told["Summary"],
-            "status": told["Status"],
-            "eventType": told["EventType"],
+            "level": properties["EventLevel"],
+            "start": properties["ImpactStartTime"],
+            "updated": properties["LastUpdateTime"],
+            "mitigated": properties.get("ImpactMitigationTime"),
+            "impact": properties["Impact"],
+            "tags": properties["EventTags"],
+            "title": properties["Title"],
+            "summary": properties["Summary"],
+            "status": properties["Status"],
+            "eventType": properties["EventType"],
         }
 
 
 def impacted(world: World, subscriptions: set[str]) -> Iterator[Json]:
     for row in resource_graph_rows.impacted(world, subscriptions):
-        told = row["properties"]
+        properties = row["properties"]
         flat = {
-            "properties_targetResourceId": told["targetResourceId"],
-            "properties_targetRegion": told["targetRegion"],
+            "properties_targetResourceId": properties["targetResourceId"],
+            "properties_targetRegion": properties["targetRegion"],
         }
-        yield row | {"targetResourceId": told["targetResourceId"], "targetRegion": told["targetRegion"]} | flat
+        yield (
+            row
+            | {"targetResourceId": properties["targetResourceId"], "targetRegion": properties["targetRegion"]}
+            | flat
+        )
 
 
 def recovery(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """Site Recovery's items, with their links as columns."""
     for row in resource_graph_rows.recovery(world, subscriptions):
-        told = row["properties"]["providerSpecificDetails"]
+        details = row["properties"]["providerSpecificDetails"]
         yield row | {
-            "source": told["fabricObjectId"],
-            "recovered": told["recoveryFabricObjectId"] or "",
-            "tested": told["testFailoverRecoveryFabricObjectId"] or "",
-            "lifecycleId": told["lifecycleId"],
+            "source": details["fabricObjectId"],
+            "recovered": details["recoveryFabricObjectId"] or "",
+            "tested": details["testFailoverRecoveryFabricObjectId"] or "",
+            "lifecycleId": details["lifecycleId"],
         }
 
 
@@ -222,24 +226,24 @@ def answer_query(world: World, text: str, subscriptions: set[str]) -> list[Json]
     table = stages[0].strip().lower()
     # what a join asks of another table is part of the rows that are joined already
     types = [
-        found.lower() for stage in stages[1:] if not stage.strip().startswith("join") for found in TYPE.findall(stage)
+        name.lower() for stage in stages[1:] if not stage.strip().startswith("join") for name in TYPE.findall(stage)
     ]
     rows = TABLES.get((table, types[0])) if types else None
     if rows is None:
         raise _invalid(f"table '{table}' with type '{', '.join(types)}' is none that the simulator knows")
-    found = [row for row in rows(world, subscriptions) if _wanted(row, table, types, plain)]
+    matching = [row for row in rows(world, subscriptions) if _wanted(row, table, types, plain)]
     columns = _columns(stages)
     if columns is None:
-        return [{name: value for name, value in row.items() if name in OWN} for row in found]
+        return [{name: value for name, value in row.items() if name in OWN} for row in matching]
     named, added = columns
-    for row in found[:1]:
+    for row in matching[:1]:
         for name in (*named, *added):
             if name not in row:
                 raise _invalid(f"the simulator knows no column '{name}' of table '{table}'")
-    kept = [*named, *added] if named else [*(name for name in OWN if found and name in found[0]), *added]
-    if OF_TARGET.search(plain) and "targetId" in (found[0] if found else {}):
-        found = [row | {"id": row["targetId"]} for row in found]
-    return [{name: row[name] for name in kept if name in row} for row in found]
+    shown = [*named, *added] if named else [*(name for name in OWN if matching and name in matching[0]), *added]
+    if OF_TARGET.search(plain) and "targetId" in (matching[0] if matching else {}):
+        matching = [row | {"id": row["targetId"]} for row in matching]
+    return [{name: row[name] for name in shown if name in row} for row in matching]
 
 
 def _wanted(row: Json, table: str, types: list[str], text: str) -> bool:
@@ -295,11 +299,11 @@ def _names(text: str) -> list[str]:
         if letter == "," and depth == 0:
             parts.append(text[start:at])
             start = at + 1
-    found = []
+    columns = []
     for part in (*parts, text[start:]):
         match = COLUMN.match(part)
-        found.append(match[1] if match else part.strip().replace(".", "_"))
-    return found
+        columns.append(match[1] if match else part.strip().replace(".", "_"))
+    return columns
 
 
 def _invalid(text: str) -> ArmError:
@@ -346,10 +350,10 @@ def _readable(call: Call, body: Json) -> set[str]:
     world = call.world
     given: list[Any] = body.get("subscriptions") or list(world.subscriptions)
     may = {
-        str(one).lower()
-        for one in given
-        if str(one).lower() in world.subscriptions
-        and allowed(world, call.principal, "Microsoft.Compute/virtualMachines/read", f"/subscriptions/{one}")
+        str(subscription).lower()
+        for subscription in given
+        if str(subscription).lower() in world.subscriptions
+        and allowed(world, call.principal, "Microsoft.Compute/virtualMachines/read", f"/subscriptions/{subscription}")
     }
     if not may:
         text = "There must be at least one subscription that is eligible to contain resources."

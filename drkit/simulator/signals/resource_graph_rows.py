@@ -35,7 +35,7 @@ def zulu(moment: datetime) -> str:
 def vms(world: World, subscriptions: set[str]) -> Iterator[tuple[Resource, str]]:
     """The VMs as they were then, and their power."""
     shown = seen(world)
-    keys = {key for key, one in world.resources.items() if one.is_a(VM)} | world.before.keys()
+    keys = {key for key, resource in world.resources.items() if resource.is_a(VM)} | world.before.keys()
     for key in sorted(keys):
         if key.split("/")[2] not in subscriptions:
             continue
@@ -74,8 +74,8 @@ def _status(world: World, vm: Resource) -> Json | None:
     """The current availability row of a VM: of the state it has, or of the state before any change."""
     if vm.id.lower() in world.gaps:
         return None
-    told = list(noted.changes(world.notes.get(vm.id.lower(), []), seen(world)))
-    last = told[-1] if told else None
+    changes = list(noted.changes(world.notes.get(vm.id.lower(), []), seen(world)))
+    last = changes[-1] if changes else None
     now, was = ("Available", "Unavailable") if last and last.up else ("Unavailable", "Available")
     if last is None:
         now, was = "Available", "Unknown"
@@ -141,7 +141,7 @@ def health_changes(world: World, subscriptions: set[str]) -> Iterator[Json]:
         was = "Unknown"
         for change in noted.changes(notes, shown):
             state = "Available" if change.up else "Unavailable"
-            rows = [{"availabilityState": one, "occurredTime": zulu(change.at)} for one in (was, state)]
+            rows = [{"availabilityState": status, "occurredTime": zulu(change.at)} for status in (was, state)]
             rows[0]["previousAvailabilityState"], rows[1]["previousAvailabilityState"] = "Unknown", was
             if change.at > shown - ROLLING:
                 yield _change(world, change.note.vm, STATUSES, change.at, rows[0], rows[1])
@@ -187,42 +187,42 @@ def service_health(world: World, subscriptions: set[str]) -> Iterator[Json]:
     Times stand there as text, or as a number of ticks in text: both forms are met.
     """
     shown = seen(world)
-    for number, found in enumerate(world.events):
-        for subscription in [one for one in found["subscriptions"] if one in subscriptions]:
-            if found["visible"] > shown:
+    for number, event in enumerate(world.events):
+        for subscription in [subscription for subscription in event["subscriptions"] if subscription in subscriptions]:
+            if event["visible"] > shown:
                 continue
-            at = {"ended": found["ended"] if found["ended"] and found["ended"] <= shown else None}
-            body = event_body(found | at, subscription)
+            at = {"ended": event["ended"] if event["ended"] and event["ended"] <= shown else None}
+            body = event_body(event | at, subscription)
             properties = _pascal(body["properties"])
-            properties["TrackingId"] = found["tracking"]
+            properties["TrackingId"] = event["tracking"]
             if number % 2:
                 for name in ("ImpactStartTime", "LastUpdateTime", "ImpactMitigationTime"):
                     if name in properties:
                         moment = datetime.fromisoformat(properties[name].replace("0+00:00", "+00:00"))
                         properties[name] = str(int((moment - EPOCH) / timedelta(microseconds=1)) * 10)
-            yield _row(body["id"], "microsoft.resourcehealth/events", found["tracking"], subscription, properties)
+            yield _row(body["id"], "microsoft.resourcehealth/events", event["tracking"], subscription, properties)
 
 
 def _pascal(value: Any) -> Any:
     if isinstance(value, dict):
         return {key[0].upper() + key[1:]: _pascal(inner) for key, inner in value.items()}
-    return [_pascal(one) for one in value] if isinstance(value, list) else value
+    return [_pascal(item) for item in value] if isinstance(value, list) else value
 
 
 def impacted(world: World, subscriptions: set[str]) -> Iterator[Json]:
     """``servicehealthresources``: the VMs that active events name, those of regions that are lost."""
     shown = seen(world)
-    for found in world.events:
-        if found["visible"] > shown or found["ended"] or not region_lost(world, found["region"]):
+    for incident in world.events:
+        if incident["visible"] > shown or incident["ended"] or not region_lost(world, incident["region"]):
             continue
-        for vm, _ in vms(world, subscriptions & set(found["subscriptions"])):
-            if vm.location == found["region"]:
+        for vm, _ in vms(world, subscriptions & set(incident["subscriptions"])):
+            if vm.location == incident["region"]:
                 subscription = vm.id.split("/")[2]
-                guid = world.named_id("impacted", found["tracking"], vm.id.lower())
-                event = f"/subscriptions/{subscription}{HEALTH}events/{found['tracking']}"
-                told = {"targetResourceId": vm.id, "targetResourceType": VM, "targetRegion": vm.location}
+                guid = world.named_id("impacted", incident["tracking"], vm.id.lower())
+                event = f"/subscriptions/{subscription}{HEALTH}events/{incident['tracking']}"
+                properties = {"targetResourceId": vm.id, "targetResourceType": VM, "targetRegion": vm.location}
                 kind = "microsoft.resourcehealth/events/impactedresources"
-                yield _row(f"{event}/impactedResources/{guid}", kind, guid, subscription, told)
+                yield _row(f"{event}/impactedResources/{guid}", kind, guid, subscription, properties)
 
 
 def recovery(world: World, subscriptions: set[str]) -> Iterator[Json]:

@@ -75,10 +75,12 @@ def protect(world: World, entry: Json) -> None:
 
 def item_of(world: World, host: Host) -> Protected:
     """The item of that VM; ValueError where it is not replicated."""
-    found = next((i for i in world.protected if host.id.lower() in (i.source.lower(), i.recovered.lower())), None)
-    if found is None:
+    protected = next(
+        (item for item in world.protected if host.id.lower() in (item.source.lower(), item.recovered.lower())), None
+    )
+    if protected is None:
         raise ValueError(f"{host.id} is not replicated by Site Recovery")
-    return found
+    return protected
 
 
 # events of hosts
@@ -213,8 +215,8 @@ def item_body(world: World, item: Protected) -> Json:
 def items(call: Call) -> Answer:
     """Of a vault."""
     at = f"{write_rules.group(call).id}/providers/{VAULT}/{call.path['vault']}".lower()
-    found = [item_body(call.world, item) for item in call.world.protected if item.vault.lower() == at]
-    return page(found, call.query, call.link)
+    bodies = [item_body(call.world, item) for item in call.world.protected if item.vault.lower() == at]
+    return page(bodies, call.query, call.link)
 
 
 ROUTES = [

@@ -178,7 +178,7 @@ def _keep(world: World, vm: str, note: Note) -> Note:
     notes = world.notes.setdefault(vm.lower(), [])
     note.number = len(notes) + 1
     notes.append(note)
-    notes.sort(key=lambda one: one.at)
+    notes.sort(key=lambda note: note.at)
     return note
 
 
