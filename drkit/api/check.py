@@ -25,7 +25,6 @@ from drkit.planning import failover, leftovers, readiness, recovery_point, repli
 from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
 from drkit.products.base import Actor, Product, StepContext
-from drkit.version import __version__
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -207,15 +206,12 @@ class Reader:
             base, region, settings, self.products, targets, cloud=self.context.cloud.mark, now=self.now
         )
         try:
-            book = failover.plan(
+            book = failover.recovery_runbook(
                 base,
                 assessed,
                 settings,
                 self.products,
-                snapshot_digest=estate.digest(estate.encode(base)),
-                of_assessment=estate.digest(estate.encode(assessed)),
-                cloud=self.context.cloud.mark,
-                version=__version__,
+                plan_.provenance(self.context, base, assessment_digest=estate.digest(estate.encode(assessed))),
                 kind="failover",
                 made=self.made,
             )

@@ -21,8 +21,8 @@ from drkit.planning import cleanup as cleanup_
 from drkit.planning import failback as failback_
 from drkit.planning import leftovers
 from drkit.planning.leftovers import MovedEnvironment
+from drkit.planning.runbook_builder import Provenance
 from drkit.products import actions, registry
-from drkit.version import __version__
 
 
 def cleanup(context: Context, run: str, *, discard: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
@@ -58,23 +58,18 @@ def cleanup(context: Context, run: str, *, discard: Mapping[str, str] | None = N
         for step in one.book.steps
         if step.effect == "delete" and one.state.of(step.id).status == "done"
     }
-    book = cleanup_.cleanup(
+    book = cleanup_.cleanup_runbook(
         ground.snapshot,
         ground.assessment,
         context.settings,
         registry(),
-        run=record.run,
-        runs=names,
+        ground.provenance(context, chain),
         deferred=items,
         made=[one for one in made if one.id.lower() not in gone],
         recorded=_recorded(chain),
-        snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
-        of_assessment=ground.digest,
-        cloud=context.cloud.mark,
-        version=__version__,
         discard=discard,
     )
-    cleanup_.nothing(book, record.run)
+    cleanup_.refuse_if_empty(book)
     return _kept(context, book, out)
 
 
@@ -117,24 +112,19 @@ def failback(context: Context, run: str, *, out: str | None = None) -> Planned:
                 if one.settled
             }
     ground = _ground(context, chain)
-    book = failback_.failback(
+    book = failback_.failback_runbook(
         ground.snapshot,
         ground.assessment,
         context.settings,
         registry(),
-        run=record.run,
-        runs=names,
+        ground.provenance(context, chain),
         moved=_moved(chain),
         back=back,
         origins=_origins(context, chain, runs),
         made=_made(chain),
         recorded=_recorded(chain),
-        snapshot_digest=estate.digest(estate.encode(ground.snapshot)),
-        of_assessment=ground.digest,
-        cloud=context.cloud.mark,
-        version=__version__,
     )
-    cleanup_.nothing(book, record.run)
+    cleanup_.refuse_if_empty(book)
     return _kept(context, book, out)
 
 
@@ -181,6 +171,13 @@ class Ground:
     assessment: Assessment
     digest: str
     snapshot: Snapshot
+
+    def provenance(self, context: Context, chain: Sequence[RunRecord]) -> Provenance:
+        """What a runbook says that goes back from the last run of ``chain``, or cleans up after it."""
+        runs = frozenset(record.run for record in chain)
+        return plan_.provenance(
+            context, self.snapshot, assessment_digest=self.digest, run=chain[-1].run, run_chain=runs
+        )
 
 
 def _ended(context: Context, run: str) -> tuple[RunRecord, tuple[RunRecord, ...]]:

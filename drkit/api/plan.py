@@ -22,6 +22,7 @@ from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord
 from drkit.model.runbook import Kind, Runbook, Takeover
 from drkit.planning import failover, leftovers, recovery_point, replicas
+from drkit.planning.runbook_builder import Provenance
 from drkit.products import actions, registry
 from drkit.store.records import Approval, who
 from drkit.store.store import DIGEST
@@ -82,15 +83,12 @@ def plan(
             f"no plan is in {graceful_from!r}",
             remedy=suggest.remedy(region, here, f"one of: {', '.join(sorted(here))}"),
         )
-    book = failover.plan(
+    book = failover.recovery_runbook(
         base,
         assessed,
         context.settings,
         registry(),
-        snapshot_digest=estate.digest(estate.encode(base)),
-        of_assessment=estate.digest(files.read(path, limit=files.LARGE)),
-        cloud=context.cloud.mark,
-        version=__version__,
+        provenance(context, base, assessment_digest=estate.digest(files.read(path, limit=files.LARGE))),
         kind=kind,
         graceful_from=region,
         force=force,
@@ -110,6 +108,25 @@ def plan(
         Path(out) if out else kept,
         (*candidate_lines(context, book), *_thin(assessed, base), *stale(context, assessed), *_outlived(context, runs)),
         described(book, actions(), context.settings),
+    )
+
+
+def provenance(
+    context: Context,
+    snapshot: Snapshot,
+    *,
+    assessment_digest: str,
+    run: str = "",
+    run_chain: frozenset[str] = frozenset(),
+) -> Provenance:
+    """What a runbook made here says of where it comes from; ``run`` and ``run_chain`` as in ``Provenance``."""
+    return Provenance(
+        snapshot_digest=estate.digest(estate.encode(snapshot)),
+        assessment_digest=assessment_digest,
+        cloud=context.cloud.mark,
+        drkit_version=__version__,
+        run=run,
+        run_chain=run_chain,
     )
 
 

@@ -6,16 +6,27 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from drkit.model.estate import Assessment, Carried, Environment, Host, HostFinding, Plan, PlanFinding, Snapshot
+from drkit.model.estate import (
+    Assessment,
+    Carried,
+    Environment,
+    EnvironmentKey,
+    Host,
+    HostFinding,
+    Plan,
+    PlanFinding,
+    Snapshot,
+)
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Affected, Kind, LeftAlone
-from drkit.planning.proposal import spare_names
+from drkit.planning.proposal import Item, spare_names
 from drkit.planning.reasons import NO_TARGET, PlanStanding, Reason, ReasonCode
 
-STANDING = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
+MACHINE_PRESENT = frozenset({"no-failover", "transparent", "transparent-with-interruption", "re-register"})
 """Verdicts of a machine that is there, whatever is registered on it."""
 REPAIRED = frozenset({"answering", "degraded"})
 TROUBLE = ("re-register", "host-lost", "region-lost")
-NOT_STANDING = ("failed", "deleted")
+UNUSABLE = ("failed", "deleted")
 
 ANY = "*"
 # plan state, kind of environment, verdict (outcome or its reason) -> disposition, reason. The first row that matches.
@@ -60,7 +71,7 @@ IN_REPAIR: Mapping[str, PlanStanding] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Decided:
-    """What the table says of one environment."""
+    """What the table says of one environment. ``another``: whose registration its host carries instead."""
 
     environment: Environment
     disposition: str
@@ -68,7 +79,6 @@ class Decided:
     host: Host | None
     finding: HostFinding | None
     another: str = ""
-    """Whose registration its host carries instead."""
 
 
 def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, ReasonCode]:
@@ -83,6 +93,7 @@ def disposition(plan_state: str, kind: str, verdict: str) -> tuple[str, ReasonCo
 
 
 def verdict_word(finding: HostFinding | None) -> str:
+    """The verdict of a host, with its reason where it has one."""
     if finding is None:
         return "no-host"
     return f"{finding.outcome} ({finding.reason})" if finding.reason else finding.outcome
@@ -91,14 +102,14 @@ def verdict_word(finding: HostFinding | None) -> str:
 def decide(
     environment: Environment,
     state: str,
-    hosts: Mapping[str, Host],
-    findings: Mapping[str, HostFinding],
-    carried: Mapping[tuple[str, str], Carried] = MappingProxyType({}),
+    hosts: Mapping[ArmId, Host],
+    findings: Mapping[ArmId, HostFinding],
+    carried: Mapping[EnvironmentKey, Carried] = MappingProxyType({}),
     plan: PlanStanding = PlanStanding.LOST,
 ) -> Decided:
     """What becomes of an environment of a plan in that state.
 
-    ``carried``: (plan, environment) in lower case -> what its host carries instead of its registration. ``plan``: what the reason
+    ``carried``: environment -> what its host carries instead of its registration. ``plan``: what the reason
     says of a plan that is left or gone back to.
     """
 
@@ -114,15 +125,15 @@ def decide(
     if environment.kind == "managed":
         return decided("")
     link = environment.host
-    host = hosts.get(link.host.lower()) if link else None
+    host = hosts.get(link.key) if link else None
     if host is None:
         return decided("no-host", dispute=environment.host_dispute)
-    finding = findings.get(host.id.lower())
+    finding = findings.get(host.key)
     if finding is None:
         return decided("blind", host)
     if finding.successor and finding.found and finding.outcome == "re-register":
         return decided("proved-successor", finding.found, finding)
-    other = carried.get((environment.plan.lower(), environment.id.lower())) if finding.outcome in STANDING else None
+    other = carried.get(environment.key) if finding.outcome in MACHINE_PRESENT else None
     if other is not None and state in REPAIRED:
         if other.another:
             left = decided("another-registration", host, finding)
@@ -138,149 +149,171 @@ def decide(
     return made
 
 
-def channel(one: Decided, lost: Collection[str]) -> str:
-    host = one.host
+def channel(decision: Decided, lost_regions: Collection[str]) -> str:
+    """How its machine is reached; a run command goes through Azure, which a lost region cannot answer for."""
+    host = decision.host
     if host is None:
         return ""
-    if host.channel == "run-command" and (host.region in lost or host.group_region in lost):
+    if host.channel == "run-command" and (host.region in lost_regions or host.group_region in lost_regions):
         return "manual"
     return host.channel or "manual"
 
 
-def _affected(one: Decided, word: str, reason: str, final: str = "") -> Affected:
-    verdict = verdict_word(one.finding) if one.environment.kind == "self-hosted" else ""
-    host = one.host.id if one.host else ""
-    return Affected.of(one.environment, word, reason, verdict=verdict, host=host, final=final)
+def item_of(decision: Decided, lost_regions: Collection[str]) -> Item:
+    """A decision as a product is asked about it."""
+    return Item(
+        environment=decision.environment,
+        disposition=decision.disposition,
+        reason=decision.reason.text,
+        host=decision.host,
+        verdict=verdict_word(decision.finding),
+        confidence=decision.finding.confidence if decision.finding else "",
+        channel=channel(decision, lost_regions),
+    )
 
 
-def unplaced_one(one: Decided) -> Affected:
-    if one.disposition in ACTING or one.disposition == "person":
-        return _affected(one, "wait", f"{NO_TARGET} for its plan")
-    return _affected(one, one.disposition, one.reason.text)
+def _affected(decision: Decided, disposition: str, reason: str) -> Affected:
+    verdict = verdict_word(decision.finding) if decision.environment.kind == "self-hosted" else ""
+    host = decision.host.id if decision.host else ""
+    return Affected.of(decision.environment, disposition, reason, verdict=verdict, host=host)
+
+
+def affected_without_target(decision: Decided) -> Affected:
+    """What the runbook says of an environment whose plan goes nowhere."""
+    if decision.disposition in ACTING or decision.disposition == "person":
+        return _affected(decision, "wait", f"{NO_TARGET} for its plan")
+    return _affected(decision, decision.disposition, decision.reason.text)
 
 
 def already(
-    decided: Sequence[Decided], standing: Sequence[Plan], assessment: Assessment, names: Collection[str]
+    decisions: Sequence[Decided], replacements: Sequence[Plan], assessment: Assessment, names: Collection[str]
 ) -> tuple[list[Decided], list[Affected]]:
     """Environments that already answer under a plan that takes over from theirs: done, whoever did it.
 
-    Where the product names the host, it must be the same one.
+    ``replacements``: those plans. ``names``: those that environments of the old plan have, in lower case. Where the product names
+    the host, it must be the same one.
     """
-    ours = {plan.id.lower() for plan in standing}
-    there = {
-        (environment.name.lower(), environment.owner.lower(), _told_host(environment))
+    plans = {plan.key for plan in replacements}
+    answering = {
+        (environment.name.lower(), environment.owner.lower(), _host_by_api(environment))
         for environment in assessment.present
-        if environment.plan.lower() in ours and _usable(environment)
+        if environment.plan_key in plans and _usable(environment)
     }
-    rest: list[Decided] = []
+    remaining: list[Decided] = []
     done: list[Affected] = []
-    for one in decided:
-        name, owner = one.environment.name, one.environment.owner.lower()
-        host = _told_host(one.environment)
-        if any((known.lower(), owner, host) in there for known in (name, next(spare_names(name, names)))):
-            done.append(_affected(one, "already", "answers under the plan that replaces its own, for its owner"))
+    for decision in decisions:
+        environment = decision.environment
+        name, owner, host = environment.name, environment.owner.lower(), _host_by_api(environment)
+        if any((used.lower(), owner, host) in answering for used in (name, next(spare_names(name, names)))):
+            why = "answers under the plan that replaces its own, for its owner"
+            done.append(_affected(decision, "already", why))
         else:
-            rest.append(one)
-    return rest, done
+            remaining.append(decision)
+    return remaining, done
 
 
 def _usable(environment: Environment) -> bool:
-    """Whether its owner can use it; a managed one that is not in use shuts itself down, and is there all the same."""
+    """Whether its owner can use it; a managed one that is not in use shuts itself down, and can be used all the same."""
     state = environment.state.lower()
     return state == "available" or (environment.kind == "managed" and state == "shutdown")
 
 
-def _told_host(environment: Environment) -> str:
-    """The lower-cased id of an environment's host, where its product's API names it."""
-    return environment.host.host.lower() if environment.host and environment.host.source == "api" else ""
+def _host_by_api(environment: Environment) -> ArmId | None:
+    """The id of an environment's host, where its product's API names it."""
+    return environment.host.key if environment.host and environment.host.source == "api" else None
 
 
 def offered(
-    decided: Sequence[Decided], snapshot: Snapshot, states: Mapping[str, PlanFinding], avoided: Collection[str]
+    decisions: Sequence[Decided],
+    snapshot: Snapshot,
+    findings: Mapping[ArmId, PlanFinding],
+    avoided_regions: Collection[str],
 ) -> tuple[list[Decided], list[Affected]]:
     """Managed environments whose owner has the same repository and branch open in a healthy region."""
-    fine = {
-        item.id.lower(): item.region
-        for item in snapshot.plans
-        if state_of(states, item) == "answering" and item.region not in avoided
+    healthy = {
+        plan.key: plan.region
+        for plan in snapshot.plans
+        if state_of(findings, plan) == "answering" and plan.region not in avoided_regions
     }
-    standing = {
+    usable = {
         (other.owner.lower(), other.repository.lower(), other.branch.lower()): other
-        for other in sorted(snapshot.environments, key=lambda one: (one.name.lower(), one.id), reverse=True)
+        for other in sorted(snapshot.environments, key=lambda known: (known.name.lower(), known.id), reverse=True)
         if other.kind == "managed"
         and other.owner
         and other.repository
-        and other.plan.lower() in fine
-        and other.state.lower() not in NOT_STANDING
+        and other.plan_key in healthy
+        and other.state.lower() not in UNUSABLE
     }
-    rest: list[Decided] = []
-    offered: list[Affected] = []
-    for one in decided:
-        environment = one.environment
+    remaining: list[Decided] = []
+    offers: list[Affected] = []
+    for decision in decisions:
+        environment = decision.environment
         key = (environment.owner.lower(), environment.repository.lower(), environment.branch.lower())
-        other = standing.get(key) if environment.kind == "managed" and one.disposition == "new-plan" else None
+        other = usable.get(key) if environment.kind == "managed" and decision.disposition == "new-plan" else None
         if other is None:
-            rest.append(one)
-        else:
-            offered.append(
-                _affected(
-                    one,
-                    "offered",
-                    f"{other.name} of the same owner, repository and branch stands in {fine[other.plan.lower()]}",
-                )
-            )
-    return rest, offered
+            remaining.append(decision)
+            continue
+        why = f"{other.name} of the same owner, repository and branch stands in {healthy[other.plan_key]}"
+        offers.append(_affected(decision, "offered", why))
+    return remaining, offers
 
 
-def other_kind(decided: Sequence[Decided], belongs: Kind, item: Plan, finding: PlanFinding | None) -> list[LeftAlone]:
-    changing = [one for one in decided if one.disposition != "leave"]
+def other_kind(decisions: Sequence[Decided], belongs: Kind, plan: Plan, finding: PlanFinding | None) -> list[LeftAlone]:
+    """What a runbook of another kind says of the environments of a plan; ``belongs``: the kind that deals with them."""
+    changing = [decision for decision in decisions if decision.disposition != "leave"]
     if not changing:
-        return [LeftAlone(item.id, item.name, fine(finding))]
+        return [LeftAlone(plan.id, plan.name, state_in_words(finding))]
     return [
         LeftAlone(
-            one.environment.id,
-            one.environment.name,
-            f"{one.reason.text}; that is a {belongs}",
+            decision.environment.id,
+            decision.environment.name,
+            f"{decision.reason.text}; that is a {belongs}",
             f"drkit plan --kind {belongs}",
         )
-        for one in changing
+        for decision in changing
     ]
 
 
-def moved_away(decided: Sequence[Decided], assessment: Assessment) -> tuple[list[Decided], list[LeftAlone]]:
+def moved_away(decisions: Sequence[Decided], assessment: Assessment) -> tuple[list[Decided], list[LeftAlone]]:
     """Environments that a run moved elsewhere: their old record needs no repair, whatever its machine looks like from there."""
-    runs = {(one.plan.lower(), one.environment.lower()): one.run for one in assessment.zombies if one.run}
-    rest: list[Decided] = []
-    left: list[LeftAlone] = []
-    for one in decided:
-        run = runs.get((one.environment.plan.lower(), one.environment.id.lower()))
+    runs = {zombie.environment_key: zombie.run for zombie in assessment.zombies if zombie.run}
+    remaining: list[Decided] = []
+    moved: list[LeftAlone] = []
+    for decision in decisions:
+        environment = decision.environment
+        run = runs.get(environment.key)
         if run is None:
-            rest.append(one)
-        elif one.disposition != "leave":
+            remaining.append(decision)
+        elif decision.disposition != "leave":
             why = f"{run} moved it elsewhere; what is here is its old record"
-            left.append(LeftAlone(one.environment.id, one.environment.name, why, f"drkit failback {run}"))
-    return rest, left
+            moved.append(LeftAlone(environment.id, environment.name, why, f"drkit failback {run}"))
+    return remaining, moved
 
 
-def unacted(decided: Sequence[Decided]) -> list[LeftAlone]:
+def unacted(decisions: Sequence[Decided]) -> list[LeftAlone]:
     """Environments of a plan that is not lost, whose machine is in trouble that a repair does not mend."""
     return [
         LeftAlone(
-            one.environment.id,
-            one.environment.name,
-            one.reason.text if one.another else f"its machine is {verdict_word(one.finding)}; {one.reason.text}",
-            "" if one.another else "drkit assess",
+            decision.environment.id,
+            decision.environment.name,
+            decision.reason.text
+            if decision.another
+            else f"its machine is {verdict_word(decision.finding)}; {decision.reason.text}",
+            "" if decision.another else "drkit assess",
         )
-        for one in decided
-        if one.disposition == "leave" and one.finding is not None and (one.another or one.finding.outcome in TROUBLE)
+        for decision in decisions
+        if decision.disposition == "leave"
+        and decision.finding is not None
+        and (decision.another or decision.finding.outcome in TROUBLE)
     ]
 
 
-def fine(finding: PlanFinding | None) -> str:
+def state_in_words(finding: PlanFinding | None) -> str:
+    """The state of a plan and the reason."""
     return f"{finding.state}: {finding.reason}" if finding else "not assessed"
 
 
-def state_of(states: Mapping[str, PlanFinding], item: Plan) -> str:
+def state_of(findings: Mapping[ArmId, PlanFinding], plan: Plan) -> str:
     """The state of a plan as assessed, ``unknown`` when it was not."""
-    finding = states.get(item.id.lower())
+    finding = findings.get(plan.key)
     return finding.state if finding else "unknown"

@@ -11,7 +11,7 @@ import msgspec
 from drkit.errors import RefusedError
 from drkit.model.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
 from drkit.planning import transparency
-from drkit.planning.dispositions import STANDING
+from drkit.planning.dispositions import MACHINE_PRESENT
 from drkit.planning.plan_state import PlanSignals, plan_state
 from drkit.planning.transparency import DOMAINS, NOTES, ROWS, Row, Signals
 
@@ -247,7 +247,7 @@ def _to_do(finding: HostFinding, carried: Sequence[Carried], in_doubt: Sequence[
         return f"{in_doubt[0][1][:1].upper()}{in_doubt[0][1][1:]}."
     if any(one.another for one in carried):
         return "Ask whose registration it carries: drkit writes over nobody's."
-    if carried and finding.outcome in STANDING:
+    if carried and finding.outcome in MACHINE_PRESENT:
         return "`drkit plan --kind repair` writes the steps that register it again, with its plan where that answers."
     return TO_DO[finding.reason or finding.outcome]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from drkit.model.estate import Assessment, Plan, TargetFacts
-from drkit.model.ids import slug
+from drkit.model.ids import ArmId, slug
 from drkit.model.runbook import Estimate, Precondition, Step
 from drkit.model.settings import Settings
 from drkit.planning.dispositions import ACTING, Decided
@@ -20,101 +20,101 @@ from drkit.planning.proposal import TAG_TARGET, Need, Proposer, Target
 class Reservations:
     """What the plans placed so far take away from the next: plan ids, and cores and plans per (product, subscription, region)."""
 
-    ids: set[str]
+    ids: set[ArmId]
     cores: dict[tuple[str, str, str], int] = field(default_factory=dict)
     plans: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
 def place(
-    item: Plan,
-    decided: Sequence[Decided],
+    plan: Plan,
+    decisions: Sequence[Decided],
     assessment: Assessment,
     settings: Settings,
     product: Proposer,
-    avoided: Collection[str],
-    taken: Reservations,
-    made: Mapping[str, str] | None = None,
+    avoided_regions: Collection[str],
+    reservations: Reservations,
+    made: Mapping[str, str],
 ) -> tuple[Target | None, list[str]]:
     """The first target region in which nothing is in the way, and what spoke against those before it.
 
-    A region where the plan was made anew already comes first: what is left of it goes to the rest. ``made``: as in ``stand_ins``.
+    A region comes first in which a plan takes over already: what is left to move goes to the rest. ``made``: as in ``replacements``.
     """
-    acting = [one.environment for one in decided if one.disposition in ACTING]
-    need = product.need(acting)
+    need = product.need([decision.environment for decision in decisions if decision.disposition in ACTING])
     reasons: list[str] = []
-    rivals = ambiguous(item, assessment, settings, product, made)
+    rivals = _rivals(plan, assessment, settings, product, made)
     if rivals:
-        named = ", ".join(one.id for one in rivals)
-        why = f"{len(rivals)} may take over from {item.id} in {rivals[0].region}, by their tags: {named}"
+        listed = ", ".join(rival.id for rival in rivals)
+        why = f"{len(rivals)} may take over from {plan.id} in {rivals[0].region}, by their tags: {listed}"
         return None, [
             f"{why}; name the one in `replicas` of its product in drkit.toml, or take the tags off the others"
         ]
-    there = standing(item, assessment, settings, product, made)
-    for region in sorted(_candidates(item, settings, avoided, assessment), key=lambda one: one not in there):
-        existing = there.get(region)
-        key = (item.product, item.subscription.lower(), region)
-        facts = _facts(key, assessment, taken)
-        against = _against(region, facts, need, settings, product, exists=existing is not None)
+    existing = replacements(plan, assessment, settings, product, made)
+    regions = _candidates(plan, settings, avoided_regions, assessment)
+    for region in sorted(regions, key=lambda region: region not in existing):
+        replacement = existing.get(region)
+        key = (plan.product, plan.subscription.lower(), region)
+        facts = _facts(key, assessment, reservations)
+        against = _against(region, facts, need, settings, product, exists=replacement is not None)
         if against:
             reasons.append(f"not {region}: {against}")
             continue
         if reasons:
             reasons.append(f"so {region}, the next in order")
-        target = _target(item, region, facts, existing, taken.ids)
-        taken.ids.add(target.plan_id.lower())
-        taken.cores[key] = taken.cores.get(key, 0) + (need.cores or 0)
-        taken.plans[key] = taken.plans.get(key, 0) + (existing is None)
+        target = _target(plan, region, facts, replacement, reservations.ids)
+        reservations.ids.add(ArmId(target.plan_id))
+        reservations.cores[key] = reservations.cores.get(key, 0) + (need.cores or 0)
+        reservations.plans[key] = reservations.plans.get(key, 0) + (replacement is None)
         return target, reasons
     return None, reasons
 
 
-def stand_ins(
-    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
+def replacements(
+    plan: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str]
+) -> dict[str, Plan]:
+    """Region -> the plan there that takes over from this one, or may. ``made``: what drkit made, plan -> source plan, in lower case."""
+    candidates = _stand_ins(plan, assessment, settings, product, made)
+    return {candidate.region: candidate for candidate in sorted(candidates, key=lambda known: known.key, reverse=True)}
+
+
+def _stand_ins(
+    plan: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str]
 ) -> list[Plan]:
     """The plans that may take over from this one. One that a journal proves to be drkit's own leaves out those of its region that a tag
-    alone makes candidates. ``made``: what drkit made, plan -> source plan, in lower case."""
-    found = product.stand_ins(item, assessment.present_plans, settings)
-    proved = {one.id.lower() for one in found if (made or {}).get(one.id.lower()) == item.id.lower()}
-    regions = {one.region for one in found if one.id.lower() in proved}
-    return [one for one in found if one.id.lower() in proved or one.region not in regions]
+    alone makes candidates."""
+    candidates = product.stand_ins(plan, assessment.present_plans, settings)
+    proved = {candidate.key for candidate in candidates if made.get(candidate.key) == plan.key}
+    regions = {candidate.region for candidate in candidates if candidate.key in proved}
+    return [candidate for candidate in candidates if candidate.key in proved or candidate.region not in regions]
 
 
-def standing(
-    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
-) -> dict[str, Plan]:
-    """Region -> the plan there that takes over from this one, or may; arguments as in ``stand_ins``."""
-    found = stand_ins(item, assessment, settings, product, made)
-    return {plan.region: plan for plan in sorted(found, key=lambda one: one.id.lower(), reverse=True)}
-
-
-def ambiguous(
-    item: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str] | None = None
+def _rivals(
+    plan: Plan, assessment: Assessment, settings: Settings, product: Proposer, made: Mapping[str, str]
 ) -> list[Plan]:
     """The plans of one region that may take over from this one, where they are more than one: none of them is taken."""
-    regions: dict[str, dict[str, Plan]] = {}
-    for one in stand_ins(item, assessment, settings, product, made):
-        regions.setdefault(one.region, {})[one.id.lower()] = one
-    rivals = next((found for found in regions.values() if len(found) > 1), {})
+    regions: dict[str, dict[ArmId, Plan]] = {}
+    for candidate in _stand_ins(plan, assessment, settings, product, made):
+        regions.setdefault(candidate.region, {})[candidate.key] = candidate
+    rivals = next((candidates for candidates in regions.values() if len(candidates) > 1), {})
     return [rivals[key] for key in sorted(rivals)]
 
 
-def _facts(key: tuple[str, str, str], assessment: Assessment, taken: Reservations) -> TargetFacts | None:
+def _facts(key: tuple[str, str, str], assessment: Assessment, reservations: Reservations) -> TargetFacts | None:
     """What the assessment says of a region, less what plans placed before take of it."""
     for fact in assessment.targets:
         if (fact.product, fact.subscription.lower(), fact.region) == key:
             cores, plans = fact.cores_left, fact.plans_in_subscription
             return msgspec.structs.replace(
                 fact,
-                cores_left=None if cores is None else cores - taken.cores.get(key, 0),
-                plans_in_subscription=None if plans is None else plans + taken.plans.get(key, 0),
+                cores_left=None if cores is None else cores - reservations.cores.get(key, 0),
+                plans_in_subscription=None if plans is None else plans + reservations.plans.get(key, 0),
             )
     return None
 
 
-def _candidates(item: Plan, settings: Settings, avoided: Collection[str], assessment: Assessment) -> list[str]:
-    told = {fact.region for fact in assessment.targets if fact.product == item.product}
-    wanted = list(settings.targets) or sorted(told)
-    return [region for region in wanted if region not in avoided and region != item.region]
+def _candidates(plan: Plan, settings: Settings, avoided_regions: Collection[str], assessment: Assessment) -> list[str]:
+    assessed = {fact.region for fact in assessment.targets if fact.product == plan.product}
+    wanted = list(settings.targets) or sorted(assessed)
+    return [region for region in wanted if region not in avoided_regions and region != plan.region]
 
 
 def _against(
@@ -152,31 +152,31 @@ def _against(
 
 
 def _target(
-    item: Plan, region: str, facts: TargetFacts | None, existing: Plan | None, taken: Collection[str]
+    plan: Plan, region: str, facts: TargetFacts | None, replacement: Plan | None, taken: Collection[ArmId]
 ) -> Target:
-    if existing is not None:
+    if replacement is not None:
         return Target(
             region=region,
-            subscription=item.subscription,
-            group=existing.resource_group,
+            subscription=plan.subscription,
+            group=replacement.resource_group,
             group_step="",
-            plan_name=existing.name,
-            plan_id=existing.id,
+            plan_name=replacement.name,
+            plan_id=replacement.id,
             plan_exists=True,
         )
     group = facts.group if facts else ""
-    handle = slug(_group_name(region), f"/subscriptions/{item.subscription}/resourceGroups/{_group_name(region)}")
+    handle = slug(_group_name(region), f"/subscriptions/{plan.subscription}/resourceGroups/{_group_name(region)}")
     group_step = "" if group else f"azure:{handle}:create"
-    name_of_group = group or _free(_group_name(region), set(facts.groups) if facts else set())
-    kind = re.split("/providers/", item.id, flags=re.IGNORECASE)[-1].rsplit("/", 1)[0]
-    base = f"/subscriptions/{item.subscription}/resourceGroups/{name_of_group}/providers/{kind}"
-    name = f"{item.name}-{region}"
+    name_of_group = group or _free(_group_name(region), facts.groups if facts else ())
+    kind = re.split("/providers/", plan.id, flags=re.IGNORECASE)[-1].rsplit("/", 1)[0]
+    base = f"/subscriptions/{plan.subscription}/resourceGroups/{name_of_group}/providers/{kind}"
+    name = f"{plan.name}-{region}"
     number = 2
-    while f"{base}/{name}".lower() in taken:
-        name, number = f"{item.name}-{region}-{number}", number + 1
+    while ArmId(f"{base}/{name}") in taken:
+        name, number = f"{plan.name}-{region}-{number}", number + 1
     return Target(
         region=region,
-        subscription=item.subscription,
+        subscription=plan.subscription,
         group=name_of_group,
         group_step=group_step,
         plan_name=name,
@@ -190,7 +190,7 @@ def _group_name(region: str) -> str:
 
 
 def _free(name: str, taken: Collection[str]) -> str:
-    lower = {one.lower() for one in taken}
+    lower = {group.lower() for group in taken}
     candidate, number = name, 2
     while candidate.lower() in lower:
         candidate, number = f"{name}-{number}", number + 1
@@ -198,6 +198,7 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def group_steps(target: Target) -> list[Step]:
+    """The step that makes the target's resource group, where there is none yet."""
     if not target.group_step:
         return []
     group_id = f"/subscriptions/{target.subscription}/resourceGroups/{target.group}"

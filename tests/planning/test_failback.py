@@ -13,6 +13,7 @@ from drkit.model.run import RunRecord, RunState, StepState
 from drkit.model.runbook import Affected, Runbook
 from drkit.planning import cleanup, failback, leftovers
 from drkit.planning.leftovers import MovedEnvironment
+from drkit.planning.runbook_builder import Provenance
 from drkit.products import registry
 from drkit.survey import returned_records
 from tests.model.test_runbook import a_runbook, a_step
@@ -33,6 +34,7 @@ HOME = a_plan("home")
 STAY = a_plan("stay", "eastus", "rg-eus", tags={"drkit-source": HOME.id})
 BOX = a_vm("box")
 OUTCOMES = ("no-failover", "re-register", "host-lost", "undetermined")
+MADE_FROM = Provenance(snapshot_digest="s", assessment_digest="a", cloud=MARK, drkit_version="0", run="run-0001")
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,9 @@ def cleaned(given_cases: list[Case], state: str) -> Runbook:
         for number, case in enumerate(given_cases)
         if case.discard and case.deferred
     }
-    return cleanup.cleanup(
-        a_snapshot([HOME]), assessed(given_cases, state), some_settings(), registry(), run="run-0001", deferred=items,
-        made=(), recorded={one.behind.id.lower() for one in items}, snapshot_digest="s", of_assessment="a",
-        cloud=MARK, version="0", discard=thrown,
+    return cleanup.cleanup_runbook(
+        a_snapshot([HOME]), assessed(given_cases, state), some_settings(), registry(), MADE_FROM, deferred=items,
+        made=(), recorded={one.behind.id.lower() for one in items}, discard=thrown,
     )  # fmt: skip
 
 
@@ -161,12 +162,11 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
         )
         for number, case in enumerate(given_cases)
     ]  # fmt: skip
-    book = failback.failback(
+    book = failback.failback_runbook(
         a_snapshot([HOME], [old_of(number, case) for number, case in enumerate(given_cases)], [BOX]),
-        assessed(given_cases, state), some_settings(), registry(), run="run-0001", moved=moved, back=(),
+        assessed(given_cases, state), some_settings(), registry(), MADE_FROM, moved=moved, back=(),
         origins={old_of(number, case).id: old_of(number, case) for number, case in enumerate(given_cases)}, made=(),
-        recorded={one.behind.id.lower() for one in items}, snapshot_digest="s", of_assessment="a", cloud=MARK,
-        version="0",
+        recorded={one.behind.id.lower() for one in items},
     )  # fmt: skip
     recorded = {one.behind.id for one in items}
     for step in book.steps:

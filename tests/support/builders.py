@@ -24,6 +24,7 @@ from drkit.model.estate import (
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
 from drkit.planning import failover
+from drkit.planning.runbook_builder import Provenance
 from drkit.products import registry
 
 SUBSCRIPTION = "5a1c0000-0000-4000-8000-000000000001"
@@ -143,17 +144,8 @@ def some_settings(*targets: str, **more: Any) -> Settings:
 
 def make(snapshot: Snapshot, assessment: Assessment, settings: Settings | None = None, **more: Any) -> Runbook:
     """The runbook, with everything said about its making held still."""
-    return failover.plan(
-        snapshot,
-        assessment,
-        settings or some_settings(),
-        registry(),
-        snapshot_digest="s" * 64,
-        of_assessment="a" * 64,
-        cloud=MARK,
-        version="0",
-        **more,
-    )
+    made_from = Provenance(snapshot_digest="s" * 64, assessment_digest="a" * 64, cloud=MARK, drkit_version="0")
+    return failover.recovery_runbook(snapshot, assessment, settings or some_settings(), registry(), made_from, **more)
 
 
 def one_lost(*environments: Environment, plan: Plan | None = None, hosts: Sequence[Host] = (), **more: Any) -> Runbook:

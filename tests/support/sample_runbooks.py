@@ -10,6 +10,7 @@ from drkit.model.estate import Deferred, Environment, HostLink, Leftover, Plan, 
 from drkit.model.runbook import Runbook
 from drkit.model.settings import ChannelSettings, Settings
 from drkit.planning import cleanup
+from drkit.planning.runbook_builder import Provenance
 from drkit.products import registry
 from tests.support.builders import (
     LOST,
@@ -131,15 +132,16 @@ def cleaned(home: Plan, stay: Plan, old: Environment, now: Environment, record: 
     if old.product == "hybrid-worker":
         part = f"{stay.id}/hybridRunbookWorkerGroups/ops"
         made.insert(0, msgspec.structs.replace(made[0], id=part, kind="part", name="ops"))
-    return cleanup.cleanup(
+    return cleanup.cleanup_runbook(
         a_snapshot([home, stay]),
         an_assessment(
             [PlanFinding(home.id, "answering", "it answers"), PlanFinding(stay.id, "answering", "it answers")],
             lost_regions=(), zombies=(_zombie(record, old, now, stay),), present=(), present_plans=(home, stay),
         ),
-        some_settings(), registry(), run="run-0001", deferred=[Deferred(behind=behind, run="run-0001", when="t")], made=made,
-        recorded={record.lower(), *(one.id.lower() for one in made)}, snapshot_digest="s", of_assessment="a",
-        cloud=MARK, version="0", discard={},
+        some_settings(), registry(),
+        Provenance(snapshot_digest="s", assessment_digest="a", cloud=MARK, drkit_version="0", run="run-0001"),
+        deferred=[Deferred(behind=behind, run="run-0001", when="t")], made=made,
+        recorded={record.lower(), *(one.id.lower() for one in made)}, discard={},
     )  # fmt: skip
 
 
