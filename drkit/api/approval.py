@@ -31,28 +31,34 @@ def approval_for(
     separate, now = context.settings.run.separate_approver, clock.now()
     if yes and separate:
         raise RefusedError(f"{SEPARATE}, so --yes is refused", remedy=_by_another(shown.digest))
-    found = context.store.approvals(shown.digest)
-    open_ones = candidates(context, shown.runbook)
-    one = approvals.chosen(found, clock, now, separate=separate, by_yes=yes, targets=open_ones)
-    if one is None and yes:
+    stored = context.store.approvals(shown.digest)
+    needed = candidates(context, shown.runbook)
+    chosen = approvals.chosen(stored, clock, now, separate=separate, by_yes=yes, targets=needed)
+    if chosen is None and yes:
         approvable(context, shown, targets, f"drkit apply {shown.digest[:12]} --yes")
         return _self_approved(context, shown.digest, clock, targets)
-    if one is None and approvals.chosen(found, clock, now, separate=separate, by_yes=yes) is not None:
+    if chosen is None and approvals.chosen(stored, clock, now, separate=separate, by_yes=yes) is not None:
         command = f"drkit approve {shown.digest[:12]}"
-        raise replicas.refusal(open_ones, open_ones, command, f"the approval of runbook {shown.digest[:12]}")
-    if one is None:
-        raise _unapproved(found, shown.digest, clock, separate=separate)
-    return _told(context, one, clock)
+        raise replicas.refusal(needed, needed, command, f"the approval of runbook {shown.digest[:12]}")
+    if chosen is None:
+        raise _unapproved(stored, shown.digest, clock, separate=separate)
+    return _for_journal(context, chosen, clock)
 
 
 def _by_another(digest: str) -> str:
     return f"let another `drkit approve {digest[:12]}`"
 
 
-def _unapproved(found: Sequence[approvals.Found], digest: str, clock: Clock, *, separate: bool) -> RefusedError:
+def _unapproved(
+    stored: Sequence[approvals.StoredApproval], digest: str, clock: Clock, *, separate: bool
+) -> RefusedError:
     """Why none of these approvals counts now."""
-    faults = [fault for one in found if not approvals.self_approved(one) and (fault := one.doubt(clock, clock.now()))]
-    own = next((one for one in found if one.own), None)
+    faults = [
+        fault
+        for approval in stored
+        if not approvals.self_approved(approval) and (fault := approval.doubt(clock, clock.now()))
+    ]
+    own = next((approval for approval in stored if approval.own), None)
     if separate and own and not faults:
         what = f"{SEPARATE}, and {own.who} carries it out as well"
         return RefusedError(what, where=f"runbook {digest[:12]}", remedy=_by_another(digest))
@@ -63,33 +69,33 @@ def _unapproved(found: Sequence[approvals.Found], digest: str, clock: Clock, *, 
     )
 
 
-def _told(context: Context, one: approvals.Found, clock: Clock) -> dict[str, Any]:
+def _for_journal(context: Context, chosen: approvals.StoredApproval, clock: Clock) -> dict[str, Any]:
     """What the journal keeps of an approval: what the store knows, and what it is worth."""
-    assert one.approval is not None  # noqa: S101  # whoever chose it looked
-    made, until = one.span(clock)
-    proved = context.store.approved_by_another(one)
-    told = {
-        "who": one.who,
-        "how": SELF_APPROVED if approvals.self_approved(one) else worth(one, proved=proved),
+    assert chosen.approval is not None  # noqa: S101  # whoever chose it looked
+    made, until = chosen.span(clock)
+    proved = context.store.approved_by_another(chosen)
+    entry = {
+        "who": chosen.who,
+        "how": SELF_APPROVED if approvals.self_approved(chosen) else worth(chosen, proved=proved),
         "when": rfc3339(made),
         "until": rfc3339(until),
-        "note": one.approval.note,
-        "targets": list(one.approval.targets),
-        "file": one.path.name,
+        "note": chosen.approval.note,
+        "targets": list(chosen.approval.targets),
+        "file": chosen.path.name,
         "authenticated": proved,
     }
     if context.settings.run.separate_approver:
         others = "the store lets nobody approve who carries this out"
-        by = "by the owner of the file" if one.writer else "by name"
-        told["separate"] = others if proved else f"{by} only: who carries this out may write approvals here too"
-    return told
+        by = "by the owner of the file" if chosen.writer else "by name"
+        entry["separate"] = others if proved else f"{by} only: who carries this out may write approvals here too"
+    return entry
 
 
-def worth(one: approvals.Found, *, proved: bool) -> str:
+def worth(approval: approvals.StoredApproval, *, proved: bool) -> str:
     """What an approval is worth, in words; ``proved``: who carries out cannot have written it."""
-    if one.writer:
+    if approval.writer:
         return (
-            f"authenticated: its file is of {one.writer}, and who carries this out cannot write it"
+            f"authenticated: its file is of {approval.writer}, and who carries this out cannot write it"
             if proved
             else "unauthenticated: who carries this out may write approvals in this folder too"
         )
@@ -135,16 +141,16 @@ def check_approved(context: Context, name: str, state: RunState, clock: Clock, t
     separate_approver`` an approval that holds now will do then. ``targets``: ARM ids that an approval must name.
     """
     separate, began = context.settings.run.separate_approver, parse_time(state.started)
-    found = approvals.naming(context.store.approvals(state.runbook), targets)
-    if approvals.chosen(found, clock, began, separate=separate, by_yes=not separate):
+    stored = approvals.naming(context.store.approvals(state.runbook), targets)
+    if approvals.chosen(stored, clock, began, separate=separate, by_yes=not separate):
         return
-    told = [one.data for one in context.store.records(name) if one.kind == "approved"]
+    entries = [record.data for record in context.store.records(name) if record.kind == "approved"]
     # Later versions name the file of the approval.
-    before = bool(told) and "file" not in told[0]
-    if before and any(one.claimed_to_hold(began) and not (separate and one.own) for one in found):
+    before = bool(entries) and "file" not in entries[0]
+    if before and any(approval.claimed_to_hold(began) and not (separate and approval.own) for approval in stored):
         return
-    if before and not separate and told[0].get("how") == SELF_APPROVED:
-        if approvals.chosen(found, clock, clock.now(), separate=False, by_yes=True):
+    if before and not separate and entries[0].get("how") == SELF_APPROVED:
+        if approvals.chosen(stored, clock, clock.now(), separate=False, by_yes=True):
             return
         raise RefusedError(
             f"the journal of {name} says that drkit 0.1 began it with --yes, and no approval that holds now is in the store; "
@@ -153,8 +159,8 @@ def check_approved(context: Context, name: str, state: RunState, clock: Clock, t
             remedy=f"`drkit show {state.runbook[:12]}`, and where {name} is yours, `drkit approve {state.runbook[:12]}`, then "
             f"`drkit resume {name}`",
         )
-    faults = [fault for one in found if (fault := one.doubt(clock, began))]
-    if separate and not faults and any(one.own or approvals.self_approved(one) for one in found):
+    faults = [fault for approval in stored if (fault := approval.doubt(clock, began))]
+    if separate and not faults and any(approval.own or approvals.self_approved(approval) for approval in stored):
         faults = [f"{SEPARATE}, and who carries it out approved it"]
     raise RefusedError(
         f"no approval of runbook {state.runbook[:12]} from before {name} began ({state.started}) is in the store"
@@ -167,8 +173,8 @@ def check_approved(context: Context, name: str, state: RunState, clock: Clock, t
 
 def approved(context: Context, shown: Planned) -> bool:
     """Whether a runbook may be carried out now: an approval holds that settings ask for, and names each candidate."""
-    digest, open_ones = shown.digest, candidates(context, shown.runbook)
+    digest, needed = shown.digest, candidates(context, shown.runbook)
     clock = context.clock
-    found = context.store.approvals(digest)
+    stored = context.store.approvals(digest)
     separate = context.settings.run.separate_approver
-    return approvals.chosen(found, clock, clock.now(), separate=separate, by_yes=False, targets=open_ones) is not None
+    return approvals.chosen(stored, clock, clock.now(), separate=separate, by_yes=False, targets=needed) is not None

@@ -40,8 +40,15 @@ async def assess(
             raise UsageError("a declaration needs a reason", remedy="add --reason TEXT: it is kept as evidence")
         context.store.declare(Declaration(region=region, reason=str(reason), who=who(), when=rfc3339(clock.now())))
     declared = [
-        Claim(one.region, "declaration", f"declared {one.when}", one.when, one.reason, one.who)
-        for one in context.store.declarations()
+        Claim(
+            declaration.region,
+            "declaration",
+            f"declared {declaration.when}",
+            declaration.when,
+            declaration.reason,
+            declaration.who,
+        )
+        for declaration in context.store.declarations()
     ]
     outputs, faults = probe_output_.read(Path(probe_output)) if probe_output else ([], [])
     earlier = context.store.newest(Assessment)
@@ -79,7 +86,7 @@ def _known_region(text: str, newest: Snapshot) -> str:
 
 def refusals_of(context: Context, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
     """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    refusals: dict[tuple[str, str], tuple[str, ...]] = {}
     for run in context.store.runs():
         try:
             state = context.store.state(run)
@@ -97,5 +104,5 @@ def refusals_of(context: Context, clock: Clock) -> dict[tuple[str, str], tuple[s
                 continue
             if clock.now() - parse_time(known.ended) < REFUSAL_AGE:
                 key = (ArmId(str(step.inputs.get("plan", step.target))).subscription.lower(), step.region)
-                found[key] = (*found.get(key, ()), f"{run} was refused there: {known.detail}")
-    return found
+                refusals[key] = (*refusals.get(key, ()), f"{run} was refused there: {known.detail}")
+    return refusals

@@ -60,33 +60,33 @@ async def check(context: Context, *, lose: str = "", out: str | None = None) -> 
     generations = context.store.generations(context.cloud, needed=bool(lose))
     newest = generations[-1] if generations else None
     lost = _region(lose, newest)
-    found, projected, blind = await _seen(context, generations, lost)
-    findings, words = readiness.judge(found)
+    seen, projected, blind = await _seen(context, generations, lost)
+    findings, words = readiness.judge(seen)
     before = None if lost else context.store.newest(Readiness)
-    told = Readiness(
+    report = Readiness(
         cloud=context.cloud.mark,
-        taken=rfc3339(found.now),
+        taken=rfc3339(seen.now),
         snapshot_generation=newest.generation if newest else 0,
-        protected=tuple(found.protected),
+        protected=tuple(seen.protected),
         targets=tuple(context.settings.targets),
         rules=words,
-        forecasts=tuple(one.forecast for one in found.projections if one.forecast),
+        forecasts=tuple(projection.forecast for projection in seen.projections if projection.forecast),
         findings=tuple(findings),
         compared=readiness.compare(before[0], findings) if before and _same(before[0], context) else None,
     )
     path = None
     if not lost and not blind:
-        path = context.store.keep(told)
-        told = msgspec.structs.replace(told, generation=int(path.stem))
-    code = 5 if blind else 1 if told.errors else 0
+        path = context.store.keep(report)
+        report = msgspec.structs.replace(report, generation=int(path.stem))
+    code = 5 if blind else 1 if report.errors else 0
     if not lost:
-        return Checked(told, path, code)
+        return Checked(report, path, code)
     projection, assessed = projected[lost]
     if projection.runbook is None:
         raise RefusedError(f"if {lost} is lost, there is no runbook: {projection.refused}", remedy=projection.remedy)
     content = runbook.encode(projection.runbook)
     written = _write(out, content, assessed) if out else ()
-    return Checked(told, path, code, projection.runbook, runbook.digest(content), assessed, written)
+    return Checked(report, path, code, projection.runbook, runbook.digest(content), assessed, written)
 
 
 def _same(before: Readiness, context: Context) -> bool:
@@ -124,7 +124,11 @@ async def _seen(
     newest = generations[-1] if generations else None
     base = recovery_point.compose(generations, {}) if generations else None
     protected = readiness.protected_regions(newest, settings)
-    regions = [lost] if lost else [one for one in protected if base and any(plan.region == one for plan in base.plans)]
+    regions = (
+        [lost]
+        if lost
+        else [region for region in protected if base and any(plan.region == region for plan in base.plans)]
+    )
     now = context.clock.now()
     seen = Seen(
         now, settings, products, base, generations, tuple(dict.fromkeys((*protected, *([lost] if lost else ()))))
@@ -139,7 +143,9 @@ async def _seen(
         reader = Reader(context, azure, products, subscriptions)
         targets = await reader.targets(base, protected if not lost else (lost,))
         projected = {region: await reader.project(base, region, targets) for region in regions} if base else {}
-        seen = replace(seen, targets=tuple(targets), projections=tuple(one for one, _ in projected.values()))
+        seen = replace(
+            seen, targets=tuple(targets), projections=tuple(projection for projection, _ in projected.values())
+        )
         return replace(seen, readings=tuple(await reader.readings(seen))), projected, False
 
 
@@ -170,7 +176,7 @@ class Reader:
         self.context, self.azure, self.products, self.subscriptions = context, azure, products, subscriptions
         self.settings, self.clock = context.settings, context.clock
         self.actors: Mapping[str, Actor] = actors()
-        self.made = _made(context)
+        self.made = _created_for(context)
 
     @property
     def now(self) -> str:
@@ -178,29 +184,29 @@ class Reader:
 
     async def targets(self, base: Snapshot | None, protected: Sequence[str]) -> list[TargetFacts]:
         """The facts of every region that plans of a protected region may move to."""
-        found: dict[tuple[str, str, str], TargetFacts] = {}
+        targets: dict[tuple[str, str, str], TargetFacts] = {}
         refusals = assess.refusals_of(self.context, self.clock)
         for plan in base.plans if base else ():
             product = self.products.get(plan.product)
             if base is None or product is None or plan.region not in protected:
                 continue
-            others = [one for one in base.plans if one.product == plan.product and one.region != plan.region]
-            ready = sorted({one.region for one in product.stand_ins(plan, others, self.settings)})
+            others = [other for other in base.plans if other.product == plan.product and other.region != plan.region]
+            ready = sorted({other.region for other in product.stand_ins(plan, others, self.settings)})
             for region in self.settings.targets or list(product.regions) or ready:
                 key = (plan.product, plan.subscription.lower(), region)
                 # Where its product is not offered at all there is nothing to ask.
-                if region == plan.region or key in found or (product.regions and region not in product.regions):
+                if region == plan.region or key in targets or (product.regions and region not in product.regions):
                     continue
                 facts = await product.target(self.azure, plan.subscription, region, base, self.settings, self.clock)
-                found[key] = msgspec.structs.replace(facts, refusals=refusals.get(key[1:], ()))
-        return list(found.values())
+                targets[key] = msgspec.structs.replace(facts, refusals=refusals.get(key[1:], ()))
+        return list(targets.values())
 
     async def project(
         self, base: Snapshot, region: str, targets: Sequence[TargetFacts]
     ) -> tuple[Projection, Assessment]:
         """What drkit would do if that region were lost now."""
         settings = msgspec.structs.replace(
-            self.settings, targets=[one for one in self.settings.targets if one != region]
+            self.settings, targets=[target for target in self.settings.targets if target != region]
         )
         assessed = what_if.assume(
             base, region, settings, self.products, targets, cloud=self.context.cloud.mark, now=self.now
@@ -218,9 +224,9 @@ class Reader:
         except RefusedError as error:
             return Projection(region, refused=error.what, remedy=error.remedy), assessed
         writes = tuple(write for step in book.steps for write in self._writes(step, book))
-        found = replicas.candidates(book, settings, self.made)
+        candidates = replicas.candidates(book, settings, self.made)
         forecast = self._forecast(region, book, writes)
-        return Projection(region, book, writes=writes, forecast=forecast, candidates=found), assessed
+        return Projection(region, book, writes=writes, forecast=forecast, candidates=candidates), assessed
 
     def _writes(self, step: Step, book: Runbook) -> list[Write]:
         step_context = StepContext(
@@ -271,24 +277,24 @@ class Reader:
 
         now, own = self.now, self.settings.check
         subscriptions = list(dict.fromkeys([*self.subscriptions, *(write.subscription for _, write in seen.writes())]))
-        found = await governance.locks(self.azure, subscriptions, now)
-        found += await governance.policies(self.azure, subscriptions, now)
-        found += await governance.permissions(self.azure, _scopes(seen, subscriptions), now)
-        found += await reachability.read(self.azure, linked_hosts(seen), now)
-        found += await capacity.machines(self.azure, self.subscriptions, self.settings.targets, seen.protected, now)
-        found += await capacity.names(self.azure, self._names(seen), subscriptions, now)
-        found += await dependencies.read(
+        readings = await governance.locks(self.azure, subscriptions, now)
+        readings += await governance.policies(self.azure, subscriptions, now)
+        readings += await governance.permissions(self.azure, _scopes(seen, subscriptions), now)
+        readings += await reachability.read(self.azure, linked_hosts(seen), now)
+        readings += await capacity.machines(self.azure, self.subscriptions, self.settings.targets, seen.protected, now)
+        readings += await capacity.names(self.azure, self._names(seen), subscriptions, now)
+        readings += await dependencies.read(
             self.azure, self.subscriptions, store=self._store(), machine=own.machine, needs=own.needs, now=now
         )
-        found += await dependencies.target_groups(self.azure, self.subscriptions, now)
-        return [*found, *_target_plans(seen, now)]
+        readings += await dependencies.target_groups(self.azure, self.subscriptions, now)
+        return [*readings, *_target_plans(seen, now)]
 
     def _store(self) -> str:
         return str(getattr(self.context.store, "address", self.context.store.folder))
 
     def _names(self, seen: Seen) -> list[tuple[str, Product]]:
         """The plans that runbooks would make, each with its product."""
-        found: dict[str, Product] = {}
+        products: dict[str, Product] = {}
         for projection in seen.projections:
             for step in projection.runbook.steps if projection.runbook else ():
                 if (
@@ -296,11 +302,11 @@ class Reader:
                     and step.product in self.products
                     and _is_plan(step.target, self.products[step.product])
                 ):
-                    found[step.target] = self.products[step.product]
-        return list(found.items())
+                    products[step.target] = self.products[step.product]
+        return list(products.items())
 
 
-def _made(context: Context) -> dict[str, str]:
+def _created_for(context: Context) -> dict[str, str]:
     """As ``leftovers.created_for``; where the journals may not be read, none speaks for anything."""
     try:
         return leftovers.created_for(context.store.run_records())
@@ -309,37 +315,39 @@ def _made(context: Context) -> dict[str, str]:
 
 
 def _is_plan(target: str, product: Product) -> bool:
-    kind = "/".join(target.strip("/").split("/")[5:7]).lower()
-    return len(target.strip("/").split("/")) == 8 and kind in {one.lower() for one in product.plan_types}
+    parts = ArmId(target).parts
+    return len(parts) == 8 and "/".join(parts[5:7]).lower() in {plan_type.lower() for plan_type in product.plan_types}
 
 
 def _scopes(seen: Seen, subscriptions: Sequence[str]) -> list[str]:
     """Where to ask what the identity may do: subscriptions, groups that are there, and some of the resources in them."""
     there = {
-        f"/subscriptions/{facts.subscription}/resourceGroups/{name}".lower()
+        ArmId(f"/subscriptions/{facts.subscription}/resourceGroups/{name}")
         for facts in seen.targets
         for name in facts.groups
     }
-    there |= {
-        "/".join(host.id.split("/")[:5]).lower()
-        for host in (seen.snapshot.hosts if seen.snapshot else ())
-        if host.id.startswith("/")
-    }
-    known = {host.id.lower() for host in (seen.snapshot.hosts if seen.snapshot else ())}
-    known |= {plan.id.lower() for plan in (seen.snapshot.plans if seen.snapshot else ())}
-    groups = dict.fromkeys(write.group for _, write in seen.writes() if write.group.lower() in there)
-    inside = dict.fromkeys(write.resource for _, write in seen.writes() if write.resource.lower() in known)
-    return [*(f"/subscriptions/{one}" for one in subscriptions), *groups, *list(inside)[:MOST_RESOURCES]]
+    hosts, plans = (seen.snapshot.hosts, seen.snapshot.plans) if seen.snapshot else ((), ())
+    there |= {host.key.group for host in hosts if host.id.startswith("/")}
+    known = {host.key for host in hosts} | {plan.key for plan in plans}
+    groups = dict.fromkeys(write.group for _, write in seen.writes() if ArmId(write.group) in there)
+    inside = dict.fromkeys(write.resource for _, write in seen.writes() if ArmId(write.resource) in known)
+    return [
+        *(f"/subscriptions/{subscription}" for subscription in subscriptions),
+        *groups,
+        *list(inside)[:MOST_RESOURCES],
+    ]
 
 
 def _target_plans(seen: Seen, now: str) -> list[Reading]:
     """The resource groups' locations of the plans that are to take over, where they are not the plans' own."""
-    found: dict[str, Reading] = {}
+    readings: dict[str, Reading] = {}
     every = seen.snapshot.plans if seen.snapshot else ()
     for plan in every:
         if plan.region in seen.protected and plan.product in seen.products:
-            others = [one for one in every if one.product == plan.product and one.region != plan.region]
-            for one in seen.products[plan.product].stand_ins(plan, others, seen.settings):
-                if one.group_region and one.group_region != one.region:
-                    found[one.id] = Reading(one.id, "target-plan", one.group_region, "ARM: resource groups", now)
-    return list(found.values())
+            others = [other for other in every if other.product == plan.product and other.region != plan.region]
+            for target in seen.products[plan.product].stand_ins(plan, others, seen.settings):
+                if target.group_region and target.group_region != target.region:
+                    readings[target.id] = Reading(
+                        target.id, "target-plan", target.group_region, "ARM: resource groups", now
+                    )
+    return list(readings.values())

@@ -52,14 +52,14 @@ async def preflight(context: Context, *, protected: Sequence[str], machine: str 
             remedy="keep it in an account: DRKIT_STORE=https://ACCOUNT.blob.core.windows.net, or `store` in drkit.toml",
         )
     region, source = await _place(machine or context.settings.check.machine or "imds")
-    names = tuple(dict.fromkeys(region_name(one) for one in protected if one.strip()))
+    names = tuple(dict.fromkeys(region_name(name) for name in protected if name.strip()))
     if region in names:
         raise RefusedError(
             f"this machine stands in {region}, which is to be recovered from: it would be lost with it",
             where=source,
             remedy="choose an agent pool in another region",
         )
-    return PreflightResult(context.store.address, region, source, names, tuple(one.run for one in open_runs(context)))
+    return PreflightResult(context.store.address, region, source, names, tuple(run.run for run in open_runs(context)))
 
 
 async def _place(given: str) -> tuple[str, str]:
@@ -80,9 +80,9 @@ async def _place(given: str) -> tuple[str, str]:
 def open_runs(context: Context) -> list[RunStatus]:
     """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
     return [
-        one
-        for one in status.runs(context)
-        if one.open and (not history.over(one.state) or handover.in_doubt(one.runbook, one.state))
+        run
+        for run in status.runs(context)
+        if run.open and (not history.over(run.state) or handover.in_doubt(run.runbook, run.state))
     ]
 
 
@@ -91,15 +91,15 @@ def open_like(
 ) -> tuple[str, Planned] | None:
     """The newest open run of that kind, from that region where one is given, and its runbook; None when there is none."""
     region = region_name(graceful_from)
-    for one in reversed(open_runs(context)):
-        book = one.runbook
+    for run in reversed(open_runs(context)):
+        book = run.runbook
         if book.kind != kind or (source_run and book.source_run != source_run):
             continue
         if kind == "failover" and bool(book.lost_regions) == bool(region):
             continue
         if region and region not in book.source_plans.values():
             continue
-        return one.run, plan.show(context, one.digest)
+        return run.run, plan.show(context, run.digest)
     return None
 
 
@@ -118,7 +118,7 @@ def way_back(
             plan.write_out(out, going[1].content)
         return going[1], going[0]
     if run is None:
-        kinds = [one.run for one in status.runs(context) if one.runbook.kind == "failover"]
+        kinds = [failover.run for failover in status.runs(context) if failover.runbook.kind == "failover"]
         if not kinds:
             raise RefusedError("there is no failover to go back from", where=str(context.store.address))
         run = kinds[-1]
@@ -128,8 +128,8 @@ def way_back(
 def run_of(context: Context, digest: str) -> str:
     """The newest run of a runbook; RefusedError when there is none."""
     for run in reversed(context.store.runs()):
-        found = context.store.state(run).runbook
-        if found and found == exact(digest):
+        digest_of_run = context.store.state(run).runbook
+        if digest_of_run and digest_of_run == exact(digest):
             return run
     raise RefusedError("was never carried out", where=f"runbook {digest[:12]}", remedy=f"`drkit apply {digest[:12]}`")
 
@@ -181,7 +181,7 @@ async def carry_out(
         context.store.keep_runbook(shown.content)
         name = shown.digest
     until = time.monotonic() + (patience if or_resume else 0.0)
-    told = False
+    said = False
     while True:
         try:
             begun = _run_of(context, plan.show(context, name).digest) if or_resume else ""
@@ -193,9 +193,9 @@ async def carry_out(
         except LockedError as error:
             if time.monotonic() >= until:
                 raise
-            if not told:
+            if not said:
                 say(f"{error}; waiting up to {patience:.0f} s for it")
-            told = True
+            said = True
         await asyncio.sleep(min(LOOK_SECONDS, max(0.1, until - time.monotonic())))
 
 

@@ -152,7 +152,7 @@ def _check_found(settings: Settings) -> None:
     if strange:
         trusted = trust.load(trust.place())
         if not trusted.holds(Path(settings.path).absolute().parent):
-            trust.refuse(settings.path, [one for one in strange if one[1] not in trusted.hosts], trusted)
+            trust.refuse(settings.path, [named for named in strange if named[1] not in trusted.hosts], trusted)
 
 
 def _named_part(settings: Settings, part: str) -> str:
@@ -184,8 +184,8 @@ def _account(address: str, settings: Settings) -> Store:
 
 def _finder(cloud: str | None, settings: Settings, announce: Callable[[str], None]) -> Callable[[], Cloud]:
     def find() -> Cloud:
-        found = clouds.resolve(cloud, settings.cloud_table())
-        announce(found.announce())
-        return found
+        chosen = clouds.resolve(cloud, settings.cloud_table())
+        announce(chosen.announce())
+        return chosen
 
     return find

@@ -15,6 +15,7 @@ from drkit.api.status import begun, closed
 from drkit.errors import IntegrityError, LockedError, RefusedError, UsageError
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment
+from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.planning import handover
 from drkit.store.records import Message, message_fault, who
@@ -53,39 +54,39 @@ def abort(context: Context, run: str, reason: str) -> str:
 
 def retry(context: Context, run: str, step: str) -> str:
     """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
-    standing = status_.status(context, run)
-    found = standing.runbook.find(step)
-    status = standing.state.of(found.id).status
+    run_status = status_.status(context, run)
+    retried = run_status.runbook.find(step)
+    status = run_status.state.of(retried.id).status
     if status not in ("failed", "drifted"):
         raise RefusedError(
-            f"{found.id} is {status}; only what failed or drifted is tried again",
-            remedy=f"`drkit status {standing.run}`",
+            f"{retried.id} is {status}; only what failed or drifted is tried again",
+            remedy=f"`drkit status {run_status.run}`",
         )
-    _say(context, standing.run, "retry", "", found.id)
-    return found.id
+    _say(context, run_status.run, "retry", "", retried.id)
+    return retried.id
 
 
 def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
     name = context.store.journal_path(run).stem
     state = begun(context, name)
     book = show_of(context, state.runbook).runbook
-    found = book.find(step)
-    known = state.of(found.id)
+    asked = book.find(step)
+    known = state.of(asked.id)
     if known.status in ("done", "skipped"):
-        raise RefusedError(f"{found.id} is {known.status} already", remedy=f"`drkit status {name}`")
+        raise RefusedError(f"{asked.id} is {known.status} already", remedy=f"`drkit status {name}`")
     history.not_replaced(context, name)
     if closed(book, state):
         raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
-    if what == "skip" and (why := handover.refusal(book, state, found)):
+    if what == "skip" and (why := handover.refusal(book, state, asked)):
         raise RefusedError(
             why,
-            where=found.id,
+            where=asked.id,
             remedy=f"`drkit resume {name}` finishes it; `drkit abort {name} --reason TEXT` begins nothing else",
         )
-    if what == "answer" and found.effect != "ask":
-        raise RefusedError(f"{found.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
-    send(context, name, Message(what=what, step=found.id, text=text, who=who(), when=rfc3339(context.clock.now())))
-    return found.id
+    if what == "answer" and asked.effect != "ask":
+        raise RefusedError(f"{asked.id} asks nothing", remedy=f"`drkit status {name}` lists what waits for a person")
+    send(context, name, Message(what=what, step=asked.id, text=text, who=who(), when=rfc3339(context.clock.now())))
+    return asked.id
 
 
 def send(context: Context, run: str, message: Message) -> None:
@@ -96,14 +97,16 @@ def send(context: Context, run: str, message: Message) -> None:
 
 
 def _say(context: Context, run: str, what: str, text: str, step: str = "") -> str:
-    standing = status_.status(context, run)
-    state = standing.state
-    history.not_replaced(context, standing.run)
-    if closed(standing.runbook, state):
-        raise RefusedError(f"{standing.run} has ended: {standing.outcome}", remedy=f"`drkit report {standing.run}`")
+    run_status = status_.status(context, run)
+    state = run_status.state
+    history.not_replaced(context, run_status.run)
+    if closed(run_status.runbook, state):
+        raise RefusedError(
+            f"{run_status.run} has ended: {run_status.outcome}", remedy=f"`drkit report {run_status.run}`"
+        )
     now = rfc3339(context.clock.now())
-    send(context, standing.run, Message(what=what, step=step, text=text, who=who(), when=now))
-    return standing.run
+    send(context, run_status.run, Message(what=what, step=step, text=text, who=who(), when=now))
+    return run_status.run
 
 
 def verify(context: Context, run: str = "latest", head: str | None = None) -> Verified:
@@ -112,17 +115,17 @@ def verify(context: Context, run: str = "latest", head: str | None = None) -> Ve
     ``head``: a hash kept elsewhere, which must be in the chain; UsageError for an empty one.
     """
     name = context.store.journal_path(run).stem
-    found = verify_bytes(context.store.journal_bytes(name), name, head)
-    if not found.holds:
-        place = f"line {found.line}: " if found.line else ""
+    verified = verify_bytes(context.store.journal_bytes(name), name, head)
+    if not verified.holds:
+        place = f"line {verified.line}: " if verified.line else ""
         raise IntegrityError(
-            f"{place}{found.fault}; the {found.count} records before it hold, up to head {found.head}"
-            if found.line
-            else found.fault,
+            f"{place}{verified.fault}; the {verified.count} records before it hold, up to head {verified.head}"
+            if verified.line
+            else verified.fault,
             where=str(context.store.journal_path(name)),
             remedy="nothing was changed: restore the file from a copy, and look at who could write it",
         )
-    return found
+    return verified
 
 
 def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
@@ -130,11 +133,11 @@ def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None
 
     RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
     """
-    standing = status_.status(context, run)
-    name, state, book = standing.run, standing.state, standing.runbook
+    run_status = status_.status(context, run)
+    name, state, book = run_status.run, run_status.state, run_status.runbook
     history.not_replaced(context, name)
-    if standing.outcome in status_.DONE:
-        raise RefusedError(f"{name} left nothing undone: {standing.outcome}", remedy=f"`drkit report {name}`")
+    if run_status.outcome in status_.DONE:
+        raise RefusedError(f"{name} left nothing undone: {run_status.outcome}", remedy=f"`drkit report {name}`")
     if book.source_run:
         raise RefusedError(
             f"{name} is a {book.kind}: what is left of it is planned as another one",
@@ -146,17 +149,17 @@ def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None
             f"{name} is held by {holder}", remedy=f"`drkit abort {name} --reason TEXT`, or wait for its end"
         )
     last = context.store.records(name)[-1].time
-    found = context.store.newest(Assessment)
-    if found is None or parse_time(found[0].taken) < parse_time(last):
+    newest = context.store.newest(Assessment)
+    if newest is None or parse_time(newest[0].taken) < parse_time(last):
         raise RefusedError(
             f"the newest assessment is older than the last record of {name} ({last})",
             remedy="`drkit assess`, then this again",
         )
-    left = [step for step in book.steps if state.of(step.id).status not in ("done", "skipped")]
-    drifted = [step for step in left if state.of(step.id).status == "drifted"]
-    done = f"{len(book.steps) - len(left)} of {len(book.steps)} steps"
+    undone = [step for step in book.steps if state.of(step.id).status not in ("done", "skipped")]
+    drifted = [step for step in undone if state.of(step.id).status == "drifted"]
+    done = f"{len(book.steps) - len(undone)} of {len(book.steps)} steps"
     notes = (
-        f"the rest of {name}, which did {done}; this replaces {book.kind} {standing.digest[:12]}",
+        f"the rest of {name}, which did {done}; this replaces {book.kind} {run_status.digest[:12]}",
         *(f"drifted: {step.title}: {state.of(step.id).detail}" for step in drifted),
     )
     graceful = "" if book.kind != "failover" or book.lost_regions else next(iter(book.source_plans.values()), "")
@@ -164,16 +167,16 @@ def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None
 
     def fits(made: Runbook) -> None:
         if not made.steps:
-            why = "; ".join(f"{one.name}: {one.reason}" for one in made.unchanged[:6]) or "nothing is lost"
+            why = "; ".join(f"{item.name}: {item.reason}" for item in made.unchanged[:6]) or "nothing is lost"
             raise RefusedError(
                 f"a new runbook would have no steps, so {name} is not replaced: {why}",
                 remedy=f"`drkit abort {name} --reason TEXT`, then `drkit resume {name}` finishes what was begun and closes it",
             )
-        registered = {step.host.lower() for step in made.steps if step.effect == "register"}
-        missed = [one for one in doubts if one.host.lower() not in registered]
+        registered = {ArmId(step.host) for step in made.steps if step.effect == "register"}
+        missed = [doubt for doubt in doubts if ArmId(doubt.host) not in registered]
         if missed:
             raise RefusedError(
-                f"{'; '.join(one.words for one in missed[: handover.NAMED])}; and the new runbook would not register it again",
+                f"{'; '.join(doubt.words for doubt in missed[: handover.NAMED])}; and the new runbook would not register it again",
                 remedy=f"`drkit resume {name}` finishes it first",
             )
 

@@ -14,6 +14,7 @@ from drkit.api.plan import composed
 from drkit.errors import RefusedError, UsageError
 from drkit.model import suggest
 from drkit.model.estate import Assessment
+from drkit.model.ids import ArmId
 from drkit.planning import explain as explain_
 from drkit.planning.explain import Explanation, PlanExplanation
 from drkit.planning.transparency import ROWS, Outcome
@@ -36,7 +37,7 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
                 f"{name!r} is an environment without a known host, and verdicts are of hosts",
                 remedy=f"`drkit explain {shlex.quote(home)}` explains its plan's state",
             )
-        names = sorted({*(one.id for one in hosts), *(one.id for one in plans)})
+        names = sorted({*(host.id for host in hosts), *(plan.id for plan in plans)})
         raise UsageError(
             f"{name!r} is {'more than one thing' if names else 'no host, plan or environment of the snapshot'}",
             remedy=f"one of: {', '.join(names)}"
@@ -44,11 +45,11 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
             else suggest.remedy(name, explain_.names(base), "`drkit assess` lists them"),
         )
     if plans:
-        state = next((one for one in assessed.plans if one.plan.lower() == plans[0].id.lower()), None)
+        state = next((finding for finding in assessed.plans if finding.key == plans[0].id), None)
         if state is None:
             raise RefusedError("the assessment does not speak of it", where=plans[0].id, remedy="`drkit assess` again")
         return explain_.plan(state, plans[0], assessed, base)
-    finding = next((one for one in assessed.hosts if one.host.lower() == hosts[0].id.lower()), None)
+    finding = next((finding for finding in assessed.hosts if finding.key == hosts[0].id), None)
     if finding is None:
         raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
     return explain_.host(
@@ -57,9 +58,9 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
         assessed,
         trust_registration=context.settings.assess.trust_registration,
         in_doubt=[
-            (one.words, following)
-            for one, following in history.in_doubt(context)
-            if one.host.lower() == hosts[0].id.lower()
+            (doubt.words, following)
+            for doubt, following in history.in_doubt(context)
+            if ArmId(doubt.host) == hosts[0].id
         ],
     )
 
@@ -78,17 +79,21 @@ def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = 
     """The assessment with only the hosts of these verdicts (or reasons), and of that plan (id or name), and that plan."""
     hosts, plans = assessed.hosts, assessed.plans
     if verdicts:
-        hosts = tuple(one for one in hosts if one.outcome in verdicts or one.reason in verdicts)
+        hosts = tuple(finding for finding in hosts if finding.outcome in verdicts or finding.reason in verdicts)
     if plan:
         base = composed(context, assessed)
-        _, found = explain_.subjects(plan, base)
-        if not found:
-            known = [one.name for one in base.plans]
+        _, named = explain_.subjects(plan, base)
+        if not named:
+            known = [candidate.name for candidate in base.plans]
             raise UsageError(
                 f"there is no plan {plan!r}", remedy=suggest.remedy(plan, known, f"one of: {', '.join(known)}")
             )
-        ids = {one.id.lower() for one in found}
-        mine = {one.host.host.lower() for one in base.environments if one.plan.lower() in ids and one.host}
-        hosts = tuple(one for one in hosts if one.host.lower() in mine)
-        plans = tuple(one for one in plans if one.plan.lower() in ids)
+        ids = {candidate.key for candidate in named}
+        machines = {
+            environment.host.key
+            for environment in base.environments
+            if environment.plan_key in ids and environment.host
+        }
+        hosts = tuple(finding for finding in hosts if finding.key in machines)
+        plans = tuple(finding for finding in plans if finding.key in ids)
     return msgspec.structs.replace(assessed, hosts=hosts, plans=plans)

@@ -66,7 +66,7 @@ class Presenter(Protocol):
         """One sentence."""
         ...
 
-    def show(self, found: Any, *, whole: bool = False) -> None:
+    def show(self, value: Any, *, whole: bool = False) -> None:
         """A Snapshot, Checked, Assessment, Planned, list of Waiting, or a report as ``drkit report`` has it."""
         ...
 
@@ -114,16 +114,16 @@ class Ended:
 def begin(context: Context) -> ResumePoint:
     """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
     notes: list[str] = []
-    ours, told = context.cloud.mark, context.store.run_records()
-    unread = set(context.store.runs()) - {one.run for one in told}
+    ours, runs = context.cloud.mark, context.store.run_records()
+    unread = set(context.store.runs()) - {run.run for run in runs}
     notes.extend(f"{run} never began, or cannot be read: `drkit verify {run}`" for run in sorted(unread))
-    replaced = {one.book.rebases for one in told}
-    for one in reversed(told):
-        if one.book.kind != "failover" or one.book.cloud != ours or one.run in replaced:
+    replaced = {run.book.rebases for run in runs}
+    for run in reversed(runs):
+        if run.book.kind != "failover" or run.book.cloud != ours or run.run in replaced:
             continue
-        if schedule.ending(one.book, one.state).outcome == "partial":
-            return ResumePoint("resume", one.run, one.state.runbook, tuple(notes))
-    return _planned(context, {one.state.runbook for one in told}, tuple(notes))
+        if schedule.ending(run.book, run.state).outcome == "partial":
+            return ResumePoint("resume", run.run, run.state.runbook, tuple(notes))
+    return _planned(context, {run.state.runbook for run in runs}, tuple(notes))
 
 
 def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) -> ResumePoint:
@@ -149,8 +149,8 @@ def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) ->
 
 def silent_regions(assessed: Assessment, snapshot: Snapshot) -> list[str]:
     """Regions whose plans do not answer, though nobody claims that they are lost: what a person could declare."""
-    where = {plan.id.lower(): plan.region for plan in snapshot.plans}
-    silent = {where.get(one.plan.lower(), "") for one in assessed.plans if one.state == "unreachable"}
+    where = {plan.key: plan.region for plan in snapshot.plans}
+    silent = {where.get(finding.key, "") for finding in assessed.plans if finding.state == "unreachable"}
     return sorted(silent - {""})
 
 
@@ -159,33 +159,35 @@ def stakes(book: Runbook) -> list[str]:
     released = sum(step.effect == "release" for step in book.steps)
     created = sum(step.effect == "create" for step in book.steps)
     asks = sum(step.effect == "ask" for step in book.steps)
-    risk = [one for one in book.environments if one.data_at_risk != "none" and one.final]
+    risk = [
+        environment for environment in book.environments if environment.data_at_risk != "none" and environment.final
+    ]
     lost = ", ".join(book.lost_regions) or "no region"
-    told = [
+    sentences = [
         f"Nothing is written to what is lost ({lost}); whatever is deleted there later needs a runbook of its own.",
         f"{created} things are made in the target, and cost money until somebody deletes them."
         if created
         else "Nothing new is made in the target.",
     ]
     if released:
-        told.append(
+        sentences.append(
             f"{released} registrations are taken off their hosts, each after its target answered; until it is back, about "
             "a quarter of an hour, nobody reaches that host through the service."
         )
     if asks:
-        told.append(f"{asks} steps wait for a person: a sign-in, or something only a person can do.")
+        sentences.append(f"{asks} steps wait for a person: a sign-in, or something only a person can do.")
     if risk:
-        told.append(f"{len(risk)} environments may hold work that was never pushed; that work does not move.")
+        sentences.append(f"{len(risk)} environments may hold work that was never pushed; that work does not move.")
     return [
-        *told,
+        *sentences,
         "If this is wrong, because the region comes back, the old environments wake up beside the new ones.",
         "Then `drkit failback RUN` goes back, and `drkit cleanup RUN` deletes what is left over; owners sign in once more.",
     ]
 
 
-def waiting(standing: RunStatus) -> list[Waiting]:
+def waiting(run: RunStatus) -> list[Waiting]:
     """What a run waits for people with, numbered."""
-    asked = [step for step in standing.runbook.steps if standing.state.of(step.id).status == "asked"]
+    asked = [step for step in run.runbook.steps if run.state.of(step.id).status == "asked"]
     return [Waiting(number, step) for number, step in enumerate(asked, 1)]
 
 
@@ -194,7 +196,7 @@ def chosen(text: str, offered: Sequence[Waiting]) -> list[Waiting]:
     words = text.replace(",", " ").split()
     if [word.lower() for word in words] == [ALL]:
         return list(offered)
-    known = {str(one.number): one for one in offered}
+    known = {str(waiting.number): waiting for waiting in offered}
     strange = [word for word in words if word not in known]
     if strange:
         raise RefusedError(f"{strange[0]!r} is none of them", remedy=f"numbers from 1 to {len(offered)}, or `{ALL}`")
@@ -274,7 +276,9 @@ class _Path:
 
     def _nothing(self, book: Runbook, digest: str) -> Ended:
         """The end when everything stands elsewhere already; RefusedError when it does not, and a runbook cannot help."""
-        if not book.environments or not all(one.disposition in ("already", "offered") for one in book.environments):
+        if not book.environments or not all(
+            environment.disposition in ("already", "offered") for environment in book.environments
+        ):
             raise RefusedError(
                 "a plan is lost, and nothing can be done now for what was on it; nothing was changed",
                 remedy=f"`drkit show {digest}` says why of each thing; then {self.again}",
@@ -339,10 +343,10 @@ class _Path:
             self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
             said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
             if said:
-                found, _, code = self.run(assess.assess(self.context, declare_lost=silent[0], reason=said))
-                self.talk.show(found)
-                if code or _lost(found):
-                    return found, code
+                assessed, _, code = self.run(assess.assess(self.context, declare_lost=silent[0], reason=said))
+                self.talk.show(assessed)
+                if code or _lost(assessed):
+                    return assessed, code
         what = f"{where} does not answer, but nobody says that it is lost; nothing was changed"
         raise RefusedError(what, remedy=f"look again in 5 minutes, or {remedy}")
 
@@ -360,15 +364,15 @@ class _Path:
         self._stage("decide")
         for text in stakes(planned.runbook):
             self.talk.say(text)
-        advices = [one.advice for one in assessed.plans if one.state == "lost" and one.advice]
-        patient = [one for one in advices if one.advice == "wait"]
+        advices = [finding.advice for finding in assessed.plans if finding.state == "lost" and finding.advice]
+        patient = [advice for advice in advices if advice.advice == "wait"]
         wait = bool(patient) and len(patient) == len(advices)
-        for text in dict.fromkeys(f"drkit's advice: {one.advice}. {one.reason}." for one in advices):
+        for text in dict.fromkeys(f"drkit's advice: {advice.advice}. {advice.reason}." for advice in advices):
             self.talk.say(text)
         digest = planned.digest[:12]
-        found = plan_.candidates(self.context, planned.runbook)
-        for plan, one in found.items():
-            self.talk.say(f"{plan} would take over from {one.plan}, and is a candidate only: {one.why}.")
+        candidates = plan_.candidates(self.context, planned.runbook)
+        for plan, takeover in candidates.items():
+            self.talk.say(f"{plan} would take over from {takeover.plan}, and is a candidate only: {takeover.why}.")
         if self.context.settings.run.separate_approver:
             raise self._unapproved(planned.digest)
         if self.yes:
@@ -390,9 +394,9 @@ class _Path:
         if said != word:
             raise self._unapproved(planned.digest)
         given = list(self.targets)
-        for plan in replicas.unnamed(found, given):
+        for plan in replicas.unnamed(candidates, given):
             said = self._decision(
-                f"Type the whole id of what takes over from {ArmId(found[plan].plan).name}; Enter leaves"
+                f"Type the whole id of what takes over from {ArmId(candidates[plan].plan).name}; Enter leaves"
             )
             if ArmId(said) != plan:
                 raise self._unapproved(planned.digest)
@@ -439,17 +443,17 @@ class _Path:
 
     def _people(self, applied: Applied) -> bool:
         """Ask who is ready; True when the run can go on with what was said."""
-        standing = status.status(self.context, applied.run)
-        offered = waiting(standing)
-        stopped = any(standing.state.of(step.id).status == "open" for step in standing.runbook.steps)
-        if not offered or stopped or schedule.startable(standing.runbook, standing.state):
+        run = status.status(self.context, applied.run)
+        offered = waiting(run)
+        stopped = any(run.state.of(step.id).status == "open" for step in run.runbook.steps)
+        if not offered or stopped or schedule.startable(run.runbook, run.state):
             return False
         self.talk.show(offered)
         self.talk.say(
             "Whoever is ready signs in with a code that appears here; elsewhere on this machine, in another terminal:"
         )
         self.talk.say(f"`drkit status {applied.run} --show-code`.")
-        self.talk.say(f"From another terminal: {handover.asked(standing.runbook, standing.state)}.")
+        self.talk.say(f"From another terminal: {handover.asked(run.runbook, run.state)}.")
         while True:
             said = self.talk.ask(f"Who is ready, or what is done? Numbers, or `{ALL}`; Enter leaves it for later")
             try:
@@ -457,9 +461,9 @@ class _Path:
             except RefusedError as error:
                 self.talk.say(f"{error.what}: {error.remedy}")
                 continue
-            for one in ready:
+            for person in ready:
                 control.answer(
-                    self.context, applied.run, one.step.id, "done" if one.step.action == "by-hand" else "ready"
+                    self.context, applied.run, person.step.id, "done" if person.step.action == "by-hand" else "ready"
                 )
             return bool(ready)
 
@@ -467,12 +471,12 @@ class _Path:
         self._stage("report")
         self.ended.run, self.ended.outcome = applied.run, applied.outcome
         self.ended.reason, self.ended.exit_code = applied.reason, applied.exit_code
-        standing = status.status(self.context, applied.run)
-        self.ended.digest = standing.digest
+        run = status.status(self.context, applied.run)
+        self.ended.digest = run.digest
         self.ended.report = report_.report(self.context, applied.run)
         self.talk.show(self.ended.report)
         if applied.outcome == "partial":
-            if number := len(waiting(standing)):
+            if number := len(waiting(run)):
                 self.talk.say(
                     f"{number} steps wait for people: `drkit status {applied.run}` lists them, with what to type."
                 )
@@ -481,7 +485,7 @@ class _Path:
 
 
 def _lost(assessed: Assessment) -> bool:
-    return any(one.state == "lost" for one in assessed.plans)
+    return any(plan.state == "lost" for plan in assessed.plans)
 
 
 __all__ = ["Ended", "Presenter", "ResumePoint", "Waiting", "begin", "failover", "silent_regions", "stakes", "waiting"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from drkit.api.context import Context
 from drkit.errors import RefusedError
+from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord, RunState
 from drkit.model.runbook import Runbook
 from drkit.planning import handover, leftovers
@@ -15,7 +16,7 @@ AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 def replaced(runs: Iterable[RunRecord]) -> dict[str, str]:
     """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
-    return {one.book.rebases: one.run for one in runs if one.book.rebases}
+    return {run.book.rebases: run.run for run in runs if run.book.rebases}
 
 
 def not_replaced(context: Context, run: str) -> None:
@@ -26,16 +27,16 @@ def not_replaced(context: Context, run: str) -> None:
 
 def chain(context: Context, run: str) -> tuple[RunRecord, ...]:
     """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
-    every = context.store.run_records()
-    by_name, later = {one.run: one for one in every}, replaced(every)
+    runs = context.store.run_records()
+    by_name, later = {record.run: record for record in runs}, replaced(runs)
     first = run
     while first in by_name and by_name[first].book.rebases in by_name:
         first = by_name[first].book.rebases
-    found = []
+    linked = []
     while first in by_name:
-        found.append(by_name[first])
+        linked.append(by_name[first])
         first = later.get(first, "")
-    return tuple(found)
+    return tuple(linked)
 
 
 def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
@@ -44,15 +45,15 @@ def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
 
     The latest run's word counts.
     """
-    found: dict[str, tuple[handover.InDoubt, str]] = {}
-    every = context.store.run_records()
-    gone = replaced(every)
-    for one in every:
-        for host in handover.proved(one.book, one.state):
-            found.pop(host.lower(), None)
-        for doubt in (*handover.in_doubt(one.book, one.state), *handover.by_hand(one.book, one.state)):
-            found[doubt.host.lower()] = (doubt, AFRESH if one.run in gone else handover.remedy((doubt,), one.run))
-    return list(found.values())
+    doubts: dict[ArmId, tuple[handover.InDoubt, str]] = {}
+    runs = context.store.run_records()
+    gone = replaced(runs)
+    for run in runs:
+        for host in handover.proved(run.book, run.state):
+            doubts.pop(ArmId(host), None)
+        for doubt in (*handover.in_doubt(run.book, run.state), *handover.by_hand(run.book, run.state)):
+            doubts[ArmId(doubt.host)] = (doubt, AFRESH if run.run in gone else handover.remedy((doubt,), run.run))
+    return list(doubts.values())
 
 
 def recorded(context: Context, book: Runbook) -> frozenset[str]:
@@ -61,14 +62,14 @@ def recorded(context: Context, book: Runbook) -> frozenset[str]:
         return frozenset()
     # The run must be readable: nothing is deleted because of a journal that nobody can read.
     context.store.runbook_of(context.store.state(book.source_run).runbook)
-    return frozenset(item for one in chain(context, book.source_run) for item in leftovers.recorded(one))
+    return frozenset(item for run in chain(context, book.source_run) for item in leftovers.recorded(run))
 
 
 def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
     """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
     if not book.source_run:
         return
-    names = {one.run for one in chain(context, book.source_run)}
+    names = {run.run for run in chain(context, book.source_run)}
     for other in context.store.run_records():
         linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):

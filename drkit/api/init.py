@@ -43,34 +43,34 @@ async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (),
     return content, path
 
 
-def template(found: Snapshot, products: Mapping[str, Sequence[str]], store: str = "") -> str:
+def template(snapshot: Snapshot, products: Mapping[str, Sequence[str]], store: str = "") -> str:
     """The file. ``products``: product -> the lines of its table, without the head. ``store``: where everything is kept."""
     lines = [
         HEAD,
         "",
         *([f"store = {json.dumps(store)}", ""] if store else []),
-        *_where(found),
+        *_where(snapshot),
         "",
-        *_channels(found),
+        *_channels(snapshot),
         "",
     ]
     for name, own in products.items():
-        plans = [plan for plan in found.plans if plan.product == name]
+        plans = [plan for plan in snapshot.plans if plan.product == name]
         if plans:
             lines += [f"# {name}: {len(plans)} found", *(f"#   {_plain(plan.name)} in {plan.region}" for plan in plans)]
         if own:
             lines += [f"[products.{name}]", *own, ""]
         elif plans:
             lines.append("")
-    return "\n".join([*lines, *_hosts(found)]).rstrip() + "\n"
+    return "\n".join([*lines, *_hosts(snapshot)]).rstrip() + "\n"
 
 
-def _where(found: Snapshot) -> list[str]:
-    seen = {plan.subscription.lower() for plan in found.plans}
-    seen |= {ArmId(host.id).subscription.lower() for host in found.hosts} - {""}
-    asked = sorted(seen | set(found.subscriptions))
-    used = Counter(plan.region for plan in found.plans)
-    pairs = {place.name: place.paired for place in found.locations}
+def _where(snapshot: Snapshot) -> list[str]:
+    seen = {plan.subscription.lower() for plan in snapshot.plans}
+    seen |= {ArmId(host.id).subscription.lower() for host in snapshot.hosts} - {""}
+    asked = sorted(seen | set(snapshot.subscriptions))
+    used = Counter(plan.region for plan in snapshot.plans)
+    pairs = {place.name: place.paired for place in snapshot.locations}
     proposed = list(dict.fromkeys([*used, *(pairs.get(region, "") for region in used)]))
     lines = ["# The subscriptions in which something was found.", f"subscriptions = {json.dumps(asked)}", ""]
     lines.append(
@@ -83,25 +83,25 @@ def _where(found: Snapshot) -> list[str]:
     return [*lines, f"#targets = {json.dumps([region for region in proposed if region])}"]
 
 
-def _channels(found: Snapshot) -> list[str]:
-    kinds = Counter(host.kind for host in found.hosts)
-    told = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(kinds.items())) or "none"
+def _channels(snapshot: Snapshot) -> list[str]:
+    kinds = Counter(host.kind for host in snapshot.hosts)
+    channels = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(kinds.items())) or "none"
     return [
-        f"# Hosts found: {told}. Without a channel nothing is run on a host, and what only the inside tells is unknown.",
+        f"# Hosts found: {channels}. Without a channel nothing is run on a host, and what only the inside tells is unknown.",
         "# A probe needs the role for run commands; it runs drkit's own small script and changes nothing.",
         "[channels]",
         '#azure_vm = "run-command"',
     ]
 
 
-def _hosts(found: Snapshot) -> list[str]:
+def _hosts(snapshot: Snapshot) -> list[str]:
     lines = []
-    for one in found.environments:
-        if one.kind == "self-hosted" and one.host is None:
+    for environment in snapshot.environments:
+        if environment.kind == "self-hosted" and environment.host is None:
             lines += [
-                f"# Which machine {_plain(one.name)} runs on is not known.",
+                f"# Which machine {_plain(environment.name)} runs on is not known.",
                 "#[[host]]",
-                f"#environment = {quoted(one.id)}",
+                f"#environment = {quoted(environment.id)}",
                 '#id = "ARM ID OR NAME OF THE MACHINE"',
                 "",
             ]

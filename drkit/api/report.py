@@ -16,44 +16,44 @@ from drkit.store.store import File
 
 def report(context: Context, run: str = "latest") -> dict[str, Any]:
     """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
-    standing = status.status(context, run)
-    found = results.report(
-        standing.run,
-        standing.runbook,
-        standing.digest,
-        standing.state,
-        outcome=standing.outcome,
-        reason=standing.reason,
-        since=standing.since,
+    run_status = status.status(context, run)
+    value = results.report(
+        run_status.run,
+        run_status.runbook,
+        run_status.digest,
+        run_status.state,
+        outcome=run_status.outcome,
+        reason=run_status.reason,
+        since=run_status.since,
         objective_minutes=context.settings.objectives.recovery_time_minutes,
     )
-    told = {one.id: one for one in described(standing.runbook, actions(), context.settings)}
-    for step in found["steps"]:
-        row = told[step["id"]]
+    rows = {described.id: described for described in described(run_status.runbook, actions(), context.settings)}
+    for step in value["steps"]:
+        row = rows[step["id"]]
         step |= {
             "product": row.product,
             "action": row.action,
             "host": row.host,
-            "requests": [{"method": one.method, "target": one.target} for one in row.requests],
+            "requests": [{"method": request.method, "target": request.target} for request in row.requests],
             "inputs": row.inputs,
         }
     return {
-        **found,
+        **value,
         **evidence.gather(
-            standing.runbook, standing.records, _kept(context, Assessment, standing.runbook.of_assessment)
+            run_status.runbook, run_status.records, _planned_on(context, Assessment, run_status.runbook.of_assessment)
         ),
     }
 
 
 def owners(context: Context, run: str = "latest") -> tuple[str, list[owner_notices.OwnerNotice], bool]:
     """The run's name, what each owner is told of it, and whether it was on a simulator."""
-    standing = status.status(context, run)
-    looked = _kept(context, Snapshot, standing.runbook.snapshot_digest)
-    told = owner_notices.letters(standing.runbook, standing.state, looked.taken if looked else "")
-    return standing.run, told, standing.runbook.cloud.simulated
+    run_status = status.status(context, run)
+    looked = _planned_on(context, Snapshot, run_status.runbook.snapshot_digest)
+    notices = owner_notices.letters(run_status.runbook, run_status.state, looked.taken if looked else "")
+    return run_status.run, notices, run_status.runbook.cloud.simulated
 
 
-def _kept(context: Context, kind: type[File], digest: str) -> File | None:
+def _planned_on(context: Context, kind: type[File], digest: str) -> File | None:
     """The snapshot or assessment that a runbook was planned on, where the store still has it whole."""
     try:
         return context.store.of_digest(kind, digest)

@@ -45,19 +45,19 @@ class RunStatus:
 def status(context: Context, run: str = "latest") -> RunStatus:
     """Where a run stands. Reads only; needs no cloud."""
     name = context.store.journal_path(run).stem
-    found = _standing(context, name)
-    if found is None:
+    run_status = _status_of(context, name)
+    if run_status is None:
         raise _never_began(context, name)
-    return _or_replaced(found, history.replaced(context.store.run_records()))
+    return _or_replaced(run_status, history.replaced(context.store.run_records()))
 
 
-def _or_replaced(found: RunStatus, gone: Mapping[str, str]) -> RunStatus:
+def _or_replaced(run_status: RunStatus, gone: Mapping[str, str]) -> RunStatus:
     """A run whose rest another one carries out says so."""
-    other = gone.get(found.run, "")
-    return replace(found, replaced=other, reason=f"its rest is carried out as {other}") if other else found
+    other = gone.get(run_status.run, "")
+    return replace(run_status, replaced=other, reason=f"its rest is carried out as {other}") if other else run_status
 
 
-def _standing(context: Context, name: str) -> RunStatus | None:
+def _status_of(context: Context, name: str) -> RunStatus | None:
     """Where a run stands; None for one that never began."""
     from drkit.execution import schedule
 
@@ -97,9 +97,9 @@ def _never_began(context: Context, run: str) -> RefusedError:
 
 def runs(context: Context) -> list[RunStatus]:
     """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
-    found = [one for run in context.store.runs() if (one := _standing(context, run))]
-    gone = {one.runbook.rebases: one.run for one in found if one.runbook.rebases}
-    return [_or_replaced(one, gone) for one in found]
+    statuses = [run_status for run in context.store.runs() if (run_status := _status_of(context, run))]
+    gone = {run_status.runbook.rebases: run_status.run for run_status in statuses if run_status.runbook.rebases}
+    return [_or_replaced(run_status, gone) for run_status in statuses]
 
 
 def codes(context: Context, run: str) -> list[dict[str, Any]]:
@@ -123,23 +123,29 @@ def overview(context: Context) -> list[str]:
     now = context.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")
     unfinished: list[RunStatus] = []
-    every: list[RunStatus] = []
+    statuses: list[RunStatus] = []
     for run in context.store.runs():
         try:
-            one = _standing(context, run)
+            run_status = _status_of(context, run)
         except DrkitError as error:
             lines.append(f"cannot be read: {run}: {error}")
             continue
-        if one:
-            every.append(one)
-    gone = {one.runbook.rebases: one.run for one in every if one.runbook.rebases}
-    for one in every:
-        doubt = handover.in_doubt(one.runbook, one.state)
-        if one.run not in gone and one.outcome not in DONE and (one.outcome == "partial" or (doubt and one.open)):
-            unfinished.append(one)
+        if run_status:
+            statuses.append(run_status)
+    gone = {run_status.runbook.rebases: run_status.run for run_status in statuses if run_status.runbook.rebases}
+    for run_status in statuses:
+        doubt = handover.in_doubt(run_status.runbook, run_status.state)
+        if (
+            run_status.run not in gone
+            and run_status.outcome not in DONE
+            and (run_status.outcome == "partial" or (doubt and run_status.open))
+        ):
+            unfinished.append(run_status)
     lines.extend(
-        f"under way: {one.run}, held by {one.held}" if one.held else f"open: {one.run} ({one.reason})"
-        for one in unfinished
+        f"under way: {run_status.run}, held by {run_status.held}"
+        if run_status.held
+        else f"open: {run_status.run} ({run_status.reason})"
+        for run_status in unfinished
     )
     if unfinished:
         last = unfinished[-1]

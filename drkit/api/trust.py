@@ -80,11 +80,11 @@ def load(path: Path) -> Trust:
     faults: list[TomlFault] = toml_faults.check(table, TrustFile)
     if faults:
         toml_faults.refuse(faults, text, str(path), 'docs/configuration.md, "What a found file may say"')
-    found = msgspec.convert(table, TrustFile)
+    listed = msgspec.convert(table, TrustFile)
     return Trust(
         path,
-        frozenset(host.lower().removesuffix(":443") for host in found.hosts),
-        frozenset(Path(folder).expanduser() for folder in found.folders),
+        frozenset(host.lower().removesuffix(":443") for host in listed.hosts),
+        frozenset(Path(folder).expanduser() for folder in listed.folders),
     )
 
 

@@ -12,7 +12,6 @@ from drkit.api.explain import check_words
 from drkit.errors import UsageError
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Assessment, HostFinding, PlanState
-from drkit.model.ids import ArmId
 
 LEAST_MINUTES, MOST_MINUTES = 1.0, 30.0
 ENOUGH = 4.0
@@ -89,43 +88,43 @@ async def watched(
 def holds(assessed: Assessment, until: str) -> bool:
     """Whether an assessment is what ``watch`` waits for."""
     if until == SETTLED:
-        return all(one.outcome != "undetermined" and "provisional" not in one.notes for one in assessed.hosts) and all(
-            one.state in ("answering", "lost", "gone") for one in assessed.plans
-        )
-    return any(one.state == until for one in assessed.plans) or any(
-        until in (one.outcome, one.reason) for one in assessed.hosts
+        return all(
+            finding.outcome != "undetermined" and "provisional" not in finding.notes for finding in assessed.hosts
+        ) and all(finding.state in ("answering", "lost", "gone") for finding in assessed.plans)
+    return any(finding.state == until for finding in assessed.plans) or any(
+        until in (finding.outcome, finding.reason) for finding in assessed.hosts
     )
 
 
 def changes(before: Assessment | None, now: Assessment) -> list[str]:
     """What is otherwise than before, one line each; before the first look everything is as if it were well."""
-    found: list[str] = []
-    plans = {one.plan.lower(): one.state for one in before.plans} if before else {}
+    lines: list[str] = []
+    plans = {finding.key: finding.state for finding in before.plans} if before else {}
     for plan in now.plans:
-        state = plans.get(plan.plan.lower(), "answering")
+        state = plans.get(plan.key, "answering")
         if plan.state != state:
-            found.append(f"plan {ArmId(plan.plan).name}: {state} -> {plan.state}: {plan.reason}")
-    hosts = {one.host.lower(): one for one in before.hosts} if before else {}
+            lines.append(f"plan {plan.key.name}: {state} -> {plan.state}: {plan.reason}")
+    hosts = {finding.key: finding for finding in before.hosts} if before else {}
     for host in now.hosts:
-        was = hosts.get(host.host.lower())
+        was = hosts.get(host.key)
         old = _verdict(was) if was else "no-failover"
         if _verdict(host) != old or (was and "provisional" in was.notes and "provisional" not in host.notes):
             final = "" if "provisional" in host.notes else " (final)" if was and "provisional" in was.notes else ""
-            found.append(
-                f"host {ArmId(host.host).name}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}"
-            )
-    claims = {(one.region, one.id) for one in before.claims} if before else set()
-    found.extend(
-        f"claim: {one.region}, by {one.who}: {one.text}" for one in now.claims if (one.region, one.id) not in claims
+            lines.append(f"host {host.key.name}: {old} -> {_verdict(host)}, confidence {host.confidence}{final}")
+    claims = {(claim.region, claim.id) for claim in before.claims} if before else set()
+    lines.extend(
+        f"claim: {claim.region}, by {claim.who}: {claim.text}"
+        for claim in now.claims
+        if (claim.region, claim.id) not in claims
     )
     if before:
-        held = {(one.region, one.id) for one in now.claims}
-        found.extend(
-            f"claim withdrawn or over: {one.region}: {one.text}"
-            for one in before.claims
-            if (one.region, one.id) not in held
+        held = {(claim.region, claim.id) for claim in now.claims}
+        lines.extend(
+            f"claim withdrawn or over: {claim.region}: {claim.text}"
+            for claim in before.claims
+            if (claim.region, claim.id) not in held
         )
-    return found
+    return lines
 
 
 def _verdict(finding: HostFinding) -> str:

@@ -192,8 +192,8 @@ def _add_control(state: RunState, record: Record) -> None:
 
 
 def _add_deferred(state: RunState, record: Record) -> None:
-    told, now = record.data["behind"], record.data.get("now", {})
-    behind = msgspec.convert({key: told[key] for key in Leftover.__struct_encode_fields__ if key in told}, Leftover)
+    fields, now = record.data["behind"], record.data.get("now", {})
+    behind = msgspec.convert({key: fields[key] for key in Leftover.__struct_encode_fields__ if key in fields}, Leftover)
     state.deferred[behind.id.lower()] = Deferred(
         behind=behind,
         run=record.run,

@@ -45,7 +45,7 @@ from drkit.model.cloud import Cloud, public
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.providers.blob_lease import SECONDS, Lease
 from drkit.providers.blocking import BlockingTransport
-from drkit.store.approvals import Found
+from drkit.store.approvals import StoredApproval
 from drkit.store.journal import LocalJournal
 from drkit.store.records import LARGEST_MESSAGE, Approval, Declaration, Received, user_of, who
 from drkit.store.store import DECLARATIONS, INBOXES, LOCKS, Store, folder_of, lock_name
@@ -287,16 +287,16 @@ class BlobStore(Store):
         self._pull("state", "runbooks")
         return super().keep_runbook(content)
 
-    def approvals(self, digest: str) -> list[Found]:
+    def approvals(self, digest: str) -> list[StoredApproval]:
         self._pull("approvals", "")
         return super().approvals(digest)
 
     def _is_own(self, _path: Path, approval: Approval) -> bool:
         return user_of(approval.who) == user_of(who())
 
-    def approved_by_another(self, found: Found) -> bool:
+    def approved_by_another(self, stored: StoredApproval) -> bool:
         """Whether this identity may not write approvals. It is tried with a write whose condition can never be met."""
-        blob = self.service.get_blob_client("approvals", found.path.name)
+        blob = self.service.get_blob_client("approvals", stored.path.name)
         try:
             blob.upload_blob(b"", overwrite=True, etag='"0x0"', match_condition=_if_match())
         except HttpResponseError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from drkit.errors import FileError, RefusedError
 from drkit.model import files
 from drkit.model.clock import Clock, from_wall, parse_time, rfc3339
+from drkit.model.ids import ArmId
 from drkit.store.records import Approval, claimed, decode
 
 LONGEST = timedelta(days=31)
@@ -28,7 +29,7 @@ SUBORDINATE = Path("/etc/subuid")
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredApproval:
     """An approval in a store. ``writer``: its author as the store knows them (empty: it does not tell).
 
     ``changed``: when the store last wrote it, on the store's own clock. ``own``: it is of the identity that asks: by the owner
@@ -78,7 +79,7 @@ class Found:
 
 def read(
     folder: Path, digest: str, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
-) -> list[Found]:
+) -> list[StoredApproval]:
     """The approvals of these bytes in a store's folder of approvals, the newest first.
 
     RefusedError when a third user may write into the folder, or into the one above it: nothing in it is anybody's word then.
@@ -89,8 +90,8 @@ def read(
         _closed(place)
     owner = folder.stat().st_uid
     names = [path for path in folder.glob("*.json") if path.stem == digest or path.stem.startswith(f"{digest}-")]
-    found = [_found(path, digest, owner, writer, own) for path in sorted(names)[:MOST]]
-    return sorted(found, key=lambda one: one.changed, reverse=True)
+    approvals = [_found(path, digest, owner, writer, own) for path in sorted(names)[:MOST]]
+    return sorted(approvals, key=lambda stored: stored.changed, reverse=True)
 
 
 def _closed(place: Path) -> None:
@@ -104,51 +105,54 @@ def _closed(place: Path) -> None:
 
 def _found(
     path: Path, digest: str, owner: int, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
-) -> Found:
+) -> StoredApproval:
     try:
         changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
         approval = decode(path, Approval, "approval", times=("when", "until"), versions=(1, 2), of=(owner,))
     except (FileError, OSError, OverflowError, ValueError) as error:
-        return Found(path, None, datetime.fromtimestamp(0, UTC), fault=f"an approval of it cannot be read: {error}")
+        return StoredApproval(
+            path, None, datetime.fromtimestamp(0, UTC), fault=f"an approval of it cannot be read: {error}"
+        )
     if approval.digest != digest:
         fault = f"{path} approves other bytes ({approval.digest[:12]})"
-        return Found(path, None, changed, fault=fault)
-    return Found(path, approval, changed, writer(path), own(path, approval))
+        return StoredApproval(path, None, changed, fault=fault)
+    return StoredApproval(path, approval, changed, writer(path), own(path, approval))
 
 
-def self_approved(found: Found) -> bool:
+def self_approved(stored: StoredApproval) -> bool:
     """Whether somebody approved what they carried out, with ``--yes``."""
-    return found.approval is not None and found.approval.kind == "self-approved"
+    return stored.approval is not None and stored.approval.kind == "self-approved"
 
 
-def naming(found: Sequence[Found], targets: Collection[str]) -> list[Found]:
+def naming(approvals: Sequence[StoredApproval], targets: Collection[str]) -> list[StoredApproval]:
     """Those approvals that name each of these ARM ids."""
-    wanted = {one.lower() for one in targets}
+    wanted = {ArmId(target) for target in targets}
     return [
-        one
-        for one in found
-        if not wanted or (one.approval is not None and wanted <= {name.lower() for name in one.approval.targets})
+        stored
+        for stored in approvals
+        if not wanted
+        or (stored.approval is not None and wanted <= {ArmId(target) for target in stored.approval.targets})
     ]
 
 
 def chosen(
-    found: Sequence[Found],
+    approvals: Sequence[StoredApproval],
     clock: Clock,
     moment: datetime,
     *,
     separate: bool,
     by_yes: bool,
     targets: Collection[str] = (),
-) -> Found | None:
+) -> StoredApproval | None:
     """The newest approval that held at that moment; None when there is none. ``by_yes``: a self-approved one counts too.
 
     ``separate``: it must be another's than of who asks. ``targets``: ARM ids that it must name.
     """
-    for one in naming(found, targets):
-        if (separate and (one.own or self_approved(one))) or (self_approved(one) and not by_yes):
+    for stored in naming(approvals, targets):
+        if (separate and (stored.own or self_approved(stored))) or (self_approved(stored) and not by_yes):
             continue
-        if not one.doubt(clock, moment):
-            return one
+        if not stored.doubt(clock, moment):
+            return stored
     return None
 
 
@@ -186,11 +190,11 @@ def beyond_reach(path: Path, top: Path) -> bool:
     place = path
     while True:
         try:
-            found = place.lstat()
+            known = place.lstat()
         except OSError:
             return False
         kind = stat.S_ISREG if place == path else stat.S_ISDIR
-        if not kind(found.st_mode) or mine(found.st_uid) or os.access(place, os.W_OK, effective_ids=True):
+        if not kind(known.st_mode) or mine(known.st_uid) or os.access(place, os.W_OK, effective_ids=True):
             return False
         if place == top:
             return True

@@ -110,10 +110,10 @@ class LocalJournal:
 
     def _lock(self) -> bool:
         """Take the lock. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
-        for left in reversed(range(LOCK_TRIES)):
+        for remaining in reversed(range(LOCK_TRIES)):
             if files.lock(self._file):
                 return True
-            if left:
+            if remaining:
                 time.sleep(LOCK_SECONDS)
         return False
 

@@ -35,7 +35,7 @@ from drkit.model.readiness import Readiness
 from drkit.model.run import Record, RunRecord, RunState, disbelieve, fold
 from drkit.model.runbook import Runbook
 from drkit.store import journal
-from drkit.store.approvals import Found, beyond_reach, mine
+from drkit.store.approvals import StoredApproval, beyond_reach, mine
 from drkit.store.approvals import read as read_approvals
 from drkit.store.journal import LocalJournal
 from drkit.store.records import (
@@ -98,15 +98,15 @@ class Store:
 
     def _owners(self, *parts: str) -> list[int]:
         """The owner of that folder of the store (none: it is not there), beside this user and root; FileError as ``_place``."""
-        found, group = self.folder, parts[:1] == ("inbox",)
+        folder, group = self.folder, parts[:1] == ("inbox",)
         owners: list[int] = []
         for part in ("", *parts):
-            found = found / part
-            if not os.path.lexists(found):
+            folder = folder / part
+            if not os.path.lexists(folder):
                 return []
-            known = files.check_folder(found, group=group and bool(part))
+            known = files.check_folder(folder, group=group and bool(part))
             if self.own and not part:
-                files.check_owner(found, known, remedy=f"if you trust what it holds, name it: --store {self.folder}")
+                files.check_owner(folder, known, remedy=f"if you trust what it holds, name it: --store {self.folder}")
             owners = [known.st_uid]
         return owners
 
@@ -238,26 +238,28 @@ class Store:
         path, owners = Path(name), None
         folder = self.folder / "state" / "runbooks"
         if self._names_kept(folder, name) or not _readable(name):
-            paths = [one for one in self._names("state", "runbooks") if stat.S_ISREG(one.lstat().st_mode)]
+            paths = [file for file in self._names("state", "runbooks") if stat.S_ISREG(file.lstat().st_mode)]
             owners = self._owners("state", "runbooks")
-            paths.sort(key=lambda one: (one.lstat().st_mtime_ns, one.name))
+            paths.sort(key=lambda file: (file.lstat().st_mtime_ns, file.name))
             wanted = name.lower()
-            found = paths[-1:] if name == "latest" else [one for one in paths if wanted and one.stem.startswith(wanted)]
-            if len(found) != 1:
+            matching = (
+                paths[-1:] if name == "latest" else [file for file in paths if wanted and file.stem.startswith(wanted)]
+            )
+            if len(matching) != 1:
                 what = (
                     f"is not a file, nor the digest of a runbook in {self.folder}"
-                    if not found
+                    if not matching
                     else "is the beginning of more than one digest"
                 )
                 raise FileError(what, where=name or "''", remedy="`drkit plan` writes one and prints its path")
-            path = found[0]
+            path = matching[0]
         # By the name that was asked for, and not by where a link there leads.
-        return self._runbook(path, owners, kept=owners is not None or path.parent.resolve() == folder.resolve())
+        return self._runbook(path, owners, in_store=owners is not None or path.parent.resolve() == folder.resolve())
 
-    def _runbook(self, path: Path, owners: Sequence[int] | None, *, kept: bool) -> tuple[Runbook, bytes, Path]:
+    def _runbook(self, path: Path, owners: Sequence[int] | None, *, in_store: bool) -> tuple[Runbook, bytes, Path]:
         content = files.read(path, limit=files.LARGE, own=owners is not None, also=owners or (), links=owners is None)
         decoded = runbook.decode(content, str(path))
-        if kept and path.stem != runbook.digest(content):
+        if in_store and path.stem != runbook.digest(content):
             raise RefusedError(
                 "was changed after it was written", where=str(path), remedy="`drkit plan` again, and approve that"
             )
@@ -281,7 +283,7 @@ class Store:
             raise FileError(
                 what, where=digest, remedy="restore it from a copy: a run needs the runbook that was approved"
             )
-        return self._runbook(path, self._owners("state", "runbooks"), kept=True)
+        return self._runbook(path, self._owners("state", "runbooks"), in_store=True)
 
     def approve(self, approval: Approval) -> Path:
         """Keep an approval, beside those of the same bytes that are there."""
@@ -295,7 +297,7 @@ class Store:
                 continue
             return path
 
-    def approvals(self, digest: str) -> list[Found]:
+    def approvals(self, digest: str) -> list[StoredApproval]:
         """The approvals of these bytes, the newest first. RefusedError when a third user may write them."""
         return read_approvals(self.folder / "approvals", digest, self._writer, self._is_own)
 
@@ -305,11 +307,11 @@ class Store:
 
     def approval(self, digest: str) -> Approval | None:
         """The newest approval of these bytes, whatever it is worth."""
-        return next((one.approval for one in self.approvals(digest) if one.approval), None)
+        return next((stored.approval for stored in self.approvals(digest) if stored.approval), None)
 
-    def approved_by_another(self, found: Found) -> bool:
+    def approved_by_another(self, stored: StoredApproval) -> bool:
         """Whether this process could not have written that approval: nothing up to the store's folder is its own, or writable."""
-        return beyond_reach(found.path, self.folder)
+        return beyond_reach(stored.path, self.folder)
 
     # runs
 
@@ -411,20 +413,20 @@ class Store:
 
         ``known``: names of files that need not be read again.
         """
-        left = [(path, fault) for path, fault in self._left(run) if path.name not in known]
-        return [self._received(path, fault) for path, fault in left[:MOST_AT_ONCE]]
+        waiting = [(path, fault) for path, fault in self._waiting(run) if path.name not in known]
+        return [self._received(path, fault) for path, fault in waiting[:MOST_AT_ONCE]]
 
-    def _left(self, run: str) -> list[tuple[Path, str]]:
+    def _waiting(self, run: str) -> list[tuple[Path, str]]:
         """The files in a run's inbox, where it is and where it was, oldest first, each with what is wrong with its folder."""
-        found: list[tuple[Path, str]] = []
+        waiting: list[tuple[Path, str]] = []
         for place in INBOXES:
             folder, fault = self.folder.joinpath(*place, run), ""
             try:
                 self._place(*place, run)
             except FileError as error:
                 fault = f"its folder {error.where} {error.what}"
-            found += [(path, fault) for path in (folder.glob("*.json") if folder.is_dir() else ())]
-        return sorted(found, key=lambda one: one[0].name)
+            waiting += [(path, fault) for path in (folder.glob("*.json") if folder.is_dir() else ())]
+        return sorted(waiting, key=lambda item: item[0].name)
 
     def _received(self, path: Path, fault: str) -> Received:
         writer = self._writer(path)

@@ -190,7 +190,7 @@ def test_a_file_of_another_hour_is_read_on_the_simulated_clock() -> None:
     origin, wall = datetime(2030, 1, 1, tzinfo=UTC), datetime.now(UTC)
     clock = SimulatedClock(origin, wall - timedelta(minutes=2), 60.0)
     path = Path("x")
-    found = approvals.Found(
+    found = approvals.StoredApproval(
         path, Approval(digest="d", who="w", when=LATER, until="2030-01-01T03:00:00Z"), wall - timedelta(minutes=1)
     )
     assert found.span(clock) == (origin + timedelta(hours=1), origin + timedelta(hours=3))
