@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import click
 
 from drkit.cli import core_dumps
-from drkit.cli.app import Json, Pipelines, note, say
-from drkit.cli.app import main_group as main_group
-from drkit.cli.commands import after, before, during, failover, running
+from drkit.cli.command import Json, Pipelines, note, say
+from drkit.cli.command import main_group as main_group
+from drkit.cli.commands import failover, plan, report, simulate, status
 from drkit.errors import DrkitError, FileError, UsageError
 
 OF_PATHS = frozenset(
@@ -34,7 +34,7 @@ OF_PATHS = frozenset(
     }
 )
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = (before, failover, during, running, after)
+COMMANDS = (simulate, failover, plan, status, report)
 """Importing them puts their commands into ``main_group``: take it from here, where it is complete."""
 
 

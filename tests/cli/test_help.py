@@ -8,7 +8,7 @@ import click
 import pytest
 
 from drkit.cli import examples, main
-from drkit.cli.app import GROUPS
+from drkit.cli.command import GROUPS
 from drkit.cli.main import main_group
 
 COMMANDS = [name for names in GROUPS.values() for name in names]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drkit.api import apply, control, failback, plan, report, status
-from drkit.cli.app import GROUPS
+from drkit.cli.command import GROUPS
 from drkit.cli.main import main_group
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, renamed, say, target_option, views
+from drkit.cli.command import Common, command, finish, note, renamed, say, target_option, views
 from drkit.errors import DrkitError, UsageError
 
 T = TypeVar("T")

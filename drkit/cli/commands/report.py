@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from drkit.cli.app import Common, command, renamed, say, views
-from drkit.cli.commands.during import planned_parts, tell_planned
+from drkit.cli.command import Common, command, renamed, say, views
+from drkit.cli.commands.plan import planned_parts, tell_planned
 from drkit.errors import UsageError
 
 FORMATS = {"text": ".txt", "json": ".json", "markdown": ".md", "junit": ".xml", "html": ".html"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, renamed, say, target_option, views
+from drkit.cli.command import Common, command, finish, note, renamed, say, target_option, views
 from drkit.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkit.cli.app import Common, command, finish, note, renamed, target_option, views
+from drkit.cli.command import Common, command, finish, note, renamed, target_option, views
 from drkit.errors import DrkitError
 from drkit.model import log
 

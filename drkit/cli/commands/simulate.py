@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from drkit.cli.app import KINDS, Common, command, finish, main_group, note, renamed, say, views
+from drkit.cli.command import KINDS, Common, command, finish, main_group, note, renamed, say, views
 from drkit.errors import UsageError
 
 MOST_WRONG = 20
