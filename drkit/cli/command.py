@@ -1,4 +1,4 @@
-"""What every command shares: its options, its two streams, JSON or lines for people, signals."""
+"""What every command shares: its options, its two streams, JSON or lines for people, the log, signals."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drkit.cli import examples
 from drkit.cli.completion import offer
 from drkit.errors import DrkitError
 from drkit.model import files, log
@@ -23,56 +22,6 @@ if TYPE_CHECKING:
     from drkit.api.context import Context
 
 T = TypeVar("T")
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Before": ("init", "snapshot", "check", "preflight", "drill", "simulate", "schema", "completion"),
-    "During": (
-        "failover",
-        "assess",
-        "explain",
-        "watch",
-        "probe-script",
-        "plan",
-        "show",
-        "approve",
-        "apply",
-        "resume",
-        "answer",
-        "skip",
-        "retry",
-        "pause",
-        "unpause",
-        "abort",
-        "status",
-    ),
-    "After": ("report", "failback", "cleanup", "verify"),
-}
-KINDS = ("snapshot", "assessment", "readiness", "runbook", "settings", "approval", "journal")
-
-
-class Grouped(click.Group):
-    """Commands listed as before, during and after."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, names in GROUPS.items():
-            rows = [
-                (name, command.get_short_help_str(150))
-                for name in names
-                if (command := self.get_command(ctx, name)) is not None
-            ]
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], self.commands, 1)
-            hint = f"did you mean `drkit {near[0]}`?" if near else "`drkit --help` lists the commands"
-            raise click.UsageError(f"there is no command {args[0]!r}; {hint}") from error
 
 
 class Common:
@@ -99,12 +48,12 @@ class Common:
         return desk(config=self.config, cloud=self.cloud, store=self.store, announce=announce or note)
 
     def tell(self, value: Any, parts: Callable[[], list[Any]]) -> None:
-        """A result: JSON, or the lines for people."""
+        """A result: JSON, or the lines for people. ``value``: what becomes JSON, or a function that gives it."""
         if self.json:
             from drkit.cli.views import json
 
-            Json.told = True
-            say(json.encode(value))
+            JsonOutput.told = True
+            say(json.encode(value() if callable(value) else value))
             return
         from drkit.cli.views import terminal
 
@@ -119,11 +68,29 @@ class Common:
                 _echo(line, err=self.json)
 
 
+class JsonOutput:
+    """Whether errors go out as JSON too, and whether the one object was said."""
+
+    wanted = False
+    told = False
+
+
+class Pipelines:
+    """Whether an agent of Azure Pipelines reads what is printed."""
+
+    wanted = False
+
+    @classmethod
+    def look(cls) -> None:
+        """By what the agent sets for every step, or as asked."""
+        cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
+
+
 def say(text: str, *, newline: bool = True) -> None:
     """A result, to stdout. A reader that has gone (``| head``) changes nothing of what the command does or ends with."""
     if Pipelines.wanted:
         text = _defused(text)
-    elif not (Json.wanted and text[:1] in "{["):
+    elif not (JsonOutput.wanted and text[:1] in "{["):
         from drkit.model.text import shown
 
         text = shown(text)
@@ -162,7 +129,7 @@ def _defused(text: str) -> str:
     from drkit.cli.views import azure_pipelines
 
     # One JSON object keeps its values: in it an escape says the same.
-    if Json.wanted and text[:1] in "{[":
+    if JsonOutput.wanted and text[:1] in "{[":
         return azure_pipelines.defuse_json(text)
     return azure_pipelines.defuse(text)
 
@@ -197,20 +164,31 @@ def renamed(option: str, old: str, name: str, **attributes: Any) -> Callable[[An
     return click.option(option, name, cls=RenamedOption, old=(old,), **attributes)
 
 
-def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with the common options; the function gets them as ``common``."""
+class Command(click.Command):
+    """A command of drkit. ``examples``: lines that can be typed as they are, in the folder of a drill (`drkit drill --keep`).
 
-    def wrap(function: Callable[..., Any]) -> click.Command:
+    They use the names of the sample estate, and a test types them all.
+    """
+
+    examples: tuple[str, ...] = ()
+
+
+def command(
+    name: str | None = None, *, examples: Sequence[str] = (), words: str = ""
+) -> Callable[[Callable[..., Any]], Command]:
+    """A command with the common options; the function gets them as ``common``. ``words``: what its arguments are."""
+
+    def wrap(function: Callable[..., Any]) -> Command:
         called = name or function.__name__.rstrip("_")
         written = [
-            one.name
-            for one in getattr(function, "__click_params__", [])
-            if isinstance(one, click.Option) and one.name in ("out", "summary") and one.metavar == "FILE"
+            option.name
+            for option in getattr(function, "__click_params__", [])
+            if isinstance(option, click.Option) and option.name in ("out", "summary") and option.metavar == "FILE"
         ]
 
         def run(**options: Any) -> Any:
             common = Common(options)
-            Json.wanted = common.json
+            JsonOutput.wanted = common.json
             # What a person wants written is looked at before anything is read, asked or kept for it.
             for name in written:
                 if options.get(name):
@@ -225,43 +203,30 @@ def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Com
         for parameter in getattr(function, "__click_params__", []):
             run.__dict__.setdefault("__click_params__", []).append(parameter)
         common_options = [
-            click.option("--config", metavar="FILE", help="Settings (default: drkit.toml here)."),
-            click.option("--store", metavar="FOLDER", help="Where everything is kept (default: .drkit here)."),
+            click.option("--config", metavar="FILE", help="Settings file (default: drkit.toml here)."),
+            click.option("--store", metavar="FOLDER", help="Folder of the store (default: .drkit here)."),
             click.option(
-                "--cloud", metavar="FILE", help="A simulator's ready file, or a cloud's name (AzureUSGovernment …)."
+                "--cloud", metavar="FILE", help="Ready file of a simulator, or name of a cloud (AzureUSGovernment …)."
             ),
-            click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
-            click.option("-q", "--quiet", is_flag=True, help="No progress."),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout."),
+            click.option("-q", "--quiet", is_flag=True, help="Print no progress."),
             click.option(
-                "--pipelines", is_flag=True, help="Logging commands of Azure Pipelines (by itself where TF_BUILD=True)."
+                "--pipelines",
+                is_flag=True,
+                help="Print logging commands for Azure Pipelines (default if TF_BUILD=True).",
             ),
             click.option(
-                "--log-file", metavar="FILE", envvar="DRKIT_LOG_FILE", help="Add what happens, as JSON lines."
+                "--log-file", metavar="FILE", envvar="DRKIT_LOG_FILE", help="Append a log to this file, as JSON lines."
             ),
         ]
         for option in reversed(common_options):
             run = option(run)
-        return offer(main_group.command(called, epilog=examples.epilog(called))(run))
+        made = click.command(called, cls=Command, epilog=_epilog(words, examples))(run)
+        made.examples = tuple(examples)
+        offer(made)
+        return made
 
     return wrap
-
-
-class Pipelines:
-    """Whether an agent of Azure Pipelines reads what is printed."""
-
-    wanted = False
-
-    @classmethod
-    def look(cls) -> None:
-        """By what the agent sets for every step, or as asked."""
-        cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
-
-
-def target_option(
-    words: str = "The whole id of what takes over, where only a tag speaks for it.",
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """``--target ID``, as often as wanted, of the commands that approve."""
-    return click.option("--target", "targets", multiple=True, metavar="ID", help=words)
 
 
 def _logged(name: str, function: Callable[..., Any], common: Common, options: dict[str, Any]) -> Any:
@@ -275,31 +240,6 @@ def _logged(name: str, function: Callable[..., Any], common: Common, options: di
         raise
     log.say("command ended", command=name, exit_code=code)
     return code
-
-
-class Json:
-    """Whether errors go out as JSON too, and whether the one object was said."""
-
-    wanted = False
-    told = False
-
-
-@click.group(
-    cls=Grouped,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, prog_name="drkit")
-@click.pass_context
-def main_group(ctx: click.Context) -> None:
-    """Brings region-bound registrations back when an Azure region is lost."""
-    if ctx.invoked_subcommand is None:
-        from drkit.api import status
-        from drkit.api.context import desk
-
-        # Its first line names the cloud, so that only the account it reads first need be said on stderr.
-        for line in status.overview(desk(announce_store=note)):
-            say(line)
 
 
 def views() -> Any:
@@ -328,3 +268,10 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
             raise
 
     return asyncio.run(guarded())
+
+
+def _epilog(words: str, examples: Sequence[str]) -> str | None:
+    """The end of a command's help, in click's way of writing: ``\\b`` keeps lines as they are."""
+    title = "Examples:" if len(examples) > 1 else "Example:"
+    listed = "\n".join(("\b", title, *(f"  {line}" for line in examples))) if examples else ""
+    return "\n\n".join(part for part in (words, listed) if part) or None

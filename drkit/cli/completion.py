@@ -166,6 +166,7 @@ TYPES: dict[str, Any] = {
     "declare_lost": CompletableText(regions),
     "from_region": CompletableText(regions),
     "lose": CompletableText(regions),
+    "if_lost": CompletableText(regions),
     "restore": CompletableText(regions),
     "name": CompletableText(subjects),
     "only": CompletableText(subjects),

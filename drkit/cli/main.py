@@ -14,10 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from drkit.cli import core_dumps
-from drkit.cli.command import Json, Pipelines, note, say
-from drkit.cli.command import main_group as main_group
-from drkit.cli.commands import failover, plan, report, simulate, status
+from drkit.cli.command import JsonOutput, Pipelines, note, say
+from drkit.cli.group import main_group
 from drkit.errors import DrkitError, FileError, UsageError
 
 OF_PATHS = frozenset(
@@ -33,21 +31,20 @@ OF_PATHS = frozenset(
         errno.EEXIST,
     }
 )
+PR_SET_DUMPABLE = 4
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = (simulate, failover, plan, status, report)
-"""Importing them puts their commands into ``main_group``: take it from here, where it is complete."""
 
 
 def main() -> NoReturn:
     """Entry point: exit codes, errors without traceback, signals."""
     signal.signal(signal.SIGTERM, _terminated)
-    core_dumps.switch_off()
+    _switch_off_core_dumps()
     _open_streams()
     # What libraries log goes to --log-file or nowhere: theirs are tracebacks, and drkit says in its own words what happened.
     logging.lastResort = logging.NullHandler()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    Json.wanted = Json.told = False
+    JsonOutput.wanted = JsonOutput.told = False
     Pipelines.look()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -59,6 +56,25 @@ def main() -> NoReturn:
         note("interrupted")
         code = 130
     sys.exit(code)
+
+
+def _switch_off_core_dumps() -> None:
+    """No core dump of a process that holds credentials: it would write their memory to a disk, or give it to a service of the system.
+
+    Does nothing where the system cannot. On Linux it does not affect the processes that this one starts, except for the size limit.
+    On Linux another process of the same user can then no longer read this one's memory either.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+    if sys.platform == "linux":
+        # A dump that goes to a program (core_pattern begins with |) is not held up by the limit.
+        with contextlib.suppress(ImportError, OSError, AttributeError):
+            import ctypes
+
+            ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _open_streams() -> None:
@@ -151,7 +167,7 @@ def _failed(error: DrkitError) -> int:
     from drkit.model.text import safe
 
     where = f"{safe(error.where, 300)}: " if error.where else ""
-    asked = Json.wanted or "--json" in sys.argv
+    asked = JsonOutput.wanted or "--json" in sys.argv
     lines = [safe(line, 600) for line in error.what.splitlines()] or [""]
     note(f"drkit: {where}{lines[0]}")
     for line in lines[1:]:
@@ -164,7 +180,7 @@ def _failed(error: DrkitError) -> int:
         issue = azure_pipelines.issue("error", f"{error}", type(error).__name__)
         with contextlib.suppress(OSError):
             click.echo(issue, err=asked)
-    if asked and not Json.told:
+    if asked and not JsonOutput.told:
         from drkit.cli.views import json
 
         with contextlib.suppress(DrkitError):

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from drkit.api import context
-from drkit.cli import examples
+from drkit.cli.group import main_group
 from drkit.drills import simulate
 from drkit.simulator.samples.estate import sample_stories
 from tests.support.command_line import Done, Here, command, environment
 from tests.support.estates import World
+from tests.support.every_command import examples_of
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,7 @@ class Outage(Here):
 
     def all_of(self, name: str, *codes: int) -> list[Done]:
         """Every example of a command, in its order."""
-        return [self.type(line, *codes) for line in examples.LINES[name][1]]
+        return [self.type(line, *codes) for line in examples_of(name)]
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[None]:
     """``drkit simulate`` in a process of its own, as its first example starts it."""
-    line = examples.LINES["simulate"][1][0]
+    line = examples_of("simulate")[0]
     words = command(*shlex.split(line)[1:])
     with subprocess.Popen(
         words, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -89,7 +90,7 @@ def test_every_example_works_in_the_order_of_an_outage(outage: Outage, simulator
     outage.all_of("snapshot")
     outage.all_of("check", 0, 1)
     assert "this store is a folder" in outage.all_of("preflight", 4)[0].err
-    serve, lose = examples.LINES["simulate"][1]
+    serve, lose = examples_of("simulate")
     outage.typed.add(serve)
     outage.type(lose)
     outage.type("drkit drill --story list")
@@ -100,7 +101,7 @@ def test_every_example_works_in_the_order_of_an_outage(outage: Outage, simulator
     outage.all_of("watch", 0, 1)
     outage.all_of("assess")
     outage.all_of("explain")
-    first, repair, rebase = examples.LINES["plan"][1]
+    first, repair, rebase = examples_of("plan")
     outage.type(first)
     outage.all_of("show")
     outage.all_of("approve")
@@ -126,5 +127,5 @@ def test_every_example_works_in_the_order_of_an_outage(outage: Outage, simulator
     outage.all_of("failback")
     outage.all_of("cleanup")
     outage.all_of("failover", 4)  # without a terminal and --yes it approves nothing
-    every = {line for _, lines in examples.LINES.values() for line in lines}
+    every = {line for name in main_group.commands for line in examples_of(name)}
     assert every - outage.typed == ELSEWHERE

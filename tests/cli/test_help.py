@@ -7,9 +7,8 @@ import shlex
 import click
 import pytest
 
-from drkit.cli import examples, main
-from drkit.cli.command import GROUPS
-from drkit.cli.main import main_group
+from drkit.cli.group import GROUPS, main_group
+from tests.support.every_command import examples_of
 
 COMMANDS = [name for names in GROUPS.values() for name in names]
 
@@ -21,7 +20,6 @@ def help_of(command: click.Command, name: str) -> str:
 
 def test_every_command_is_listed_with_its_whole_sentence() -> None:
     told = help_of(main_group, "drkit")
-    assert main.COMMANDS, "loading it registers the commands"
     assert sorted(COMMANDS) == sorted(main_group.commands)
     assert "..." not in told.partition("Before:")[2]
     assert max(map(len, told.splitlines())) <= 80
@@ -41,7 +39,7 @@ def test_its_help_fits_a_terminal_and_explains_itself(name: str) -> None:
             assert f"{str(one.name).upper()} is" in " ".join(told.split()) or one.name == "text", one.name
 
 
-@pytest.mark.parametrize("line", [line for _, lines in examples.LINES.values() for line in lines])
+@pytest.mark.parametrize("line", [line for name in COMMANDS for line in examples_of(name)])
 def test_an_example_is_what_the_command_line_takes(line: str) -> None:
     drkit, name, *words = shlex.split(line.partition(" > ")[0])
     assert drkit == "drkit"

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import click
 
-from drkit.cli.command import GROUPS
-from drkit.cli.main import main_group
+from drkit.cli.group import GROUPS, main_group
 from drkit.model import roles
 from tests.project import bicep_compiler
 

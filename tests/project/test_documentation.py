@@ -134,7 +134,6 @@ def test_contributing_has_every_package_in_its_table() -> None:
 
 
 def test_what_help_lists_is_what_there_is() -> None:
-    from drkit.cli.command import GROUPS
-    from drkit.cli.main import main_group
+    from drkit.cli.group import GROUPS, main_group
 
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(main_group.commands)

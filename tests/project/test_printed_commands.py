@@ -12,8 +12,7 @@ import click
 import pytest
 
 import drkit
-from drkit.cli import main
-from drkit.cli.main import main_group
+from drkit.cli.group import main_group
 
 HOLE = "\ufffc"
 COMMAND = re.compile(r"`(drkit(?: [^`]+)?)`")
@@ -38,7 +37,9 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Every text of a module with its line, a hole for each value put in."""
     tree = ast.parse(path.read_text("utf-8"))
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
-    if path.parent.name != "commands":
+    if path.parent.name == "commands":
+        inner |= {id(node.value) for node in tree.body[:1] if isinstance(node, ast.Expr)}
+    else:
         # Docstrings are for people who read the code; those of commands are their help.
         inner |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -83,7 +84,6 @@ def refusal(words: list[str]) -> str:
 
 
 def test_every_command_that_drkit_names_can_be_typed() -> None:
-    assert main.COMMANDS
     # Which command a hole is, is known only when it is printed.
     named = [(place, command) for place, command in printed() if command.split()[1:2] != [HOLE]]
     assert len(named) > 150

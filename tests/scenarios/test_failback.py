@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from drkit.api import apply, control, failback, plan, report, status
-from drkit.cli.command import GROUPS
-from drkit.cli.main import main_group
+from drkit.cli.group import GROUPS, main_group
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
 from drkit.execution import results

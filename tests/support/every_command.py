@@ -28,8 +28,8 @@ import click
 
 from drkit.api import apply, assess, capture, check, plan
 from drkit.api.context import Context
-from drkit.cli import main
-from drkit.cli.main import main_group
+from drkit.cli.command import Command
+from drkit.cli.group import main_group
 from drkit.model import cloud as clouds
 from drkit.model import settings
 from drkit.model.clock import parse_time, rfc3339
@@ -91,8 +91,14 @@ def names() -> Iterator[str]:
         for word, inner in command.commands.items():
             yield from below(inner, f"{name} {word}".strip())
 
-    assert main.COMMANDS, "commands join the group when their modules are imported"
     return below(main_group, "")
+
+
+def examples_of(name: str) -> tuple[str, ...]:
+    """The examples of a command."""
+    command = main_group.commands[name]
+    assert isinstance(command, Command)
+    return command.examples
 
 
 def every_command(folder: Path) -> list[tuple[str, ...]]:

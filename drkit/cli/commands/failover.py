@@ -1,4 +1,4 @@
-"""The night itself: one command that leads from the alarm to the report."""
+"""``drkit failover``: one command that leads from the alarm to the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from drkit.cli.command import Common, command, finish, note, renamed, say, target_option, views
+from drkit.cli.command import Common, command, finish, note, renamed, say, views
+from drkit.cli.options import declare_options, target_option, wait_option
 from drkit.errors import DrkitError, UsageError
 
 T = TypeVar("T")
@@ -41,11 +42,11 @@ class Terminal:
 
         self._print([safe(text, 600)])
 
-    def show(self, found: Any, *, whole: bool = False) -> None:
+    def show(self, result: Any, *, whole: bool = False) -> None:
         """A result."""
         from drkit.cli.views import failover as failover_view
 
-        self._print(failover_view.shown(found, whole=whole, concurrency=self.concurrency))
+        self._print(failover_view.shown(result, whole=whole, concurrency=self.concurrency))
 
     def event(self, event: Any) -> None:
         """Progress."""
@@ -68,25 +69,24 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         signal.signal(signal.SIGTERM, before)
 
 
-@command()
-@click.option("--yes", is_flag=True, help="Ask nothing: approve it yourself; the journal says so.")
-@click.option("--declare-lost", metavar="REGION", help="Declare a region lost, with your name; needs --reason.")
-@click.option("--reason", metavar="TEXT", help="Why; kept as evidence.")
-@renamed("--restart", "--anew", "anew", is_flag=True, help="Assess again, even if an earlier run is unfinished.")
-@click.option(
-    "--wait", "wait_minutes", type=float, help="With --yes: minutes to wait for people when nothing else is left."
+@command(
+    examples=("drkit failover", "drkit failover --declare-lost westeurope --reason 'the provider said so'"),
 )
-@click.option("--report", "out", metavar="FILE", help="Write the HTML report here (default: report-RUN.html here).")
+@click.option("--yes", is_flag=True, help="Ask nothing: approve it yourself; the journal says so.")
+@declare_options()
+@renamed("--restart", "--anew", "restart", is_flag=True, help="Assess again, even if an earlier run is unfinished.")
+@wait_option("With --yes: minutes to wait for people when nothing else is left.")
+@click.option("--report", "out", metavar="FILE", help="Write the HTML report to this file (default: report-RUN.html).")
 @click.option("--called-as", default="", hidden=True)
 @target_option()
 def failover(
-    common: Common, yes: bool, targets: tuple[str, ...], declare_lost: str | None, reason: str | None, anew: bool,
+    common: Common, yes: bool, targets: tuple[str, ...], declare_lost: str | None, reason: str | None, restart: bool,
     wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
-    """The guided path for the night: check, assess, plan, decide, carry out, report. Begins where it stopped."""
-    from drkit.api import failover as failover_
+    """Guide you through an outage: check, assess, plan, decide, apply, report. Continues where it stopped."""
+    from drkit.api import failover as api
     from drkit.api import plan
-    from drkit.cli.views import html
+    from drkit.cli.views import html, json
 
     if bool(declare_lost) != bool((reason or "").strip()):
         raise UsageError("--declare-lost REGION and --reason TEXT go together: why it is lost is kept as evidence")
@@ -100,8 +100,8 @@ def failover(
     try:
         context = common.context()
         talk = Terminal(common, context.settings.run.concurrency)
-        ended = failover_.failover(
-            context, talk, again=again, yes=yes, targets=targets, anew=anew, declare_lost=declare_lost, reason=reason,
+        ended = api.failover(
+            context, talk, again=again, yes=yes, targets=targets, anew=restart, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip
     except (click.Abort, KeyboardInterrupt, SystemExit):
@@ -117,9 +117,5 @@ def failover(
         plan.write_out(path, html.report(ended.report).encode())
         talk.say(f"The report, for who asks afterwards: {path}. What each owner is to be told: drkit report --owners")
     if common.json:
-        value = {
-            "run": ended.run, "runbook": ended.digest, "outcome": ended.outcome, "reason": ended.reason,
-            "exit_code": ended.exit_code, "decisions": ended.decisions, "report": path,
-        }  # fmt: skip
-        common.tell(value, list)
+        common.tell(lambda: json.failover(ended, path), list)
     return ended.exit_code

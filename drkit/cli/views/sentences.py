@@ -35,3 +35,11 @@ def progress(at: Progress) -> str:
         low, high = duration(at.least), duration(at.most)
         parts.append(f"about {low if low == high else f'{low} to {high}'} of machine time left")
     return "; ".join(parts)
+
+
+def sent(run: str, message: str) -> list[str]:
+    """A message that a run gets, and who reads it."""
+    return [
+        f"sent to {run}: {message}",
+        f"the process that holds the run reads it; if no process does, `drkit resume {run}`",
+    ]

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -25,6 +25,10 @@ from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
 from drkit.model.text import clock, duration, exact, plural, safe
 from drkit.planning import handover, leftovers
+
+if TYPE_CHECKING:
+    from drkit.api.status import RunStatus
+    from drkit.store.verify import Verified
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",
@@ -430,6 +434,33 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         parts.append(f"next: `drkit report {state.run}`")
     elif over:
         parts.append(f"next: `drkit report {state.run}`; for what is left `drkit assess`, then `drkit plan`")
+    return parts
+
+
+def runs(every: Sequence[RunStatus], *, only_open: bool = False) -> list[Any]:
+    """The list of runs."""
+    rows = [
+        (
+            run.run,
+            run.runbook.kind,
+            "under way" if run.held else run.outcome,
+            clock(run.state.started),
+            run.reason,
+        )
+        for run in every
+    ]
+    if not rows:
+        return ["no run is open" if only_open else "no runs yet"]
+    return [table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})]
+
+
+def verified(journal: Verified, head: str | None) -> list[Any]:
+    """What the verification of a journal found. ``head``: the one that was kept elsewhere."""
+    parts: list[Any] = [f"{journal.run}: the chain holds: {journal.count} records", f"head {journal.head}"]
+    if head:
+        parts.append(f"{journal.since} records were added since that head")
+    if journal.torn:
+        parts.append(f"{journal.torn} bytes of an unfinished record follow; `drkit resume {journal.run}` drops them")
     return parts
 
 

@@ -11,7 +11,7 @@ from random import Random
 
 import click
 
-from drkit.cli.main import main_group
+from drkit.cli.group import main_group
 from tests.scenarios.fuzz.values import TEXTS, broken, bytes_of, mutated, odd
 from tests.support.every_command import every_command
 
