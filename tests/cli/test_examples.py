@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 REGION = "westeurope"
 ELSEWHERE = {"drkit drill --with-failback"}
-"""Examples that another test carries out: tests/drills/test_drill.py."""
+"""Examples that another test carries out: tests/drills/test_scenario.py."""
 
 
 class Outage(Here):

@@ -22,7 +22,7 @@ from drkit.planning.proposal import Item, Proposal, Proposed, Target, spare_name
 from drkit.products import registry
 from drkit.products.codespaces import plan as pure
 from drkit.products.codespaces import settings as names
-from tests.model.test_probe_windows import ENGINE, needs_engine
+from tests.model.test_host_scripts_windows import ENGINE, needs_engine
 from tests.support.builders import LOST, TARGET, a_plan, a_vm, hosted, managed
 from tests.support.patience import PATIENCE
 
