@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from drkit.errors import CloudError
-from drkit.model.actions import Actions
 from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
-from drkit.model.operation import Operation, Request
+from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings, Table
 from drkit.planning.proposal import Need, made_for
-from drkit.products.base import Actor, Observation, Rehearsal, Result, StepContext, StepFailedError
+from drkit.products.base import Observation, Rehearsal, Result, StepContext, StepFailedError
+from drkit.products.handlers import ByTable
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -75,39 +75,6 @@ def unlisted(plan: str, source: str, now: str, faults: Sequence[str]) -> tuple[C
     return (Capture(f"{plan}{LISTING}", source, "partial", now, told[:1000]),)
 
 
-class ByTable:
-    """A product whose steps announce what its table says they send."""
-
-    actions: Actions
-
-    def requests(self, step: Step, context: StepContext) -> tuple[Request, ...]:
-        return self.actions[step.action].requests(step, context.azure.cloud.arm.rstrip("/"), context.settings)
-
-
-class ActsApart(ByTable):
-    """A product whose acting half, ``acts``, is another object, made when first used so that planning loads no Azure SDK."""
-
-    @property
-    def acts(self) -> Actor:
-        """The acting half."""
-        raise NotImplementedError
-
-    async def observe(self, step: Step, context: StepContext) -> Observation:
-        return await self.acts.observe(step, context)
-
-    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
-        return await self.acts.settle(step, context)
-
-    async def act(self, step: Step, context: StepContext) -> Operation | Result:
-        return await self.acts.act(step, context)
-
-    async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
-        return await self.acts.poll(step, operation, context)
-
-    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
-        return await self.acts.verify(step, context)
-
-
 class NoSettings(Table, frozen=True):
     """A table of drkit.toml without keys."""
 
@@ -151,5 +118,5 @@ class ProductDefaults(ByTable):
     def settings_lines(self, plans: Sequence[Plan], environments: Sequence[Environment]) -> Sequence[str]:
         return ()
 
-    async def settle(self, step: Step, context: StepContext) -> Observation:
+    async def settle(self, step: Step, context: StepContext) -> Observation | Operation:
         return Observation()

@@ -14,7 +14,8 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.planning.proposal import TAG_TARGET
 from drkit.products.base import Observation, Result, StepContext, changed_by
-from drkit.products.defaults import ByTable, made_by, polled
+from drkit.products.defaults import made_by, polled
+from drkit.products.handlers import ActionHandler, ByAction
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -35,18 +36,14 @@ async def tagged(azure: Session, subscription: str, region: str) -> tuple[str, d
     return next((name for name in marked if places[name] == region), ""), places
 
 
-class Groups(ByTable):
-    """``azure``: carries out the group steps that the planner writes."""
-
-    actions: Actions = GROUPS
+class CreateGroup(ActionHandler):
+    """``create``."""
 
     async def observe(self, step: Step, context: StepContext) -> Observation:
-        if step.effect == "delete":
-            return await self._superfluous(step, context)
-        now = rfc3339(context.clock.now())
+        now, group_id = rfc3339(context.clock.now()), ArmId(step.target)
         source = "ARM: resource group"
         try:
-            group = await context.azure.resources.group(ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1])
+            group = await context.azure.resources.group(group_id.subscription, group_id.name)
         except NotFoundError:
             return Observation(readings=(Reading(step.target, "location", "", source, now),))
         except CloudError as error:
@@ -56,39 +53,44 @@ class Groups(ByTable):
         reading = Reading(step.target, "location", location, source, now)
         return Observation(done, (reading,), changed={step.target.lower(): changed_by(group)})
 
-    async def _superfluous(self, step: Step, context: StepContext) -> Observation:
+    async def act(self, step: Step, context: StepContext) -> Result:
+        tags = {**step.inputs["tags"], **made_by(step, context)}
+        group_id, location = ArmId(step.target), str(step.inputs["location"])
+        await context.azure.resources.create_group(group_id.subscription, group_id.name, location, tags)
+        return Result(f"resource group {group_id.name} is created in {location}")
+
+
+class DeleteGroup(ActionHandler):
+    """``delete``."""
+
+    async def observe(self, step: Step, context: StepContext) -> Observation:
         """Who made the group, and whether anything is in it: a deletion takes all of that with it."""
         now, source, arm = rfc3339(context.clock.now()), "ARM: resource group", context.azure.resources
-        subscription, name = ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1]
+        group_id = ArmId(step.target)
         try:
-            group = await arm.group(subscription, name)
-            inside = await arm.inside(subscription, name)
+            group = await arm.group(group_id.subscription, group_id.name)
+            resources = await arm.inside(group_id.subscription, group_id.name)
         except NotFoundError:
             return Observation("the group is gone already")
         maker = str((group.get("tags") or {}).get("drkit-run", ""))
-        names = ", ".join(str(one.get("name", "")) for one in inside[:3])
+        names = ", ".join(str(resource.get("name", "")) for resource in resources[:3])
         readings = (
             Reading(step.target, "made-by", maker, source, now),
-            Reading(step.target, "empty", not inside, source, now, names),
+            Reading(step.target, "empty", not resources, source, now, names),
         )
         return Observation("", readings, changed={step.target.lower(): changed_by(group)})
 
-    async def settle(self, step: Step, context: StepContext) -> Observation:
-        return Observation()
-
     async def act(self, step: Step, context: StepContext) -> Operation | Result:
-        if step.effect == "delete":
-            subscription, name = ArmId(step.target).subscription, step.target.rsplit("/", 1)[-1]
-            begun = await context.azure.resources.delete_group(subscription, name)
-            return begun or Result("the group is gone")
-        tags = {**step.inputs["tags"], **made_by(step, context)}
-        name = step.target.rsplit("/", 1)[-1]
-        location = str(step.inputs["location"])
-        await context.azure.resources.create_group(ArmId(step.target).subscription, name, location, tags)
-        return Result(f"resource group {name} is created in {location}")
+        group_id = ArmId(step.target)
+        operation = await context.azure.resources.delete_group(group_id.subscription, group_id.name)
+        return operation or Result("the group is gone")
 
     async def poll(self, step: Step, operation: Operation, context: StepContext) -> Operation | Result:
         return await polled(step, operation, context, "the group is deleted")
 
-    async def verify(self, step: Step, context: StepContext) -> Operation | Result:
-        return Result("nothing to verify")
+
+class Groups(ByAction):
+    """``azure``: carries out the group steps that the planner writes."""
+
+    actions: Actions = GROUPS
+    handlers: Mapping[str, ActionHandler] = {"create": CreateGroup(), "delete": DeleteGroup()}

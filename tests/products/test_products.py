@@ -9,6 +9,9 @@ import pytest
 
 from drkit.model.settings import Settings
 from drkit.products import actors, registry, tables
+from drkit.products.base import StepFailedError
+from drkit.products.handlers import ActionHandler, ByAction
+from tests.model.test_runbook import a_step
 
 DRKIT = Path(__file__).parents[2] / "drkit"
 # The folder of a product, and the words by which other modules would know it.
@@ -62,3 +65,26 @@ def test_the_registry_has_one_line_a_product() -> None:
 @pytest.mark.parametrize("product", sorted(OWN))
 def test_every_default_of_a_products_table_holds(product: str) -> None:
     assert Settings().product(product, registry()[product].table) == registry()[product].table()
+
+
+def test_every_row_of_a_table_has_a_handler_and_every_handler_a_row() -> None:
+    for name, actor in actors().items():
+        assert isinstance(actor, ByAction)
+        assert sorted(actor.handlers) == sorted(actor.actions), name
+
+
+@pytest.mark.parametrize("name", sorted(actors()))
+def test_a_handler_has_the_methods_that_its_row_asks_of_it(name: str) -> None:
+    actor = actors()[name]
+    assert isinstance(actor, ByAction)
+    for action, row in actor.actions.items():
+        kind = type(actor.handlers[action])
+        own = {method for method in ("act", "verify") if getattr(kind, method) is not getattr(ActionHandler, method)}
+        assert own == (set() if row.effect == "ask" else {"verify"} if row.verifies else {"act"}), action
+
+
+async def test_a_handler_without_the_method_that_is_asked_for_fails_its_step() -> None:
+    handler, step = ActionHandler(), a_step()
+    for outcome in (handler.act(step, None), handler.poll(step, None, None), handler.verify(step, None)):  # type: ignore[arg-type]
+        with pytest.raises(StepFailedError, match="the action create of p has no `"):
+            await outcome

@@ -19,7 +19,7 @@ from drkit.model.operation import Operation
 from drkit.model.runbook import Runbook, Step
 from drkit.products import tables
 from drkit.products.base import StepContext, StepFailedError
-from drkit.products.codespaces.act_on_host import HostSteps
+from drkit.products.codespaces.act_on_host import Register, Release
 from tests.support.estates import People, Site, estate
 
 # The SHA-256 of the scripts that version 0.1.0 put into its runbooks.
@@ -78,13 +78,13 @@ async def test_an_earlier_script_does_not_write_as_root_outside_a_home(action: s
     )
 
     async def put_back(step: Step, context: StepContext) -> Any:
-        return await steps._restore(step, context, 0, "nobody signed in")
+        return await Register(listings)._restore(step, context, 0, "nobody signed in")
 
     async def listed(_step: Step, _context: StepContext) -> bool:
         return True
 
-    steps = HostSteps(cast("Any", None), listed)
-    act = steps.act if action == "release" else put_back
+    listings = cast("Any", SimpleNamespace(still_listed=listed))
+    act = Release(listings).act if action == "release" else put_back
     if path.startswith("/shared/"):
         with pytest.raises(StepFailedError) as failed:
             await act(step, cast("StepContext", context))

@@ -5,7 +5,7 @@ Facts: the disaster-recovery guidance of Visual Studio Codespaces, its published
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,15 @@ from drkit.products.codespaces import settings as own
 from drkit.products.codespaces.actions import ACTIONS
 from drkit.products.codespaces.drill import CodespacesRehearsal
 from drkit.products.codespaces.settings import CodespacesSettings
-from drkit.products.defaults import ActsApart
+from drkit.products.handlers import ActionHandler, ByAction
 
 if TYPE_CHECKING:
-    from drkit.products.codespaces.act import Acts
     from drkit.products.codespaces.capture import Survey
     from drkit.products.codespaces.client import Tokens
     from drkit.providers.session import Session
 
 
-class Codespaces(ActsApart):
+class Codespaces(ByAction):
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
     name: str = own.NAME
@@ -105,8 +104,8 @@ class Codespaces(ActsApart):
     # acting
 
     @cached_property
-    def acts(self) -> Acts:
-        """The acting half."""
-        from drkit.products.codespaces.act import Acts
+    def handlers(self) -> Mapping[str, ActionHandler]:
+        """The class of each action."""
+        from drkit.products.codespaces.act import handlers
 
-        return Acts(self.tokens)
+        return handlers(self.tokens)

@@ -10,7 +10,6 @@ from drkit.products.codespaces.settings import NAME
 from drkit.products.codespaces.steps import deletion
 
 SERVICE = "environment service"
-TIDY = frozenset({"delete", "verify-elsewhere", "delete-plan"})
 
 
 def propose(proposal: Proposal) -> Proposed:

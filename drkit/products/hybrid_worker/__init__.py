@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/automation/extension-based-hybrid-runbook-work
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,19 +18,18 @@ from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings
 from drkit.products.base import Captured, Endpoint, Rehearsal, StepContext
-from drkit.products.defaults import ActsApart
+from drkit.products.handlers import ActionHandler, ByAction
 from drkit.products.hybrid_worker import plan as pure
 from drkit.products.hybrid_worker.actions import ACTIONS
 from drkit.products.hybrid_worker.drill import HybridWorkerRehearsal
 from drkit.products.hybrid_worker.settings import NAME, HybridWorkerSettings
 
 if TYPE_CHECKING:
-    from drkit.products.hybrid_worker.act import Acts
     from drkit.products.hybrid_worker.capture import Survey
     from drkit.providers.session import Session
 
 
-class HybridWorker(ActsApart):
+class HybridWorker(ByAction):
     """The product. What talks to Azure is imported when first used, so that planning loads no Azure SDK."""
 
     name: str = NAME
@@ -113,8 +112,8 @@ class HybridWorker(ActsApart):
     # acting
 
     @cached_property
-    def acts(self) -> Acts:
-        """The acting half."""
-        from drkit.products.hybrid_worker.act import Acts
+    def handlers(self) -> Mapping[str, ActionHandler]:
+        """The class of each action."""
+        from drkit.products.hybrid_worker.act import HANDLERS
 
-        return Acts()
+        return HANDLERS

@@ -11,7 +11,6 @@ from drkit.planning.proposal import Chain, Item, Proposal, Proposed
 from drkit.products.hybrid_worker.settings import NAME, SERVICE, settings_of
 
 RECORD = "ARM: hybrid worker"
-TIDY = frozenset({"delete", "verify-elsewhere", "delete-group", "delete-plan"})
 
 
 def propose(proposal: Proposal) -> Proposed:

@@ -380,7 +380,7 @@ def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the
         told = [one for one in site.journal() if one["step"] == site.step("build", "reach")]
         first, last = (next(one["time"] for one in told if one["kind"] == kind) for kind in ("operation", "failed"))
         assert timedelta(minutes=9) < parse_time(last) - parse_time(first) < timedelta(minutes=15)
-        assert "the host could not be told" in site.detail("build", "reach")
+        assert "no script reached the host" in site.detail("build", "reach")
         site.world.control("unfault")
         assert asyncio.run(apply.resume(site.context, site.run, wait_minutes=30)).outcome == "succeeded"
 
