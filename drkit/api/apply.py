@@ -133,7 +133,7 @@ def _still_wanted(context: Context, name: str, book: Runbook, state: RunState) -
     history_.not_replaced(context, name)
     if closed(book, state):
         raise RefusedError(
-            f"{name} has ended: {state.stopped}",
+            f"{name} has ended: {state.aborted}",
             remedy=f"`drkit assess`, then `drkit plan --rebase {name}` for what is left",
         )
 

@@ -76,7 +76,7 @@ def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
         raise RefusedError(f"{asked.id} is {known.status} already", remedy=f"`drkit status {name}`")
     history.not_replaced(context, name)
     if closed(book, state):
-        raise RefusedError(f"{name} has ended: {state.stopped or state.outcome}", remedy=f"`drkit report {name}`")
+        raise RefusedError(f"{name} has ended: {state.aborted or state.outcome}", remedy=f"`drkit report {name}`")
     if what == "skip" and (why := handover.refusal(book, state, asked)):
         raise RefusedError(
             why,

@@ -79,7 +79,7 @@ def _status_of(context: Context, name: str) -> RunStatus | None:
 
 def closed(book: Runbook, state: RunState) -> bool:
     """Whether a run has ended for good: all of it is done, or it was aborted, and nothing of it is under way and no host in doubt."""
-    given_up = state.outcome and state.stopped and not state.under_way
+    given_up = state.outcome and state.aborted and not state.under_way
     return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
 
 

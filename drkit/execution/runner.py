@@ -175,7 +175,7 @@ class Runner:
         known = self.state.of(final)
         if known.status == "done":
             return final
-        earlier = self.proofs.get(final, ()) if known.status == "skipped" or self.state.stopped else ()
+        earlier = self.proofs.get(final, ()) if known.status == "skipped" or self.state.aborted else ()
         done = (name for name in reversed(earlier) if self.state.of(name).status == "done")
         return next((name for name in done if self.state.of(name).data.get("id")), "")
 
@@ -204,7 +204,7 @@ class Runner:
         """Whether a step that is not under way must not be begun now."""
         if self.stop():
             return True
-        if self.state.stopped or self.state.paused or self.state.overdue:
+        if self.state.aborted or self.state.paused or self.state.deadline:
             return step.id not in self._finishing()
         return False
 
@@ -223,10 +223,10 @@ class Runner:
         while True:
             if await self._obey():
                 last, patient = clock.monotonic(), True
-            if run.run_minutes and not self.state.overdue and clock.monotonic() - began >= run.run_minutes * 60:
+            if run.run_minutes and not self.state.deadline and clock.monotonic() - began >= run.run_minutes * 60:
                 reason = f"the {run.run_minutes:g} min of its holder are over"
                 await self.journal.append("control", data={"what": "deadline", "reason": reason, "who": who()})
-            over = self.state.stopped or self.state.overdue
+            over = self.state.aborted or self.state.deadline
             pause_ends = self.paused_at + max(self.wait_minutes, run.pause_minutes if patient else 0.0) * 60
             if over or (self.state.paused and clock.monotonic() >= pause_ends):
                 self.leaving.set()
@@ -285,7 +285,7 @@ class Runner:
         obeyed = False
         for one in self.store.inbox(self.context.run, self.ignored):
             message, name = one.message, one.path.name
-            if name in self.state.heard:
+            if name in self.state.processed_messages:
                 self.store.obeyed(one.path)
             elif message is None or (fault := one.fault or self._unfit(message)):
                 await self._ignore(one, fault if message else one.fault)
@@ -427,7 +427,7 @@ class Runner:
             context = replace(self.context, attempt=known.attempt)
             await self._wait(step, product, context, known.operation)
             return
-        left = known.status == "open" or known.unsettled
+        left = known.status == "open" or known.in_doubt
         attempt = known.attempt if left else known.attempt + 1
         context = replace(self.context, attempt=max(1, attempt))
         seen = observation = await self._look(step, product, context, left=left)
@@ -639,7 +639,7 @@ class Runner:
         data: dict[str, Any] = {"detail": str(error), "code": getattr(error, "code", "") or type(error).__name__}
         data["again"] = _may_pass(error)
         known = self.state.of(step.id)
-        begun = known.status == "open" or known.unsettled
+        begun = known.status == "open" or known.in_doubt
         data["settled"] = not begun or (isinstance(error, StepFailedError) and error.settled)
         if isinstance(error, StepFailedError) and error.reopen:
             data["data"] = {"reopen": list(error.reopen)}

@@ -125,7 +125,7 @@ def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
     """
     found = _ending(runbook, state)
     doubt = handover.in_doubt(runbook, state)
-    if state.stopped and (by_hand := handover.by_hand(runbook, state)):
+    if state.aborted and (by_hand := handover.by_hand(runbook, state)):
         found = Ending(found.outcome, f"{found.reason}; {handover.told(by_hand, state.run, held=held)}")
     if not doubt:
         return found
@@ -135,12 +135,12 @@ def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
 
 def _ending(runbook: Runbook, state: RunState) -> Ending:
     """The end this state amounts to, hosts in doubt apart."""
-    if state.stopped:
+    if state.aborted:
         if all(state.of(step.id).status == "done" for step in runbook.steps):
-            return Ending("succeeded", f"every step is done, though {state.stopped}")
-        return Ending("failed", f"{state.stopped}{_under_way(runbook, state)}")
+            return Ending("succeeded", f"every step is done, though {state.aborted}")
+        return Ending("failed", f"{state.aborted}{_under_way(runbook, state)}")
     failed = [step for step in runbook.steps if step.criticality == "critical" and state.of(step.id).status == "failed"]
-    bad = [step for step in failed if not state.of(step.id).passing]
+    bad = [step for step in failed if not state.of(step.id).retryable]
     statuses = {step.id: state.of(step.id).status for step in runbook.steps}
     if all(status == "done" for status in statuses.values()):
         return Ending("succeeded", "every step is done")
@@ -162,8 +162,8 @@ def _ending(runbook: Runbook, state: RunState) -> Ending:
         )
     if bad and not _unfinished_elsewhere(runbook, state):
         return Ending("failed", f"{bad[0].title}: {state.of(bad[0].id).detail}")
-    if state.paused or state.overdue:
-        return Ending("partial", state.paused or state.overdue)
+    if state.paused or state.deadline:
+        return Ending("partial", state.paused or state.deadline)
     if failed and not bad:
         return Ending("partial", f"{failed[0].title}: {state.of(failed[0].id).detail}; it may pass: resume tries again")
     first = _failed_first(runbook, state)

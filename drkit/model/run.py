@@ -54,9 +54,9 @@ class StepState:
     who: str = ""
     said: bool = False
     """It is done because a person said so; drkit saw nothing of it."""
-    passing: bool = False
+    retryable: bool = False
     """What it failed of may pass: a little later the same step may succeed."""
-    unsettled: bool = False
+    in_doubt: bool = False
     """What its last attempt began may be under way still: the next one goes on under the same number."""
     intended: bool = False
     """Some attempt at it recorded its intent: what was then found there may be drkit's own."""
@@ -83,16 +83,16 @@ class RunState:
     count: int = 0
     head: str = GENESIS
     steps: dict[str, StepState] = field(default_factory=dict)
-    heard: set[str] = field(default_factory=set)
+    processed_messages: set[str] = field(default_factory=set)
     """Messages that were journaled, by name: one that is still there after a crash is not obeyed again."""
     ignored: list[str] = field(default_factory=list)
     """The last messages that were ignored: whose, which and why."""
     ignored_number: int = 0
-    stopped: str = ""
+    aborted: str = ""
     """Aborted: by whom and why. What was begun for a host is finished, nothing else is begun."""
     paused: str = ""
     """By whom and why; ``unpause`` ends it."""
-    overdue: str = ""
+    deadline: str = ""
     """The time its holder had is over; the next holder has as much again."""
     minimum_share: float = 0.0
     salt: str = ""
@@ -134,7 +134,7 @@ def add(state: RunState, record: Record) -> None:
     state.count, state.head, state.token, state.run = record.seq + 1, record.hash, record.token, record.run
     data = record.data
     if "heard" in data:
-        state.heard.add(str(data["heard"]))
+        state.processed_messages.add(str(data["heard"]))
     if record.kind == "started":
         state.runbook, state.started, state.holder = data["runbook"], record.time, data.get("holder", "")
         state.minimum_share = float(data.get("minimum_share", 0.0))
@@ -144,7 +144,7 @@ def add(state: RunState, record: Record) -> None:
     elif record.kind == "taken-over":
         state.holder = data.get("holder", "")
         state.resumed += 1
-        state.ended = state.outcome = state.overdue = ""
+        state.ended = state.outcome = state.deadline = ""
     elif record.kind == "ended":
         state.ended, state.outcome = record.time, data["outcome"]
         state.evidence = data.get("evidence", {})
@@ -172,13 +172,13 @@ def disbelieve(state: RunState, asking: Collection[str]) -> None:
 def _add_control(state: RunState, record: Record) -> None:
     what, reason = record.data.get("what"), str(record.data.get("reason", ""))
     if what == "abort":
-        state.stopped = reason
+        state.aborted = reason
     elif what == "pause":
         state.paused = reason
     elif what == "unpause":
         state.paused = ""
     elif what == "deadline":
-        state.overdue = reason
+        state.deadline = reason
     elif what == "kept-out":
         state.kept_out = str(record.data.get("reason", ""))
     elif what == "ignored":
@@ -206,7 +206,7 @@ def _add_deferred(state: RunState, record: Record) -> None:
 
 def _add_step(step: StepState, record: Record) -> None:
     data = record.data
-    begun = step.status == "open" or step.unsettled
+    begun = step.status == "open" or step.in_doubt
     step.attempt = max(step.attempt, record.attempt)
     if record.kind == "intent":
         step.status, step.began, step.operation = "open", step.began or record.time, None
@@ -223,13 +223,13 @@ def _add_step(step: StepState, record: Record) -> None:
         step.data, step.code = dict(data.get("data", {})), ""
         step.said = record.kind == "answered"
         # Nobody's word settles what was sent.
-        step.unsettled = step.said and begun
+        step.in_doubt = step.said and begun
     elif record.kind in ("failed", "drifted", "skipped"):
         step.status, step.ended, step.operation = record.kind, record.time, None
         step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
         # What was sent before is not undone by a word: only who looked says that nothing came of it.
-        step.unsettled = not data.get("settled", record.kind == "failed" or not begun)
-        step.passing = bool(data.get("again", False))
+        step.in_doubt = not data.get("settled", record.kind == "failed" or not begun)
+        step.retryable = bool(data.get("again", False))
         if data.get("data"):
             step.data = dict(data["data"])
 

@@ -104,7 +104,7 @@ def _by_hand(steps: Sequence[Step], names: dict[str, str], state: RunState) -> I
                 skipped=any(state.of(proof.id).status == "skipped" for proof in proofs),
                 left=tuple(proof.id for proof in proofs),
                 answered=True,
-                aborted=bool(state.stopped),
+                aborted=bool(state.aborted),
             )
 
 
@@ -145,7 +145,7 @@ def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterat
         release=release.id,
         register=registers[-1].id,
         certain=known.status == "done",
-        begun=register.status == "open" or register.unsettled,
+        begun=register.status == "open" or register.in_doubt,
         registered=register.status == "done",
         another=another,
         skipped=any(state.of(step.id).status == "skipped" for step in steps[place:]),
@@ -157,7 +157,7 @@ def _may_have_left(step: Step, steps: Sequence[Step], state: RunState) -> bool:
     if step.effect != "release":
         return False
     known = state.of(step.id)
-    if known.status not in ("open", "done") and not known.unsettled:
+    if known.status not in ("open", "done") and not known.in_doubt:
         return False
     # Nobody signed in, and the old registration was put back: that is what opening the release again means.
     return not any(

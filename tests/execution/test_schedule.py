@@ -208,7 +208,7 @@ ENDS: list[tuple[str, dict[str, StepStatus], str]] = [
 
 def test_a_critical_step_that_failed_of_what_may_pass_ends_nothing_for_good() -> None:
     state = standing(plan="failed")
-    state.of("plan").passing = True
+    state.of("plan").retryable = True
     found = ending(WIDE, state)
     assert (found.outcome, "may pass" in found.reason) == ("partial", True)
 
@@ -231,7 +231,7 @@ def test_a_failed_critical_step_beside_work_that_could_go_on_is_not_the_end() ->
 
 def test_an_aborted_run_failed_with_the_reason_given() -> None:
     state = standing(plan="done")
-    state.stopped = "aborted by ada: wrong region"
+    state.aborted = "aborted by ada: wrong region"
     assert ending(WIDE, state) == schedule.Ending("failed", "aborted by ada: wrong region")
 
 

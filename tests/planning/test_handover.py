@@ -395,7 +395,7 @@ def test_a_step_that_was_skipped_after_its_intent_by_an_earlier_version_is_in_do
         Record(seq=number, time="2026-11-23T08:00:00Z", run="run-0001", token=1, kind=kind, step="release", prev="")  # type: ignore[arg-type]
         for number, kind in enumerate(("intent", "skipped"))
     ]
-    assert fold(records).of("release").unsettled
+    assert fold(records).of("release").in_doubt
 
 
 def test_a_step_that_was_never_begun_is_in_none(bench: Make) -> None:

@@ -100,7 +100,7 @@ def test_a_hostile_inbox_is_obeyed_by_nobody(
     assert {one.data.get("what") for one in added if one.kind == "control"} <= {"ignored", "reopen"}
     assert done.returncode == 3, done.stderr
     state = store.state(run)
-    assert not state.stopped
+    assert not state.aborted
     assert not state.paused
     reasons = "\n".join(str(one.data["reason"]) for one in added if one.data.get("what") == "ignored")
     shown = " ".join(done.stderr.split())

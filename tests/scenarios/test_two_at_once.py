@@ -92,7 +92,7 @@ def test_a_run_is_paused_and_aborted_from_another_terminal(tmp_path: Path, lives
         assert site.call("abort", "latest", "--reason", "wrong night").returncode == 0
         assert ended(holder) == [1]
         assert site.state.outcome == "failed"
-        assert "wrong night" in site.state.stopped
+        assert "wrong night" in site.state.aborted
         again = site.call("resume", "latest")
         assert again.returncode == 4
         assert "--rebase" in again.stderr

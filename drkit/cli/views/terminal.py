@@ -425,7 +425,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
     unsettled = bool(doubt or state.under_way)
-    over = bool(state.outcome and state.stopped and not unsettled)
+    over = bool(state.outcome and state.aborted and not unsettled)
     if not over and (ways := handover.asked(book, state)):
         parts.append(f"next: {ways}")
     if (outcome == "partial" or unsettled) and not held and not over:

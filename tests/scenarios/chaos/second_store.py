@@ -116,7 +116,7 @@ class Elsewhere:
         state = self.site.state
         said = status.status(self.site.context, self.site.run).reason
         begun = [doubt for doubt in handover.in_doubt(self.site.book, state) if doubt.begun and not doubt.registered]
-        return bool(state.stopped) and (
+        return bool(state.aborted) and (
             (bool(state.under_way) and "still under way" in said)
             or (self.endless and bool(begun) and all(doubt.words in said for doubt in begun))
         )
