@@ -1,4 +1,4 @@
-"""The record of a run as values: its lines, and the state of the run, which is folded from them. Pure."""
+"""A run as values: the records of its journal, and the state that follows from them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drkit.model.runbook import Runbook
 
 GENESIS = "0" * 64
 MOST_IGNORED = 20
-"""Ignored messages that the state of a run names: the last ones."""
+"""How many ignored messages the state of a run lists: the last ones."""
 RecordKind = Literal[
     "started", "approved", "intent", "operation", "done", "failed", "skipped", "asked", "answered", "drifted",
     "deferred", "control", "taken-over", "repaired", "ended",
@@ -24,7 +24,7 @@ StepStatus = Literal["pending", "open", "asked", "done", "failed", "skipped", "d
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a journal."""
+    """One line of a journal. ``hash`` is the SHA-256 of the line with an empty ``hash``, ``prev`` that of the line before."""
 
     drkit: str = "journal/1"
     seq: int
@@ -41,7 +41,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class StepState:
-    """Where a step stands: folded from its records. Times are RFC 3339, empty when it did not come to that."""
+    """The state of a step, from its records. Times are RFC 3339, and empty for what has not happened."""
 
     status: StepStatus = "pending"
     attempt: int = 0
@@ -53,23 +53,23 @@ class StepState:
     data: dict[str, Any] = field(default_factory=dict)
     who: str = ""
     said: bool = False
-    """It is done because a person said so; drkit saw nothing of it."""
+    """A person said that it is done; drkit has seen no proof."""
     retryable: bool = False
-    """What it failed of may pass: a little later the same step may succeed."""
+    """The reason of the failure may pass: a later attempt may succeed."""
     in_doubt: bool = False
-    """What its last attempt began may be under way still: the next one goes on under the same number."""
+    """What its last attempt began may still be under way: the next attempt continues under the same number."""
     intended: bool = False
-    """Some attempt at it recorded its intent: what was then found there may be drkit's own."""
+    """An attempt recorded its intent: what exists there afterwards may be made by drkit."""
 
     @property
     def word(self) -> str:
-        """The status as people read it: ``said`` for what is done by a person's word alone."""
+        """The status as people read it: ``said`` for what only a person calls done."""
         return "said" if self.said and self.status == "done" else self.status
 
 
 @dataclass
 class RunState:
-    """Where a run stands: a pure fold of its journal."""
+    """The state of a run: what the records of its journal add up to."""
 
     run: str = ""
     runbook: str = ""
@@ -84,25 +84,25 @@ class RunState:
     head: str = GENESIS
     steps: dict[str, StepState] = field(default_factory=dict)
     processed_messages: set[str] = field(default_factory=set)
-    """Messages that were journaled, by name: one that is still there after a crash is not obeyed again."""
+    """File names of the messages in the journal: a message that is still in the inbox after a crash is not obeyed twice."""
     ignored: list[str] = field(default_factory=list)
-    """The last messages that were ignored: whose, which and why."""
+    """The last messages that were ignored: from whom, which and why."""
     ignored_number: int = 0
     aborted: str = ""
-    """Aborted: by whom and why. What was begun for a host is finished, nothing else is begun."""
+    """By whom and why it was aborted. What was begun for a host is finished, and nothing else is begun."""
     paused: str = ""
-    """By whom and why; ``unpause`` ends it."""
+    """By whom and why it was paused; ``unpause`` ends it."""
     deadline: str = ""
-    """The time its holder had is over; the next holder has as much again."""
+    """Why its holder stopped when ``[run] run_minutes`` were over; the next holder has as many minutes again."""
     minimum_share: float = 0.0
     salt: str = ""
     """128 random bits in hexadecimal, from which the nonces of its host scripts are made; empty for a run of version 0.1."""
     kept_out: str = ""
-    """What was seen of another store's run before the first write: once a person was told, a resume goes on."""
+    """What was seen of another store's run before the first write. A resume continues: a person has read it by then."""
     resumed: int = 0
     evidence: dict[str, Any] = field(default_factory=dict)
     deferred: dict[str, Deferred] = field(default_factory=dict)
-    """What was left behind for a cleanup, by lower-cased id."""
+    """What a cleanup may delete later, by id in lower case."""
 
     def of(self, step: str) -> StepState:
         """The state of a step, pending when nothing was recorded of it."""
@@ -110,12 +110,12 @@ class RunState:
 
     @property
     def under_way(self) -> tuple[str, ...]:
-        """The ids of the steps that were begun, and of which no end is known."""
+        """The ids of the steps that were begun and have no known end."""
         return tuple(name for name, known in self.steps.items() if known.status == "open")
 
 
 def fold(records: Iterable[Record]) -> RunState:
-    """The state of the run these records tell of."""
+    """The state that these records add up to. FileError, with the line, for a record whose data is not that of its kind."""
     state = RunState()
     for record in records:
         try:
@@ -130,7 +130,7 @@ def fold(records: Iterable[Record]) -> RunState:
 
 
 def add(state: RunState, record: Record) -> None:
-    """Carry one record into the state."""
+    """Add one record to the state."""
     state.count, state.head, state.token, state.run = record.seq + 1, record.hash, record.token, record.run
     data = record.data
     if "heard" in data:
@@ -157,9 +157,9 @@ def add(state: RunState, record: Record) -> None:
 
 
 def disbelieve(state: RunState, asking: Collection[str]) -> None:
-    """Take back what a person's word ended although the step asks no person; ``asking``: the ids of the steps that do.
+    """Take back answers of people to steps that ask nobody. ``asking``: the ids of the steps that ask a person.
 
-    drkit 0.1 took an answer for any step. Such a step is looked at by the next holder, and counts as not begun until then.
+    drkit 0.1 accepted an answer for any step. Such a step counts as not begun until the next holder of the run looks at it.
     """
     for name, known in state.steps.items():
         if known.said and known.status == "done" and name not in asking:
@@ -222,12 +222,12 @@ def _add_step(step: StepState, record: Record) -> None:
         step.detail, step.who = data.get("detail", ""), data.get("who", "")
         step.data, step.code = dict(data.get("data", {})), ""
         step.said = record.kind == "answered"
-        # Nobody's word settles what was sent.
+        # What was sent stays in doubt, whatever a person says.
         step.in_doubt = step.said and begun
     elif record.kind in ("failed", "drifted", "skipped"):
         step.status, step.ended, step.operation = record.kind, record.time, None
         step.detail, step.code, step.who = data.get("detail", ""), data.get("code", ""), data.get("who", "")
-        # What was sent before is not undone by a word: only who looked says that nothing came of it.
+        # A word does not undo what was sent: only a look at Azure shows that nothing came of it.
         step.in_doubt = not data.get("settled", record.kind == "failed" or not begun)
         step.retryable = bool(data.get("again", False))
         if data.get("data"):
@@ -236,7 +236,7 @@ def _add_step(step: StepState, record: Record) -> None:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its journal tells it, with its runbook."""
+    """A run: its name, its runbook, and the state that its journal gives."""
 
     run: str
     book: Runbook

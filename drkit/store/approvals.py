@@ -1,8 +1,8 @@
-"""Approvals as a store keeps them: who approved which bytes, when, and for how long that counts.
+"""Approvals as a store keeps them: who approved which bytes, when, and how long that counts.
 
-What a file says of itself proves nothing. When it was made is when the store last wrote it, and who made it is the owner of the
-file. In a storage account nobody tells the writer of a blob: an approval there is worth the permissions of its container, and
-the name in it is a claim.
+What a file says about itself proves nothing. The approval was made when the store last wrote the file, by the owner of the file. A
+storage account does not know the writer of a blob: an approval there is worth the permissions of its container, and the name in
+it is only a claim.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from drkit.model.ids import ArmId
 from drkit.store.records import Approval, claimed, decode
 
 LONGEST = timedelta(days=31)
-"""So long after it was made an approval counts at the most, whatever it says."""
+"""How long after it was made an approval counts at most, whatever it says."""
 SKEW = timedelta(minutes=15)
-"""So far two clocks may be apart: that of the store and that of who carries out."""
+"""How far the clock of the store and that of this machine may be apart."""
 MOST = 200
 SUBORDINATE = Path("/etc/subuid")
 
 
 @dataclass(frozen=True)
 class StoredApproval:
-    """An approval in a store. ``writer``: its author as the store knows them (empty: it does not tell).
+    """An approval in a store. ``writer``: its author as the store knows them (empty: the store does not know).
 
-    ``changed``: when the store last wrote it, on the store's own clock. ``own``: it is of the identity that asks: by the owner
-    of the file, or where the store does not tell by the name in it, the machine's name left aside. ``fault``: why it is none.
+    ``changed``: when the store last wrote it, on the store's own clock. ``own``: it belongs to the identity that asks, by the owner
+    of the file or, where the store does not know the owner, by the name in it without the machine. ``fault``: why it cannot count.
     """
 
     path: Path
@@ -45,11 +45,11 @@ class StoredApproval:
 
     @property
     def who(self) -> str:
-        """Who approved, for people."""
+        """Who approved, for people to read."""
         return claimed(self.approval.who if self.approval else "", self.writer)
 
     def span(self, clock: Clock) -> tuple[datetime, datetime]:
-        """From when until when it counts, on that clock. ValueError for one with a fault."""
+        """From when until when it counts, on that clock. ValueError for an approval with a fault."""
         if self.approval is None:
             raise ValueError(self.fault)
         # Records have whole seconds.
@@ -57,18 +57,20 @@ class StoredApproval:
         return made, min(parse_time(self.approval.until), made + LONGEST)
 
     def doubt(self, clock: Clock, moment: datetime) -> str:
-        """Why it did not hold at a moment of that clock, in words; empty when it did."""
+        """Why the approval did not hold at a moment of that clock; empty when it did."""
         if self.fault:
             return self.fault
         made, until = self.span(clock)
         if made > clock.now() + SKEW:
-            return f"is dated {rfc3339(made)}, which is to come: the clock of the store, or of this machine, is wrong"
+            return (
+                f"is dated {rfc3339(made)}, which is in the future: the clock of the store or of this machine is wrong"
+            )
         if made > moment + SKEW:
             return f"was approved at {rfc3339(made)}, after that"
         return f"was approved until {rfc3339(until)} only" if until <= moment else ""
 
     def claimed_to_hold(self, moment: datetime) -> bool:
-        """Whether a file of drkit 0.1 says itself that it held at that moment: all that version looked at."""
+        """Whether a file of drkit 0.1 says that it held at that moment. That version checked nothing else."""
         return (
             self.approval is not None
             and self.approval.drkit == "approval/1"
@@ -82,7 +84,7 @@ def read(
 ) -> list[StoredApproval]:
     """The approvals of these bytes in a store's folder of approvals, the newest first.
 
-    RefusedError when a third user may write into the folder, or into the one above it: nothing in it is anybody's word then.
+    RefusedError when a third user may write into the folder or the folder above it: then nothing in it proves anything.
     """
     if not os.path.lexists(folder):
         return []
@@ -120,12 +122,12 @@ def _found(
 
 
 def self_approved(stored: StoredApproval) -> bool:
-    """Whether somebody approved what they carried out, with ``--yes``."""
+    """Whether the person who carried out the runbook approved it, with ``--yes``."""
     return stored.approval is not None and stored.approval.kind == "self-approved"
 
 
 def naming(approvals: Sequence[StoredApproval], targets: Collection[str]) -> list[StoredApproval]:
-    """Those approvals that name each of these ARM ids."""
+    """The approvals that name each of these ARM ids."""
     wanted = {ArmId(target) for target in targets}
     return [
         stored
@@ -144,9 +146,9 @@ def chosen(
     by_yes: bool,
     targets: Collection[str] = (),
 ) -> StoredApproval | None:
-    """The newest approval that held at that moment; None when there is none. ``by_yes``: a self-approved one counts too.
+    """The newest approval that held at that moment, or None. ``by_yes``: a self-approved one counts too.
 
-    ``separate``: it must be another's than of who asks. ``targets``: ARM ids that it must name.
+    ``separate``: it must come from another identity than the one that asks. ``targets``: ARM ids that it must name.
     """
     for stored in naming(approvals, targets):
         if (separate and (stored.own or self_approved(stored))) or (self_approved(stored) and not by_yes):
@@ -160,12 +162,12 @@ def chosen(
 
 
 def mine(uid: int) -> bool:
-    """Whether files of that user may be made by this process: its own, and those of its subordinate users."""
+    """Whether this process can write files as that user: its own user, or one of its subordinate users."""
     return uid == os.geteuid() or any(first <= uid < first + count for first, count in _subordinate())
 
 
 def _subordinate() -> list[tuple[int, int]]:
-    """The ranges of user ids that this user may take on in a namespace (subuid(5))."""
+    """The ranges of user ids that this user may use in a namespace, as first id and count (subuid(5))."""
     try:
         lines = SUBORDINATE.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -181,9 +183,9 @@ def _subordinate() -> list[tuple[int, int]]:
 
 
 def beyond_reach(path: Path, top: Path) -> bool:
-    """Whether this process can neither write that file, nor any folder from it up to ``top``, nor give itself the right to.
+    """Whether this process can write neither that file nor any folder from it up to ``top``, and cannot give itself that right.
 
-    The owner of a file or folder can always change its mode, and root anything: neither proves anything.
+    The owner of a file or folder can change its mode, and root can do anything, so for them the answer is no.
     """
     if os.geteuid() == 0:
         return False

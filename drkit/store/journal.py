@@ -1,7 +1,7 @@
-"""The append-only record of a run: hash-chained JSON lines, the fold of them into the state of the run, the local file.
+"""The journal of a run: an append-only file of JSON lines, each with the hash of the line before.
 
-Each line carries ``seq``, ``prev`` and ``hash``; ``hash`` is the sha256 of the line with an empty ``hash``. An unsigned chain
-shows accident and clumsiness, not somebody who rewrites all of it: keep the head elsewhere to notice that.
+The chain is not signed. It shows damage and careless changes. Somebody who writes all of it again can be noticed only with a
+head that was kept elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOCK_TRIES, LOCK_SECONDS = 25, 0.01
 
 
 class Journal(Protocol):
-    """What a run writes to. Only the holder of its lock has one."""
+    """What a run writes to. Only the process that holds its lock has one."""
 
     @property
     def state(self) -> RunState:
@@ -36,7 +36,7 @@ class Journal(Protocol):
     async def append(
         self, kind: RecordKind, *, step: str = "", attempt: int = 0, data: Mapping[str, Any] | None = None
     ) -> Record:
-        """Add a record; returns when it is durable."""
+        """Add a record; return when it is on disk. LockedError as ``check``; PartialError when it cannot be written."""
         ...
 
     def check(self) -> None:
@@ -45,22 +45,22 @@ class Journal(Protocol):
 
 
 def seal(record: Record) -> tuple[Record, bytes]:
-    """The record with its hash, and its line."""
+    """The record with its hash, and its line in the file."""
     bare = msgspec.json.encode(msgspec.structs.replace(record, hash=""))
     sealed = msgspec.structs.replace(record, hash=hashlib.sha256(bare).hexdigest())
     return sealed, msgspec.json.encode(sealed) + b"\n"
 
 
 def read(path: Path) -> tuple[list[Record], bytes]:
-    """Every record of a journal file, its chain checked, and the torn rest of its last line (empty: none).
+    """Every record of a journal file, and the bytes after its last newline (a line that was not written whole).
 
-    IntegrityError says where the chain breaks; FileError when the file is not a journal.
+    IntegrityError says where the chain breaks; FileError for a record of a format, or with a time, that drkit cannot read.
     """
     return parse(files.read(path, limit=files.LARGE, links=False), str(path))
 
 
 def parse(content: bytes, where: str) -> tuple[list[Record], bytes]:
-    """As ``read``, from the bytes."""
+    """As ``read``, for the content of a file. ``where`` names the file in errors."""
     whole, newline, torn = content.rpartition(b"\n")
     return list(_records(whole.split(b"\n") if newline else [], where)), torn
 
@@ -87,13 +87,15 @@ def _records(lines: Iterable[bytes], where: str) -> Iterator[Record]:
         try:
             parse_time(record.time)
         except ValueError as error:
-            raise FileError(f"its time is none: {error}", where=place, remedy="restore the file from a copy") from error
+            raise FileError(
+                f"its time cannot be read: {error}", where=place, remedy="restore the file from a copy"
+            ) from error
         prev = record.hash
         yield record
 
 
 class LocalJournal:
-    """A journal in a local file: exclusive lock, mode 0600, group-committed fsync, stops in time when the disk is full."""
+    """A journal in a local file of mode 0600, locked exclusively; one fsync for all records that wait. A full disk ends the run."""
 
     def __init__(self, path: Path, run: str, clock: Clock, holder: str) -> None:
         self.path, self.run, self.clock, self.holder = path, run, clock, holder
@@ -106,10 +108,10 @@ class LocalJournal:
         self._broken: OSError | None = None
         self.repaired = b""
         self.remarks: list[str] = []
-        """What was unusual when it was taken, in words, for people and for the record."""
+        """What was unusual when the lock was taken, as sentences for people and for the journal."""
 
     def _lock(self) -> bool:
-        """Take the lock. Who only asks whether it is held (``Store.holder``) has it for a moment, too."""
+        """Whether the lock could be taken. A process that only asks whether it is held (``Store.holder``) has it for a moment, too."""
         for remaining in reversed(range(LOCK_TRIES)):
             if files.lock(self._file):
                 return True
@@ -118,7 +120,7 @@ class LocalJournal:
         return False
 
     def open(self) -> Self:
-        """Take the lock and read what is there. LockedError says who holds it; a torn last line is cut off."""
+        """Take the lock and read the file. LockedError names the holder; a last line that was not written whole is cut off."""
         self._file = files.open_own(self.path, append=True)
         if not self._lock():
             os.close(self._file)
@@ -176,7 +178,7 @@ class LocalJournal:
                 prev=self.state.head,
             )
         )
-        # The fold runs at once so that seq and prev of the next record are right; the caller goes on only when durable.
+        # The state changes at once, so that the next record has the right seq and prev; the caller waits for the disk.
         add(self.state, record)
         self._buffer.append(line)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -187,7 +189,7 @@ class LocalJournal:
         return record
 
     def take_over(self) -> None:
-        """The next fencing token: records of this holder carry it."""
+        """Raise the fencing token: every record of this holder has the new one."""
         self.state.token += 1
 
     async def _flush(self) -> None:
@@ -227,7 +229,7 @@ class LocalJournal:
         )
 
     async def close(self) -> None:
-        """Wait for what is being written, and give the lock back."""
+        """Wait for what is being written, and release the lock."""
         if self._flusher is not None:
             await self._flusher
         if self._file >= 0:

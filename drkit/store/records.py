@@ -20,10 +20,11 @@ Any_ = TypeVar("Any_", bound=msgspec.Struct)
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """Who approved which bytes, when, until when (RFC 3339), as the file says: see ``approvals`` for what of it counts.
+    """Who approved which bytes, when and until when (RFC 3339), as the file says. ``approvals`` decides what of it counts.
 
-    ``kind``: ``self-approved`` for what ``apply --yes`` writes. ``targets``: ARM ids of the plans that whoever approves named, of those
-    that only a tag speaks for. Version 1 had neither, and claimed ``authenticated``.
+    ``digest``: the SHA-256 of the runbook's bytes. ``kind``: ``self-approved`` for what ``apply --yes`` writes. ``targets``: ARM ids of
+    the plans that the approver named because only a tag says that they take over. Version 1 has neither ``kind`` nor ``targets``, and
+    claims ``authenticated``.
     """
 
     drkit: str = "approval/2"
@@ -37,7 +38,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What another process asks of the holder of a run."""
+    """What a person asks of the process that holds a run. ``what`` is one of ``MESSAGES``; ``when`` is RFC 3339."""
 
     drkit: str = "message/1"
     what: str
@@ -51,16 +52,17 @@ MESSAGES = frozenset({"answer", "skip", "retry", "pause", "unpause", "abort"})
 ABOUT_STEPS = frozenset({"answer", "skip", "retry"})
 NEEDS_TEXT = frozenset({"skip", "abort"})
 LONGEST = {"what": 20, "step": 500, "text": 4000, "who": 200, "when": 60}
-"""Characters that each part of a message may have."""
+"""How many characters each part of a message may have."""
 LARGEST_MESSAGE = 64 * 1024
 """Bytes."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file found in a run's inbox: its message, or what is wrong with it; ``writer``: its author as the store knows them.
+    """A file in a run's inbox: its message, or None and what is wrong with it.
 
-    ``writer`` is the file's owner in a folder, and empty where the store does not tell. ``who`` of the message is a claim.
+    ``writer``: its author as the store knows them. In a folder that is the owner of the file; empty where the store does not know. The
+    ``who`` of the message is only a claim.
     """
 
     path: Path
@@ -70,9 +72,9 @@ class Received:
 
 
 def message_fault(message: Message) -> str:
-    """Why a message cannot be obeyed, whatever the run is, in words; empty when it can."""
+    """Why no run can obey a message; empty when a run can."""
     if message.what not in MESSAGES:
-        return f"{message.what[:40]!r} is none of: {', '.join(sorted(MESSAGES))}"
+        return f"{message.what[:40]!r} is not one of: {', '.join(sorted(MESSAGES))}"
     for part, longest in LONGEST.items():
         if (length := len(getattr(message, part))) > longest:
             return f"its {part} has {length} characters, and at most {longest} are read"
@@ -84,7 +86,7 @@ def message_fault(message: Message) -> str:
 
 
 def claimed(name: str, writer: str) -> str:
-    """A name that a file gives, beside what the store knows of the file's writer (empty: nothing)."""
+    """The name in a file, as people see it: with ``claimed`` and the writer that the store knows, unless that is the same user."""
     shown = name[: LONGEST["who"]] or "nobody named"
     if writer and writer == f"user {user_of(name)}":
         return shown
@@ -92,12 +94,12 @@ def claimed(name: str, writer: str) -> str:
 
 
 def user_of(name: str) -> str:
-    """A ``who`` without its machine: one identity on another machine is no other one."""
+    """A ``who`` without its machine: the same identity on another machine is the same person."""
     return name.rpartition("@")[0] or name
 
 
 def owner_of(path: Path) -> str:
-    """The user whose file it is, as ``user NAME``; empty where there is no such file."""
+    """The owner of a file, as ``user NAME``; empty where there is no such file."""
     try:
         return files.user_name(path.lstat().st_uid)
     except OSError:
@@ -105,7 +107,7 @@ def owner_of(path: Path) -> str:
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """A person declares a region lost, and answers for it."""
+    """A person declared a region lost, with a reason. ``when`` is RFC 3339."""
 
     drkit: str = "declaration/1"
     region: str
@@ -115,7 +117,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def who() -> str:
-    """``user@machine``: the best name a folder store can give a person; in a pipeline the identity of the service connection."""
+    """``user@machine``: who acts, as far as this machine knows. In a pipeline it is the identity of the service connection."""
     if client := os.environ.get("AZURESUBSCRIPTION_CLIENT_ID"):
         return f"client {client}@{socket.gethostname()}"
     try:
@@ -135,9 +137,10 @@ def decode(
     of: Collection[int] | None = None,
     versions: Sequence[int] = (1,),
 ) -> Any_:
-    """A small file of the store; FileError for what is not of this kind and these versions, longer than ``limit`` bytes, or a link.
+    """A small file of the store, decoded as ``type_``. ``times``: its fields that must be RFC 3339 times.
 
-    ``of``: the users whose file it may be, beside this one and root; by default anybody's.
+    ``of``: the users who may own the file, beside this user and root; by default anybody. FileError for a file of another kind or
+    version, of more than ``limit`` bytes, or behind a link.
     """
     remedy = "remove it, and say it again"
     content = files.read(path, limit=limit, own=of is not None, also=of or (), links=False, remedy=remedy)

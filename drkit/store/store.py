@@ -1,4 +1,4 @@
-"""Where snapshots, assessments, runbooks, approvals and runs are kept: a folder. Generations are never overwritten.
+"""The store: a folder with snapshots, assessments, runbooks, approvals and runs. Generations are never overwritten.
 
 state/snapshots/000001.json     state/assessments/000001.json     state/readiness/000001.json     the planner's
 state/runbooks/<digest>.json
@@ -6,8 +6,8 @@ inbox/<run>/*.json              inbox/declarations/*.json                       
 journal/<run>.jsonl             journal/locks/<hash>.lock                                         the operator's
 approvals/<digest>.json                                                                           the approvers'
 
-Before version 0.2 ``state`` held ``inbox``, ``declarations`` and ``locks`` too. Version 0.2 still reads them there, and takes its
-locks in both places, so that no process of the version before holds a run or a plan beside it.
+Before version 0.2 ``inbox``, ``declarations`` and ``locks`` were in ``state``. Version 0.2 still reads them there, and takes its
+locks in both places, so that no process of the earlier version holds the same run or plan.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ from drkit.store.records import (
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 FULL = re.compile(r"[0-9a-f]{64}")
 MOST_AT_ONCE = 1000
-"""Files of an inbox that are read before the run goes on."""
+"""How many files of an inbox are read before the run continues."""
 BEGINNING = re.compile(r"[0-9a-f]{4,64}")
 INBOXES = (("inbox",), ("state", "inbox"))
 DECLARATIONS = (("inbox", "declarations"), ("state", "declarations"))
 LOCKS = (("journal", "locks"), ("state", "locks"))
-"""Where each kind is kept, and where the version before kept it."""
+"""Where each kind is kept, and where version 0.1 kept it."""
 PLACE = "choose another --store, or correct its permissions"
 
 
@@ -69,18 +69,18 @@ MOST_FAULTS = 10
 
 
 class Store:
-    """A folder store. Nothing is made until something is written.
+    """A store in a folder. Nothing is created until something is written.
 
-    ``outlives_machine``: whether it is still there when this machine is not. ``address``: where it is, for people.
-    ``approvals_worth``: what an approval in it is worth, for people. ``judge`` raises FileError for a runbook that its products'
-    tables do not allow.
+    ``outlives_machine``: whether the store survives the loss of this machine. ``address``: where it is, for people to read.
+    ``approvals_worth``: what an approval in it is worth, for people to read. ``judge`` raises FileError for a runbook that the tables
+    of its products do not allow.
     """
 
     outlives_machine = False
     approvals_worth = "whose it is, the owner of its file says"
 
     def __init__(self, folder: Path, *, own: bool = False) -> None:
-        """``own``: the folder must be this user's or root's: nobody named it, it was found."""
+        """``own``: the folder must belong to this user or to root, because nobody named it."""
         self.folder = folder
         self.address = str(folder)
         self.judge: Callable[[Runbook, str], None] = lambda _book, _where: None
@@ -91,13 +91,13 @@ class Store:
     def _place(self, *parts: str) -> Path:
         """A folder of the store. FileError where a third user may put files into it, or into one above it.
 
-        Responders may share a group: theirs may write to the folders of ``inbox``.
+        Responders may share a group, which may write to the folders of ``inbox``.
         """
         self._owners(*parts)
         return self.folder.joinpath(*parts)
 
     def _owners(self, *parts: str) -> list[int]:
-        """The owner of that folder of the store (none: it is not there), beside this user and root; FileError as ``_place``."""
+        """Who may own files in that folder, beside this user and root: its owner (nobody when it is missing). FileError as ``_place``."""
         folder, group = self.folder, parts[:1] == ("inbox",)
         owners: list[int] = []
         for part in ("", *parts):
@@ -116,21 +116,21 @@ class Store:
         return sorted(folder.glob("*.json")) if folder.is_dir() else []
 
     def _inside(self, path: Path) -> tuple[str, ...]:
-        """The folders of the store, from the top, that a file of it is in."""
+        """The folders between the store and one of its files, from the top."""
         return path.parent.relative_to(self.folder).parts
 
     def _read(self, path: Path, limit: int = files.LARGE) -> bytes:
-        """A file of the store, its owner this user, root or the owner of its folder. FileError."""
+        """The content of a file. FileError when its owner is neither this user, nor root, nor the owner of its folder."""
         return files.read(path, limit=limit, own=True, also=self._owners(*self._inside(path)), links=False)
 
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
-        """Atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it is there."""
+        """Write a file atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it exists."""
         self._place(*self._inside(path))
         self._made()
         files.write(path, content, exclusive=exclusive, remedy=PLACE)
 
     def _made(self) -> None:
-        """The store's folder is made for its user alone, whatever the umask; who shares one changes its mode."""
+        """Create the folder of the store for its user alone, whatever the umask; to share it, change its mode."""
         files.make_folder(self.folder, mode=0o700, remedy=PLACE)
 
     def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
@@ -151,7 +151,7 @@ class Store:
     # snapshots and assessments
 
     def keep(self, value: Snapshot | Assessment | Readiness) -> Path:
-        """Write the next generation; returns its path."""
+        """Write the next generation; return its path."""
         kind = KINDS[type(value)]
         path, _ = self._generation(
             kind, lambda number: estate.encode(msgspec.structs.replace(value, generation=number))
@@ -159,7 +159,7 @@ class Store:
         return path
 
     def snapshots(self) -> list[Snapshot]:
-        """Every generation, oldest first."""
+        """Every snapshot, oldest first. FileError for one that cannot be read."""
         owners = self._owners("state", folder_of("snapshot"))
         return [load(path, Snapshot, of=owners) for path in self._generations("snapshot")]
 
@@ -187,13 +187,13 @@ class Store:
         return newest
 
     def newest(self, type_: type[File]) -> tuple[File, Path] | None:
-        """The newest generation and where it is."""
+        """The newest generation of a kind and its path, or None."""
         paths = self._generations(KINDS[type_])
         owners = self._owners("state", folder_of(KINDS[type_]))
         return (load(paths[-1], type_, of=owners), paths[-1]) if paths else None
 
     def of_digest(self, type_: type[File], digest: str) -> File | None:
-        """The generation of that digest, if it is kept here."""
+        """The generation whose bytes have that SHA-256, or None."""
         for path in reversed(self._generations(KINDS[type_])):
             if estate.digest(self._read(path)) == digest:
                 return load(path, type_, of=self._owners(*self._inside(path)))
@@ -207,19 +207,19 @@ class Store:
         self._write(self.folder.joinpath(*DECLARATIONS[0], name), msgspec.json.encode(declaration) + b"\n")
 
     def declarations(self) -> list[Declaration]:
-        """Every declaration made and not withdrawn (its file removed)."""
+        """Every declaration, by file name. Removing its file withdraws a declaration."""
         paths = sorted((path for place in DECLARATIONS for path in self._names(*place)), key=lambda path: path.name)
         return [decode(path, Declaration, "declaration", times=("when",), of=self._declarers(path)) for path in paths]
 
     def _declarers(self, path: Path) -> list[int] | None:
-        """Whose a declaration may be: who may write there is the folder's to say, and all of its group may."""
+        """Who may own a declaration: anybody in ``inbox``, where the folder decides who can write; else as ``_owners``."""
         inside = self._inside(path)
         return None if inside[0] == "inbox" else self._owners(*inside)
 
     # runbooks and approvals
 
     def keep_runbook(self, content: bytes) -> Path:
-        """Keep a runbook under its digest."""
+        """Keep the bytes of a runbook under their digest; return the path."""
         path = self.folder / "state" / "runbooks" / f"{runbook.digest(content)}.json"
         if not os.path.lexists(path):
             self._write(path, content)
@@ -233,7 +233,8 @@ class Store:
     def runbook(self, name: str) -> tuple[Runbook, bytes, Path]:
         """A runbook by path, by digest or the beginning of one, or the newest for ``latest``.
 
-        A word that names one in the store is never taken for a file that happens to be called so in the current folder.
+        A word that names a runbook of the store is never taken for a file in the current folder. FileError when there is no such
+        runbook, or more than one; RefusedError when its bytes were changed.
         """
         path, owners = Path(name), None
         folder = self.folder / "state" / "runbooks"
@@ -253,7 +254,7 @@ class Store:
                 )
                 raise FileError(what, where=name or "''", remedy="`drkit plan` writes one and prints its path")
             path = matching[0]
-        # By the name that was asked for, and not by where a link there leads.
+        # By the name that was asked for, not by the target of a link.
         return self._runbook(path, owners, in_store=owners is not None or path.parent.resolve() == folder.resolve())
 
     def _runbook(self, path: Path, owners: Sequence[int] | None, *, in_store: bool) -> tuple[Runbook, bytes, Path]:
@@ -267,9 +268,9 @@ class Store:
         return decoded, content, path
 
     def runbook_of(self, digest: str) -> tuple[Runbook, bytes, Path]:
-        """The runbook of exactly this digest, which a journal names. RefusedError when the file has other bytes.
+        """The runbook with exactly this digest, which a journal names. RefusedError when the file has other bytes.
 
-        IntegrityError for what is no digest; FileError where there is no such file.
+        IntegrityError for a text that is no digest; FileError when there is no such file.
         """
         if not FULL.fullmatch(digest):
             raise IntegrityError(
@@ -286,7 +287,7 @@ class Store:
         return self._runbook(path, self._owners("state", "runbooks"), in_store=True)
 
     def approve(self, approval: Approval) -> Path:
-        """Keep an approval, beside those of the same bytes that are there."""
+        """Keep an approval beside the others of the same bytes; return its path."""
         name = approval.digest
         while True:
             path = self.folder / "approvals" / f"{name}.json"
@@ -298,25 +299,25 @@ class Store:
             return path
 
     def approvals(self, digest: str) -> list[StoredApproval]:
-        """The approvals of these bytes, the newest first. RefusedError when a third user may write them."""
+        """The approvals of the runbook with this digest, newest first. RefusedError when a third user may write them."""
         return read_approvals(self.folder / "approvals", digest, self._writer, self._is_own)
 
     def _is_own(self, path: Path, _approval: Approval) -> bool:
-        """Whether an approval is of this process's own identity."""
+        """Whether an approval comes from the identity of this process."""
         return mine(path.lstat().st_uid)
 
     def approval(self, digest: str) -> Approval | None:
-        """The newest approval of these bytes, whatever it is worth."""
+        """The newest approval of these bytes, whether or not it counts."""
         return next((stored.approval for stored in self.approvals(digest) if stored.approval), None)
 
     def approved_by_another(self, stored: StoredApproval) -> bool:
-        """Whether this process could not have written that approval: nothing up to the store's folder is its own, or writable."""
+        """Whether this process could not have written that approval: it can write neither the file nor the folders above it."""
         return beyond_reach(stored.path, self.folder)
 
     # runs
 
     def new_run(self) -> str:
-        """The next run's name, taken by making its journal."""
+        """The name of the next run, which is taken by creating its journal."""
         folder = self._place("journal")
         self._made()
         number = max((_number(name) for name in self.runs()), default=0)
@@ -330,7 +331,7 @@ class Store:
             return path.stem
 
     def drop_unbegun(self, run: str) -> None:
-        """Take back a run's name when nothing was journaled under it."""
+        """Give up the name of a run whose journal is still empty."""
         path = self.folder / "journal" / f"{run}.jsonl"
         with suppress(OSError):
             if path.stat().st_size == 0:
@@ -343,7 +344,7 @@ class Store:
         return sorted((name for name in names if re.fullmatch(r"run-[0-9]+", name)), key=_number)
 
     def journal_path(self, run: str) -> Path:
-        """Where a run's journal is. UsageError when there is no such run."""
+        """The path of a run's journal; ``latest`` is the newest run. UsageError when there is no such run."""
         if run == "latest" and self.runs():
             run = self.runs()[-1]
         path = self.folder / "journal" / f"{run}.jsonl"
@@ -357,12 +358,12 @@ class Store:
         return path
 
     def records(self, run: str) -> list[Record]:
-        """A run's records, their chain checked."""
+        """The records of a run. IntegrityError when their chain breaks."""
         path = self.journal_path(run)
         return journal.parse(self._read(path), str(path))[0]
 
     def state(self, run: str) -> RunState:
-        """Where a run stands."""
+        """The state of a run. Errors as ``records``; IntegrityError for a runbook that is no digest."""
         state = fold(self.records(run))
         if state.runbook and not FULL.fullmatch(state.runbook):
             raise IntegrityError(
@@ -385,7 +386,7 @@ class Store:
         return runs
 
     def holder(self, run: str) -> str:
-        """Who holds a run now; empty when nobody does. Takes nothing."""
+        """Which process holds a run now; empty when none does. Takes no lock."""
         return (self.state(run).holder or "another process") if files.is_locked(self.journal_path(run)) else ""
 
     def journal_bytes(self, run: str) -> bytes:
@@ -393,23 +394,23 @@ class Store:
         return self._read(self.journal_path(run))
 
     def open_journal(self, run: str, clock: Clock) -> LocalJournal:
-        """Take a run's journal for this process; LockedError names the holder."""
+        """Lock a run's journal for this process. LockedError names the holder."""
         path = self.journal_path(run)
         return LocalJournal(path, path.stem, clock, f"{who()} process {os.getpid()}").open()
 
     # inbox
 
     def send(self, run: str, message: Message) -> Path:
-        """Leave a message for the holder of a run."""
+        """Leave a message for the process that holds a run; return its path."""
         name = self.journal_path(run).stem
         folder = self.folder.joinpath(*INBOXES[0], name)
-        # Real time orders messages of one sender; the rest makes a name that no other message ever had.
+        # Real time orders the messages of one sender; the rest makes the name unique.
         path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
         self._write(path, msgspec.json.encode(message) + b"\n", exclusive=True)
         return path
 
     def inbox(self, run: str, known: Collection[str] = ()) -> list[Received]:
-        """What was left for a run, oldest first, so many at a time; what is no message is there with its fault.
+        """The messages for a run, oldest first, at most ``MOST_AT_ONCE``. A file that is no message is listed with its fault.
 
         ``known``: names of files that need not be read again.
         """
@@ -417,7 +418,7 @@ class Store:
         return [self._received(path, fault) for path, fault in waiting[:MOST_AT_ONCE]]
 
     def _waiting(self, run: str) -> list[tuple[Path, str]]:
-        """The files in a run's inbox, where it is and where it was, oldest first, each with what is wrong with its folder."""
+        """The files in a run's inboxes of both versions, oldest first, each with what is wrong with its folder."""
         waiting: list[tuple[Path, str]] = []
         for place in INBOXES:
             folder, fault = self.folder.joinpath(*place, run), ""
@@ -439,34 +440,34 @@ class Store:
         return Received(path, message, message_fault(message), writer)
 
     def _writer(self, _path: Path) -> str:
-        """Who wrote a file of this store, as far as the store knows; empty when it does not."""
+        """Who wrote a file of this store; empty when the store does not know."""
         return owner_of(_path)
 
     def obeyed(self, path: Path) -> None:
-        """A message was journaled: it need not be read again."""
+        """Remove a message that is in the journal now."""
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
-        """What is no message that the run obeys goes out of its way, and is kept."""
+        """Rename a file that the run ignores, so that it is kept but not read again."""
         with suppress(OSError):
             path.rename(path.with_suffix(".ignored"))
 
     # locks
 
     def taken_remarks(self) -> list[str]:
-        """What was unusual when locks were taken, in words, for people and for the record; each is told once."""
+        """What was unusual when locks were taken, as sentences for people and the journal; each is returned once."""
         return []
 
     @contextmanager
     def lock_plans(self, plans: Sequence[str], run: str, now: str) -> Iterator[None]:
-        """Hold one lock per source plan; LockedError says which run holds it, since when and what to do."""
+        """Hold a lock for each source plan. LockedError says which run holds it, since when, and what to do."""
         with self._locks([(f"plan {ArmId(plan).name}", plan) for plan in sorted(set(plans), key=str.lower)], run, now):
             yield
 
     @contextmanager
     def lock_runbook(self, digest: str, now: str) -> Iterator[None]:
-        """Hold the right to begin these bytes, so that of two processes one does; LockedError as ``lock_plans``."""
+        """Hold the lock on beginning this runbook, so that only one process begins it. LockedError as ``lock_plans``."""
         with self._locks([(f"runbook {digest[:12]}", digest)], "apply", now):
             yield
 
@@ -487,13 +488,13 @@ class Store:
             yield
         finally:
             for handle in held:
-                # Emptied before it falls, so that the next holder is never taken for this one.
+                # Emptied before the lock is released, so that the next holder is not mistaken for this one.
                 with suppress(OSError):
                     os.ftruncate(handle, 0)
                 os.close(handle)
 
     def _lock(self, place: tuple[str, ...], name: str, subject: str) -> int | None:
-        """Take one lock in one place; None where the version before kept it and this user may not write any more."""
+        """Take one lock in one place; None where version 0.1 kept it and this user may no longer write."""
         path = self._place(*place) / lock_name(subject)
         try:
             handle = files.open_own(path, remedy=PLACE)
@@ -507,18 +508,18 @@ class Store:
             raise LockedError(
                 f"{name} is held by {text}",
                 where=subject,
-                remedy="wait for that run, or stop its process; the lock falls with it",
+                remedy="wait for that run, or stop its process, which releases the lock",
             )
         return handle
 
 
 def lock_name(subject: str) -> str:
-    """The file of the lock on a plan or a runbook."""
+    """The file name of the lock on a plan or a runbook."""
     return f"{hashlib.sha256(subject.lower().encode()).hexdigest()[:32]}.lock"
 
 
 def _held_by(handle: int) -> str:
-    """Who wrote themselves into a lock; a holder that has just taken it gets a moment to do so."""
+    """Who holds a lock, from its file; a process that has just taken it gets a moment to write its name."""
     for _ in range(20):
         text = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
         if text:
@@ -528,7 +529,7 @@ def _held_by(handle: int) -> str:
 
 
 def _readable(name: str) -> bool:
-    """Whether a name is a file's. FileError for a folder: nobody means one."""
+    """Whether a name is that of a file. FileError for a folder."""
     try:
         path = Path(name)
         if name not in ("", ".", "latest") and path.is_dir():
@@ -547,17 +548,17 @@ def _stamp(when: str) -> str:
 
 
 def folder_of(kind: str) -> str:
-    """Where the generations of a kind are kept, below ``state``."""
+    """The folder of the generations of a kind, below ``state``."""
     return kind if kind == "readiness" else f"{kind}s"
 
 
 def load(path: Path, type_: type[File], *, of: Collection[int] | None = None) -> File:
-    """A snapshot, assessment or readiness from its file; FileError names what is wrong with it, and references that lead nowhere.
+    """A snapshot, assessment or readiness from its file. FileError lists what is wrong with it, at most ``MOST_FAULTS`` faults.
 
-    ``of``: the users whose file it may be, beside this one and root; by default it may be anybody's, and behind a link.
+    ``of``: the users who may own the file, beside this user and root; by default anybody may, and the path may be a link.
     """
     kind = KINDS[type_]
-    remedy = f"`drkit {_WRITERS[kind]}` writes a good one"
+    remedy = f"`drkit {_WRITERS[kind]}` writes a new one"
     content = files.read(path, limit=files.LARGE, own=of is not None, also=of or (), links=of is None)
     if not content.strip():
         raise FileError("is empty", where=str(path), remedy=remedy)

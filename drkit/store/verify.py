@@ -1,7 +1,7 @@
-"""Whether a journal still says what was written: its chain is computed again from its bytes. Nothing is repaired here.
+"""Whether a journal still contains what was written: its chain is computed again. Nothing is repaired here.
 
-The chain is not signed. It shows a changed, lost or moved byte; it cannot show that somebody who may write the file wrote all
-of it anew, or cut whole records off its end. A head kept elsewhere shows both.
+The chain is not signed. It shows a byte that was changed, lost or moved. It cannot show that somebody with write access wrote the
+whole file again, or cut records off its end. A head that was kept elsewhere shows both.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from drkit.store.journal import seal
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of it. ``line`` is the first that does not hold (1 is the first; 0: every one does), ``fault`` why.
+    """The result of a check. ``line``: the number of the first line that does not hold, from 1 (0: every line holds); ``fault``: why.
 
-    ``count`` and ``head`` are those of the part that holds. ``torn`` is the number of bytes after the last newline: a record
-    that was being written, of which nothing rests on. ``since``: records after the head that was asked for (-1: none was).
+    ``count`` and ``head`` describe the part that holds. ``torn``: the number of bytes after the last newline, of a record whose
+    writing was interrupted; nothing depends on it. ``since``: the number of records after the given head (-1: no head was given).
     """
 
     run: str
@@ -35,15 +35,15 @@ class Verified:
 
     @property
     def holds(self) -> bool:
-        """Whether the chain holds, and the head that was asked for is in it."""
+        """Whether the chain holds and contains the given head."""
         return not self.fault
 
 
 def verify(content: bytes, run: str, head: str | None = None) -> Verified:
     """Compute the chain of a run's journal again, from its bytes alone.
 
-    ``head``: a hash somebody kept, which must be in it; None: there is none. An empty one is a UsageError: a variable that was
-    not set would otherwise pass for a chain that was compared.
+    ``head``: a hash that was kept elsewhere and must be in the chain; None for no comparison. UsageError for an empty one, so that a
+    variable that is not set is not mistaken for a comparison.
     """
     if head is not None and not head.strip():
         raise UsageError("the head is empty", where="--head", remedy="give the hash that was kept, or leave it out")
@@ -53,28 +53,28 @@ def verify(content: bytes, run: str, head: str | None = None) -> Verified:
     last: Record | None = None
     since = -1
     for number, line in enumerate(lines, 1):
-        record, fault = _held(line, run, last)
+        record, fault = _checked(line, run, last)
         if record is None:
-            return _made(run, last, number, fault, 0, since)
+            return _result(run, last, number, fault, 0, since)
         last = record
         since = 0 if head and record.hash == head else since + 1 if since >= 0 else since
     if torn and _complete(torn):
-        return _made(run, last, len(lines) + 1, "the newline after the record was changed", 0, since)
+        return _result(run, last, len(lines) + 1, "the newline after the record was changed", 0, since)
     if head and since < 0:
-        fault = f"no record has the hash {head}: records were cut off, or all of it was written anew"
-        return _made(run, last, 0, fault, len(torn), since)
-    return _made(run, last, 0, "" if last else "there is no record in it", len(torn), since)
+        fault = f"no record has the hash {head}: records were cut off, or the whole journal was written again"
+        return _result(run, last, 0, fault, len(torn), since)
+    return _result(run, last, 0, "" if last else "there is no record in it", len(torn), since)
 
 
-def _made(run: str, last: Record | None, line: int, fault: str, torn: int, since: int) -> Verified:
+def _result(run: str, last: Record | None, line: int, fault: str, torn: int, since: int) -> Verified:
     count, head = (last.seq + 1, last.hash) if last else (0, GENESIS)
     ended = last is not None and last.kind == "ended"
     outcome = str(last.data.get("outcome", "")) if last is not None and ended else ""
     return Verified(run, count, head, line, fault, torn, ended, outcome, since)
 
 
-def _held(line: bytes, run: str, last: Record | None) -> tuple[Record | None, str]:
-    """The record of a line; None and why when it does not hold."""
+def _checked(line: bytes, run: str, last: Record | None) -> tuple[Record | None, str]:
+    """The record of a line, or None and why the line does not hold."""
     try:
         record = msgspec.json.decode(line, type=Record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -99,7 +99,7 @@ def _held(line: bytes, run: str, last: Record | None) -> tuple[Record | None, st
 
 
 def _complete(torn: bytes) -> bool:
-    """Whether what follows the last newline is a whole record and something more, which no interrupted writing leaves."""
+    """Whether a whole record and one more byte follow the last newline, which an interrupted write never leaves."""
     try:
         record = msgspec.json.decode(torn[:-1], type=Record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
