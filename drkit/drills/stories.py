@@ -34,7 +34,7 @@ from drkit.planning.explain import Explanation
 from drkit.products import tables
 from drkit.simulator import Simulator
 from drkit.simulator.core import clock as simulated
-from drkit.simulator.samples.stories import STORIES, Step, Story
+from drkit.simulator.samples.stories import STORIES, HostStory, StoryCall
 from drkit.store.store import Store
 
 ORIGIN = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
@@ -45,7 +45,7 @@ PROBE_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class StoryClock(simulated.Clock):
+class StoryClock(simulated.SimulatedClock):
     """A clock that goes on when somebody waits, for the simulator and for drkit at once."""
 
     passed: list[float] = field(default_factory=lambda: [0.0])
@@ -82,14 +82,14 @@ class StoryClock(simulated.Clock):
 class Stage:
     """A story on its stage: the context to work in, and the steps not yet played."""
 
-    story: Story
+    story: HostStory
     context: Context
     clock: StoryClock
     http: aiohttp.ClientSession
     control: str
-    left: list[Step]
+    left: list[StoryCall]
 
-    async def play(self, minute: float) -> list[Step]:
+    async def play(self, minute: float) -> list[StoryCall]:
         """Let time pass up to that minute; returns the steps that were played."""
         played = []
         while self.left and self.left[0].minute <= minute:
@@ -125,7 +125,7 @@ class Stage:
         return next(one for one in assessed.hosts if one.host.lower() == wanted)
 
 
-def named(name: str) -> Story:
+def named(name: str) -> HostStory:
     """The story of that name, or UsageError with the nearest names."""
     import difflib
 
@@ -140,7 +140,7 @@ def named(name: str) -> Story:
 
 
 @asynccontextmanager
-async def staged(story: Story, folder: Path, settings: str | None = None) -> AsyncIterator[Stage]:
+async def staged(story: HostStory, folder: Path, settings: str | None = None) -> AsyncIterator[Stage]:
     """A story on its stage, its baseline taken. ``settings``: the text of a drkit.toml (default: the story's own)."""
     clock = StoryClock(ORIGIN - timedelta(minutes=BEFORE), datetime.now(UTC), 1.0)
     seed = {**story.seed(), "origin": simulated.precise(clock.origin)}
@@ -160,7 +160,7 @@ async def staged(story: Story, folder: Path, settings: str | None = None) -> Asy
         await simulator.stop()
 
 
-def settings_text(story: Story) -> str:
+def settings_text(story: HostStory) -> str:
     """The drkit.toml of a story: the run-command channel, and the host that nobody can probe."""
     lines = [f"[assess]\nprobe_timeout_seconds = {PROBE_SECONDS}", '[channels]\nazure_vm = "run-command"']
     for host in story.seed()["settings"]["host"]:
@@ -173,8 +173,8 @@ def settings_text(story: Story) -> str:
 class Played:
     """A story that was played: what happened, in words, and what drkit said of it at the end."""
 
-    story: Story
-    steps: Sequence[Step]
+    story: HostStory
+    steps: Sequence[StoryCall]
     assessment: Assessment
     finding: HostFinding
     explanation: Explanation

@@ -149,10 +149,12 @@ def _lock(scope: str, level: str) -> Control:
 
 def _taken_meanwhile(world: Any) -> None:
     """Somebody makes a plan under the very name, after the snapshot."""
-    from drkit.simulator.core.state import Group, Resource
+    from drkit.simulator.core.state import Resource, ResourceGroup
 
     group = f"/subscriptions/{estates.SUBSCRIPTION}/resourceGroups/drkit-eastus"
-    world.groups[group.lower()] = Group(group, estates.SUBSCRIPTION, "drkit-eastus", "eastus", {"drkit-target": "true"})
+    world.groups[group.lower()] = ResourceGroup(
+        group, estates.SUBSCRIPTION, "drkit-eastus", "eastus", {"drkit-target": "true"}
+    )
     kind, name = "Microsoft.VSOnline/plans", "plan-weu-eastus"
     world.put(Resource(f"{group}/providers/{kind}/{name}", kind, name, "eastus"))
 

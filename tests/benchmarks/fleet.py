@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drkit.drills import stories
-from drkit.simulator.samples.stories import Step, Story
+from drkit.simulator.samples.stories import HostStory, StoryCall
 from drkit.simulator.samples.story_estate import guid, vm
 
 GRAPH = "/providers/Microsoft.ResourceGraph/resources"
@@ -28,7 +28,7 @@ def host(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class Fleet(Story):
+class Fleet(HostStory):
     """The plain estate of the stories, and that many VMs more, half in either region."""
 
     size: int = field(default=0)
@@ -53,7 +53,7 @@ class Fleet(Story):
 
 def fleet(size: int, changed: Sequence[tuple[int, str]] = ()) -> Fleet:
     """A fleet whose hosts of those numbers suffer those events at minute 2."""
-    steps = tuple(Step(2, "host", {"id": host(number), "event": event}, event) for number, event in changed)
+    steps = tuple(StoryCall(2, "host", {"id": host(number), "event": event}, event) for number, event in changed)
     return Fleet("fleet", "Many hosts.", steps, {}, 30, {}, size)
 
 

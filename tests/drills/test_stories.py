@@ -13,7 +13,7 @@ import pytest
 from drkit.cli.views.drill import DrillPresenter
 from drkit.drills import stories
 from drkit.model.estate import Assessment, HostFinding
-from drkit.simulator.samples.stories import STORIES, Story
+from drkit.simulator.samples.stories import STORIES, HostStory
 
 BENIGN = ("no-failover", "transparent")
 LOSSES = ("host-lost", "region-lost")
@@ -34,14 +34,14 @@ REPLACING = {
 }
 
 
-def minutes(story: Story) -> list[float]:
+def minutes(story: HostStory) -> list[float]:
     asked = {1.0, story.ends}
     for step in story.timeline:
         asked |= {step.minute + more for more in AFTER}
     return sorted(minute for minute in asked if minute <= story.ends)
 
 
-def unsafe(story: Story, minute: float, assessed: Assessment, found: HostFinding) -> Iterator[str]:
+def unsafe(story: HostStory, minute: float, assessed: Assessment, found: HostFinding) -> Iterator[str]:
     """What must not be said at that minute, from what has happened in the story and what was seen of it."""
     seen = found.signals
     gone = [step for step in story.timeline if step.minute <= minute]
@@ -79,13 +79,13 @@ def unsafe(story: Story, minute: float, assessed: Assessment, found: HostFinding
 
 
 @pytest.fixture(params=STORIES.values(), ids=lambda story: story.name)
-def story(request: pytest.FixtureRequest) -> Story:
+def story(request: pytest.FixtureRequest) -> HostStory:
     found = request.param
-    assert isinstance(found, Story)
+    assert isinstance(found, HostStory)
     return found
 
 
-async def test_a_story_says_nothing_unsafe_on_its_way_to_its_verdict(story: Story, tmp_path: Path) -> None:
+async def test_a_story_says_nothing_unsafe_on_its_way_to_its_verdict(story: HostStory, tmp_path: Path) -> None:
     said: list[tuple[float, str]] = []
     async with stories.staged(story, tmp_path) as stage:
         for minute in minutes(story):

@@ -15,7 +15,7 @@ from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
 from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
 from drkit.simulator.hosts import scripts
-from drkit.simulator.hosts.scripts import Answer
+from drkit.simulator.hosts.scripts import ScriptOutput
 from tests.scenarios.test_hostile_names import CONTROL
 from tests.support import every_command, workers
 from tests.support.command_line import Done, Here
@@ -96,7 +96,7 @@ class HostileHosts:
 
     def run(
         self, host: Any, around: Any, names: Mapping[str, str], sha256: str, parameters: list[tuple[str, str]]
-    ) -> Answer:
+    ) -> ScriptOutput:
         made = self.genuine(host, around, names, sha256, parameters)
         self.calls += 1
         name = names.get(sha256.lower(), "")
@@ -108,13 +108,13 @@ class HostileHosts:
             claimed = [{"product": "codespaces", "id": guid("bench"), "user": WORDS, "path": WORDS}]
             told |= {"hostname": WORDS, "machine_id": WORDS, "macs": [WORDS] * 9, "ssh_host_keys": WORDS}
             told |= {"registrations": [*(told["registrations"] or []), *claimed]} if host.id == host_id("build") else {}
-            return Answer(f"{WORDS}\n{json.dumps(told)}\n", WORDS)
+            return ScriptOutput(f"{WORDS}\n{json.dumps(told)}\n", WORDS)
         if name == "codespaces_watch":
             told |= {"code": CODE, "url": PHISHING, "error": WORDS, "id": None, "state": "running"}
-            return Answer(f"{'x' * 2_000_000}\n{json.dumps(told)}\n", WORDS)
+            return ScriptOutput(f"{'x' * 2_000_000}\n{json.dumps(told)}\n", WORDS)
         if name == "reach":
             told["results"].append({"url": WORDS, "http": 0})
-        return Answer(f"{WORDS}\n{line('release', GOOD['release'])}\n{json.dumps(told)}\n", WORDS)
+        return ScriptOutput(f"{WORDS}\n{line('release', GOOD['release'])}\n{json.dumps(told)}\n", WORDS)
 
 
 @pytest.fixture

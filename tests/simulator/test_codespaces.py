@@ -19,7 +19,7 @@ from azure.mgmt.resource.resources.aio import ResourceManagementClient as AsyncR
 from drkit.model import host_scripts
 from drkit.simulator import sample_seed
 from drkit.simulator.codespaces.environments import STATUS
-from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.clock import SimulatedClock
 from drkit.simulator.samples.estate import Names
 from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import Running
@@ -42,7 +42,7 @@ class Estate(Running):
     def wait(self, seconds: float) -> None:
         """Lets simulated time pass; the next request finds it gone."""
         clock = self.world.clock
-        self.world.clock = Clock(clock.origin + timedelta(seconds=seconds), clock.started, clock.speed)
+        self.world.clock = SimulatedClock(clock.origin + timedelta(seconds=seconds), clock.started, clock.speed)
 
     def arm(self, method: str, path: str, role: str = "owner", **more: Any) -> requests.Response:
         headers, url = self.bearer(role), self.ready["arm"] + path

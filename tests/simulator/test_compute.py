@@ -99,7 +99,7 @@ def test_only_the_last_4096_bytes_of_output_are_kept(fresh: Fresh, monkeypatch: 
     from drkit.simulator.hosts import scripts
 
     azure = fresh()
-    monkeypatch.setattr(scripts, "run", lambda *_: scripts.Answer("a" + "é" * 3000))
+    monkeypatch.setattr(scripts, "run", lambda *_: scripts.ScriptOutput("a" + "é" * 3000))
     text = run(azure, "web-01", PROBE)[0].message.partition("[stdout]\n")[2].partition("\n[stderr]")[0]
     assert text == "é" * 2048
 

@@ -13,11 +13,11 @@ import pytest
 
 from drkit.model import host_scripts
 from drkit.simulator.codespaces.environments import bearers, of_plan, state_of, surroundings
-from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.clock import SimulatedClock
 from drkit.simulator.core.seed import build
 from drkit.simulator.core.state import Loss, World
 from drkit.simulator.hosts import events, scripts
-from drkit.simulator.hosts.machine import Host
+from drkit.simulator.hosts.machine import SimulatedHost
 from drkit.simulator.samples.estate import Names, sample_seed
 
 NAMES = Names(1)
@@ -37,17 +37,19 @@ def world() -> World:
     return build(sample_seed(), 1.0, SCRIPTS)
 
 
-def vm(world: World, name: str) -> Host:
+def vm(world: World, name: str) -> SimulatedHost:
     return next(host for host in world.hosts.values() if host.id.endswith(name))
 
 
 def wait(world: World, seconds: float) -> None:
     """Lets simulated time pass."""
-    world.clock = Clock(world.clock.origin + timedelta(seconds=seconds), world.clock.started, world.clock.speed)
+    world.clock = SimulatedClock(
+        world.clock.origin + timedelta(seconds=seconds), world.clock.started, world.clock.speed
+    )
     world.advance()
 
 
-def act(world: World, host: Host, script: str, **values: str) -> Any:
+def act(world: World, host: SimulatedHost, script: str, **values: str) -> Any:
     """Runs a script on a host; what it printed, parsed."""
     sha256 = next(key for key, name in SCRIPTS.items() if name == script)
     parameters = [
@@ -59,7 +61,7 @@ def act(world: World, host: Host, script: str, **values: str) -> Any:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def release(world: World, host: Host, force: str = "1", environment: str | None = None) -> Any:
+def release(world: World, host: SimulatedHost, force: str = "1", environment: str | None = None) -> Any:
     held = host.registration()
     expected = environment or (held.id if held else "")
     user = next(iter(host.accounts))
@@ -67,18 +69,18 @@ def release(world: World, host: Host, force: str = "1", environment: str | None 
     return act(world, host, "codespaces_release", nonce=RELEASE, **where)
 
 
-def register(world: World, host: Host, plan: str = TARGET, name: str = "moved", service: str = "1") -> Any:
+def register(world: World, host: SimulatedHost, plan: str = TARGET, name: str = "moved", service: str = "1") -> Any:
     user, workspace = next(iter(host.accounts)), host.folders[0]
     what = {"user": user, "plan": plan, "name": name, "workspace": workspace, "service": service}
     return act(world, host, "codespaces_register", nonce=REGISTER, **what)
 
 
-def watch(world: World, host: Host) -> Any:
+def watch(world: World, host: SimulatedHost) -> Any:
     user = next(iter(host.accounts))
     return act(world, host, "codespaces_watch", nonce=REGISTER, user=user, registration=PATH)
 
 
-def restore(world: World, host: Host) -> Any:
+def restore(world: World, host: SimulatedHost) -> Any:
     user = next(iter(host.accounts))
     where = {"user": user, "registration": PATH, "register_nonce": REGISTER}
     return act(world, host, "codespaces_restore", nonce=RELEASE, **where)
@@ -331,20 +333,20 @@ def test_a_registered_machine_refuses_a_second_registration(world: World) -> Non
     assert held.id in shown["error"]
 
 
-def _hold_name(world: World, _: Host) -> None:
+def _hold_name(world: World, _: SimulatedHost) -> None:
     environment = of_plan(world, TARGET)[0]
     environment.name, environment.invisible = "moved", True
 
 
-def _fill_plan(world: World, _: Host) -> None:
+def _fill_plan(world: World, _: SimulatedHost) -> None:
     world.quota["*", "*", "environments"] = 1
 
 
-def _lose_target(world: World, _: Host) -> None:
+def _lose_target(world: World, _: SimulatedHost) -> None:
     lose(world, "eastus")
 
 
-def _cross_region(_: World, host: Host) -> None:
+def _cross_region(_: World, host: SimulatedHost) -> None:
     host.behaviour["start"] = "unauthorized"
 
 
@@ -358,7 +360,7 @@ def _cross_region(_: World, host: Host) -> None:
     ],
 )
 def test_a_refused_registration_ends_with_the_services_words(
-    world: World, arrange: Callable[[World, Host], None], says: str
+    world: World, arrange: Callable[[World, SimulatedHost], None], says: str
 ) -> None:
     host = vm(world, "vm-orders-build")
     arrange(world, host)

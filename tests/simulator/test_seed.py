@@ -14,8 +14,8 @@ import pytest
 from drkit.drills.simulate import estate_seed
 from drkit.errors import FileError
 from drkit.simulator import Simulator, check_seed, sample_seed
-from drkit.simulator.core.clock import Clock
-from drkit.simulator.core.routing import Route, Table, routes
+from drkit.simulator.core.clock import SimulatedClock
+from drkit.simulator.core.routing import Route, RouteTable, routes
 from drkit.simulator.core.wire import Answer, parse_id
 from tests.support.patience import PATIENCE
 from tests.support.simulator_thread import SUB, Running, group_id, host, seed
@@ -89,7 +89,7 @@ def test_a_vm_without_a_host_gets_one(tmp_path: Path) -> None:
 
 
 def test_time_is_origin_plus_speed_times_what_has_passed(tmp_path: Path) -> None:
-    clock = Clock(datetime(2030, 1, 1, tzinfo=UTC), datetime.now(UTC) - timedelta(seconds=10), 60.0)
+    clock = SimulatedClock(datetime(2030, 1, 1, tzinfo=UTC), datetime.now(UTC) - timedelta(seconds=10), 60.0)
     assert 600 <= (clock.now() - datetime(2030, 1, 1, tzinfo=UTC)).total_seconds() < 660
     assert clock.wall(120) == 2.0
     for speed in (0.0, 61.0):
@@ -112,7 +112,7 @@ def test_what_was_put_off_happens_in_order_at_its_own_moment(tmp_path: Path) -> 
         world.later(5, lambda: note("between"))
 
     world.later(10, first)
-    world.clock = Clock(world.clock.origin + timedelta(seconds=60), world.clock.started, 1.0)
+    world.clock = SimulatedClock(world.clock.origin + timedelta(seconds=60), world.clock.started, 1.0)
     world.advance()
     assert seen == [("first", 10), ("between", 15), ("second", 20)]
 
@@ -152,7 +152,7 @@ def test_every_route_stands_once_and_is_found(azure: Running) -> None:
     table = routes()
     keys = [(route.plane, route.method, route.pattern.lower()) for route in table]
     assert len(keys) == len(set(keys))
-    found = Table(table)
+    found = RouteTable(table)
     for route in table:
         path = route.pattern.replace("{resource*}", "N/t/n").replace("{", "x").replace("}", "")
         hit = found.find((route.plane,), route.method, path)
@@ -165,7 +165,7 @@ def test_the_more_specific_route_wins() -> None:
         return Answer()
 
     rest, fixed, tail = (Route("GET", p, nothing) for p in ("/a/{x*}", "/a/b/{y}", "/a/{x*}/c/d"))
-    table = Table([rest, fixed, tail])
+    table = RouteTable([rest, fixed, tail])
     for path, wanted in (("/A/b/1", fixed), ("/a/z/1", rest), ("/a/p/q/C/D", tail), ("/a//b/1/", fixed)):
         found = table.find(("arm",), "GET", path)
         assert found is not None

@@ -12,7 +12,7 @@ import pytest
 
 from drkit.simulator.core import control
 from drkit.simulator.core.server import Simulator
-from drkit.simulator.samples.stories import STORIES, Story
+from drkit.simulator.samples.stories import STORIES, HostStory
 from drkit.simulator.samples.story_estate import SUBSCRIPTION, vm
 from drkit.simulator.signals import health, resource_graph
 
@@ -27,13 +27,13 @@ NAMED |= {"false alarm", "storage blip"}
 
 
 @pytest.fixture(params=STORIES.values(), ids=lambda story: story.name)
-def story(request: pytest.FixtureRequest) -> Story:
+def story(request: pytest.FixtureRequest) -> HostStory:
     found = request.param
-    assert isinstance(found, Story)
+    assert isinstance(found, HostStory)
     return found
 
 
-def play(story: Story, folder: Path) -> Simulator:
+def play(story: HostStory, folder: Path) -> Simulator:
     """The story as it stands at its last minute, without waiting: every call is dated back."""
     simulator = Simulator(story.seed(), speed=1, folder=folder)
     for step in story.timeline:
@@ -53,7 +53,7 @@ def test_every_named_story_is_there() -> None:
     assert STORIES.keys() >= NAMED
 
 
-def test_a_story_ends_as_its_case_says(story: Story) -> None:
+def test_a_story_ends_as_its_case_says(story: HostStory) -> None:
     expected = CASES.get(story.name)
     if expected is None:
         assert story.verdict["outcome"] in {case["outcome"] for case in CASES.values()}
@@ -63,7 +63,7 @@ def test_a_story_ends_as_its_case_says(story: Story) -> None:
     assert set(expected["notes"]) <= set(story.verdict["notes"])
 
 
-def test_a_story_can_be_played(story: Story, tmp_path: Path) -> None:
+def test_a_story_can_be_played(story: HostStory, tmp_path: Path) -> None:
     """Every call of it is one the control interface takes; what happens is over before it ends."""
     simulator = play(story, tmp_path)
     assert all(0 < step.minute < story.ends and step.tells for step in story.timeline)

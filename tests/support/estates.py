@@ -171,7 +171,7 @@ workspace = "/home/dev/{BY_HAND}"
 
 
 @dataclass(frozen=True)
-class Leaping(simulated.Clock):
+class Leaping(simulated.SimulatedClock):
     """A clock of this process alone, for simulator and drkit at once: it runs, and whoever waits makes it leap ahead."""
 
     leapt: list[float] = field(default_factory=lambda: [0.0])
@@ -230,7 +230,10 @@ class World:
     def walk(self) -> None:
         """The clock leaps no more, so that processes of their own can read the same time."""
         known = self.simulator.world.clock
-        self.clock, self.simulator.world.clock = None, simulated.Clock(known.now(), datetime.now(UTC), known.speed)
+        self.clock, self.simulator.world.clock = (
+            None,
+            simulated.SimulatedClock(known.now(), datetime.now(UTC), known.speed),
+        )
         self.facts = self.simulator.ready
         self.ready.write_text(json.dumps(self.facts), "utf-8")
 

@@ -8,7 +8,7 @@ from typing import Any
 from azure.mgmt.automation import AutomationClient
 from azure.mgmt.hybridcompute import HybridComputeManagementClient
 
-from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.clock import SimulatedClock
 from drkit.simulator.hybrid_worker.model import service_url
 from tests.support.simulator_thread import SUB, Running, group_id, host, vm_id
 
@@ -119,7 +119,7 @@ def vms(azure: Running, role: str = "owner") -> Any:
 def wait(azure: Running, seconds: float) -> None:
     """Lets simulated time pass; the next request finds it gone."""
     clock = azure.simulator.world.clock
-    azure.simulator.world.clock = Clock(clock.origin + timedelta(seconds=seconds), clock.started, clock.speed)
+    azure.simulator.world.clock = SimulatedClock(clock.origin + timedelta(seconds=seconds), clock.started, clock.speed)
 
 
 def workers(azure: Running, account: str = "auto-we", group: str = "linux") -> dict[str, Any]:

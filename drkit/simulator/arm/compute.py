@@ -15,10 +15,10 @@ from drkit.simulator.codespaces.environments import surroundings
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, busy, headers
 from drkit.simulator.core.routing import Call, Route
-from drkit.simulator.core.state import Json, Operation, Resource, World, region_lost
+from drkit.simulator.core.state import AsyncOperation, Json, Resource, World, region_lost
 from drkit.simulator.core.wire import Answer, ArmError, page, resource_body
 from drkit.simulator.hosts import scripts
-from drkit.simulator.hosts.machine import Host, host_from_seed
+from drkit.simulator.hosts.machine import SimulatedHost, host_from_seed
 
 VM = "Microsoft.Compute/virtualMachines"
 DISK = "Microsoft.Compute/disks"
@@ -42,7 +42,7 @@ IMAGES = {
 
 def make_vm(
     world: World,
-    host: Host,
+    host: SimulatedHost,
     *,
     size: str = SIZE,
     tags: dict[str, str] | None = None,
@@ -130,16 +130,16 @@ def _both(template: object, given: object) -> bool:
 # reading
 
 
-def host_of(call: Call, vm: Resource) -> Host:
+def host_of(call: Call, vm: Resource) -> SimulatedHost:
     return call.world.hosts[vm.id.lower()]
 
 
-def agent_ready(world: World, host: Host) -> bool:
+def agent_ready(world: World, host: SimulatedHost) -> bool:
     """Whether the VM's agent is Ready: not in a lost region, and not while it is said to be ``not-ready``."""
     return region_lost(world, host.location) is None and host.behaviour.get("vm_agent") != "not-ready"
 
 
-def statuses(world: World, vm: Resource, host: Host) -> list[Json]:
+def statuses(world: World, vm: Resource, host: SimulatedHost) -> list[Json]:
     """Provisioning and power state. Of a lost region ARM gives what it last knew."""
     return [
         {
@@ -152,7 +152,7 @@ def statuses(world: World, vm: Resource, host: Host) -> list[Json]:
     ]
 
 
-def instance_view(world: World, vm: Resource, host: Host) -> Json:
+def instance_view(world: World, vm: Resource, host: SimulatedHost) -> Json:
     """What the platform and the guest agent say now. In a lost region, or switched off, the agent says nothing."""
     loss = region_lost(world, vm.location)
     body: Json = {}
@@ -251,7 +251,7 @@ def run_command(call: Call) -> Answer:
     else:
         ran = scripts.run(host, surroundings(world), world.host_scripts, sha256, given)
 
-        def finish(operation: Operation) -> None:
+        def finish(operation: AsyncOperation) -> None:
             operation.result = output(host, ran.stdout, ran.stderr)
 
         operation = begin(call, max(SHORTEST, ran.seconds + 10), machine.id, region, finish, limit=LONGEST)
@@ -277,7 +277,7 @@ def _script(world: World, lines: list[Any]) -> tuple[str, str | None]:
     return hashed[0], None
 
 
-def output(host: Host, stdout: str, stderr: str) -> Json:
+def output(host: SimulatedHost, stdout: str, stderr: str) -> Json:
     """The result in the extension's words; only the last 4,096 bytes are kept."""
     out, err = (text.encode()[-OUTPUT:].decode("utf-8", "ignore") for text in (stdout, stderr))
     level = {"level": "Info", "displayStatus": "Provisioning succeeded"}

@@ -16,9 +16,9 @@ from drkit.simulator.arm.compute import VM, agent_ready
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, busy, headers
 from drkit.simulator.core.routing import Call, Route
-from drkit.simulator.core.state import Json, Operation, Resource, World
+from drkit.simulator.core.state import AsyncOperation, Json, Resource, World
 from drkit.simulator.core.wire import Answer, ArmError, page
-from drkit.simulator.hosts.machine import Extension, Host, host_from_seed
+from drkit.simulator.hosts.machine import InstalledExtension, SimulatedHost, host_from_seed
 from drkit.simulator.hybrid_worker import model
 
 ARC = "Microsoft.HybridCompute/machines"
@@ -33,7 +33,7 @@ def machine_id(call: Call) -> str:
     return call.raw_path.lower().partition("/extensions")[0]
 
 
-def _machine(call: Call) -> tuple[Resource, Host]:
+def _machine(call: Call) -> tuple[Resource, SimulatedHost]:
     resource = write_rules.parent(call, machine_id(call))
     host = call.world.hosts.get(resource.id.lower())
     if host is None:
@@ -42,12 +42,12 @@ def _machine(call: Call) -> tuple[Resource, Host]:
     return resource, host
 
 
-def connected(resource: Resource, host: Host) -> bool:
+def connected(resource: Resource, host: SimulatedHost) -> bool:
     """Whether an Arc machine's agent is."""
     return host.running and resource.properties.get("status") == "Connected"
 
 
-def body_of(world: World, machine: Resource, extension: Extension, *, view: bool = False) -> Json:
+def body_of(world: World, machine: Resource, extension: InstalledExtension, *, view: bool = False) -> Json:
     """An extension. The view of its status comes with every Arc machine's, and with a VM's where it is asked for."""
     arc = machine.is_a(ARC)
     properties: Json = {
@@ -102,7 +102,7 @@ def get(call: Call) -> Answer:
     return Answer(body=body_of(call.world, machine, extension, view=view))
 
 
-def _may_change(call: Call, machine: Resource, host: Host) -> None:
+def _may_change(call: Call, machine: Resource, host: SimulatedHost) -> None:
     """The provider needs the machine's region and its group's; a VM must run, and takes one operation at a time."""
     loss = write_rules.lost(call, machine.location, write_rules.group(call).location)
     if loss and loss.arm != "hang":
@@ -121,8 +121,13 @@ def _may_change(call: Call, machine: Resource, host: Host) -> None:
 
 
 def _start(
-    call: Call, machine: Resource, host: Host, extension: Extension, seconds: float, work: Callable[[], None]
-) -> Operation:
+    call: Call,
+    machine: Resource,
+    host: SimulatedHost,
+    extension: InstalledExtension,
+    seconds: float,
+    work: Callable[[], None],
+) -> AsyncOperation:
     """An operation on the machine, carried out by its agent. ``work`` raises what the agent says when it fails."""
     world, arc, began = call.world, machine.is_a(ARC), call.world.now()
     loss = write_rules.lost(call, machine.location, write_rules.group(call).location)
@@ -136,7 +141,7 @@ def _start(
         extension.state, extension.message = "Failed", text
         raise ArmError(409, code, text)
 
-    def finish(_: Operation) -> None:
+    def finish(_: AsyncOperation) -> None:
         if arc and not connected(machine, host):
             fail("OperationTimedOut", f"The machine '{machine.name}' did not connect in time.")
         if not arc and not (host.running and agent_ready(world, host)):
@@ -183,7 +188,7 @@ def put(call: Call) -> Answer:
             )
     known = host.extensions.get(name.lower())
     version = str(given.get("typeHandlerVersion") or (known.version if known else "1.1"))
-    made = Extension(
+    made = InstalledExtension(
         name=known.name if known else name,
         publisher=given["publisher"],
         type=given["type"],

@@ -9,7 +9,7 @@ from drkit.simulator.arm.identity import ROLE_IDS, within
 from drkit.simulator.core.clock import stamp
 from drkit.simulator.core.operations import begin, headers
 from drkit.simulator.core.routing import Call, Route
-from drkit.simulator.core.state import Group, Json, Operation, Resource, Subscription, normal
+from drkit.simulator.core.state import AsyncOperation, Json, Resource, ResourceGroup, Subscription, normal
 from drkit.simulator.core.wire import Answer, ArmError, group_body, page, parse_id, resource_body
 
 REGISTERING = 20.0
@@ -175,7 +175,7 @@ def put_group(call: Call) -> Answer:
         text = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
         raise ArmError(409, "ResourceGroupBeingDeleted", text)
     write_rules.provider_answers(call, location.name)
-    made = existing or Group(f"/subscriptions/{at.id}/resourceGroups/{name}", at.id, name, location.name)
+    made = existing or ResourceGroup(f"/subscriptions/{at.id}/resourceGroups/{name}", at.id, name, location.name)
     made.tags = dict(body.get("tags") or {})
     call.world.groups[key] = made
     return Answer(200 if existing else 201, group_body(made))
@@ -188,7 +188,7 @@ def delete_group(call: Call) -> Answer:
     write_rules.provider_answers(call, group.location, *(resource.location for resource in inside))
     group.state = "Deleting"
 
-    def finish(_: Operation) -> None:
+    def finish(_: AsyncOperation) -> None:
         for resource in call.world.under(group.id):
             call.world.remove(resource.id)
         call.world.groups.pop(group.id.lower(), None)
@@ -312,7 +312,7 @@ def put_resource(call: Call) -> Answer:
     if existing is None and made.is_a(write_rules.VIRTUAL_MACHINES):
         compute.equip(call.world, made)
 
-    def finish(_: Operation) -> None:
+    def finish(_: AsyncOperation) -> None:
         if now := call.world.resource(made.id):
             now.properties["provisioningState"] = "Succeeded"
 
@@ -338,7 +338,7 @@ def delete_resource(call: Call) -> Answer:
         return Answer(204)
     write_rules.provider_answers(call, resource.location, at.location)
 
-    def finish(_: Operation) -> None:
+    def finish(_: AsyncOperation) -> None:
         call.world.remove(resource.id)
         call.world.hosts.pop(resource.id.lower(), None)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from drkit.simulator.arm.catalog import PROVIDERS
 from drkit.simulator.core.routing import Call
-from drkit.simulator.core.state import Group, Location, Loss, Resource, Subscription, normal, region_lost
+from drkit.simulator.core.state import Location, Loss, Resource, ResourceGroup, Subscription, normal, region_lost
 from drkit.simulator.core.wire import ArmError, Hang
 
 VIRTUAL_MACHINES = "Microsoft.Compute/virtualMachines"
@@ -24,7 +24,7 @@ def subscription(call: Call) -> Subscription:
     return known
 
 
-def group(call: Call) -> Group:
+def group(call: Call) -> ResourceGroup:
     """The resource group in the path; ResourceGroupNotFound otherwise."""
     name = call.path["group"]
     known = call.world.groups.get(f"/subscriptions/{subscription(call).id}/resourcegroups/{name}".lower())

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from drkit.simulator.core.state import Json, Resource, World, region_lost
-from drkit.simulator.hosts.machine import Host, Refusal, identity
+from drkit.simulator.hosts.machine import Refusal, SimulatedHost, identity
 from drkit.simulator.hosts.people import Job, Person
 from drkit.simulator.hybrid_worker import model
 
@@ -38,7 +38,7 @@ WORDS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 409: "Conflic
 POST_FAILED = "Error calling HTTP POST at 'https://online.visualstudio.com/api/v1/environments' ErrorCode : {}"
 
 
-class Refused(Exception):  # noqa: N818 - an answer of the service, not an error of ours
+class ServiceRefusal(Exception):  # noqa: N818 - an answer of the service, not an error of ours
     """The service will not; ``code`` is its message code."""
 
     def __init__(self, code: int) -> None:
@@ -48,7 +48,7 @@ class Refused(Exception):  # noqa: N818 - an answer of the service, not an error
 
 
 @dataclass
-class Environment:
+class SimulatedEnvironment:
     id: str
     type: str
     name: str
@@ -83,14 +83,14 @@ def plan_of(world: World, plan_id: str) -> Resource | None:
     return plan if plan and plan.type.lower() in PLAN_TYPES else None
 
 
-def of_plan(world: World, plan_id: str) -> list[Environment]:
+def of_plan(world: World, plan_id: str) -> list[SimulatedEnvironment]:
     """All records under a plan, invisible ones too."""
     return [e for e in world.environments.values() if e.plan.lower() == plan_id.lower()]
 
 
-def bearers(world: World) -> dict[str, list[Host]]:
+def bearers(world: World) -> dict[str, list[SimulatedHost]]:
     """Environment id -> the hosts whose running agent has its registration."""
-    hosts: dict[str, list[Host]] = {}
+    hosts: dict[str, list[SimulatedHost]] = {}
     for host in world.hosts.values():
         lost = host.kind == "azure-vm" and region_lost(world, host.location)
         up = host.running and host.agent and not host.silent and not lost
@@ -99,26 +99,28 @@ def bearers(world: World) -> dict[str, list[Host]]:
     return hosts
 
 
-def state_of(environment: Environment, alive: Mapping[str, list[Host]]) -> str:
+def state_of(environment: SimulatedEnvironment, alive: Mapping[str, list[SimulatedHost]]) -> str:
     """A self-hosted environment is Available while a host with its registration answers."""
     if not environment.static or not environment.hosted or environment.state != "Available":
         return environment.state
     return "Available" if environment.id in alive and not environment.dead else "Unavailable"
 
 
-def create(world: World, plan: Resource, owner: str, body: Mapping[str, Any], workspace: str = "") -> Environment:
-    """A new environment of ``owner``; ``workspace``: the folder a host registers. Raises ``Refused``."""
+def create(
+    world: World, plan: Resource, owner: str, body: Mapping[str, Any], workspace: str = ""
+) -> SimulatedEnvironment:
+    """A new environment of ``owner``; ``workspace``: the folder a host registers. Raises ``ServiceRefusal``."""
     region, subscription = plan.location, plan.subscription
     if plan.type.lower().partition("/")[0] not in world.subscriptions[subscription].registered:
-        raise Refused(NOT_REGISTERED)
+        raise ServiceRefusal(NOT_REGISTERED)
     name, siblings = str(body["friendlyName"]), of_plan(world, plan.id)
     if any(e.name.lower() == name.lower() for e in siblings):
-        raise Refused(NAME)
+        raise ServiceRefusal(NAME)
     if len([e for e in siblings if not e.invisible]) >= world.limit(subscription, region, "environments", PER_PLAN):
-        raise Refused(QUOTA)
+        raise ServiceRefusal(QUOTA)
     now = world.now()
     number = 1 + len([e for e in world.environments.values() if e.owner == owner])
-    made = Environment(
+    made = SimulatedEnvironment(
         id=identity(f"{world.seed}/{plan.id.lower()}/{owner}/{name.lower()}/{number}"),
         type=STATIC if str(body["type"]).lower() == STATIC.lower() else CLOUD,
         name=name,
@@ -146,19 +148,19 @@ def create(world: World, plan: Resource, owner: str, body: Mapping[str, Any], wo
     return made
 
 
-def _size(world: World, plan: Resource, made: Environment, body: Mapping[str, Any]) -> None:
+def _size(world: World, plan: Resource, made: SimulatedEnvironment, body: Mapping[str, Any]) -> None:
     """SKU and delay of a managed environment, the plan's where it names none; and whether there is room for it."""
     defaults = plan.properties
     sku = body.get("skuName") or defaults.get("defaultEnvironmentSku") or defaults.get("defaultCodespaceSku")
     delay = body.get("autoShutdownDelayMinutes", defaults.get("defaultAutoSuspendDelayMinutes", 30))
     if sku not in SKUS:
-        raise Refused(SKU)
+        raise ServiceRefusal(SKU)
     if delay not in (0, *AUTO_SHUTDOWN):
-        raise Refused(DELAY)
+        raise ServiceRefusal(DELAY)
     if world.limit(plan.subscription, plan.location, "sku", 1) == 0:
-        raise Refused(NO_ALLOCATION)
+        raise ServiceRefusal(NO_ALLOCATION)
     if cores(world, plan) + SKUS[sku][1] > world.limit(plan.subscription, plan.location, "cores", CORES):
-        raise Refused(QUOTA)
+        raise ServiceRefusal(QUOTA)
     made.sku, made.auto_shutdown = sku, delay
 
 
@@ -173,7 +175,7 @@ def cores(world: World, plan: Resource) -> int:
     return total
 
 
-def _become(world: World, environment: Environment, seconds: float, state: str, *then: str) -> None:
+def _become(world: World, environment: SimulatedEnvironment, seconds: float, state: str, *then: str) -> None:
     """Lets it come to ``state`` in its own time; while its region is lost nothing moves."""
 
     def act() -> None:
@@ -190,7 +192,7 @@ def _become(world: World, environment: Environment, seconds: float, state: str, 
     world.later(seconds, act)
 
 
-def body_of(world: World, environment: Environment, alive: Mapping[str, list[Host]]) -> Json:
+def body_of(world: World, environment: SimulatedEnvironment, alive: Mapping[str, list[SimulatedHost]]) -> Json:
     """A CloudEnvironmentResult."""
     plan = plan_of(world, environment.plan)
     words = SKUS.get(environment.sku or "")
@@ -242,7 +244,7 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
 
 
-def environment_from_seed(entry: Mapping[str, Any], world: World) -> Environment:
+def environment_from_seed(entry: Mapping[str, Any], world: World) -> SimulatedEnvironment:
     """An environment of a seed: a CloudEnvironmentResult, and ``invisible``. Hosts come before it in the seed."""
     plan = plan_of(world, entry["planId"])
     if plan is None:
@@ -252,7 +254,7 @@ def environment_from_seed(entry: Mapping[str, Any], world: World) -> Environment
     def when(key: str) -> datetime:
         return datetime.fromisoformat(entry[key]).astimezone(UTC) if entry.get(key) else now
 
-    return Environment(
+    return SimulatedEnvironment(
         id=entry["id"],
         type=entry["type"],
         name=entry["friendlyName"],
@@ -274,7 +276,7 @@ def environment_from_seed(entry: Mapping[str, Any], world: World) -> Environment
     )
 
 
-def describe(environment: Environment, world: World) -> Json:
+def describe(environment: SimulatedEnvironment, world: World) -> Json:
     """What control shows of it: the truth, also of a plan whose region is lost."""
     hosts = [h.id for h in world.hosts.values() for r in h.registrations if r.id == environment.id]
     return {
@@ -291,7 +293,7 @@ def describe(environment: Environment, world: World) -> Json:
 
 
 @dataclass
-class Around:
+class CodespacesSurroundings:
     """What a host finds around it: the service, the people, the time (``machine.Surroundings``)."""
 
     world: World
@@ -326,7 +328,7 @@ class Around:
         self.world.environments.pop(environment, None)
         return True
 
-    def register(self, host: Host, job: Job) -> str:
+    def register(self, host: SimulatedHost, job: Job) -> str:
         plan = plan_of(self.world, job.plan)
         if plan is None:
             raise Refusal(POST_FAILED.format(f"BadRequest ({NO_PLAN})"))
@@ -337,11 +339,11 @@ class Around:
         asked = {"friendlyName": job.name, "type": STATIC}
         try:
             made = create(self.world, plan, job.person, asked, job.workspace)
-        except Refused as refused:
+        except ServiceRefusal as refused:
             raise Refusal(POST_FAILED.format(f"{WORDS[refused.status]} ({refused.code})")) from None
         made.dead = host.behaviour.get("start") == "never-available"
         return made.id
 
 
-def surroundings(world: World) -> Around:
-    return Around(world)
+def surroundings(world: World) -> CodespacesSurroundings:
+    return CodespacesSurroundings(world)

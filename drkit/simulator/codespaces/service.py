@@ -23,8 +23,8 @@ from drkit.simulator.codespaces.environments import (
     SKUS,
     SPELLINGS,
     STATIC,
-    Environment,
-    Refused,
+    ServiceRefusal,
+    SimulatedEnvironment,
     bearers,
     body_of,
     create,
@@ -65,7 +65,7 @@ def _handler(act: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
             return act(call)
         except Reply as reply:
             return reply.answer
-        except Refused as refused:
+        except ServiceRefusal as refused:
             return Answer(refused.status, refused.code)
 
     return handler
@@ -98,13 +98,13 @@ def _plan(call: Call, plan_id: str, token: Json) -> Resource:
     return plan
 
 
-def _visible(environment: Environment, token: Json) -> bool:
+def _visible(environment: SimulatedEnvironment, token: Json) -> bool:
     if environment.invisible or (token["only"] and environment.id not in token["only"]):
         return False
     return token["right"] in ("read", "delete") or environment.owner == token["owner"]
 
 
-def _environment(call: Call, token: Json, right: str) -> Environment:
+def _environment(call: Call, token: Json, right: str) -> SimulatedEnvironment:
     """The environment in the path, if the token lets it be read, and changed where ``right`` says so."""
     environment = call.world.environments.get(call.path["id"])
     plan = plan_of(call.world, environment.plan if environment else token["plan"])
@@ -169,7 +169,7 @@ def create_environment(call: Call) -> Answer:
     if str(body.get("type", "")).lower() not in (CLOUD.lower(), STATIC.lower()):
         raise problem(400, "type is required.")
     if plan_of(call.world, str(body.get("planId", ""))) is None:
-        raise Refused(NO_PLAN)
+        raise ServiceRefusal(NO_PLAN)
     plan = _plan(call, body["planId"], token)
     if token["right"] != "write":
         raise problem(403)

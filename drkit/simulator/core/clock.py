@@ -13,7 +13,7 @@ MAX_SPEED = 60.0
 
 
 @dataclass(frozen=True)
-class Clock:
+class SimulatedClock:
     """``origin``: the simulated moment at which the clock began; ``started``: the real one."""
 
     origin: datetime
@@ -21,7 +21,7 @@ class Clock:
     speed: float
 
     @classmethod
-    def start(cls, origin: datetime | None, speed: float) -> Clock:
+    def start(cls, origin: datetime | None, speed: float) -> SimulatedClock:
         """A clock that begins now, by default at the real time. ValueError for a speed out of bounds."""
         if not 0 < speed <= MAX_SPEED:
             raise ValueError(f"speed {speed:g} is not above 0 and at most {MAX_SPEED:g}")

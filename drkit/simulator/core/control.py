@@ -2,7 +2,7 @@
 
 JSON by POST (``Content-Type: application/json``) or GET under ``/control/TOKEN/``; not in the record. The address, token and all, is
 ``control`` in the ready file, which its user alone may read. A refusal is 400 ``{"error": text}``; 403 for a token that is none,
-a request of a web page (``Origin``), or a ``Host`` that is not this one.
+a request of a web page (``Origin``), or a ``SimulatedHost`` that is not this one.
 
 ================ ======================================================================= ===============================
 ``lose``         {region, mode: refuse|hang, arm: 5xx|hang, announce: true|false,

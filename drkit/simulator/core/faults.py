@@ -45,7 +45,7 @@ _GROUP = re.compile(r"\((?:\?(?:[:=!]|<[=!]|P<\w+>))?([^()]*)\)")
 
 
 @dataclass
-class Rule:
+class FaultRule:
     id: int
     said: Json
     until: datetime | None
@@ -91,17 +91,17 @@ class Faults:
     """The rules in force, in the order in which they were made."""
 
     def __init__(self) -> None:
-        self.rules: list[Rule] = []
+        self.rules: list[FaultRule] = []
         self._count = 0
 
-    def add(self, now: datetime, said: Json) -> Rule:
+    def add(self, now: datetime, said: Json) -> FaultRule:
         """A new rule. ValueError for a key that is none, or an expression that does not compile."""
         for key in said.keys() - KEYS:
             raise ValueError(f"a fault has no {key!r}")
         _check(str(said.get("url", "")))
         self._count += 1
         seconds = said.get("for_seconds")
-        rule = Rule(self._count, said, now + timedelta(seconds=seconds) if seconds else None)
+        rule = FaultRule(self._count, said, now + timedelta(seconds=seconds) if seconds else None)
         self.rules.append(rule)
         return rule
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drkit.simulator.core.routing import Call, Route
-from drkit.simulator.core.state import Operation, World, region_lost
+from drkit.simulator.core.state import AsyncOperation, World, region_lost
 from drkit.simulator.core.wire import RETRY_AFTER, Answer, ArmError, operation_body, with_query
 
 BUSY = 60.0  # seconds after which an operation held up by a lost region is looked at again
@@ -19,17 +19,17 @@ def begin(
     seconds: float,
     subject: str,
     region: str,
-    finish: Callable[[Operation], None] | None = None,
+    finish: Callable[[AsyncOperation], None] | None = None,
     ready: Callable[[], bool] | None = None,
     limit: float | None = None,
-) -> Operation:
+) -> AsyncOperation:
     """Start an operation that ends after ``seconds``; ``finish`` does the work and sets ``result``, or raises.
 
     It does not end while its region is lost, nor before ``ready``. A fault may make it fail (the work not done) or never end;
     after ``limit`` seconds it fails with OperationTimedOut all the same.
     """
     world = call.world
-    operation = Operation(
+    operation = AsyncOperation(
         world.new_id(),
         call.path["subscription"],
         region,
@@ -78,7 +78,7 @@ def busy(world: World, subject: str, kind: str) -> bool:
     )
 
 
-def headers(call: Call, operation: Operation, namespace: str, styles: str) -> dict[str, str]:
+def headers(call: Call, operation: AsyncOperation, namespace: str, styles: str) -> dict[str, str]:
     """The headers of the answer that accepts it. ``styles``: ``async``, ``location`` or both in one text.
 
     Without a namespace the operation is Resource Manager's own.
@@ -95,7 +95,7 @@ def headers(call: Call, operation: Operation, namespace: str, styles: str) -> di
     return fields
 
 
-def _find(call: Call) -> Operation:
+def _find(call: Call) -> AsyncOperation:
     operation = call.world.operations.get(call.path["operation"])
     if operation is None or call.query.get("s") != operation.signature:
         raise ArmError(404, "NotFound", f"The operation '{call.path['operation']}' could not be found.")

@@ -105,7 +105,7 @@ class Route:
         return (*(2 if part.endswith("*}") else 1 if part.startswith("{") else 0 for part in parts), 3)
 
 
-class Table:
+class RouteTable:
     """Routes by plane and method, the more specific first."""
 
     def __init__(self, routes: list[Route]) -> None:

@@ -41,8 +41,8 @@ from typing import Any
 from drkit.errors import FileError
 from drkit.simulator.arm import catalog
 from drkit.simulator.arm.identity import ROLES, assign, make_principals
-from drkit.simulator.core.clock import Clock
-from drkit.simulator.core.state import Group, Json, Location, Resource, Subscription, World, normal
+from drkit.simulator.core.clock import SimulatedClock
+from drkit.simulator.core.state import Json, Location, Resource, ResourceGroup, Subscription, World, normal
 from drkit.simulator.core.wire import parse_id
 
 KIND = "simulator-seed/1"
@@ -104,7 +104,7 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         number = int(seed.get("seed", 1))
     except (TypeError, ValueError, OverflowError) as error:
         raise FileError(f"origin or seed: {error}", where=where) from error
-    world = World(Clock.start(origin, clock_speed), seed["tenant"]["id"], number, host_scripts)
+    world = World(SimulatedClock.start(origin, clock_speed), seed["tenant"]["id"], number, host_scripts)
     world.registration_path = seed.get("registration_path", world.registration_path)
     world.locations = {name: Location(name, display, pair) for name, display, pair in catalog.LOCATIONS}
     world.roles = dict(ROLES)
@@ -125,7 +125,9 @@ def build(seed: Json, clock_speed: float, host_scripts: Mapping[str, str], where
         if len(parts) != 5 or parts[2].lower() not in world.subscriptions:
             raise ValueError(f"{entry['id']} is not a resource group of a subscription of the seed")
         at = known_location(world, entry["location"])
-        world.groups[entry["id"].lower()] = Group(entry["id"], parts[2], parts[4], at, dict(entry.get("tags") or {}))
+        world.groups[entry["id"].lower()] = ResourceGroup(
+            entry["id"], parts[2], parts[4], at, dict(entry.get("tags") or {})
+        )
 
     def resource(entry: Json) -> None:
         parsed = parse_id(entry["id"])

@@ -18,11 +18,21 @@ from drkit.simulator.core import control, tls
 from drkit.simulator.core.clock import precise
 from drkit.simulator.core.faults import EFFECT, Faults
 from drkit.simulator.core.ports import Port
-from drkit.simulator.core.routing import ARM, AUTHORITY, AUTOMATION, Call, Route, Table, plane_of, routes, service_hosts
+from drkit.simulator.core.routing import (
+    ARM,
+    AUTHORITY,
+    AUTOMATION,
+    Call,
+    Route,
+    RouteTable,
+    plane_of,
+    routes,
+    service_hosts,
+)
 from drkit.simulator.core.seed import build
 from drkit.simulator.core.stale_lists import Cache
 from drkit.simulator.core.state import Json
-from drkit.simulator.core.throttle import Throttle
+from drkit.simulator.core.throttle import RateLimiter
 from drkit.simulator.core.wire import Answer, ArmError, Hang, check_api_version, parse_id
 from drkit.simulator.hybrid_worker import model
 
@@ -53,11 +63,11 @@ class Simulator:
         self.world = build(seed, speed, dict(host_scripts or {}))
         self.faults = Faults()
         self.cache = Cache()
-        self.throttle = Throttle()
+        self.throttle = RateLimiter()
         self.ports: dict[str, Port] = {}
         self._folder = folder
         self._port = port
-        self._table = Table(routes())
+        self._table = RouteTable(routes())
         self._bundle: Path | None = None
         self.token = secrets.token_urlsafe(32)
 

@@ -8,12 +8,12 @@ How the parts plug in:
   ``wire.Hang()`` for a request that is never answered, or returns any other body as an ``Answer``.
 - A module offers its handlers as ``ROUTES: list[routing.Route]``; ``routing.routes()`` collects them. Service hosts are
   ``codespaces.environments.HOSTS`` and ``hybrid_worker.model.HOSTS``: each gets a port of its own, which closes with its region.
-- An Automation account is a resource and, of that id, a ``hybrid_worker.model.Account`` with its groups and workers; extensions
-  are their machine's, ``Host.extensions``; what reports to an account follows from both (``hybrid_worker.model.reporting``).
+- An Automation account is a resource and, of that id, a ``hybrid_worker.model.AutomationAccount`` with its groups and workers; extensions
+  are their machine's, ``SimulatedHost.extensions``; what reports to an account follows from both (``hybrid_worker.model.reporting``).
 - Time passes in ``World.advance()``, which the server calls before each request: it runs what ``World.later(seconds,
   action)`` put off, in order, each at its own moment (``World.now()`` is that moment meanwhile).
 - ARM resources (plans, VMs, disks, Arc machines) are ``Resource`` in ``World.resources``. A VM's power and guest are
-  its ``Host`` in ``World.hosts``, found by the VM's id; its ARM fields (``vmId``, ``timeCreated``, OS disk) are the
+  its ``SimulatedHost`` in ``World.hosts``, found by the VM's id; its ARM fields (``vmId``, ``timeCreated``, OS disk) are the
   resource's.
 - What happens to a host: ``events.happen(world, host, event, body) -> dict`` and, after a region was lost or came
   back, ``events.region_changed(world, region, lost)``; what the platform notes of it is in ``World.notes``.
@@ -34,15 +34,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drkit.simulator.core.clock import Clock
+from drkit.simulator.core.clock import SimulatedClock
 
 if TYPE_CHECKING:
-    from drkit.simulator.codespaces.environments import Environment
-    from drkit.simulator.hosts.machine import Host
+    from drkit.simulator.codespaces.environments import SimulatedEnvironment
+    from drkit.simulator.hosts.machine import SimulatedHost
     from drkit.simulator.hosts.people import Person
-    from drkit.simulator.hybrid_worker.model import Account
+    from drkit.simulator.hybrid_worker.model import AutomationAccount
     from drkit.simulator.signals.site_recovery import Protected
-    from drkit.simulator.signals.vm_annotations import Note
+    from drkit.simulator.signals.vm_annotations import Annotation
 
 Json = dict[str, Any]
 DELAYS = {"resource_health": (0.0, 0.0), "graph": (5.0, 5.0), "activity_log": (3.0, 20.0), "metrics": (3.0, 3.0)}
@@ -85,7 +85,7 @@ class Subscription:
 
 
 @dataclass
-class Group:
+class ResourceGroup:
     id: str
     subscription: str
     name: str
@@ -126,7 +126,7 @@ class Resource:
 
 
 @dataclass
-class Operation:
+class AsyncOperation:
     """A long-running operation. ``subject`` is the id it works on, ``kind`` the action it carries out."""
 
     id: str
@@ -156,17 +156,17 @@ class Loss:
 
 @dataclass
 class World:
-    clock: Clock
+    clock: SimulatedClock
     tenant: str
     seed: int = 1
     host_scripts: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of a host script's text -> its name."""
     locations: dict[str, Location] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[str, ResourceGroup] = field(default_factory=dict)
     resources: dict[str, Resource] = field(default_factory=dict)
     """By lower-cased id, as ``groups`` and ``subscriptions``."""
-    operations: dict[str, Operation] = field(default_factory=dict)
+    operations: dict[str, AsyncOperation] = field(default_factory=dict)
     principals: dict[str, Caller] = field(default_factory=dict)
     """By client id."""
     roles: dict[str, list[str]] = field(default_factory=dict)
@@ -180,10 +180,10 @@ class World:
     expires_in: int = 3600
     service_tokens: dict[str, Json] = field(default_factory=dict)
     """Bearer of the environment service -> what it allows; kept by the codespaces modules."""
-    hosts: dict[str, Host] = field(default_factory=dict)
+    hosts: dict[str, SimulatedHost] = field(default_factory=dict)
     """By lower-cased host id: a VM's or Arc machine's ARM id, any other name of a physical server."""
-    environments: dict[str, Environment] = field(default_factory=dict)
-    accounts: dict[str, Account] = field(default_factory=dict)
+    environments: dict[str, SimulatedEnvironment] = field(default_factory=dict)
+    accounts: dict[str, AutomationAccount] = field(default_factory=dict)
     """Automation accounts by lower-cased id; one counts while its resource exists."""
     automation_reads: str = "cached"
     """What a read below an account of a lost region gets: cached, 5xx, hang."""
@@ -194,7 +194,7 @@ class World:
     """(subscription or *, region or *, kind) -> limit."""
     events: list[Json] = field(default_factory=list)
     """Service Health events, in the form that ``health`` gives them."""
-    notes: dict[str, list[Note]] = field(default_factory=dict)
+    notes: dict[str, list[Annotation]] = field(default_factory=dict)
     """Lower-cased VM id -> what the platform noted of it, by time; kept by ``vm_annotations``."""
     activity: list[Json] = field(default_factory=list)
     """Administrative events that no request caused; kept by ``activity_log``."""
@@ -276,7 +276,7 @@ class World:
     def resource(self, resource_id: str) -> Resource | None:
         return self.resources.get(resource_id.lower())
 
-    def group(self, resource_id: str) -> Group | None:
+    def group(self, resource_id: str) -> ResourceGroup | None:
         """The group with that id, or the one that holds the resource with that id."""
         return self.groups.get("/".join(resource_id.lower().split("/")[:5]))
 

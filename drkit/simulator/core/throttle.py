@@ -22,17 +22,17 @@ def kind_of(method: str) -> str:
 
 
 @dataclass
-class Bucket:
+class TokenBucket:
     tokens: float
     at: datetime
 
 
 @dataclass
-class Throttle:
+class RateLimiter:
     """``limits``: kind -> (size of the bucket, tokens a simulated second)."""
 
     limits: dict[str, tuple[float, float]] = field(default_factory=lambda: dict(LIMITS))
-    buckets: dict[tuple[str, str, str, str], Bucket] = field(default_factory=dict)
+    buckets: dict[tuple[str, str, str, str], TokenBucket] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
     taken: Counter[str] = field(default_factory=Counter)
 
@@ -41,7 +41,7 @@ class Throttle:
         kind = kind_of(method)
         size, refill = self.limits[kind]
         key = (subscription.lower(), principal, region, kind)
-        bucket = self.buckets.setdefault(key, Bucket(size, now))
+        bucket = self.buckets.setdefault(key, TokenBucket(size, now))
         bucket.tokens = min(size, bucket.tokens + refill * (now - bucket.at).total_seconds())
         bucket.at = now
         scope = "subscription" if subscription else "tenant"

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from drkit.simulator.core.clock import stamp
-from drkit.simulator.core.state import Group, Json, Operation, Resource
+from drkit.simulator.core.state import AsyncOperation, Json, Resource, ResourceGroup
 
 API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-[A-Za-z0-9.]+)?\Z")
 PAGE = 100
@@ -104,7 +104,7 @@ def resource_body(resource: Resource) -> Json:
     return body | resource.extra | {"properties": resource.properties}
 
 
-def group_body(group: Group) -> Json:
+def group_body(group: ResourceGroup) -> Json:
     body: Json = {
         "id": group.id,
         "name": group.name,
@@ -130,7 +130,7 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
     return f"{url}?{urlencode(query, quote_via=quote, safe='$')}" if query else url
 
 
-def operation_body(operation: Operation) -> Json:
+def operation_body(operation: AsyncOperation) -> Json:
     """An operation as the ``Azure-AsyncOperation`` URL gives it.
 
     https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations

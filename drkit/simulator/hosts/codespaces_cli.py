@@ -6,14 +6,14 @@ filed there.
 
 from __future__ import annotations
 
-from drkit.simulator.hosts.machine import Host, Refusal, Registration, Surroundings, expand
+from drkit.simulator.hosts.machine import Refusal, Registration, SimulatedHost, Surroundings, expand
 from drkit.simulator.hosts.people import CODE_LIFE, FIRST_CODE, Job
 
 ALREADY = "An environment is already registered on this machine with ID: {}"
 REGISTERING = 5.0  # seconds between a sign-in and the end of "Creating your Codespace..."
 
 
-def appoint(host: Host, around: Surroundings, job: Job) -> None:
+def appoint(host: SimulatedHost, around: Surroundings, job: Job) -> None:
     """A code reached the person: they will type it in their own time, if they do."""
     after, code = around.person(job.person).signs_in_after, max(job.read, default=0)
     if after is not None and job.waiting and code > job.appointed:
@@ -21,14 +21,14 @@ def appoint(host: Host, around: Surroundings, job: Job) -> None:
         around.later(after, lambda: sign_in(host, around, job))
 
 
-def sign_in(host: Host, around: Surroundings, job: Job) -> None:
+def sign_in(host: SimulatedHost, around: Surroundings, job: Job) -> None:
     """The person types the code, if they still mean to and it still counts."""
     person = around.person(job.person)
     if host.running and None not in (person.signs_in_after, person.ready_after) and job.sign_in(around.now()):
         finish(host, around, job, around.now())
 
 
-def show(host: Host, around: Surroundings, job: Job) -> None:
+def show(host: SimulatedHost, around: Surroundings, job: Job) -> None:
     """A new code comes up before the eyes of a person who typed the command themselves."""
     job.look(around.now())
     appoint(host, around, job)
@@ -36,7 +36,7 @@ def show(host: Host, around: Surroundings, job: Job) -> None:
         around.later(CODE_LIFE, lambda: show(host, around, job))
 
 
-def finish(host: Host, around: Surroundings, job: Job, at: float) -> None:
+def finish(host: SimulatedHost, around: Surroundings, job: Job, at: float) -> None:
     """What ``codespaces start`` does after the sign-in."""
     held = host.registration()
     if held:
@@ -56,7 +56,7 @@ def finish(host: Host, around: Surroundings, job: Job, at: float) -> None:
         job.ended, job.rc = at + REGISTERING, 0
 
 
-def start(host: Host, around: Surroundings, job: Job) -> None:
+def start(host: SimulatedHost, around: Surroundings, job: Job) -> None:
     """``codespaces start``, in the background, its output to a file."""
     held = host.registration()
     if held:
@@ -66,7 +66,7 @@ def start(host: Host, around: Surroundings, job: Job) -> None:
         around.later(FIRST_CODE, lambda: show(host, around, job))
 
 
-def stop(host: Host, around: Surroundings, patience: float) -> tuple[str, int | None, float]:
+def stop(host: SimulatedHost, around: Surroundings, patience: float) -> tuple[str, int | None, float]:
     """``codespaces stop``: released, failed or hung; its exit status (None: it was ended); the seconds it took."""
     held = host.registration()
     if held is None:
@@ -85,7 +85,7 @@ def stop(host: Host, around: Surroundings, patience: float) -> tuple[str, int | 
     return "released", 0, 4.0
 
 
-def forget(host: Host, held: Registration) -> None:
+def forget(host: SimulatedHost, held: Registration) -> None:
     """The registration is gone from the disk, and with it the agent that lived by it."""
     host.registrations.remove(held)
     host.agent = False

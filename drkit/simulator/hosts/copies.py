@@ -8,10 +8,10 @@ from drkit.simulator.arm.compute import make_vm
 from drkit.simulator.core.state import Json, World, normal
 from drkit.simulator.hosts import events
 from drkit.simulator.hosts.events import DELETE, WRITE, asked, boot, new, node, wipe
-from drkit.simulator.hosts.machine import Host, Surroundings, host_keys, mac
+from drkit.simulator.hosts.machine import SimulatedHost, Surroundings, host_keys, mac
 
 
-def _swap_disk(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _swap_disk(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Another boot disk under the same VM. ``content``: new (by default) or same."""
     vm = world.resource(host.id)
     if vm is None:
@@ -24,7 +24,7 @@ def _swap_disk(world: World, around: Surroundings, host: Host, details: Json) ->
     return host
 
 
-def _clone(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _clone(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """A VM from a specialised image of this one (``new_id``, ``location``): its OS under a new vmId.
 
     With its registration, unless ``registered`` is false: then the image is older than that.
@@ -47,7 +47,7 @@ def _clone(world: World, around: Surroundings, host: Host, details: Json) -> Hos
     return made
 
 
-def _recreate(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _recreate(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Deleted, and made again under its name: the same ARM id, another machine. ``content``: new or same (disk kept)."""
     old = world.resource(host.id)
     if old is None:

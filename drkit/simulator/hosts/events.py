@@ -18,8 +18,8 @@ from drkit.simulator.core.state import Json, Resource, World, normal
 from drkit.simulator.hosts.codespaces_cli import forget, start, stop
 from drkit.simulator.hosts.machine import (
     Folder,
-    Host,
     Registration,
+    SimulatedHost,
     Surroundings,
     describe,
     host_keys,
@@ -31,12 +31,12 @@ from drkit.simulator.hosts.people import Job
 from drkit.simulator.signals import activity_log
 from drkit.simulator.signals.vm_annotations import CUSTOMER, annotate, bring_up, take_down
 
-Act = Callable[[World, Surroundings, Host, Json], Host | None]
+Act = Callable[[World, Surroundings, SimulatedHost, Json], SimulatedHost | None]
 WRITE, DELETE = "Microsoft.Compute/virtualMachines/write", "Microsoft.Compute/virtualMachines/delete"
 MOVE = "Microsoft.Resources/subscriptions/resourceGroups/moveResources/action"
 
 
-def happen(world: World, host: Host, event: str, details: Json) -> Json:
+def happen(world: World, host: SimulatedHost, event: str, details: Json) -> Json:
     """Lets ``event`` happen to a host; what it is like afterwards ({} once gone). ValueError for what cannot be.
 
     ``annotated``: false: the platform leaves no annotation; ``by``: who asked for it, in the activity log.
@@ -78,7 +78,7 @@ def told(details: Json, name: str) -> str:
     return name if details.get("annotated", True) else ""
 
 
-def note(world: World, host: Host, details: Json, name: str) -> None:
+def note(world: World, host: SimulatedHost, details: Json, name: str) -> None:
     """An annotation of a VM, unless the event asks for none."""
     if host.kind == "azure-vm" and told(details, name):
         annotate(world, host.id, name)
@@ -88,23 +88,23 @@ def ago(world: World, minutes: float) -> datetime:
     return world.now() - timedelta(minutes=minutes)
 
 
-def asked(world: World, host: Host, operation: str, details: Json) -> None:
+def asked(world: World, host: SimulatedHost, operation: str, details: Json) -> None:
     """Somebody asked Resource Manager for it."""
     activity_log.happened(world, host.id, operation, str(details.get("by", activity_log.SOMEBODY)))
 
 
-def new(host: Host, what: str) -> str:
+def new(host: SimulatedHost, what: str) -> str:
     """A UUID for what is new after this host's latest event."""
     return identity(f"{host.id.lower()}/{what}/{len(host.history)}")
 
 
-def node(host: Host) -> str:
+def node(host: SimulatedHost) -> str:
     """The name of another physical host."""
     number = int(identity(f"{host.id}/node/{len(host.history)}")[:8], 16)
     return f"{(host.physical_host or 'AMS07A')[:3]}{number % 90 + 10}PrdApp{number // 97 % 90 + 10}"
 
 
-def boot(host: Host, at: float) -> None:
+def boot(host: SimulatedHost, at: float) -> None:
     """A start of the operating system: processes are gone, services come back."""
     host.boot_id = moment_text(at) if host.os == "windows" else new(host, "boot")
     held = host.registration()
@@ -114,7 +114,7 @@ def boot(host: Host, at: float) -> None:
             job.ended = at
 
 
-def wipe(host: Host) -> None:
+def wipe(host: SimulatedHost) -> None:
     """A new operating system from the image: nothing of the old disk is left, a data disk is."""
     windows = host.os == "windows"
     host.machine_id = new(host, "machine") if windows else new(host, "machine").replace("-", "")
@@ -125,17 +125,17 @@ def wipe(host: Host) -> None:
     host.folders = [folder for folder in host.folders if folder.startswith("/data")]
 
 
-def to_another_node(host: Host) -> None:
+def to_another_node(host: SimulatedHost) -> None:
     host.physical_host = host.physical_host and node(host)
 
 
-def _migrate(world: World, _: Surroundings, host: Host, details: Json) -> Host:
+def _migrate(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     to_another_node(host)
     note(world, host, details, "LiveMigrationSucceeded")
     return host
 
 
-def _reboot(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _reboot(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """From inside, or asked of Azure (``by``)."""
     boot(host, around.now())
     if host.kind == "azure-vm":
@@ -146,7 +146,7 @@ def _reboot(world: World, around: Surroundings, host: Host, details: Json) -> Ho
     return host
 
 
-def _heal(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _heal(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Azure moves it off a failed node. The minutes it takes are over at once, but Resource Health remembers them."""
     _renew(host, around)
     name = told(details, "VirtualMachineMigrationInitiatedForRepair")
@@ -155,7 +155,7 @@ def _heal(world: World, around: Surroundings, host: Host, details: Json) -> Host
     return host
 
 
-def _renew(host: Host, around: Surroundings) -> None:
+def _renew(host: SimulatedHost, around: Surroundings) -> None:
     """Another node, and a boot; an ephemeral OS disk does not come along."""
     to_another_node(host)
     if host.ephemeral:
@@ -163,7 +163,7 @@ def _renew(host: Host, around: Surroundings) -> None:
     boot(host, around.now())
 
 
-def _redeploy(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _redeploy(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     _renew(host, around)
     asked(world, host, f"{WRITE[:-6]}/redeploy/action", details)
     name = told(details, "VirtualMachineRedeployInitiatedByControlPlane")
@@ -171,7 +171,7 @@ def _redeploy(world: World, around: Surroundings, host: Host, details: Json) -> 
     return host
 
 
-def _reimage(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _reimage(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     wipe(host)
     boot(host, around.now())
     if host.kind == "azure-vm":
@@ -179,7 +179,7 @@ def _reimage(world: World, around: Surroundings, host: Host, details: Json) -> H
     return host
 
 
-def _stop(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _stop(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     deallocate = details.get("deallocate", True)
     host.power = "deallocated" if deallocate else "stopped"
     for job in host.jobs():
@@ -192,7 +192,7 @@ def _stop(world: World, around: Surroundings, host: Host, details: Json) -> Host
     return host
 
 
-def _start(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _start(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     if host.power == "running":
         return host
     if host.power == "deallocated":
@@ -206,7 +206,7 @@ def _start(world: World, around: Surroundings, host: Host, details: Json) -> Hos
     return host
 
 
-def _restore_in_place(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _restore_in_place(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Backup's "replace existing": another OS disk, its content as of the restore point; the old disk stays."""
     if "registration" in details:
         host.registrations.clear()
@@ -220,7 +220,7 @@ def _restore_in_place(world: World, around: Surroundings, host: Host, details: J
     return host
 
 
-def _restore_new(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _restore_new(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Backup's "create new VM": a machine of its own with the old disk's content. ``keep``: the old one lives on."""
     old = world.resource(host.id)
     if old is None or world.group(str(details.get("new_id"))) is None:
@@ -244,7 +244,7 @@ def _restore_new(world: World, around: Surroundings, host: Host, details: Json) 
     return twin
 
 
-def _move(world: World, _: Surroundings, host: Host, details: Json) -> Host:
+def _move(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """A move to another resource group (``group``: its ARM id): other ARM ids, the same machine and disk."""
     vm, group = world.resource(host.id), world.group(str(details.get("group")))
     if vm is None or group is None:
@@ -264,7 +264,7 @@ def _move(world: World, _: Surroundings, host: Host, details: Json) -> Host:
     return host
 
 
-def replace_disk(world: World, host: Host, vm: Resource, name: str) -> None:
+def replace_disk(world: World, host: SimulatedHost, vm: Resource, name: str) -> None:
     """Gives the VM another OS disk, with an id and ``uniqueId`` of its own."""
     os_disk = vm.properties["storageProfile"]["osDisk"]
     base = "/".join(vm.id.split("/")[:5])
@@ -278,19 +278,19 @@ def replace_disk(world: World, host: Host, vm: Resource, name: str) -> None:
     os_disk["managedDisk"]["id"] = disk_id
 
 
-def _delete(world: World, _: Surroundings, host: Host, details: Json) -> None:
+def _delete(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> None:
     if host.kind == "azure-vm":
         asked(world, host, DELETE, details)
     world.remove(host.id)
     world.hosts.pop(host.id.lower(), None)
 
 
-def _behave(_: World, __: Surroundings, host: Host, details: Json) -> Host:
+def _behave(_: World, __: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     host.behaviour |= {key: str(value) for key, value in details.items()}
     return host
 
 
-def _type_stop(_: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _type_stop(_: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """A person types ``codespaces stop``; with ``force`` they move the registration aside when it hangs or fails."""
     held = host.registration()
     if held and stop(host, around, 0.0)[0] != "released" and details.get("force"):
@@ -298,7 +298,7 @@ def _type_stop(_: World, around: Surroundings, host: Host, details: Json) -> Hos
     return host
 
 
-def _type_start(_: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _type_start(_: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """A person types ``codespaces start -i PLAN -n NAME -w WORKSPACE`` as a user of the machine."""
     account = host.accounts.get(str(details.get("user")))
     if account is None or not details.get("plan") or not details.get("name"):

@@ -9,19 +9,19 @@ from __future__ import annotations
 from drkit.simulator.core.state import Json, World, normal
 from drkit.simulator.hosts import events
 from drkit.simulator.hosts.events import ago, boot, new, note, told
-from drkit.simulator.hosts.machine import Host, Surroundings, mac
+from drkit.simulator.hosts.machine import SimulatedHost, Surroundings, mac
 from drkit.simulator.signals.vm_annotations import PLATFORM, bring_up, take_down
 
 NODE = "We're sorry, your virtual machine isn't available because of a failure on the host server"
 
 
-def _freeze(world: World, _: Surroundings, host: Host, details: Json) -> Host:
+def _freeze(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Its node is updated while it stands still for seconds."""
     note(world, host, details, "VirtualMachinePlannedFreezeSucceeded")
     return host
 
 
-def _crash(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _crash(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Its node crashed and came back, ``minutes`` (6) later."""
     boot(host, around.now())
     name = told(details, "VirtualMachineHostCrashed")
@@ -29,7 +29,7 @@ def _crash(world: World, around: Surroundings, host: Host, details: Json) -> Hos
     return host
 
 
-def _blip(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _blip(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Its storage was away for ``minutes`` (2); ``reboot``: it restarted by that, else it stood still."""
     if details.get("reboot"):
         boot(host, around.now())
@@ -39,7 +39,7 @@ def _blip(world: World, around: Surroundings, host: Host, details: Json) -> Host
     return host
 
 
-def _down(world: World, _: Surroundings, host: Host, details: Json) -> Host:
+def _down(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Its node failed; the platform says so, and it stays down. ``value``: the metric meanwhile."""
     host.silent = True
     name = told(details, "VirtualMachineHostRebootedForRepair")
@@ -47,7 +47,7 @@ def _down(world: World, _: Surroundings, host: Host, details: Json) -> Host:
     return host
 
 
-def _up(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def _up(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """The platform brought it back; ``other_node``: elsewhere."""
     if details.get("other_node"):
         events.to_another_node(host)
@@ -58,13 +58,13 @@ def _up(world: World, around: Surroundings, host: Host, details: Json) -> Host:
     return host
 
 
-def _wake(world: World, around: Surroundings, host: Host) -> None:
+def _wake(world: World, around: Surroundings, host: SimulatedHost) -> None:
     host.silent = False
     boot(host, around.now())
     bring_up(world, host.id, context=PLATFORM)
 
 
-def in_zone(world: World, host: Host) -> list[Host]:
+def in_zone(world: World, host: SimulatedHost) -> list[SimulatedHost]:
     """The running VMs of this host's zone, itself among them."""
     if not host.zone:
         raise ValueError(f"{host.id} stands in no zone")
@@ -76,7 +76,7 @@ def in_zone(world: World, host: Host) -> list[Host]:
     ]
 
 
-def _zone_down(world: World, _: Surroundings, host: Host, __: Json) -> Host:
+def _zone_down(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     """The whole zone that the host stands in: VMs stay down until it recovers. There is no annotation of it."""
     for neighbour in in_zone(world, host):
         neighbour.silent = True
@@ -86,7 +86,7 @@ def _zone_down(world: World, _: Surroundings, host: Host, __: Json) -> Host:
     return host
 
 
-def _zone_up(world: World, around: Surroundings, host: Host, __: Json) -> Host:
+def _zone_up(world: World, around: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     for neighbour in in_zone(world, host):
         if neighbour is not host:
             neighbour.history.append((around.now(), "zone-up"))
@@ -94,24 +94,24 @@ def _zone_up(world: World, around: Surroundings, host: Host, __: Json) -> Host:
     return host
 
 
-def _hang(_: World, __: Surroundings, host: Host, ___: Json) -> Host:
+def _hang(_: World, __: Surroundings, host: SimulatedHost, ___: Json) -> SimulatedHost:
     """Its own system hangs: the platform sees nothing wrong."""
     host.silent = True
     return host
 
 
-def _alarm(world: World, _: Surroundings, host: Host, __: Json) -> Host:
+def _alarm(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     """Resource Health calls it down although it runs (``all-clear`` ends that)."""
     take_down(world, host.id, summary=NODE, value=1.0)
     return host
 
 
-def _clear(world: World, _: Surroundings, host: Host, __: Json) -> Host:
+def _clear(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     bring_up(world, host.id, context=PLATFORM)
     return host
 
 
-def _other_hardware(world: World, around: Surroundings, host: Host, _: Json) -> Host:
+def _other_hardware(world: World, around: Surroundings, host: SimulatedHost, _: Json) -> SimulatedHost:
     """A machine of your own, restored to other hardware: serial number and MAC differ, the disk does not."""
     host.vm_id = new(host, "hardware")
     host.macs = [mac(host.vm_id)]

@@ -39,7 +39,7 @@ class Registration:
 
 
 @dataclass
-class Account:
+class UserAccount:
     """A user of the machine, and the person who signs in when that user registers it."""
 
     home: str
@@ -58,7 +58,7 @@ class Folder:
 
 
 @dataclass
-class Extension:
+class InstalledExtension:
     """An extension of a machine. ``protected``: settings that go in and never come out."""
 
     name: str
@@ -77,7 +77,7 @@ class Extension:
 
 
 @dataclass
-class Host:
+class SimulatedHost:
     """A machine. ``id`` is its ARM id, or a plain name where it has no ARM object."""
 
     id: str
@@ -93,11 +93,11 @@ class Host:
     physical_host: str | None = None
     host_keys: list[str] = field(default_factory=list)
     macs: list[str] = field(default_factory=list)
-    accounts: dict[str, Account] = field(default_factory=dict)
+    accounts: dict[str, UserAccount] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     """Workspaces that exist; those under ``/data`` are on a disk of their own and outlive the OS disk."""
     registrations: list[Registration] = field(default_factory=list)
-    extensions: dict[str, Extension] = field(default_factory=dict)
+    extensions: dict[str, InstalledExtension] = field(default_factory=dict)
     """By lower-cased name."""
     zone: str = ""
     cli: bool = True
@@ -151,20 +151,20 @@ class Surroundings(Protocol):
     def unregister(self, environment: str) -> bool:
         """Deletes the environment; False: its region's service does not answer."""
 
-    def register(self, host: Host, job: Job) -> str:
+    def register(self, host: SimulatedHost, job: Job) -> str:
         """Creates the environment as the person who signed in; its id. Raises ``Refusal``."""
 
     def person(self, owner: str) -> Person: ...
 
 
-def host_from_seed(entry: Mapping[str, Any]) -> Host:
-    """A host of a seed: the fields of ``Host``. What it leaves out of a machine's identity is made from its id."""
+def host_from_seed(entry: Mapping[str, Any]) -> SimulatedHost:
+    """A host of a seed: the fields of ``SimulatedHost``. What it leaves out of a machine's identity is made from its id."""
     fields = dict(entry)
-    fields["accounts"] = {user: Account(**account) for user, account in fields.get("accounts", {}).items()}
+    fields["accounts"] = {user: UserAccount(**account) for user, account in fields.get("accounts", {}).items()}
     fields["registrations"] = [Registration(**registration) for registration in fields.get("registrations", [])]
-    made = [Extension(**extension) for extension in fields.get("extensions", [])]
+    made = [InstalledExtension(**extension) for extension in fields.get("extensions", [])]
     fields["extensions"] = {extension.name.lower(): extension for extension in made}
-    host = Host(**fields)
+    host = SimulatedHost(**fields)
     text = host.id.lower()
     windows = host.os == "windows"
     host.machine_id = host.machine_id or identity(f"{text}/machine").replace("-", "-" if windows else "")
@@ -177,7 +177,7 @@ def host_from_seed(entry: Mapping[str, Any]) -> Host:
     return host
 
 
-def describe(host: Host, world: Any = None) -> dict[str, Any]:  # noqa: ARG001 - the form all three views share
+def describe(host: SimulatedHost, world: Any = None) -> dict[str, Any]:  # noqa: ARG001 - the form all three views share
     """What control shows of it."""
     names = ("id", "kind", "hostname", "location", "os", "machine_id", "boot_id", "vm_id", "physical_host", "power")
     jobs = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drkit.simulator.hosts.codespaces_cli import appoint, forget, start, stop
-from drkit.simulator.hosts.machine import Folder, Host, Surroundings, expand, moment_text
+from drkit.simulator.hosts.machine import Folder, SimulatedHost, Surroundings, expand, moment_text
 from drkit.simulator.hosts.people import FIRST_CODE, SIGN_IN_PAGE, Job
 
 NOTHING_IS_RUN = "This is a simulated host: it knows no such script, and nothing is run."
@@ -24,7 +24,7 @@ WINDOWS = frozenset({"probe_windows"})
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptOutput:
     """What a script printed, and how many simulated seconds it took."""
 
     stdout: str
@@ -33,21 +33,21 @@ class Answer:
 
 
 def run(
-    host: Host, around: Surroundings, names: Mapping[str, str], sha256: str, parameters: list[tuple[str, str]]
-) -> Answer:
+    host: SimulatedHost, around: Surroundings, names: Mapping[str, str], sha256: str, parameters: list[tuple[str, str]]
+) -> ScriptOutput:
     """Acts out the script of that hash with its (name, base64url value) parameters."""
     name = names.get(sha256.lower())
     script = SCRIPTS.get(name or "")
     if name is None or script is None or (name in WINDOWS) != (host.os == "windows"):
-        return Answer(NOTHING_IS_RUN)
+        return ScriptOutput(NOTHING_IS_RUN)
     try:
         values = {key: decode(value) for key, value in parameters}
         printed, seconds = script(host, around, values)
     except KeyError as missing:
-        return Answer("", f"drkit: parameter {missing.args[0]} is missing\n")
+        return ScriptOutput("", f"drkit: parameter {missing.args[0]} is missing\n")
     except (ValueError, binascii.Error) as fault:
-        return Answer("", f"drkit: {fault}\n")
-    return Answer(json.dumps(printed, separators=(",", ":")) + "\n", seconds=seconds)
+        return ScriptOutput("", f"drkit: {fault}\n")
+    return ScriptOutput(json.dumps(printed, separators=(",", ":")) + "\n", seconds=seconds)
 
 
 def decode(value: str) -> str:
@@ -55,15 +55,17 @@ def decode(value: str) -> str:
     return "" if value == "-" else base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True).decode()
 
 
-def _probe(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _probe(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     return _identity(host, around, values["drkit_registrations"])
 
 
-def _probe_windows(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _probe_windows(
+    host: SimulatedHost, around: Surroundings, values: Mapping[str, str]
+) -> tuple[dict[str, Any], float]:
     return _identity(host, around, values.get("drkit_registrations", ""))
 
 
-def _identity(host: Host, around: Surroundings, asked: str) -> tuple[dict[str, Any], float]:
+def _identity(host: SimulatedHost, around: Surroundings, asked: str) -> tuple[dict[str, Any], float]:
     registrations = []
     for line in asked.splitlines():
         product, _, path = line.partition("\t")
@@ -102,7 +104,7 @@ def _identity(host: Host, around: Surroundings, asked: str) -> tuple[dict[str, A
     return printed, 2.0
 
 
-def _reach(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _reach(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     patience = _number(values, "drkit_timeout", 300)
     urls = values["drkit_urls"].split()
     results = [{"url": url, "http": around.answers(url) if url.startswith("https://") else None} for url in urls]
@@ -117,7 +119,7 @@ def _number(values: Mapping[str, str], name: str, most: int) -> float:
     return float(values[name])
 
 
-def _folder(host: Host, values: Mapping[str, str], name: str, kind: str) -> Folder | None:
+def _folder(host: SimulatedHost, values: Mapping[str, str], name: str, kind: str) -> Folder | None:
     """The folder of that nonce, if an earlier delivery of the same script made it."""
     nonce = values[name]
     if len(nonce) != 32 or set(nonce.lower()) - set("0123456789abcdef"):
@@ -128,7 +130,7 @@ def _folder(host: Host, values: Mapping[str, str], name: str, kind: str) -> Fold
     return folder
 
 
-def _release(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _release(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     expected = str(uuid.UUID(values["drkit_environment"]))
     patience = _number(values, "drkit_timeout", 5000)
     folder = _folder(host, values, "drkit_nonce", "release")
@@ -158,7 +160,7 @@ def _release(host: Host, around: Surroundings, values: Mapping[str, str]) -> tup
     return folder.printed, seconds
 
 
-def _register(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _register(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     folder = _folder(host, values, "drkit_nonce", "register")
     if folder:
         return {**folder.printed, "again": True}, 1.0
@@ -190,7 +192,7 @@ def _register(host: Host, around: Surroundings, values: Mapping[str, str]) -> tu
     return say("started"), FIRST_CODE
 
 
-def _watch(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _watch(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     now = around.now()
     account, path = host.accounts.get(values["drkit_user"]), values["drkit_registration"]
     held = host.registration(expand(path, account.home)) if account else None
@@ -210,7 +212,7 @@ def _watch(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple
     return printed, 1.0
 
 
-def _restore(host: Host, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
+def _restore(host: SimulatedHost, around: Surroundings, values: Mapping[str, str]) -> tuple[dict[str, Any], float]:
     released = _folder(host, values, "drkit_nonce", "release")
     pending = _folder(host, values, "drkit_register_nonce", "register")
     account = host.accounts.get(values["drkit_user"])
@@ -232,7 +234,7 @@ def _restore(host: Host, around: Surroundings, values: Mapping[str, str]) -> tup
     return say("restored")
 
 
-SCRIPTS: Mapping[str, Callable[[Host, Surroundings, Mapping[str, str]], tuple[dict[str, Any], float]]] = {
+SCRIPTS: Mapping[str, Callable[[SimulatedHost, Surroundings, Mapping[str, str]], tuple[dict[str, Any], float]]] = {
     "probe": _probe,
     "probe_windows": _probe_windows,
     "reach": _reach,

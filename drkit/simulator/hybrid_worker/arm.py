@@ -22,9 +22,9 @@ from drkit.simulator.hybrid_worker.model import (
     GLOBAL_MODULES,
     HOSTS,
     TYPE,
-    Account,
-    Group,
-    Worker,
+    AutomationAccount,
+    HybridWorker,
+    WorkerGroup,
     account_of,
     registered_elsewhere,
     renew,
@@ -136,7 +136,7 @@ def accounts(call: Call) -> Answer:
 # below an account
 
 
-def _inside(call: Call) -> tuple[Resource, Account]:
+def _inside(call: Call) -> tuple[Resource, AutomationAccount]:
     """The account in the path. A write needs its region and its group's; a read of a lost one may be from a cache."""
     resource = write_rules.parent(call, account_id(call))
     if call.method != "GET":
@@ -148,7 +148,7 @@ def _inside(call: Call) -> tuple[Resource, Account]:
     return resource, account_of(call.world, resource)
 
 
-def _part(account: Account, *parts: str) -> str:
+def _part(account: AutomationAccount, *parts: str) -> str:
     return "/".join((account.id, *parts))
 
 
@@ -156,7 +156,7 @@ def _data(made: datetime | None) -> Json:
     return {"createdAt": moment(made), "lastModifiedAt": moment(made)}
 
 
-def group_body(resource: Resource, account: Account, group: Group) -> Json:
+def group_body(resource: Resource, account: AutomationAccount, group: WorkerGroup) -> Json:
     return {
         "id": _part(account, GROUPS, group.name),
         "name": group.name,
@@ -170,7 +170,7 @@ def group_body(resource: Resource, account: Account, group: Group) -> Json:
     }
 
 
-def worker_body(resource: Resource, account: Account, group: Group, worker: Worker) -> Json:
+def worker_body(resource: Resource, account: AutomationAccount, group: WorkerGroup, worker: HybridWorker) -> Json:
     """``ip`` and ``lastSeenDateTime`` are empty until the machine first reports."""
     return {
         "id": _part(account, GROUPS, group.name, WORKERS, worker.id),
@@ -189,7 +189,7 @@ def worker_body(resource: Resource, account: Account, group: Group, worker: Work
     }
 
 
-def _group(call: Call, account: Account) -> Group:
+def _group(call: Call, account: AutomationAccount) -> WorkerGroup:
     group = account.groups.get(call.path["workers"].lower())
     if group is None:
         raise ProviderError(404, "NotFound", f"Hybrid runbook worker group {call.path['workers']} was not found.")
@@ -202,7 +202,7 @@ def put_group(call: Call) -> Answer:
     resource, account = _inside(call)
     name, body = call.path["workers"], call.body if isinstance(call.body, dict) else {}
     existing = account.groups.get(name.lower())
-    made = existing or Group(name, call.world.now())
+    made = existing or WorkerGroup(name, call.world.now())
     made.credential = ((body.get("properties") or {}).get("credential") or {}).get("name") or ""
     account.groups[name.lower()] = made
     return Answer(200 if existing else 201, group_body(resource, account, made))
@@ -254,7 +254,7 @@ def put_worker(call: Call) -> Answer:
     if account.refuses and registered_elsewhere(call.world, account, machine):
         raise ProviderError(409, "Conflict", "Machine is already registered to a different account.")
     existing = group.workers.get(wanted.lower())
-    made = existing or Worker(wanted, machine, call.world.now())
+    made = existing or HybridWorker(wanted, machine, call.world.now())
     group.workers[wanted.lower()] = made
     call.note["subject"] = machine
     return Answer(200 if existing else 201, worker_body(resource, account, group, made))

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from drkit.simulator.core.state import Json, Resource, World, region_lost
 from drkit.simulator.core.wire import parse_id
-from drkit.simulator.hosts.machine import Extension, Host, identity
+from drkit.simulator.hosts.machine import InstalledExtension, SimulatedHost, identity
 
 TYPE = "Microsoft.Automation/AutomationAccounts"
 """The type as the provider spells it; ids say ``automationAccounts``."""
@@ -65,7 +65,7 @@ READS = ("cached", "5xx", "hang")
 
 
 @dataclass
-class Worker:
+class HybridWorker:
     """A hybrid runbook worker, extension-based. ``machine``: the ARM id it was added with; ``seen``: its last report."""
 
     id: str
@@ -80,16 +80,16 @@ class Worker:
 
 
 @dataclass
-class Group:
+class WorkerGroup:
     name: str
     created: datetime
     credential: str = ""
-    workers: dict[str, Worker] = field(default_factory=dict)
+    workers: dict[str, HybridWorker] = field(default_factory=dict)
     """By lower-cased id."""
 
 
 @dataclass
-class Account:
+class AutomationAccount:
     """What the provider keeps of an account; its ARM half is a resource of the same id.
 
     ``refuses``: it takes no worker whose machine still carries another account's extension. ``assets``: collection ->
@@ -100,7 +100,7 @@ class Account:
     guid: str
     region: str
     refuses: bool = False
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[str, WorkerGroup] = field(default_factory=dict)
     """By lower-cased name."""
     assets: dict[str, dict[str, Json]] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ class Account:
     def url(self) -> str:
         return service_url(self.guid, self.region)
 
-    def workers(self) -> Iterator[tuple[Group, Worker]]:
+    def workers(self) -> Iterator[tuple[WorkerGroup, HybridWorker]]:
         for group in self.groups.values():
             for worker in group.workers.values():
                 yield group, worker
@@ -154,48 +154,48 @@ def status(world: World, guid: str, region: str, path: str) -> int:
 # accounts
 
 
-def accounts(world: World) -> Iterator[Account]:
+def accounts(world: World) -> Iterator[AutomationAccount]:
     """Those whose resource exists."""
     for key, account in world.accounts.items():
         if world.resource(key):
             yield account
 
 
-def account_of(world: World, resource: Resource) -> Account:
+def account_of(world: World, resource: Resource) -> AutomationAccount:
     """The account of a resource of that type, made when it was not there before."""
     key = resource.id.lower()
     if key not in world.accounts:
-        world.accounts[key] = Account(resource.id, world.named_id("automation", key, ""), resource.location)
+        world.accounts[key] = AutomationAccount(resource.id, world.named_id("automation", key, ""), resource.location)
     return world.accounts[key]
 
 
-def renew(world: World, resource: Resource) -> Account:
+def renew(world: World, resource: Resource) -> AutomationAccount:
     """The account of a resource just created: nothing is left of an earlier one of that name."""
     known = world.accounts.pop(resource.id.lower(), None)
     guid = world.named_id("automation", resource.id.lower(), known.guid if known else "")
-    made = Account(resource.id, guid, resource.location)
+    made = AutomationAccount(resource.id, guid, resource.location)
     world.accounts[resource.id.lower()] = made
     return made
 
 
-def account_at(world: World, url: object) -> Account | None:
+def account_at(world: World, url: object) -> AutomationAccount | None:
     """The account that an extension's ``AutomationAccountURL`` leads to."""
     host = (urlsplit(str(url or "")).hostname or "").lower()
     return next((account for account in accounts(world) if urlsplit(account.url).hostname == host), None)
 
 
-def is_worker(extension: Extension) -> bool:
+def is_worker(extension: InstalledExtension) -> bool:
     return extension.publisher.lower() == PUBLISHER.lower()
 
 
-def registered_elsewhere(world: World, account: Account, machine: str) -> bool:
+def registered_elsewhere(world: World, account: AutomationAccount, machine: str) -> bool:
     """Whether that machine carries the extension of another account."""
     host = world.hosts.get(machine.lower())
     held = [extension for extension in host.extensions.values() if is_worker(extension)] if host else []
     return any(account_at(world, extension.settings.get(URL)) is not account for extension in held)
 
 
-def onboard(world: World, host: Host, extension: Extension) -> str:
+def onboard(world: World, host: SimulatedHost, extension: InstalledExtension) -> str:
     """What keeps a machine's extension from becoming a worker, in the extension's words; empty if nothing does."""
     if not is_worker(extension):
         return ""
@@ -215,7 +215,7 @@ def onboard(world: World, host: Host, extension: Extension) -> str:
 # reports
 
 
-def reporting(world: World) -> Iterator[tuple[Worker, Host]]:
+def reporting(world: World) -> Iterator[tuple[HybridWorker, SimulatedHost]]:
     """The workers whose machine reports now, each with its machine."""
     for host in world.hosts.values():
         if not host.running or (host.kind == "azure-vm" and region_lost(world, host.location)):
@@ -247,7 +247,7 @@ def silence(world: World, region: str, since: datetime) -> None:
                 worker.seen = since
 
 
-def address(host: Host) -> str:
+def address(host: SimulatedHost) -> str:
     number = int(identity(f"{host.id.lower()}/ip")[:8], 16)
     return f"10.{number % 256}.{number // 256 % 256}.{number // 65536 % 254 + 1}"
 
@@ -274,11 +274,13 @@ def account_from_seed(world: World, entry: Json) -> None:
         raise ValueError(f"an Automation account has no {key!r}")
     account.assets = {kind: dict(bodies) for kind, bodies in entry.get("assets", {}).items()}
     for group in entry.get("groups", []):
-        made = Group(group["name"], resource.created or world.now(), group.get("credential", ""))
+        made = WorkerGroup(group["name"], resource.created or world.now(), group.get("credential", ""))
         account.groups[made.name.lower()] = made
         for worker in group.get("workers", []):
             registered = _when(worker.get("registered")) or world.now()
-            member = Worker(worker["id"], worker["machine"], registered, worker.get("ip"), _when(worker.get("seen")))
+            member = HybridWorker(
+                worker["id"], worker["machine"], registered, worker.get("ip"), _when(worker.get("seen"))
+            )
             made.workers[member.id.lower()] = member
 
 
@@ -291,7 +293,7 @@ def system_identity(world: World, resource_id: str) -> Json:
     return {"type": "SystemAssigned", "principalId": principal, "tenantId": world.tenant}
 
 
-def describe(account: Account, world: World) -> Json:
+def describe(account: AutomationAccount, world: World) -> Json:
     """What control shows of it: the truth, also of an account whose region is lost."""
     up = {id(worker) for worker, _ in reporting(world)}
     workers: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ BOTH = 12
 
 
 @dataclass(frozen=True)
-class Step:
+class StoryCall:
     """A control call at a minute of the story: ``call`` and ``body`` as the control interface takes them."""
 
     minute: float
@@ -28,7 +28,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Story:
+class HostStory:
     """``estate``: what makes this estate another than the plain one. The baseline is taken before minute 0.
 
     ``ends``: the minute at which ``verdict`` holds: outcome, confidence, rule, reason, notes; of the host ``subject``.
@@ -36,7 +36,7 @@ class Story:
 
     name: str
     why: str
-    timeline: tuple[Step, ...]
+    timeline: tuple[StoryCall, ...]
     verdict: Mapping[str, Any]
     ends: float = 30
     estate: Mapping[str, Any] = field(default_factory=dict)
@@ -62,21 +62,21 @@ def _open(rule: int, reason: str, confidence: str = "medium", *notes: str) -> Js
     return _verdict("undetermined", rule, confidence, reason, *notes)
 
 
-def _host(minute: float, event: str, tells: str, **more: Any) -> Step:
-    return Step(minute, "host", {"id": vm("vm-build"), "event": event, **more}, tells)
+def _host(minute: float, event: str, tells: str, **more: Any) -> StoryCall:
+    return StoryCall(minute, "host", {"id": vm("vm-build"), "event": event, **more}, tells)
 
 
-def _arc(minute: float, tells: str, **more: Any) -> Step:
-    return Step(minute, "change", {"id": subject("arc"), **more}, tells)
+def _arc(minute: float, tells: str, **more: Any) -> StoryCall:
+    return StoryCall(minute, "change", {"id": subject("arc"), **more}, tells)
 
 
-def _lose(minute: float, **more: Any) -> Step:
+def _lose(minute: float, **more: Any) -> StoryCall:
     body = {"region": "westeurope", "announce_after": BOTH, **more}
-    return Step(minute, "lose", body, "West Europe is lost")
+    return StoryCall(minute, "lose", body, "West Europe is lost")
 
 
-def _announce(tells: str, **more: Any) -> Step:
-    return Step(2, "announce", {"region": "westeurope", "after_minutes": BOTH, **more}, tells)
+def _announce(tells: str, **more: Any) -> StoryCall:
+    return StoryCall(2, "announce", {"region": "westeurope", "after_minutes": BOTH, **more}, tells)
 
 
 BLIND = {"url": "^https://management\\.azure\\.com/", "status": 503, "times": 0}
@@ -86,65 +86,65 @@ RESTORED, CLONED = vm("vm-build-r1", "rg-hosts-neu"), vm("vm-build-copy", "rg-ho
 ARC, PHYSICAL, EPHEMERAL, REPLICATED = {"kind": "arc"}, {"kind": "physical"}, {"ephemeral": True}, {"protected": True}
 
 _ALL = (
-    Story("nothing happened", "Nobody did anything.", (), _same(), 5),
-    Story(
+    HostStory("nothing happened", "Nobody did anything.", (), _same(), 5),
+    HostStory(
         "live migration",
         "Memory moved to another physical host.",
         (_host(2, "migrate", "it is live-migrated"),),
         _verdict("transparent", 25),
     ),
-    Story(
+    HostStory(
         "live migration without an annotation",
         "The platform says nothing; the guest sees another physical host.",
         (_host(2, "migrate", "it is live-migrated", annotated=False),),
         _verdict("transparent", 25),
     ),
-    Story(
+    HostStory(
         "ephemeral live migration",
         "A live migration takes the ephemeral disk along.",
         (_host(2, "migrate", "it is live-migrated"),),
         _verdict("transparent", 25),
         estate=EPHEMERAL,
     ),
-    Story(
+    HostStory(
         "host update by freeze",
         "Its host is updated while it stands still.",
         (_host(2, "freeze", "it is paused for an update of its host"),),
         _verdict("transparent", 25, "medium"),
     ),
-    Story(
+    HostStory(
         "storage blip",
         "Its storage was away for two minutes; it stood still and went on.",
         (_host(4, "storage-blip", "its storage is away for two minutes", minutes=2),),
         _verdict("transparent", 25, "medium", "", "sources-disagree"),
     ),
     # it started anew, and is what it was
-    Story(
+    HostStory(
         "healing",
         "Its node failed; the platform started it on another one.",
         (_host(6, "heal", "it is healed on another node"),),
         _verdict(REBOOTED, 28),
     ),
-    Story(
+    HostStory(
         "healing after a long outage",
         "Its node failed, and for twenty minutes nothing happened.",
         (_host(2, "down", "its node fails"), _host(22, "up", "it comes back on another node", other_node=True)),
         _verdict(REBOOTED, 28),
         ends=45,
     ),
-    Story(
+    HostStory(
         "host crash, recovered on the same node",
         "Its node crashed and came back.",
         (_host(8, "crash", "its node crashes and comes back", minutes=6),),
         _verdict(REBOOTED, 28),
     ),
-    Story(
+    HostStory(
         "redeploy",
         "The customer sent it to another node.",
         (_host(5, "redeploy", "its owner redeploys it", by="ada@contoso.com"),),
         _verdict(REBOOTED, 28),
     ),
-    Story(
+    HostStory(
         "deallocate and start",
         "Stopped and started: it comes back on another node.",
         (
@@ -153,75 +153,75 @@ _ALL = (
         ),
         _verdict(REBOOTED, 28),
     ),
-    Story(
+    HostStory(
         "plain reboot",
         "Somebody typed reboot.",
         (_host(2, "reboot", "it is rebooted from inside", annotated=False),),
         _verdict(REBOOTED, 29, "low"),
     ),
-    Story(
+    HostStory(
         "restore in place",
         "Backup replaced its disk by an older one, on which the same registration stands.",
         (_host(5, "restore_in_place", "its disk is restored from a backup", by="Azure Backup"),),
         _verdict(REBOOTED, 23, "medium", "", "state-rolled-back"),
     ),
-    Story(
+    HostStory(
         "resource move, probed",
         "It has another ARM id and is the same machine.",
         (_host(2, "move", "it is moved to another resource group", group=group("rg-moved-weu")),),
         _same("moved"),
     ),
     # it is another machine, or its disk is
-    Story(
+    HostStory(
         "reimage",
         "Its OS is a new one, which was never registered.",
         (_host(5, "reimage", "its owner reimages it", by="ada@contoso.com"),),
         _verdict(WIPED, 11),
     ),
-    Story(
+    HostStory(
         "boot disk replaced",
         "The same VM starts from another disk.",
         (_host(5, "swap-disk", "its OS disk is swapped for a new one", by="ada@contoso.com"),),
         _verdict(WIPED, 11),
     ),
-    Story(
+    HostStory(
         "ephemeral healing, seen by the probe",
         "Service healing wipes an ephemeral OS disk.",
         (_host(6, "heal", "it is healed on another node"),),
         _verdict(WIPED, 11),
         estate=EPHEMERAL,
     ),
-    Story(
+    HostStory(
         "registration replaced",
         "A restored disk carries a registration of somebody else's.",
         (_host(5, "restore_in_place", "its disk is restored with another registration", registration=OTHER),),
         _verdict(WIPED, 12, "medium"),
     ),
-    Story(
+    HostStory(
         "recreated under the old name",
         "The ARM id is the old one and nothing else is.",
         (_host(5, "recreate", "it is deleted and made anew under its name", by="ada@contoso.com"),),
         _verdict(WIPED, 10),
     ),
-    Story(
+    HostStory(
         "restore as new, without that trust",
         "Made again under its name from its own disk: the registration answers from another vmId.",
         (_host(5, "recreate", "it is made again from its own disk", content="same", by="ada@contoso.com"),),
         _verdict(WIPED, 10),
     ),
-    Story(
+    HostStory(
         "restore as new, proved by its registration",
         "The registration answers from another VM, and the original is gone.",
         (_host(5, "restore_new", "it is restored as a new VM", new_id=RESTORED, location="northeurope"),),
         _verdict(WIPED, 3),
     ),
-    Story(
+    HostStory(
         "restore as new, the original kept",
         "Original and copy both run, and both have the registration.",
         (_host(5, "restore_new", "a copy of it is restored", new_id=RESTORED, location="northeurope", keep=True),),
         _open(2, "two-alive"),
     ),
-    Story(
+    HostStory(
         "restore as new, the original deleted",
         "A copy from before the registration has its machine-id; that proves nothing.",
         (
@@ -230,28 +230,28 @@ _ALL = (
         ),
         _verdict("host-lost", 5, "medium", "", "name-only-successor"),
     ),
-    Story(
+    HostStory(
         "clone",
         "A specialised image of it, from before the registration, runs elsewhere; it is what it was.",
         (_host(3, "clone", "a copy of it is made", new_id=CLONED, location="northeurope", registered=False),),
         _same("name-only-successor"),
     ),
     # Site Recovery
-    Story(
+    HostStory(
         "ASR failover",
         "Site Recovery started it elsewhere and stopped the source.",
         (_host(3, "asr-failover", "it is failed over"), _host(12, "asr-commit", "the failover is committed")),
         _verdict(WIPED, 3),
         estate=REPLICATED,
     ),
-    Story(
+    HostStory(
         "ASR failover, source alive",
         "It was failed over, and nobody stopped the source.",
         (_host(3, "asr-failover", "it is failed over; the source goes on", keep=True),),
         _open(2, "two-alive"),
         estate=REPLICATED,
     ),
-    Story(
+    HostStory(
         "ASR failover out of a lost region",
         "Its region is lost, and Site Recovery brings it up elsewhere.",
         (_lose(2), _host(18, "asr-failover", "it is failed over", keep=True)),
@@ -259,7 +259,7 @@ _ALL = (
         ends=40,
         estate=REPLICATED,
     ),
-    Story(
+    HostStory(
         "ASR test failover",
         "A copy for a drill; the machine goes on.",
         (_host(3, "asr-test-failover", "a test failover makes a copy of it"),),
@@ -267,7 +267,7 @@ _ALL = (
         estate=REPLICATED,
     ),
     # it is down, or gone, or nobody can tell
-    Story(
+    HostStory(
         "down for a moment",
         "Too early to say: Azure first tries the same node, then another.",
         (_host(2, "down", "its node fails"),),
@@ -275,125 +275,127 @@ _ALL = (
         ends=10,
         estate={"health_delay": [1, 1]},
     ),
-    Story(
+    HostStory(
         "host down",
         "The platform calls it down, past the grace, and it does not answer.",
         (_host(2, "down", "its node fails, and stays down"),),
         _verdict("host-lost", 8),
     ),
-    Story(
+    HostStory(
         "zone down",
         "Its zone is down; the rest of the region is well.",
         (_host(2, "zone-down", "its zone fails"),),
         _verdict("host-lost", 8, "high", "", "zone"),
     ),
-    Story(
+    HostStory(
         "zone down, and back",
         "The zone recovered, and its VMs started again where they were.",
         (_host(2, "zone-down", "its zone fails"), _host(25, "zone-up", "the zone recovers")),
         _verdict(REBOOTED, 29, "low"),
         ends=50,
     ),
-    Story(
+    HostStory(
         "region down",
         "Its region is lost, and Microsoft says so.",
         (_lose(2),),
         _verdict("region-lost", 6, "high", "", "region-claimed"),
         ends=40,
     ),
-    Story(
+    HostStory(
         "region suspected",
         "Its region is lost, and nobody has said so.",
         (_lose(2, announce=False),),
         _open(7, "region-suspected", "medium", "region-suspected"),
     ),
-    Story(
+    HostStory(
         "region claimed, only this host down",
         "Microsoft speaks of the region; only this host is down.",
         (_announce("Microsoft reports an incident in West Europe"), _host(4, "down", "its node fails")),
         _verdict("host-lost", 8, "high", "", "region-claimed"),
         ends=35,
     ),
-    Story(
+    HostStory(
         "stopped by its owner",
         "Somebody stopped it.",
         (_host(2, "stop", "its owner stops it", by="ada@contoso.com"),),
         _open(14, "stopped", "high"),
     ),
-    Story(
+    HostStory(
         "stopped by its owner in a lost region",
         "It was stopped before its region was lost.",
         (_host(2, "stop", "its owner stops it", by="ada@contoso.com"), _lose(8)),
         _open(14, "stopped", "high", "region-claimed"),
         ends=45,
     ),
-    Story(
+    HostStory(
         "deleted by its owner",
         "It is gone, and the log says who deleted it.",
         (_host(2, "delete", "its owner deletes it", by="ada@contoso.com"),),
         _verdict("host-lost", 5),
     ),
-    Story(
+    HostStory(
         "guest down",
         "Its own system hangs; the platform sees nothing wrong.",
         (_host(2, "guest-hang", "its system hangs"),),
         _open(20, "guest-or-network"),
     ),
-    Story(
+    HostStory(
         "blind vantage point",
         "Resource Manager answers nothing from here.",
-        (Step(2, "fault", BLIND, "Resource Manager answers 503 to everything"),),
+        (StoryCall(2, "fault", BLIND, "Resource Manager answers 503 to everything"),),
         _open(18, "blind", "low"),
         ends=8,
     ),
     # Microsoft speaks, and it is not so
-    Story(
+    HostStory(
         "false alarm",
         "Microsoft speaks of the region, and our machines are well.",
         (_announce("Microsoft reports an incident in West Europe"),),
         _same("region-claimed"),
     ),
-    Story(
+    HostStory(
         "false alarm, withdrawn",
         "The event is marked a false positive: no claim.",
         (_announce("Microsoft reports an incident, sent in error", false_positive=True),),
         _same(),
     ),
-    Story(
+    HostStory(
         "notice about management operations",
         "An Informational event is no claim.",
         (_announce("Microsoft tells of slow management operations", level="Informational"),),
         _same(),
     ),
-    Story(
+    HostStory(
         "false alarm about the host",
         "Resource Health calls it down, and it answers from the same boot.",
         (_host(2, "false-alarm", "Resource Health calls it down"),),
         _same("sources-disagree", confidence="medium"),
     ),
     # machines of one's own
-    Story(
+    HostStory(
         "arc cloned",
         "Its disk was copied to a second machine.",
         (_arc(2, "its disk is cloned", patch={"properties": {"statusReason": "Cloned"}}),),
         _verdict(WIPED, 1),
         estate=ARC,
     ),
-    Story(
+    HostStory(
         "arc disconnected",
         "Its agent sends no heartbeat, which says nothing of the machine.",
         (_arc(2, "it is disconnected", patch={"properties": {"status": "Disconnected"}}),),
         _open(20, "guest-or-network"),
         estate=ARC,
     ),
-    Story(
+    HostStory(
         "arc object deleted",
         "Somebody deleted its ARM object.",
         (_arc(2, "its ARM object is deleted", delete=True),),
         _open(17, "unregistered"),
         estate=ARC,
     ),
-    Story("no witness", "A server in a cupboard; nobody can ask it.", (), _open(19, "no-witness", "low"), 5, PHYSICAL),
+    HostStory(
+        "no witness", "A server in a cupboard; nobody can ask it.", (), _open(19, "no-witness", "low"), 5, PHYSICAL
+    ),
 )
 
-STORIES: dict[str, Story] = {story.name: story for story in _ALL}
+STORIES: dict[str, HostStory] = {story.name: story for story in _ALL}

@@ -16,7 +16,7 @@ from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Caller, Json, World
 from drkit.simulator.core.wire import Answer, ArmError, page, parse_id
 from drkit.simulator.signals import vm_annotations as noted
-from drkit.simulator.signals.vm_annotations import Change
+from drkit.simulator.signals.vm_annotations import AvailabilityChange
 
 SOMEBODY = "admin@contoso.com"
 KEPT = timedelta(days=90)
@@ -185,7 +185,7 @@ def _resource_health(world: World, subscription_id: str) -> Iterator[Json]:
                     yield _health_event(world, subscription_id, change, change.at + REPEATED, "Updated")
 
 
-def _health_event(world: World, subscription_id: str, change: Change, at: datetime, stage: str) -> Json:
+def _health_event(world: World, subscription_id: str, change: AvailabilityChange, at: datetime, stage: str) -> Json:
     note = change.note
     state, was = ("Available", "Unavailable") if change.up else ("Unavailable", "Available")
     event = _event(world, subscription_id, note.vm, at, "health", note.vm.lower(), str(note.number), stage)

@@ -16,7 +16,7 @@ from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, Resource, World
 from drkit.simulator.core.wire import Answer, ArmError, page
 from drkit.simulator.signals import vm_annotations as noted
-from drkit.simulator.signals.vm_annotations import Note
+from drkit.simulator.signals.vm_annotations import Annotation
 
 SERVICES = {
     "Virtual Machines": "fd8065f5-ffd0-4756-8788-e6a11bf36257",
@@ -79,7 +79,7 @@ def _status(vm: Resource, name: str, properties: Json) -> Json:
     }
 
 
-def _reasons(note: Note) -> Json:
+def _reasons(note: Annotation) -> Json:
     fields = {"title": note.title, "summary": note.summary, "reasonType": note.reason}
     return fields | {"context": note.context, "category": note.category}
 

@@ -16,7 +16,7 @@ from drkit.simulator.signals import vm_annotations as noted
 from drkit.simulator.signals.activity_log import EPOCH
 from drkit.simulator.signals.health import event_body
 from drkit.simulator.signals.site_recovery import item_body
-from drkit.simulator.signals.vm_annotations import NAMES, Note
+from drkit.simulator.signals.vm_annotations import NAMES, Annotation
 
 HEALTH = "/providers/Microsoft.ResourceHealth/"
 STATUSES, ANNOTATIONS = "availabilityStatuses", "resourceAnnotations"
@@ -88,7 +88,7 @@ def _status(world: World, vm: Resource) -> Json | None:
     }
 
 
-def _annotation(note: Note) -> Json:
+def _annotation(note: Annotation) -> Json:
     kind = NAMES[note.annotation]
     return {
         "targetResourceType": VM,
@@ -103,7 +103,7 @@ def _annotation(note: Note) -> Json:
     }
 
 
-def _annotated(world: World, key: str) -> list[Note]:
+def _annotated(world: World, key: str) -> list[Annotation]:
     if key in world.gaps:
         return []
     shown = seen(world)

@@ -17,7 +17,7 @@ from drkit.simulator.core.routing import Call, Route
 from drkit.simulator.core.state import Json, World, normal
 from drkit.simulator.core.wire import Answer, page
 from drkit.simulator.hosts import events
-from drkit.simulator.hosts.machine import Host, Surroundings, host_keys, mac
+from drkit.simulator.hosts.machine import SimulatedHost, Surroundings, host_keys, mac
 from drkit.simulator.signals import activity_log
 
 VAULT = "Microsoft.RecoveryServices/vaults"
@@ -73,7 +73,7 @@ def protect(world: World, entry: Json) -> None:
     world.protected.append(item)
 
 
-def item_of(world: World, host: Host) -> Protected:
+def item_of(world: World, host: SimulatedHost) -> Protected:
     """The item of that VM; ValueError where it is not replicated."""
     protected = next(
         (item for item in world.protected if host.id.lower() in (item.source.lower(), item.recovered.lower())), None
@@ -86,7 +86,7 @@ def item_of(world: World, host: Host) -> Protected:
 # events of hosts
 
 
-def fail_over(world: World, around: Surroundings, host: Host, details: Json) -> Host:
+def fail_over(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """An unplanned failover. ``keep``: the source is left running, as it is when it cannot be reached."""
     item = item_of(world, host)
     item.under_way, item.began, item.point = "UnplannedFailover", world.now(), stamp(world.now() - POINTS)
@@ -101,12 +101,12 @@ def fail_over(world: World, around: Surroundings, host: Host, details: Json) -> 
     return host
 
 
-def commit(world: World, _: Surroundings, host: Host, __: Json) -> Host:
+def commit(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     item_of(world, host).state = "UnplannedFailoverCommitted"
     return host
 
 
-def fail_over_in_test(world: World, around: Surroundings, host: Host, _: Json) -> Host:
+def fail_over_in_test(world: World, around: Surroundings, host: SimulatedHost, _: Json) -> SimulatedHost:
     """A copy beside the machine, for a drill."""
     item = item_of(world, host)
     item.under_way, item.began = "TestFailover", world.now()
@@ -119,7 +119,7 @@ def fail_over_in_test(world: World, around: Surroundings, host: Host, _: Json) -
     return host
 
 
-def clean_up(world: World, _: Surroundings, host: Host, __: Json) -> Host:
+def clean_up(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
     """Removes the copy of a test failover."""
     item = item_of(world, host)
     if item.tested:
@@ -128,7 +128,7 @@ def clean_up(world: World, _: Surroundings, host: Host, __: Json) -> Host:
     return host
 
 
-def _copy(world: World, around: Surroundings, host: Host, item: Protected, name: str) -> Host:
+def _copy(world: World, around: Surroundings, host: SimulatedHost, item: Protected, name: str) -> SimulatedHost:
     """A new VM from the replicated disk: another vmId, MAC and host keys, the OS and the registration as they were."""
     made = deepcopy(host)
     made.id = f"{item.group}/providers/Microsoft.Compute/virtualMachines/{name}"

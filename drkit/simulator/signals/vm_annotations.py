@@ -20,7 +20,7 @@ PLANNED, UNPLANNED, NEITHER = "Planned", "Unplanned", "Not Applicable"
 FREEZE, REBOOT, TOLD, DEGRADED = "Downtime Freeze", "Downtime Reboot", "Informational", "Degraded"
 
 
-class Kind(NamedTuple):
+class AnnotationKind(NamedTuple):
     context: str
     category: str
     impact: str
@@ -29,60 +29,60 @@ class Kind(NamedTuple):
 
 
 SORRY = "We're sorry, your virtual machine isn't available because "
-NAMES: dict[str, Kind] = {
-    "LiveMigrationSucceeded": Kind(
+NAMES: dict[str, AnnotationKind] = {
+    "LiveMigrationSucceeded": AnnotationKind(
         PLATFORM,
         UNPLANNED,
         FREEZE,
         "The virtual machine was briefly paused and moved to another host.",
         "Live migration",
     ),
-    "VirtualMachinePlannedFreezeSucceeded": Kind(
+    "VirtualMachinePlannedFreezeSucceeded": AnnotationKind(
         PLATFORM, PLANNED, FREEZE, "The virtual machine was briefly paused for an update of its host.", "Host update"
     ),
-    "VirtualMachineHostCrashed": Kind(
+    "VirtualMachineHostCrashed": AnnotationKind(
         PLATFORM,
         UNPLANNED,
         REBOOT,
         f"{SORRY}its host server crashed. It is restarted there.",
         "Unexpected host failure",
     ),
-    "VirtualMachineHostRebootedForRepair": Kind(
+    "VirtualMachineHostRebootedForRepair": AnnotationKind(
         PLATFORM,
         UNPLANNED,
         REBOOT,
         f"{SORRY}of an unexpected failure on the host server. Azure is rebooting the host server.",
         "Unexpected host failure",
     ),
-    "VirtualMachineStorageOffline": Kind(
+    "VirtualMachineStorageOffline": AnnotationKind(
         PLATFORM, UNPLANNED, REBOOT, f"{SORRY}its connection to remote storage was lost.", "Storage connectivity lost"
     ),
-    "VirtualMachineMigrationInitiatedForRepair": Kind(
+    "VirtualMachineMigrationInitiatedForRepair": AnnotationKind(
         PLATFORM,
         UNPLANNED,
         REBOOT,
         f"{SORRY}of a failure on the host server. It is being moved to another one.",
         "Unexpected host failure",
     ),
-    "VirtualMachineRedeployInitiatedByControlPlane": Kind(
+    "VirtualMachineRedeployInitiatedByControlPlane": AnnotationKind(
         CUSTOMER, NEITHER, TOLD, "The virtual machine is redeployed as an authorized user or process requested."
     ),
-    "VirtualMachineRestarted": Kind(
+    "VirtualMachineRestarted": AnnotationKind(
         CUSTOMER, NEITHER, TOLD, "The virtual machine restarts as an authorized user or a process inside it requested."
     ),
-    "VirtualMachineDeallocationInitiated": Kind(
+    "VirtualMachineDeallocationInitiated": AnnotationKind(
         CUSTOMER,
         NEITHER,
         TOLD,
         "The virtual machine is stopped and deallocated as an authorized user or process requested.",
     ),
-    "VirtualMachineStopInitiatedByControlPlane": Kind(
+    "VirtualMachineStopInitiatedByControlPlane": AnnotationKind(
         CUSTOMER, NEITHER, TOLD, "The virtual machine is stopping as an authorized user or process requested."
     ),
-    "VirtualMachineStartInitiatedByControlPlane": Kind(
+    "VirtualMachineStartInitiatedByControlPlane": AnnotationKind(
         CUSTOMER, NEITHER, TOLD, "The virtual machine is starting as an authorized user or process requested."
     ),
-    "VirtualMachineScheduledForServiceHealing": Kind(
+    "VirtualMachineScheduledForServiceHealing": AnnotationKind(
         PLATFORM, UNPLANNED, DEGRADED, "The host of the virtual machine may fail; it is scheduled to be moved."
     ),
 }
@@ -90,7 +90,7 @@ NAMES: dict[str, Kind] = {
 
 
 @dataclass
-class Note:
+class Annotation:
     """Something that happened to a VM at ``at``. ``down``: it was unavailable from then until ``until`` (None: it is).
 
     ``value``: the availability metric meanwhile; None where nobody measured.
@@ -118,20 +118,22 @@ class Note:
         return self.down and self.at <= moment and (self.until is None or moment < self.until)
 
 
-class Change(NamedTuple):
+class AvailabilityChange(NamedTuple):
     """A VM became unavailable, or available again (``up``), at ``at``, for the reason in ``note``."""
 
     at: datetime
     up: bool
-    note: Note
+    note: Annotation
 
 
-def annotate(world: World, vm: str, name: str, *, since: datetime | None = None) -> Note:
+def annotate(world: World, vm: str, name: str, *, since: datetime | None = None) -> Annotation:
     """An annotation that tells of no change of availability."""
     kind = NAMES[name]
     at = since or world.now()
     return _keep(
-        world, vm, Note(vm, 0, at, name, until=at, summary=kind.summary, context=kind.context, category=kind.category)
+        world,
+        vm,
+        Annotation(vm, 0, at, name, until=at, summary=kind.summary, context=kind.context, category=kind.category),
     )
 
 
@@ -146,11 +148,11 @@ def take_down(
     summary: str = "",
     context: str = "",
     value: float | None = 0.0,
-) -> Note:
+) -> Annotation:
     """The VM is unavailable from ``since`` (now) until ``until`` (``bring_up``); ``name``: its annotation, if it has one."""
-    kind = NAMES.get(name) or Kind(context or PLATFORM, UNPLANNED, REBOOT, summary)
+    kind = NAMES.get(name) or AnnotationKind(context or PLATFORM, UNPLANNED, REBOOT, summary)
     customer = kind.context == CUSTOMER
-    note = Note(
+    note = Annotation(
         vm,
         0,
         since or world.now(),
@@ -174,7 +176,7 @@ def bring_up(world: World, vm: str, *, context: str = "") -> None:
             note.until = world.now()
 
 
-def _keep(world: World, vm: str, note: Note) -> Note:
+def _keep(world: World, vm: str, note: Annotation) -> Annotation:
     notes = world.notes.setdefault(vm.lower(), [])
     note.number = len(notes) + 1
     notes.append(note)
@@ -182,28 +184,28 @@ def _keep(world: World, vm: str, note: Note) -> Note:
     return note
 
 
-def down_at(notes: list[Note], moment: datetime) -> Note | None:
+def down_at(notes: list[Annotation], moment: datetime) -> Annotation | None:
     """Why the VM was unavailable at that moment: what began first; None where it was available."""
     return next((note for note in notes if note.holds(moment)), None)
 
 
-def changes(notes: list[Note], until: datetime) -> Iterator[Change]:
+def changes(notes: list[Annotation], until: datetime) -> Iterator[AvailabilityChange]:
     """The changes of availability up to that moment, oldest first."""
     moments = {note.at for note in notes if note.down}
     moments |= {note.until for note in notes if note.down and note.until is not None}
-    before: Note | None = None
+    before: Annotation | None = None
     for moment in sorted(moments):
         if moment > until:
             return
         after = down_at(notes, moment)
         if after is None and before is not None:
-            yield Change(moment, True, before)
+            yield AvailabilityChange(moment, True, before)
         elif after is not None and before is None:
-            yield Change(moment, False, after)
+            yield AvailabilityChange(moment, False, after)
         before = after
 
 
-def resolved(notes: list[Note], moment: datetime, within: timedelta) -> Note | None:
+def resolved(notes: list[Annotation], moment: datetime, within: timedelta) -> Annotation | None:
     """The platform's latest outage of the VM that ended so shortly before that moment."""
     ended = [n for n in notes if n.down and n.by_platform and n.until and n.until <= moment < n.until + within]
     return max(ended, key=lambda note: note.at, default=None)

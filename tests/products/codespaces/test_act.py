@@ -21,7 +21,7 @@ from drkit.api import apply, assess, plan
 from drkit.execution.runner import Event
 from drkit.execution.sign_in_codes import socket_path
 from drkit.model.clock import parse_time
-from drkit.simulator.codespaces.environments import Environment
+from drkit.simulator.codespaces.environments import SimulatedEnvironment
 from drkit.simulator.hosts.machine import Registration
 from tests.support.estates import (
     HOSTED,
@@ -207,7 +207,7 @@ def test_a_name_held_by_a_record_nobody_sees_is_left_for_the_second_one(tmp_path
         def hold() -> None:
             now = world.now()
             for name in ("api", "build"):
-                hidden = Environment(
+                hidden = SimulatedEnvironment(
                     f"hidden-{name}", "staticEnvironment", name, target, owner("billing"), now, now, invisible=True
                 )
                 world.environments[hidden.id] = hidden
