@@ -31,6 +31,7 @@ async def assess(
     """
     from drkit.survey import assess as survey
     from drkit.survey import probe_output as probe_output_
+    from drkit.survey.context import SurveyContext
 
     cloud, clock = context.cloud, context.clock
     generations = context.store.generations(cloud, needed=True)
@@ -54,12 +55,8 @@ async def assess(
     earlier = context.store.newest(Assessment)
     async with reading_session(context) as azure:
         taken = await survey.take(
-            azure,
-            registry(),
-            context.settings,
-            clock,
-            mark=cloud.mark,
-            prior=survey.PriorKnowledge(
+            SurveyContext(azure, registry(), context.settings, clock, cloud.mark),
+            survey.PriorKnowledge(
                 generations=generations,
                 earlier=earlier[0] if earlier else None,
                 declared=declared,

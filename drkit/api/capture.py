@@ -24,6 +24,7 @@ async def snapshot(context: Context, *, subscriptions: Sequence[str] = ()) -> tu
     ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
     """
     from drkit.survey import capture as survey
+    from drkit.survey.context import SurveyContext
 
     cloud, clock = context.cloud, context.clock
     settings = narrowed(context.settings, subscriptions)
@@ -31,7 +32,7 @@ async def snapshot(context: Context, *, subscriptions: Sequence[str] = ()) -> tu
     previous = generations[-1] if generations else None
     try:
         async with reading_session(context) as azure:
-            taken = await survey.take(azure, registry(), settings, clock, mark=cloud.mark, previous=previous)
+            taken = await survey.take(SurveyContext(azure, registry(), settings, clock, cloud.mark), previous)
     except CloudError as error:
         now = rfc3339(clock.now())
         base = previous or Snapshot(cloud=cloud.mark, taken=now)

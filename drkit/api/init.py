@@ -27,7 +27,8 @@ async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (),
 
     RefusedError (4) when the file is there already.
     """
-    from drkit.survey import capture as survey
+    from drkit.survey import capture
+    from drkit.survey.context import SurveyContext
 
     path = Path(out)
     if os.path.lexists(path):
@@ -35,7 +36,8 @@ async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (),
     settings = narrowed(context.settings, subscriptions)
     products = registry()
     async with reading_session(context) as azure:
-        taken = await survey.take(azure, products, settings, context.clock, mark=context.cloud.mark, previous=None)
+        source = SurveyContext(azure, products, settings, context.clock, context.cloud.mark)
+        taken = await capture.take(source, previous=None)
     lines = {name: product.settings_lines(taken.plans, taken.environments) for name, product in products.items()}
     content = template(taken, lines, store)
     settings_.parse(content, out, tables())

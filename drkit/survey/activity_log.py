@@ -16,6 +16,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def reading(event: Any) -> Reading | None:
     if not isinstance(event, Mapping):
         return None
     operation = text(event.get("operationName")).lower()
-    subject = text(event.get("resourceId")).lower()
+    subject = ArmId(text(event.get("resourceId"))).folded
     when = moment(event.get("eventTimestamp"))
     if not subject or not when:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,8 +12,7 @@ import msgspec
 from drkit.errors import NO_AUTHORITY, CloudError, CredentialError, NotFoundError, UnreachableError
 from drkit.model import estate
 from drkit.model.answers import reading_azure
-from drkit.model.clock import Clock, parse_time, rfc3339
-from drkit.model.cloud import CloudMark
+from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import (
     Assessment,
     Claim,
@@ -71,34 +70,26 @@ class PriorKnowledge:
     earlier: Assessment | None = None
     declared: Sequence[Claim] = ()
     refusals: Mapping[tuple[str, str], tuple[str, ...]]
-    probe_outputs: Sequence[probe_output.Printed] = ()
+    probe_outputs: Sequence[probe_output.ProbeOutput] = ()
     deferred: Sequence[Deferred] = ()
 
 
-async def take(
-    azure: Session,
-    products: Mapping[str, Product],
-    settings: Settings,
-    clock: Clock,
-    *,
-    mark: CloudMark,
-    prior: PriorKnowledge,
-) -> Assessment:
+async def take(survey: SurveyContext, prior: PriorKnowledge) -> Assessment:
     """Read Azure, judge each plan and host, and say what could not be read. CredentialError when no token can be had."""
-    newest = prior.generations[-1]
+    newest, settings = prior.generations[-1], survey.settings
     if not settings.subscriptions and newest.subscriptions:
         settings = msgspec.structs.replace(settings, subscriptions=list(newest.subscriptions))
-    subscriptions, arm_down = await _subscriptions(azure, settings, newest)
-    survey = SurveyContext(azure, products, subscriptions, settings, clock)
+    subscriptions, arm_down = await _subscriptions(survey.azure, settings, newest)
+    survey = replace(survey, settings=settings, subscriptions=subscriptions)
     captured = await capture.capture(survey)
-    draft = AssessmentDraft(rfc3339(clock.now()), newest, captured, arm_down)
+    draft = AssessmentDraft(rfc3339(survey.clock.now()), newest, captured, arm_down)
     if arm_down:
         draft.unread.append(f"ARM does not answer, so nothing more was read from it: {arm_down}")
     await _read_claims(survey, draft)
     draft.claims.extend(prior.declared)
     plan_judge = _PlanJudge(survey, draft, prior)
     for plan in newest.plans:
-        product = products.get(plan.product)
+        product = survey.products.get(plan.product)
         draft.plans[plan.key] = (
             PlanFinding(plan.id, "unknown", f"drkit knows no product {plan.product!r}")
             if product is None
@@ -115,7 +106,7 @@ async def take(
     targets = await _targets(survey, draft, lost, prior.refusals)
     stand_ins = _stand_ins(survey, draft)
     return Assessment(
-        cloud=mark,
+        cloud=survey.mark,
         taken=draft.now,
         snapshot_digest=estate.digest(estate.encode(draft.base)),
         lost_regions=tuple(lost),
@@ -129,7 +120,7 @@ async def take(
         witnesses=(*draft.services.values(), *(await _witnesses(survey))),
         unread=tuple(draft.unread),
         zombies=tuple(returned_records.find(captured, prior.deferred)),
-        carried=tuple(registrations.find(draft.base, captured, products, findings, prior.deferred, draft.now)),
+        carried=tuple(registrations.find(draft.base, captured, survey.products, findings, prior.deferred, draft.now)),
     )
 
 

@@ -15,6 +15,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def read(azure: Session, machine: str, since: datetime, clock: Clock) -> t
     if not downtime.down:
         return None, ""
     detail = f"from={downtime.first} to={downtime.last} unmeasured={downtime.unknown}min"
-    return Reading(machine.lower(), SIGNAL, downtime.down * 60, SOURCE, downtime.last, detail), ""
+    return Reading(ArmId(machine).folded, SIGNAL, downtime.down * 60, SOURCE, downtime.last, detail), ""
 
 
 def counted(body: Any) -> Downtime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,8 +12,7 @@ import msgspec
 
 from drkit.errors import CloudError, ForbiddenError, NotFoundError, UnreadableError
 from drkit.model.answers import reading_azure
-from drkit.model.clock import Clock, rfc3339
-from drkit.model.cloud import CloudMark
+from drkit.model.clock import rfc3339
 from drkit.model.estate import (
     LISTING,
     Baseline,
@@ -80,26 +80,19 @@ async def locations_of(azure: Session, subscriptions: Sequence[str]) -> tuple[Lo
     return ()
 
 
-async def take(
-    azure: Session,
-    products: Mapping[str, Product],
-    settings: Settings,
-    clock: Clock,
-    *,
-    mark: CloudMark,
-    previous: Snapshot | None,
-) -> Snapshot:
+async def take(survey: SurveyContext, previous: Snapshot | None) -> Snapshot:
     """The estate as it is now. What could not be read is carried over from ``previous``.
 
     CloudError when nothing answers at all. What went wrong with a part of the estate is in the snapshot's ``captures``.
     """
-    survey = SurveyContext(azure, products, await subscriptions_of(azure, settings), settings, clock)
-    taken = rfc3339(clock.now())
-    locations = await locations_of(azure, survey.subscriptions)
+    settings = survey.settings
+    survey = replace(survey, subscriptions=await subscriptions_of(survey.azure, settings))
+    taken = rfc3339(survey.clock.now())
+    locations = await locations_of(survey.azure, survey.subscriptions)
     captured = await capture(survey)
-    listing = await machines.read(azure, survey.subscriptions, settings, clock)
+    listing = await machines.read(survey.azure, survey.subscriptions, settings, survey.clock)
     captures = [*captured.captures, *listing.captures]
-    plans, environments = _carry_over(captured, previous, products)
+    plans, environments = _carry_over(captured, previous, survey.products)
     hosts = {machine.host.key: machine.host for machine in listing.by_id.values()}
     running = {key for key, machine in listing.by_id.items() if machine.power == "running"}
     hosts, probe_captures = await _identify(survey, hosts, running)
@@ -109,7 +102,7 @@ async def take(
     links = HostLinks(hosts, settings, previous)
     linked = tuple(links.link(environment) for environment in environments)
     return Snapshot(
-        cloud=mark,
+        cloud=survey.mark,
         taken=taken,
         plans=tuple(sorted(plans, key=lambda plan: plan.key)),
         environments=tuple(

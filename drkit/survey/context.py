@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drkit.model.clock import Clock
+from drkit.model.cloud import CloudMark
 from drkit.model.settings import Settings
 from drkit.products.base import Product
 
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SurveyContext:
-    """The session, the products by name, the subscriptions to read, the settings and the clock of one survey."""
+    """What one survey reads, and with what.
+
+    ``products``: by name; ``mark``: the cloud, for the files that are made; ``subscriptions``: the ones to read, which ``take`` of
+    ``capture`` and ``assess`` determines from the settings.
+    """
 
     azure: Session
     products: Mapping[str, Product]
-    subscriptions: Sequence[str]
     settings: Settings
     clock: Clock
+    mark: CloudMark
+    subscriptions: Sequence[str] = ()
 
     def registration_paths(self) -> dict[str, str]:
         """See the function of that name."""

@@ -46,7 +46,7 @@ async def read(
     await lookup.identity()
     await lookup.machine(machine)
     for arm_id in needs:
-        kind = arm_id.rstrip("/").split("/")[-2]
+        kind = ArmId(arm_id).parts[-2]
         await lookup.resource(arm_id, TYPE_NAMES.get(kind.lower(), kind))
     return lookup.readings
 
@@ -107,14 +107,12 @@ class RegionLookup:
 
     async def resource(self, arm_id: str, what: str) -> None:
         """The resource of that id, from the list of its type, so that its provider's api-version is not needed."""
-        subscription = ArmId(arm_id).subscription
-        kind = "/".join(arm_id.strip("/").split("/")[5:7])
+        key = ArmId(arm_id)
+        kind = key.resource_type
         try:
             with reading_azure(arm_id):
-                listed = await self._of_type(subscription, kind)
-                resource = next(
-                    (item for item in listed if str(item.get("id", "")).lower() == arm_id.rstrip("/").lower()), None
-                )
+                listed = await self._of_type(key.subscription, kind)
+                resource = next((item for item in listed if key == str(item.get("id", ""))), None)
                 if resource is not None:
                     await self._report(resource, what)
                     return

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drkit.errors import CloudError
 from drkit.model.answers import reading_azure
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -74,9 +76,10 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
     """Every policy assignment that applies in these subscriptions, and its effect as far as drkit knows it.
 
     Policy Assignments - List includes the assignments of management groups above, and of groups and resources within. Signal
-    ``policy``, value as of ``Rules.assignment``; an initiative has a reading for each member that may deny.
+    ``policy``; the value has the facts of the assignment and of the effect. An initiative has a reading for each member that may
+    deny.
     """
-    assignments: dict[str, list[Reading]] = {}
+    assignments: dict[ArmId, list[Reading]] = {}
     rules = Rules(azure)
     for subscription in subscriptions:
         url = f"/subscriptions/{subscription}/{_AUTHORIZATION}/policyAssignments"
@@ -84,16 +87,67 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
         try:
             with reading_azure(url):
                 async for item in azure.rest.pages(url, {"api-version": POLICY_API}):
-                    key = str(item.get("id", ""))
-                    if key.lower() not in assignments:
-                        effects = await rules.assignment(item)
-                        assignments[key.lower()] = [
-                            Reading(key, "policy", value, source, now, why) for value, why in effects
+                    assignment = _assignment(item)
+                    key = ArmId(assignment.id)
+                    if key not in assignments:
+                        effects = await rules.effects(item)
+                        assignments[key] = [
+                            Reading(assignment.id, "policy", assignment.facts | effect.facts, source, now, effect.why)
+                            for effect in effects
                         ]
         except CloudError as error:
             subject = f"/subscriptions/{subscription}"
-            assignments[subject] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
-    return [assignment for readings in assignments.values() for assignment in readings]
+            assignments[ArmId(subject)] = [Reading(subject, "policies-unread", "unknown", source, now, str(error))]
+    return [reading for readings in assignments.values() for reading in readings]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A policy assignment: its id, and the name, scope and excluded scopes that a reading shows."""
+
+    id: str
+    name: str
+    scope: str
+    not_scopes: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the value of a reading."""
+        return {"name": self.name, "scope": self.scope, "not_scopes": list(self.not_scopes)}
+
+
+def _assignment(item: Mapping[str, Any]) -> Assignment:
+    properties, arm_id = _map(item.get("properties")), str(item.get("id", ""))
+    return Assignment(
+        arm_id,
+        str(properties.get("displayName") or item.get("name") or ""),
+        str(properties.get("scope") or _scope(arm_id)),
+        tuple(str(scope) for scope in _list(properties.get("notScopes"))),
+    )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a policy denies, as far as drkit knows.
+
+    ``kind`` and ``values``: those of a known built-in policy that denies; ``none``: it denies nothing; ``why``: why drkit does not
+    know its effect, or not more of it. Without kind and none the effect is unknown.
+    """
+
+    kind: str = ""
+    values: tuple[Any, ...] = ()
+    none: bool = False
+    why: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the value of a reading."""
+        if self.kind:
+            return {"kind": self.kind, "values": list(self.values)}
+        return {"effect": "none"} if self.none else {}
+
+
+NO_EFFECT = Effect(none=True)
 
 
 class Rules:
@@ -101,70 +155,63 @@ class Rules:
 
     def __init__(self, azure: Session) -> None:
         self._azure = azure
-        self._known: dict[str, tuple[dict[str, Any], str]] = {}
+        self._known: dict[ArmId, tuple[dict[str, Any], str]] = {}
 
-    async def assignment(self, item: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-        """The effect of an assignment, and why it is not fully known (empty: it is): one pair for each policy.
-
-        ``name``, ``scope`` and ``not_scopes`` of the assignment; ``kind`` and ``values`` of a known built-in policy that denies;
-        ``effect`` ``none`` where nothing is denied; neither where drkit does not know.
-        """
-        properties = _map(item.get("properties"))
+    async def effects(self, assignment: Mapping[str, Any]) -> list[Effect]:
+        """The effects of an assignment, given its body: one for a policy, one for each member of an initiative that may deny."""
+        properties = _map(assignment.get("properties"))
         definition_id = str(properties.get("policyDefinitionId", ""))
-        facts: dict[str, Any] = {
-            "name": str(properties.get("displayName") or item.get("name") or ""),
-            "scope": str(properties.get("scope") or _scope(str(item.get("id", "")))),
-            "not_scopes": [str(scope) for scope in _list(properties.get("notScopes"))],
-        }
         if str(properties.get("enforcementMode", "Default")).lower() == "donotenforce":
-            return [({**facts, "effect": "none"}, "")]
+            return [NO_EFFECT]
         parameters = {key: _map(value).get("value") for key, value in _map(properties.get("parameters")).items()}
         if "/policysetdefinitions/" not in definition_id.lower():
-            fact, why = await self._policy(definition_id, parameters)
-            return [({**facts, **fact}, why)]
-        return [({**facts, **fact}, why) for fact, why in await self._initiative(definition_id, parameters)]
+            return [await self._policy(definition_id, parameters)]
+        return await self._initiative(definition_id, parameters)
 
-    async def _policy(self, definition_id: str, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """The effect of one policy with its parameters: in full for the built-in policies that drkit knows, else only whether it denies."""
-        built_in = BUILT_IN.get(definition_id.rsplit("/", 1)[-1].lower())
+    async def _policy(self, definition_id: str, parameters: Mapping[str, Any]) -> Effect:
+        """The effect of one policy: in full for the built-in policies that drkit knows, else only whether it denies."""
+        built_in = BUILT_IN.get(ArmId(definition_id).name.lower())
         if built_in is not None:
+            kind, list_name = built_in
             effect = str(_named(parameters, "effect") or "Deny").lower()
-            values = parameters.get(built_in[1])
-            if effect in _DENIES and isinstance(values, list):
-                return {"kind": built_in[0], "values": values}, ""
-            return ({"effect": "none"}, "") if effect not in _DENIES else ({}, "its parameters do not contain its list")
+            values = parameters.get(list_name)
+            if effect not in _DENIES:
+                return NO_EFFECT
+            if isinstance(values, list):
+                return Effect(kind, tuple(values))
+            return Effect(why="its parameters do not contain its list")
         definition, why = await self._definition(definition_id)
         effect = _effect(definition, parameters)
-        return ({"effect": "none"}, "") if effect and effect.lower() not in _DENIES else ({}, why)
+        return NO_EFFECT if effect and effect.lower() not in _DENIES else Effect(why=why)
 
-    async def _initiative(self, definition_id: str, parameters: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-        """The members of an initiative (.../policySetDefinitions/NAME) that deny, or may deny."""
+    async def _initiative(self, definition_id: str, parameters: Mapping[str, Any]) -> list[Effect]:
+        """The effects of the members of an initiative (.../policySetDefinitions/NAME) that deny, or may deny."""
         definition, why = await self._definition(definition_id)
         members = definition.get("policyDefinitions")
         if not isinstance(members, list):
-            return [({}, why or "its members are not listed")]
+            return [Effect(why=why or "its members are not listed")]
         defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
-        effects: list[tuple[dict[str, Any], str]] = []
+        effects: list[Effect] = []
         unclear = 0
         for member in (entry for entry in members if isinstance(entry, dict)):
             own_parameters = {
                 key: _resolved(_map(value).get("value"), {**defaults, **parameters})
                 for key, value in _map(member.get("parameters")).items()
             }
-            effect = str(_named(own_parameters, "effect") or "")
-            if effect and effect.lower() not in _DENIES:
+            named = str(_named(own_parameters, "effect") or "")
+            if named and named.lower() not in _DENIES:
                 continue
-            fact, _ = await self._policy(str(member.get("policyDefinitionId", "")), own_parameters)
-            if "kind" in fact:
-                effects.append((fact, ""))
-            unclear += not fact
+            effect = await self._policy(str(member.get("policyDefinitionId", "")), own_parameters)
+            if effect.kind:
+                effects.append(effect)
+            unclear += not effect.kind and not effect.none
         if unclear:
-            effects.append(({}, f"{unclear} of the {len(members)} policies of this initiative deny, or may deny"))
-        return effects or [({"effect": "none"}, "")]
+            effects.append(Effect(why=f"{unclear} of the {len(members)} policies of this initiative deny, or may deny"))
+        return effects or [NO_EFFECT]
 
     async def _definition(self, definition_id: str) -> tuple[dict[str, Any], str]:
         """The properties of .../policyDefinitions/NAME (Policy Definitions - Get), and why they could not be read."""
-        key = definition_id.lower()
+        key = ArmId(definition_id)
         if key not in self._known and len(self._known) >= MOST_DEFINITIONS:
             return {}, "too many definitions to read them all"
         if key not in self._known:

@@ -12,7 +12,7 @@ from drkit.model.clock import parse_time
 from drkit.model.estate import Baseline, GuestIdentity, Host, Reading
 from drkit.model.ids import ArmId
 from drkit.planning.transparency import Signals
-from drkit.survey.probe import Probed
+from drkit.survey.probe import ProbeResult
 
 Same = Literal["unknown", "same", "different"]
 SAME_START = timedelta(minutes=1)
@@ -30,7 +30,7 @@ class HostObservation:
     arm: Literal["unreachable", "found", "gone", "none"] = "unreachable"
     current: Host | None = None
     health: Literal["unknown", "ok", "down", "down-within-grace", "stopped"] = "unknown"
-    probe: Probed | None = None
+    probe: ProbeResult | None = None
     region: Literal["ok", "claimed", "observed", "both"] = "ok"
     event: Literal["none", "freeze", "reboot-same-host", "reboot-other-host"] = "none"
     successor: Literal["none", "moved", "proved", "name-only", "drill"] = "none"

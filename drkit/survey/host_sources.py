@@ -29,7 +29,7 @@ class Sources:
 
     machines: machines.Machines
     availability: dict[ArmId, Reading] = field(default_factory=dict)
-    probes: dict[ArmId, probe.Probed] = field(default_factory=dict)
+    probes: dict[ArmId, probe.ProbeResult] = field(default_factory=dict)
     annotations: dict[ArmId, list[Reading]] = field(default_factory=dict)
     links: dict[ArmId, site_recovery.Link] = field(default_factory=dict)
     missing: dict[ArmId, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Sources:
 async def read(
     survey: SurveyContext,
     draft: AssessmentDraft,
-    probe_outputs: Sequence[probe_output.Printed],
+    probe_outputs: Sequence[probe_output.ProbeOutput],
     silent: Collection[ArmId],
 ) -> Sources:
     """Read all sources; what could not be read is added to ``draft.unread``.

@@ -67,7 +67,7 @@ async def findings(
     survey: SurveyContext,
     draft: AssessmentDraft,
     earlier: Assessment | None,
-    probe_outputs: Sequence[probe_output.Printed],
+    probe_outputs: Sequence[probe_output.ProbeOutput],
 ) -> tuple[list[HostFinding], set[str]]:
     """The finding of every host of the baseline, and the regions that are claimed and observed to be lost.
 
@@ -214,7 +214,7 @@ def _regions(
     survey: SurveyContext,
     draft: AssessmentDraft,
     healths: Mapping[ArmId, HostHealth],
-    probes: Mapping[ArmId, probe.Probed],
+    probes: Mapping[ArmId, probe.ProbeResult],
 ) -> dict[str, RegionState]:
     """The state of each region with an Azure VM of the baseline."""
     down_flags: dict[str, list[bool]] = defaultdict(list)
@@ -308,7 +308,7 @@ def _machine_readings(host: Host, sources: host_sources.Sources, current_id: Arm
     return readings
 
 
-def _probe_reading(host: Host, probed: probe.Probed) -> Reading:
+def _probe_reading(host: Host, probed: probe.ProbeResult) -> Reading:
     """The identities that the probe read, and which of them differ from the baseline."""
     guest, before = probed.guest, host.baseline.guest
     if guest is None:

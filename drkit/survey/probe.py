@@ -25,7 +25,7 @@ IMDS = ("vmId", "resourceId", "location", "zone", "physicalZone")
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """The result of one probe: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
 
     ``source``: who ran it; ``stale``: older than readings may be; ``busy``: another run command was in progress on the host.
@@ -42,18 +42,18 @@ class Probed:
 
 async def run(
     azure: Session, hosts: Sequence[Host], registrations: Mapping[str, str], settings: Settings, clock: Clock
-) -> dict[ArmId, Probed]:
+) -> dict[ArmId, ProbeResult]:
     """Probe these hosts, eight at a time; the result of each by its id. ``registrations``: product -> path of its registration."""
     limit = asyncio.Semaphore(TOGETHER)
 
-    async def probe_one(host: Host) -> tuple[ArmId, Probed]:
+    async def probe_one(host: Host) -> tuple[ArmId, ProbeResult]:
         async with limit:
             return host.key, await _one(azure, host, registrations, settings, clock)
 
     return dict(await asyncio.gather(*(probe_one(host) for host in hosts)))
 
 
-def still_silent(results: Mapping[ArmId, Probed], silent: Collection[ArmId]) -> dict[ArmId, Probed]:
+def still_silent(results: Mapping[ArmId, ProbeResult], silent: Collection[ArmId]) -> dict[ArmId, ProbeResult]:
     """The results, with a host ``down`` that refused the probe because the one before is still in progress and unanswered.
 
     ``silent``: the hosts that did not answer the probe of the assessment before.
@@ -68,7 +68,7 @@ def still_silent(results: Mapping[ArmId, Probed], silent: Collection[ArmId]) -> 
 
 async def _one(
     azure: Session, host: Host, registrations: Mapping[str, str], settings: Settings, clock: Clock
-) -> Probed:
+) -> ProbeResult:
     script = host_scripts.probe_for(host.os)
     lines = asked(registrations)
     began = clock.monotonic()
@@ -82,22 +82,22 @@ async def _one(
                 break
             seconds_left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
             if seconds_left <= 0:
-                return Probed("down", rfc3339(clock.now()), None, "no answer in time")
+                return ProbeResult("down", rfc3339(clock.now()), None, "no answer in time")
             await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), seconds_left))
     except (ForbiddenError, ConflictError, UnreadableError) as error:
         # An answer that cannot be understood says nothing about the host.
         busy = isinstance(error, ConflictError)
-        return Probed("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
+        return ProbeResult("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
-        return Probed("down", rfc3339(clock.now()), None, error.what)
+        return ProbeResult("down", rfc3339(clock.now()), None, error.what)
     if progress.state == "failed":
-        return Probed("down", rfc3339(clock.now()), None, f"the run command failed: {progress.message}")
+        return ProbeResult("down", rfc3339(clock.now()), None, f"the run command failed: {progress.message}")
     from drkit.providers.compute import run_command_output
 
     answer = parse(run_command_output(progress.body)[0])
     if answer is None:
-        return Probed("none", rfc3339(clock.now()), None, "the host answered, but the output is not the probe's")
-    return Probed("up", rfc3339(clock.now()), answer)
+        return ProbeResult("none", rfc3339(clock.now()), None, "the host answered, but the output is not the probe's")
+    return ProbeResult("up", rfc3339(clock.now()), answer)
 
 
 def asked(registrations: Mapping[str, str]) -> str:

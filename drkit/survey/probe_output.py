@@ -12,7 +12,7 @@ from drkit.model import files
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import GuestIdentity, Host
 from drkit.model.ids import ArmId
-from drkit.survey.probe import Probed, parse, printed
+from drkit.survey.probe import ProbeResult, parse, printed
 
 SOURCE = "probe by hand"
 REPORT = "probe output"
@@ -23,7 +23,7 @@ AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Printed:
+class ProbeOutput:
     """What a file holds: the identity that was read, when, and ``resource``, the machine's ARM id by its metadata service."""
 
     file: str
@@ -32,7 +32,7 @@ class Printed:
     resource: str = ""
 
 
-def read(folder: Path) -> tuple[list[Printed], list[str]]:
+def read(folder: Path) -> tuple[list[ProbeOutput], list[str]]:
     """The outputs in a folder, and why the other files cannot be used. UsageError when ``folder`` cannot be read."""
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -44,18 +44,18 @@ def read(folder: Path) -> tuple[list[Printed], list[str]]:
         raise UsageError(
             f"holds more than {MOST_FILES} files", where=str(folder), remedy="name the folder of the outputs"
         )
-    outputs: list[Printed] = []
+    outputs: list[ProbeOutput] = []
     faults: list[str] = []
     for path in paths:
         content = _read(path)
-        if isinstance(content, Printed):
+        if isinstance(content, ProbeOutput):
             outputs.append(content)
         else:
             faults.append(_fault(path.name, content))
     return outputs, faults
 
 
-def _read(path: Path) -> Printed | str:
+def _read(path: Path) -> ProbeOutput | str:
     try:
         content = files.read(path, limit=MOST_BYTES)
     except FileError as error:
@@ -70,7 +70,7 @@ def text_of(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def understand(file: str, text: str) -> Printed | str:
+def understand(file: str, text: str) -> ProbeOutput | str:
     """The output in a file's text, or why it cannot be used."""
     value = printed(text)
     guest = parse(text)
@@ -80,12 +80,17 @@ def understand(file: str, text: str) -> Printed | str:
         time = parse_time(str(value.get("time")))
     except ValueError:
         return "does not say when it was read"
-    return Printed(file, guest, time, str((guest.imds or {}).get("resourceId") or ""))
+    return ProbeOutput(file, guest, time, str((guest.imds or {}).get("resourceId") or ""))
 
 
 def assign(
-    outputs: Sequence[Printed], base: Sequence[Host], present: Sequence[Host], *, now: datetime, fresh_minutes: float
-) -> tuple[dict[ArmId, Probed], list[str]]:
+    outputs: Sequence[ProbeOutput],
+    base: Sequence[Host],
+    present: Sequence[Host],
+    *,
+    now: datetime,
+    fresh_minutes: float,
+) -> tuple[dict[ArmId, ProbeResult], list[str]]:
     """The result for each host that has an output, by its id, and why the other outputs are not used.
 
     ``base``: the hosts of the snapshot; ``present``: those that ARM has now. The file's name and its content must not contradict
@@ -93,7 +98,7 @@ def assign(
     """
     hosts = {host.key: host for host in (*present, *base)}
     faults: list[str] = []
-    taken: dict[ArmId, Printed] = {}
+    taken: dict[ArmId, ProbeOutput] = {}
     for output in sorted(outputs, key=lambda output: output.time):
         key, why = _host_of(output, hosts)
         if not why and output.time > now + AHEAD:
@@ -110,14 +115,14 @@ def assign(
     return {key: _probed(output, now, fresh_minutes) for key, output in taken.items()}, faults
 
 
-def merge(probed: Mapping[ArmId, Probed], by_hand: Mapping[ArmId, Probed]) -> dict[ArmId, Probed]:
+def merge(probed: Mapping[ArmId, ProbeResult], by_hand: Mapping[ArmId, ProbeResult]) -> dict[ArmId, ProbeResult]:
     """drkit's own probes and those run by hand. Where a host answered drkit itself, that answer counts."""
     merged = dict(by_hand)
     merged.update({key: result for key, result in probed.items() if result.state == "up" or key not in by_hand})
     return merged
 
 
-def _probed(output: Printed, now: datetime, fresh_minutes: float) -> Probed:
+def _probed(output: ProbeOutput, now: datetime, fresh_minutes: float) -> ProbeResult:
     age = now - output.time
     detail, stale = f"from {output.file}", age > timedelta(minutes=fresh_minutes)
     if stale:
@@ -125,10 +130,10 @@ def _probed(output: Printed, now: datetime, fresh_minutes: float) -> Probed:
         detail += (
             f"; {minutes} minutes old, above {fresh_minutes:g}, so the confidence of the verdict is one level lower"
         )
-    return Probed("up", rfc3339(output.time), output.guest, detail, SOURCE, stale)
+    return ProbeResult("up", rfc3339(output.time), output.guest, detail, SOURCE, stale)
 
 
-def _host_of(output: Printed, hosts: Mapping[ArmId, Host]) -> tuple[ArmId, str]:
+def _host_of(output: ProbeOutput, hosts: Mapping[ArmId, Host]) -> tuple[ArmId, str]:
     """(the host's id, "") or (an empty id, why no host can be chosen)."""
     named = _named(_names_of(output.file), hosts)
     described = {ArmId(output.resource)} & set(hosts)

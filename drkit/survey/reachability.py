@@ -41,19 +41,19 @@ async def read(azure: Session, hosts: Sequence[Host], now: str) -> list[Reading]
 
 async def _fleet(azure: Session, vms: Sequence[Host], now: str) -> list[Reading]:
     source = "ARM: status of all virtual machines"
-    power: dict[str, str] = {}
+    power: dict[ArmId, str] = {}
     unread: dict[str, str] = {}
-    for subscription in sorted({ArmId(host.id).subscription.lower() for host in vms}):
+    for subscription in sorted({host.key.subscription.lower() for host in vms}):
         try:
             with reading_azure():
                 listed = await azure.compute.statuses(subscription)
-                power.update((str(item.get("id", "")).lower(), power_of(item)) for item in listed)
+                power.update((ArmId(str(item.get("id", ""))), power_of(item)) for item in listed)
         except CloudError as error:
             unread[subscription] = str(error)
     readings = [Reading("hosts", "agents-unread", len(vms), source, now)]
     for host in vms:
-        why = unread.get(ArmId(host.id).subscription.lower(), "")
-        value = power.get(host.id.lower(), "unknown" if why else "gone")
+        why = unread.get(host.key.subscription.lower(), "")
+        value = power.get(host.key, "unknown" if why else "gone")
         readings.append(Reading(host.id, "power", value, source, now, why))
     return readings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,7 @@ class Successor:
 def find(
     base: Snapshot,
     listing: machines.Machines,
-    probes: Mapping[ArmId, probe.Probed],
+    probes: Mapping[ArmId, probe.ProbeResult],
     links: Mapping[ArmId, Link],
 ) -> dict[ArmId, Successor]:
     """The successor of each host of the baseline that has one, by the host's id."""
@@ -46,12 +46,15 @@ def find(
         if machine.host.baseline.arm and machine.host.baseline.arm.instance_id:
             by_instance[machine.host.baseline.arm.instance_id.lower()].append(machine)
     guests = {key: result for key, result in probes.items() if result.guest is not None and key in listing.by_id}
-    candidates = {
-        key: result
-        for key, result in guests.items()
-        if key not in baselines or _other_instance(baselines[key], listing.by_id[key])
-    }
     test_copies = {link.tested for link in links.values() if link.tested}
+    candidates = _Candidates(
+        {
+            key: result
+            for key, result in guests.items()
+            if key not in test_copies and (key not in baselines or _other_instance(baselines[key], listing.by_id[key]))
+        },
+        baselines,
+    )
     for host in base.hosts:
         key, arm = host.key, host.baseline.arm
         if host.kind != "azure-vm" or arm is None or not arm.instance_id:
@@ -68,25 +71,41 @@ def find(
         if link and link.tested:
             successors[key] = Successor("drill", _linked(link.tested, listing.by_id.get(link.tested), None))
             continue
-        for candidate, result in candidates.items():
-            if candidate == key or candidate in test_copies or result.guest is None:
-                continue
-            registration_ids = {ArmId(registration.id) for registration in result.guest.registrations or ()}
-            if registrations_by_host[key] & registration_ids:
-                successors[key] = Successor("proved", with_guest(listing.by_id[candidate].host, result))
-                break
-            guest = host.baseline.guest
-            if (
-                candidate not in baselines
-                and guest
-                and guest.machine_id
-                and guest.machine_id == result.guest.machine_id
-            ):
-                successors[key] = Successor("name-only", listing.by_id[candidate].host)
+        if (twin := candidates.with_registration(registrations_by_host[key], key)) is not None:
+            successors[key] = Successor("proved", with_guest(listing.by_id[twin].host, guests[twin]))
+            continue
+        guest = host.baseline.guest
+        if guest and guest.machine_id and (twin := candidates.with_machine_id(guest.machine_id, key)) is not None:
+            successors[key] = Successor("name-only", listing.by_id[twin].host)
     return successors
 
 
-def _linked(arm_id: ArmId, machine: machines.Machine | None, result: probe.Probed | None) -> Host:
+class _Candidates:
+    """Probed machines that are not what the baseline has under their ids, by what the probe read in them."""
+
+    def __init__(self, results: Mapping[ArmId, probe.ProbeResult], baselines: Mapping[ArmId, Host]) -> None:
+        self._order = {key: position for position, key in enumerate(results)}
+        self._by_registration: dict[ArmId, list[ArmId]] = defaultdict(list)
+        self._by_machine_id: dict[str, list[ArmId]] = defaultdict(list)
+        for key, result in results.items():
+            if result.guest is None:
+                continue
+            for registration in result.guest.registrations or ():
+                self._by_registration[ArmId(registration.id)].append(key)
+            if key not in baselines and result.guest.machine_id:
+                self._by_machine_id[result.guest.machine_id].append(key)
+
+    def with_registration(self, registration_ids: Set[ArmId], but: ArmId) -> ArmId | None:
+        """The first machine, other than ``but``, that has one of these registrations."""
+        keys = {key for registration_id in registration_ids for key in self._by_registration.get(registration_id, ())}
+        return min(keys - {but}, key=self._order.__getitem__, default=None)
+
+    def with_machine_id(self, machine_id: str, but: ArmId) -> ArmId | None:
+        """The last machine that the baseline does not have, other than ``but``, with that machine id."""
+        return next((key for key in reversed(self._by_machine_id.get(machine_id, ())) if key != but), None)
+
+
+def _linked(arm_id: ArmId, machine: machines.Machine | None, result: probe.ProbeResult | None) -> Host:
     """The machine of that id with what was read of it; only its id where nothing was."""
     if machine is None:
         return Host(arm_id.folded, "azure-vm", arm_id.name)
@@ -98,7 +117,7 @@ def _other_instance(before: Host, machine: machines.Machine) -> bool:
     return bool(old and new and old.instance_id != new.instance_id)
 
 
-def with_guest(host: Host, result: probe.Probed) -> Host:
+def with_guest(host: Host, result: probe.ProbeResult) -> Host:
     """The host with the guest identity that a probe read."""
     baseline = Baseline(host.baseline.arm, host.baseline.arm_time, result.guest, result.time)
     return msgspec.structs.replace(host, baseline=baseline)

@@ -17,7 +17,7 @@ import pytest
 from drkit.model import host_scripts
 from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.survey.host_signals import HostObservation, signals
-from drkit.survey.probe import Probed, asked, parse
+from drkit.survey.probe import ProbeResult, asked, parse
 from tests.model.host_folder import MOST, key_blob, metadata_service
 from tests.support.patience import PATIENCE
 
@@ -526,5 +526,5 @@ def test_it_writes_nothing(windows: Windows) -> None:
 )
 def test_a_start_within_a_minute_is_the_same_start(before: str | None, after: str | None, expected: str) -> None:
     host = Host(VM, "azure-vm", "vm", os="windows", baseline=Baseline(guest=GuestIdentity(boot_id=before)))
-    probed = Probed("up", "2026-11-20T00:00:00Z", GuestIdentity(boot_id=after))
+    probed = ProbeResult("up", "2026-11-20T00:00:00Z", GuestIdentity(boot_id=after))
     assert signals(host, HostObservation(arm="found", probe=probed)).boot == expected

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drkit.model.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
 from drkit.planning.transparency import DOMAINS, Signals
 from drkit.survey.host_signals import HostObservation, builtins, health_of, observed_regions, same_uuid, signals
-from drkit.survey.probe import Probed
+from drkit.survey.probe import ProbeResult
 
 TIME = "2026-03-01T08:00:00Z"
 VM_ID = "01234567-89ab-4def-8123-456789abcdef"
@@ -26,8 +26,8 @@ def a_host(arm: ArmIdentity | None = None, guest: GuestIdentity | None = None, k
     return Host("/vm/box", kind, "box", "westeurope", baseline=Baseline(arm, TIME, guest, TIME))
 
 
-def up(**guest: Any) -> Probed:
-    return Probed("up", TIME, GuestIdentity(**guest))
+def up(**guest: Any) -> ProbeResult:
+    return ProbeResult("up", TIME, GuestIdentity(**guest))
 
 
 def of(host: Host, **seen: Any) -> Signals:
@@ -106,7 +106,7 @@ def test_same_is_said_only_of_what_was_read_both_times(
     found = of(
         a_host(arm, guest),
         current=a_host(arm_now) if arm_now else None,
-        probe=Probed("up", TIME, guest_now) if guest_now else None,
+        probe=ProbeResult("up", TIME, guest_now) if guest_now else None,
         registration_ids=tuple(ours),
         answering=answering,
         disowned=disowned,
@@ -151,7 +151,7 @@ def test_a_host_without_a_baseline_has_nothing_to_be_the_same_as() -> None:
 
 
 def test_a_probe_that_failed_tells_nothing_of_the_guest() -> None:
-    found = of(a_host(None, GuestIdentity(machine_id="m", boot_id="b")), probe=Probed("down", TIME))
+    found = of(a_host(None, GuestIdentity(machine_id="m", boot_id="b")), probe=ProbeResult("down", TIME))
     assert (found.probe, found.os_id, found.boot) == ("down", "unknown", "unknown")
 
 

@@ -18,7 +18,7 @@ from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.model.ids import ArmId
 from drkit.simulator import sample_seed
 from drkit.survey import probe_output
-from drkit.survey.probe import Probed, parse
+from drkit.survey.probe import ProbeResult, parse
 from tests.support.builders import a_plan, a_vm, hosted, one_lost
 from tests.support.command_line import Cloud, Here, drkit, settings
 
@@ -46,7 +46,7 @@ def put(folder: Path, **files: str | bytes) -> Path:
     return folder
 
 
-def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[ArmId, Probed], list[str]]:
+def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[ArmId, ProbeResult], list[str]]:
     outputs, faults = probe_output.read(folder)
     given, unused = probe_output.assign(outputs, base, found, now=NOW, fresh_minutes=20)
     return given, [*faults, *unused]
@@ -213,8 +213,8 @@ def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) ->
     ("own", "by_a_person"), [("up", False), ("down", True), ("none", True), (None, True)]
 )  # fmt: skip
 def test_a_host_that_answered_drkit_itself_has_said_the_latest_word(own: Any, by_a_person: bool) -> None:
-    given = Probed("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
-    merged = probe_output.merge({ArmId("h"): Probed(own, rfc3339(NOW))} if own else {}, {ArmId("h"): given})
+    given = ProbeResult("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
+    merged = probe_output.merge({ArmId("h"): ProbeResult(own, rfc3339(NOW))} if own else {}, {ArmId("h"): given})
     assert (merged[ArmId("h")] is given) is by_a_person
 
 
