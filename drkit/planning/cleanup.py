@@ -142,9 +142,9 @@ def _item(zombie: Zombie, record: Environment, plans: Mapping[ArmId, Plan], disc
         environment=record,
         disposition="discard" if reason else "delete",
         reason=f"{zombie.reason}; its unpushed work may go: {reason}" if reason else zombie.reason,
-        record=zombie.id,
-        other=zombie.now,
-        other_plan=plans.get(ArmId(zombie.now_plan)),
+        record_id=zombie.id,
+        replacement=zombie.now,
+        replacement_plan=plans.get(ArmId(zombie.now_plan)),
     )
 
 
@@ -205,9 +205,9 @@ def _propose(
             target=None,
             items=items.get(key, ()),
             settings=builder.settings,
-            lost=builder.avoided_regions,
-            standing=next((source for source in sources if source is not None), None),
-            closing=own_parts,
+            avoid_regions=builder.avoided_regions,
+            existing_target=next((source for source in sources if source is not None), None),
+            teardown=own_parts,
         )
         builder.propose(proposal, plan)
     deletions = [step.id for step in builder.closing_steps]

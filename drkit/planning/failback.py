@@ -136,16 +136,16 @@ def _proposal(home: Plan, replacement: Plan, items: Sequence[Item], builder: Run
         plan_id=home.id,
         plan_exists=True,
     )
-    held = frozenset(item.old.name.lower() for item in items if item.old is not None)
+    held = frozenset(item.old_record.name.lower() for item in items if item.old_record is not None)
     return Proposal(
         kind="failback",
         plan=replacement,
         target=target,
         items=items,
         settings=builder.settings,
-        names=held | {item.environment.name.lower() for item in items},
-        lost=builder.avoided_regions,
-        standing=home,
+        names_in_use=held | {item.environment.name.lower() for item in items},
+        avoid_regions=builder.avoided_regions,
+        existing_target=home,
     )
 
 
@@ -176,9 +176,9 @@ def _item(
     )
     return replace(
         item_of(decision, lost_regions),
-        record=zombie.id if zombie and alive else "",
-        origin=origin,
-        old=zombie.found if zombie and alive else None,
+        record_id=zombie.id if zombie and alive else "",
+        before_move=origin,
+        old_record=zombie.found if zombie and alive else None,
     )
 
 

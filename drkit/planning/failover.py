@@ -224,15 +224,15 @@ def _proposal(
         items=tuple(item_of(decision, estate.assessment.lost_regions) for decision in decisions),
         settings=builder.settings,
         grants=plan.grants,
-        names=estate.names(plan),
+        names_in_use=estate.names(plan),
         graceful=estate.graceful,
-        lost=builder.avoided_regions,
-        standing=existing if target and target.plan_exists else None,
-        held=_held(estate.assessment, target.plan_id) if target else {},
+        avoid_regions=builder.avoided_regions,
+        existing_target=existing if target and target.plan_exists else None,
+        stale_records=_stale_records(estate.assessment, target.plan_id) if target else {},
     )
 
 
-def _held(assessment: Assessment, plan: str) -> dict[str, str]:
+def _stale_records(assessment: Assessment, plan: str) -> dict[str, str]:
     """Self-hosted records left behind under a plan that nothing answers to: id -> name."""
     target = ArmId(plan)
     return {

@@ -43,9 +43,9 @@ class Target:
 class Item:
     """One environment and what is to become of it: ``disposition`` is a word of the planner's table.
 
-    In a cleanup the environment is the old record, ``record`` the id to delete it by, and ``other`` the environment that answers
-    in its stead, under ``other_plan``. In a failback ``origin`` is the environment as it was under the plan it goes back to,
-    ``record`` and ``old`` its record there, where that is alive.
+    In a cleanup the environment is the old record, ``record_id`` the id it is deleted by, and ``replacement`` the environment that
+    answers in its place, under ``replacement_plan``. In a failback ``before_move`` is the environment as it was under the plan it goes
+    back to, and ``record_id`` and ``old_record`` are its record there, if that is alive.
     """
 
     environment: Environment
@@ -55,23 +55,23 @@ class Item:
     verdict: str = ""
     confidence: str = ""
     channel: str = ""
-    record: str = ""
-    other: Environment | None = None
-    other_plan: Plan | None = None
-    origin: Environment | None = None
-    old: Environment | None = None
+    record_id: str = ""
+    replacement: Environment | None = None
+    replacement_plan: Plan | None = None
+    before_move: Environment | None = None
+    old_record: Environment | None = None
 
 
 @dataclass(frozen=True)
 class Proposal:
     """What a product is asked to propose steps for.
 
-    ``target`` is None in a repair (the plan stays); ``names`` are the environment names its plan holds, in lower case;
-    ``graceful``: the plan is left while it still answers. ``lost``: regions nothing is written to; ``standing``: the plan
-    that is the target, where it is there already.
+    ``target`` is None in a repair (the plan stays). ``names_in_use``: the names of the plan's environments, in lower case.
+    ``graceful``: the plan is left while it still answers. ``avoid_regions``: regions that nothing is written to. ``existing_target``:
+    the plan that is the target, if it exists already; in a cleanup, the plan that what is deleted was made for.
 
-    ``closing``: in a cleanup, what drkit made and nothing needs any more: the plan itself and parts of it. ``held``: records that
-    an earlier run left behind under the target, id -> name.
+    ``teardown``: in a cleanup, what drkit made and nothing needs any more: the plan itself and parts of it. ``stale_records``: records
+    that an earlier run left behind under the target, id -> name.
     """
 
     kind: Kind
@@ -80,17 +80,17 @@ class Proposal:
     items: Sequence[Item]
     settings: Settings
     grants: tuple[RoleAssignment, ...] = ()
-    names: frozenset[str] = frozenset()
+    names_in_use: frozenset[str] = frozenset()
     graceful: bool = False
-    lost: frozenset[str] = frozenset()
-    standing: Plan | None = None
-    closing: tuple[Leftover, ...] = ()
-    held: Mapping[str, str] = field(default_factory=dict)
+    avoid_regions: frozenset[str] = frozenset()
+    existing_target: Plan | None = None
+    teardown: tuple[Leftover, ...] = ()
+    stale_records: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def held_names(self) -> frozenset[str]:
-        """The names, in lower case, that such records hold."""
-        return frozenset(name.lower() for name in self.held.values())
+    def stale_names(self) -> frozenset[str]:
+        """The names of such records, in lower case."""
+        return frozenset(name.lower() for name in self.stale_records.values())
 
 
 def identity_change(proposal: Proposal) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def identity_change(proposal: Proposal) -> dict[str, Any]:
     A step that notes ``principal`` in its result completes it; ``results.identities`` tells of both. Nothing where nobody's
     grants are concerned.
     """
-    plan, target, there = proposal.plan, proposal.target, proposal.standing
+    plan, target, there = proposal.plan, proposal.target, proposal.existing_target
     if target is None:
         return {}
     was = str((plan.properties.get("identity") or {}).get("principalId") or "")
@@ -163,14 +163,14 @@ class Chain:
     affected: Affected
     steps: tuple[Step, ...]
     needs_person: bool
-    behind: tuple[Leftover, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
 
 
 @dataclass(frozen=True)
 class Proposed:
     """The steps for the plan itself, one chain an environment, what cannot be carried over, and the scripts used.
 
-    ``closing``: steps after all chains; they rest on every one of them.
+    ``teardown``: the steps of a cleanup that come after all chains and need every one of them.
     """
 
     plan_steps: tuple[Step, ...] = ()
@@ -178,7 +178,7 @@ class Proposed:
     unchanged: tuple[LeftAlone, ...] = ()
     notes: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
-    closing: tuple[Step, ...] = ()
+    teardown: tuple[Step, ...] = ()
 
 
 def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Leftover:

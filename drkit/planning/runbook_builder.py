@@ -87,11 +87,11 @@ class RunbookBuilder:
             self.steps.extend(chain.steps)
             if moves:
                 self.affected.append(chain.affected)
-                self.leftovers.extend(chain.behind)
+                self.leftovers.extend(chain.leftovers)
         if moves:
             self.notes.extend(proposed.notes)
             self.scripts.update(proposed.scripts)
-        self.closing_steps.extend(proposed.closing)
+        self.closing_steps.extend(proposed.teardown)
         self.unchanged.extend(proposed.unchanged)
         return proposed
 

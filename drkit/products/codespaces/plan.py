@@ -180,7 +180,7 @@ def _managed(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
     environment = item.environment
     plan_id, plan_name, region = where(proposal)
     handle = slug(environment.name, environment.id)
-    if item.old is not None and item.old.state.lower() not in ("failed", "deleted"):
+    if item.old_record is not None and item.old_record.state.lower() not in ("failed", "deleted"):
         return (_revived(proposal, item, ready),)
     body: dict[str, Any] = {
         "type": "cloudEnvironment",
@@ -238,7 +238,7 @@ def _managed(proposal: Proposal, item: Item, ready: str) -> tuple[Step, ...]:
 
 def _revived(proposal: Proposal, item: Item, ready: str) -> Step:
     """Its own record is alive: that is the environment, perhaps with work that was never pushed, and no copy is made of it."""
-    old, verify = item.old, verified(proposal, item, (ready,) if ready else (), 2.0)
+    old, verify = item.old_record, verified(proposal, item, (ready,) if ready else (), 2.0)
     name = old.name if old else item.environment.name
     return msgspec.structs.replace(
         verify,

@@ -19,21 +19,23 @@ def propose(proposal: Proposal) -> Proposed:
     for item in proposal.items:
         if not item.environment.owner:
             why = "its owner is not known, and a record is deleted in its owner's name only"
-            left.append(LeftAlone(item.record, item.environment.name, why))
-        elif item.other is None or item.other_plan is None:
+            left.append(LeftAlone(item.record_id, item.environment.name, why))
+        elif item.replacement is None or item.replacement_plan is None:
             why = "what answers in its stead could not be read"
-            left.append(LeftAlone(item.record, item.environment.name, why, "drkit assess"))
+            left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
-            chains.append(_chain(proposal, item, item.other.id, item.other_plan))
+            chains.append(_chain(proposal, item, item.replacement.id, item.replacement_plan))
     needs = tuple(chain.affected.final for chain in chains)
-    closing = tuple(_plan(proposal, one, needs) for one in proposal.closing) if not left else ()
-    return Proposed(chains=tuple(chains), unchanged=tuple(left), closing=closing)
+    teardown = tuple(_plan(proposal, one, needs) for one in proposal.teardown) if not left else ()
+    return Proposed(chains=tuple(chains), unchanged=tuple(left), teardown=teardown)
 
 
 def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
     environment, plan = item.environment, proposal.plan
-    handle = slug(environment.name, item.record)
-    delete = deletion(environment, item.record, plan, where, other, item.reason, discard=item.disposition == "discard")
+    handle = slug(environment.name, item.record_id)
+    delete = deletion(
+        environment, item.record_id, plan, where, other, item.reason, discard=item.disposition == "discard"
+    )
     verify = Step(
         id=f"{NAME}:{handle}:verify-elsewhere",
         product=NAME,
@@ -54,7 +56,7 @@ def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
 
 
 def _plan(proposal: Proposal, made: Leftover, needs: tuple[str, ...]) -> Step:
-    plan, source = proposal.plan, proposal.standing
+    plan, source = proposal.plan, proposal.existing_target
     again = (Precondition(source.id, "answers", "yes", SERVICE),) if source else ()
     return Step(
         id=f"{NAME}:{slug(plan.name, plan.id)}:delete-plan",

@@ -26,14 +26,14 @@ def where(proposal: Proposal) -> tuple[str, str, str]:
 
 def names_for(proposal: Proposal, item: Item) -> list[str]:
     """The name to take, and the one to fall back to when a record nobody can see holds it."""
-    name = (item.origin or item.environment).name
-    free = list(islice(spare_names(name, proposal.names | proposal.held_names), 2))
-    return [name, free[0]] if proposal.target and name.lower() not in proposal.held_names else free
+    name = (item.before_move or item.environment).name
+    free = list(islice(spare_names(name, proposal.names_in_use | proposal.stale_names), 2))
+    return [name, free[0]] if proposal.target and name.lower() not in proposal.stale_names else free
 
 
 def stale(proposal: Proposal) -> dict[str, Any]:
     """Records under the target that were left behind there: they hold their names, and are nobody's environment."""
-    return {"stale": sorted(proposal.held)} if proposal.held else {}
+    return {"stale": sorted(proposal.stale_records)} if proposal.stale_records else {}
 
 
 def still_lost(proposal: Proposal) -> tuple[Precondition, ...]:
@@ -146,9 +146,16 @@ def deletion(
 
 def freed(proposal: Proposal, item: Item, need_id: str) -> tuple[Step, ...]:
     """The deletion of the old record, which holds the name that the host is to have again."""
-    if proposal.standing is None or item.old is None or not item.record:
+    if proposal.existing_target is None or item.old_record is None or not item.record_id:
         return ()
-    step = deletion(item.old, item.record, proposal.standing, proposal.plan, item.environment.id, "it holds the name")
+    step = deletion(
+        item.old_record,
+        item.record_id,
+        proposal.existing_target,
+        proposal.plan,
+        item.environment.id,
+        "it holds the name",
+    )
     return (
         msgspec.structs.replace(
             step,

@@ -108,7 +108,7 @@ def propose(proposal: Proposal) -> Proposed:
     left = [*lacking(proposal), *(() if returning else stale(chains, proposal))] if target else []
     notes = (
         (f"{plan.name}: its workers {'go back' if returning else 'move'} to {target.plan_name}, which {IS[returning]}",)
-        if proposal.standing and target
+        if proposal.existing_target and target
         else ()
     )
     return Proposed(tuple(plan_steps), chains, tuple(left), notes, scripts)
@@ -171,7 +171,7 @@ def _group(proposal: Proposal, account: str, region: str, name: str, ready: str)
     plan = proposal.plan
     groups = plan.properties.get("workerGroups") or {}
     credential = str(next((value for key, value in groups.items() if key.lower() == name.lower()), ""))
-    standing = (proposal.standing or plan).properties.get("holds") or {}
+    standing = (proposal.existing_target or plan).properties.get("holds") or {}
     if proposal.target and credential not in standing.get("credentials", ()):
         credential = ""
     return Step(
@@ -237,7 +237,7 @@ def _in_the_way(proposal: Proposal, item: Item) -> str:
         return ""
     if host.kind not in ("azure-vm", "arc"):
         return "only Azure VMs and Arc machines have extensions"
-    dead = {region for region in (host.region, host.group_region) if region in proposal.lost}
+    dead = {region for region in (host.region, host.group_region) if region in proposal.avoid_regions}
     if dead:
         return f"its machine or its resource group stands in {', '.join(sorted(dead))}: ARM could not install the extension again"
     return ""
@@ -260,7 +260,7 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
     machine = host.id if host else (environment.host.host if environment.host else "")
     held: dict[str, Any] = dict(environment.settings.get("extension") or {})
     # Which account the look before each step asks whether it answers.
-    asked = proposal.standing if proposal.kind == "failback" and proposal.standing else plan
+    asked = proposal.existing_target if proposal.kind == "failback" and proposal.existing_target else plan
     inputs = {
         "account": account,
         "group": group,
@@ -526,7 +526,7 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
     plan, target = proposal.plan, proposal.target
     if target is None:
         return []
-    there = (proposal.standing.properties.get("holds") if proposal.standing else None) or {}
+    there = (proposal.existing_target.properties.get("holds") if proposal.existing_target else None) or {}
     left = []
     for kind, words in CONTENTS.items():
         ours = (plan.properties.get("holds") or {}).get(kind) or ()

@@ -18,17 +18,17 @@ def propose(proposal: Proposal) -> Proposed:
     left: list[LeftAlone] = []
     chains: list[Chain] = []
     for item in proposal.items:
-        if item.other is None or item.other_plan is None or item.environment.host is None:
+        if item.replacement is None or item.replacement_plan is None or item.environment.host is None:
             why = "what answers in its stead could not be read"
-            left.append(LeftAlone(item.record, item.environment.name, why, "drkit assess"))
+            left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
-            chains.append(_chain(proposal, item, item.other, item.other_plan, item.environment.host.host))
+            chains.append(_chain(proposal, item, item.replacement, item.replacement_plan, item.environment.host.host))
     needs = tuple(chain.affected.final for chain in chains)
-    parts = [_close(proposal, one, needs) for one in proposal.closing if one.kind == "part"]
+    parts = [_close(proposal, one, needs) for one in proposal.teardown if one.kind == "part"]
     plans = [
-        _close(proposal, one, (*needs, *(step.id for step in parts))) for one in proposal.closing if one.kind == "plan"
+        _close(proposal, one, (*needs, *(step.id for step in parts))) for one in proposal.teardown if one.kind == "plan"
     ]
-    return Proposed(chains=tuple(chains), unchanged=tuple(left), closing=(*parts, *plans) if not left else ())
+    return Proposed(chains=tuple(chains), unchanged=tuple(left), teardown=(*parts, *plans) if not left else ())
 
 
 def _address(plan: Plan | None) -> str:
@@ -37,7 +37,7 @@ def _address(plan: Plan | None) -> str:
 
 def _chain(proposal: Proposal, item: Item, other: Environment, where: Plan, machine: str) -> Chain:
     environment, plan = item.environment, proposal.plan
-    handle = slug(environment.name, item.record)
+    handle = slug(environment.name, item.record_id)
     inputs: dict[str, Any] = {
         "account": plan.id,
         "machine": machine,
@@ -50,7 +50,7 @@ def _chain(proposal: Proposal, item: Item, other: Environment, where: Plan, mach
         id=f"{NAME}:{handle}:delete",
         product=NAME,
         action="delete",
-        target=item.record,
+        target=item.record_id,
         title=f"delete the old record of {environment.name} in {plan.name}",
         reason=f"{item.reason}; by REST, which leaves the machine and its extension alone",
         effect="delete",
@@ -58,8 +58,8 @@ def _chain(proposal: Proposal, item: Item, other: Environment, where: Plan, mach
         inputs=inputs,
         preconditions=(
             Precondition(plan.id, "answers", "yes", SERVICE),
-            Precondition(item.record, "machine", machine, RECORD),
-            Precondition(item.record, "idle", True, RECORD),
+            Precondition(item.record_id, "machine", machine, RECORD),
+            Precondition(item.record_id, "idle", True, RECORD),
             Precondition(other.id, "stands", "yes", RECORD),
         ),
         **shared,
@@ -89,7 +89,7 @@ def _ended(plan: Plan) -> dict[str, Any]:
 
 
 def _close(proposal: Proposal, made: Leftover, needs: tuple[str, ...]) -> Step:
-    plan, source = proposal.plan, proposal.standing
+    plan, source = proposal.plan, proposal.existing_target
     account = made.kind == "plan"
     again = (Precondition(source.id, "answers", "yes", SERVICE),) if source else ()
     tagged = (Precondition(made.id, "made-for", made.source, "ARM: Automation account"),) if account else ()

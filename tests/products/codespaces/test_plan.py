@@ -36,7 +36,7 @@ BOX = a_vm("box")
 def proposed(*items: Item, plan: Plan = PLAN, target: Target | None = THERE, **more: Any) -> Proposed:
     fields: dict[str, Any] = {"kind": "failover" if target else "repair", "settings": Settings()}
     names = frozenset(item.environment.name.lower() for item in items)
-    return pure.propose(Proposal(plan=plan, target=target, items=items, **({"names": names} | fields | more)))
+    return pure.propose(Proposal(plan=plan, target=target, items=items, **({"names_in_use": names} | fields | more)))
 
 
 def an_item(environment: Environment, disposition: str = "new-plan", host: Host | None = None, **more: Any) -> Item:
