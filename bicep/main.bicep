@@ -1,74 +1,74 @@
 metadata name = 'drkit'
-metadata description = 'What drkit needs in Azure: a store, identities, roles, alerts, and groups that stand ready. All of it outside the protected regions.'
+metadata description = 'What drkit needs in Azure: a store, identities, roles, alerts and prepared resource groups, all outside the protected regions.'
 
 targetScope = 'subscription'
 
 import { connection, grant, ids, tags as tagged, target } from 'types.bicep'
 
-@description('Optional. Where drkit itself lives. None of the protected regions: the store must survive their loss.')
+@description('Optional. The region of drkit\'s own resources. It must not be a protected region, because the store must survive its loss.')
 param location string = deployment().location
 
-@description('Required. The regions whose loss drkit is for, by their short names.')
+@description('Required. The regions that drkit protects, by their short names.')
 @minLength(1)
 param protectedRegions string[]
 
-@description('Required. The regions to move to, and the group that stands ready in each.')
+@description('Required. The regions to move to, and the resource group to prepare in each.')
 @minLength(1)
 param targets target[]
 
-@description('Optional. The beginning of every name.')
+@description('Optional. The prefix of every name.')
 @minLength(2)
 @maxLength(10)
 param namePrefix string = 'drkit'
 
-@description('Optional. Service connections of Azure Pipelines; each gets an identity of its own.')
+@description('Optional. The service connections of Azure Pipelines. Each gets its own identity.')
 param connections connection[] = []
 
-@description('Optional. People, groups and identities that are granted roles of drkit, besides the identities made here.')
+@description('Optional. People, groups and identities to grant drkit\'s roles to, besides the identities created here.')
 param grants grant[] = []
 
-@description('Optional. Ids of the resource groups whose machines drkit registers: the operator is granted extensions there, thus root on each of them.')
+@description('Optional. Ids of the resource groups whose machines drkit registers. The operator may write extensions there, and so is root on each machine.')
 param hostGroupIds string[] = []
 
-@description('Optional. Whether run commands are a channel in drkit.toml: the operator may then run commands, as root, on the machines of hostGroupIds.')
+@description('Optional. Whether run commands are a channel in drkit.toml. If so, the operator may run commands as root on the machines in hostGroupIds.')
 param withRunCommand bool = false
 
-@description('Optional. Ids of the resource groups that hold the plans and accounts to be moved: for failback, and for cleanup once they are back.')
+@description('Optional. Ids of the resource groups of the plans and accounts that drkit moves. Failback and cleanup need them.')
 param planGroupIds string[] = []
 
-@description('Optional. Addresses that hear of an outage.')
+@description('Optional. Email addresses to notify of an outage.')
 param alertEmails string[] = []
 
-@description('Optional. The protected and target regions as Service Health calls them ("West Europe"). Empty: every region is listened for.')
+@description('Optional. The protected and target regions by the names that Service Health uses ("West Europe"). If empty, all regions.')
 param alertRegionNames string[] = []
 
-@description('Optional. Whether the store answers on the internet only to the addresses and subnets below. Off: it answers anybody who may sign in.')
+@description('Optional. Whether only the addresses and subnets below can reach the store. If false, everybody who may sign in can reach it from the internet.')
 param restrictNetwork bool = true
 
-@description('Optional. Public addresses or ranges that may reach the store.')
+@description('Optional. Public IP addresses or ranges that can reach the store.')
 param allowedIpRanges string[] = []
 
-@description('Optional. Ids of subnets that may reach the store.')
+@description('Optional. Ids of the subnets that can reach the store.')
 param allowedSubnetIds string[] = []
 
-@description('Optional. For how many days nothing in the journal may be changed or removed; appending is always allowed.')
+@description('Optional. The number of days for which the journal cannot be changed or deleted. Appending is always possible.')
 @minValue(1)
 @maxValue(146000)
 param journalRetentionDays int = 365
 
-@description('Optional. Whether the role that creates resource groups is made; without it drkit uses prepared groups only.')
+@description('Optional. Whether to create the role that may create resource groups. Without it, drkit uses only prepared groups.')
 param withGroupCreator bool = false
 
-@description('Optional. Whether an Automation account stands ready in each target region.')
+@description('Optional. Whether to prepare an Automation account in each target region.')
 param warmAutomation bool = false
 
-@description('Optional. Whether a Codespaces plan stands ready in each target region. The service has retired: of use on the embedded Azure only.')
+@description('Optional. Whether to prepare a Codespaces plan in each target region. The service has retired, so this is useful only in the simulator.')
 param warmCodespaces bool = false
 
-@description('Optional. VM sizes of which capacity is reserved in each target region; it is paid for while it is reserved.')
+@description('Optional. The VM sizes to reserve capacity for in each target region. Reserved capacity is charged for.')
 param reservedSizes string[] = []
 
-@description('Optional. Tags of everything made here.')
+@description('Optional. The tags of all resources created here.')
 param tags tagged = {}
 
 var protectedNames = map(protectedRegions, region => toLower(replace(region, ' ', '')))
@@ -77,7 +77,7 @@ var mistaken = filter(targets, one => contains(protectedNames, toLower(replace(o
 var place = misplaced
   ? fail('the store must not be in a protected region: ${location} is one; choose another location')
   : !empty(mistaken) ? fail('a target must not be a protected region: ${mistaken[0].region}') : location
-// What is root on a host is granted at the hosts' groups only: extensions, probes, and run commands where they are a channel.
+// Rights that amount to root on a host are granted only on the hosts' groups: extensions, probes, and run commands where they are a channel.
 var hostDefinitions = concat(
   [{ role: 'operator', definition: 'operator-hosts' }, { role: 'prober', definition: 'prober' }],
   withRunCommand ? [{ role: 'operator', definition: 'operator-run-command' }] : []
@@ -239,11 +239,11 @@ module warm 'modules/warm.bicep' = [
 @description('The address of the store, for `store` in drkit.toml.')
 output store string = store.outputs.address
 
-@description('The group that holds what is made here.')
+@description('The resource group of the resources created here.')
 output resourceGroup string = group.name
 
-@description('The client id of each identity that was made, by its role.')
+@description('The client id of each identity that was created, by its role.')
 output clientIds ids = toObject(identities.outputs.identities, one => one.role, one => one.clientId)
 
-@description('The groups that stand ready.')
+@description('The resource groups that were prepared in the target regions.')
 output targetGroups string[] = [for (one, index) in targets: targetGroups[index].name]

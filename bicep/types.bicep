@@ -1,23 +1,23 @@
 metadata name = 'Types of drkit'
-metadata description = 'Shapes that parameters of several modules share.'
+metadata description = 'Types of the parameters that several modules share.'
 
 @export()
-@description('A region to move to, and the resource group that stands ready there.')
+@description('A region to move to, and the resource group to prepare there.')
 type target = {
   @description('Required. The region, by its short name.')
   region: string
 
-  @description('Required. The resource group to make there.')
+  @description('Required. The resource group to create there.')
   resourceGroup: string
 
-  @description('Optional. Object ids of people and groups that use what is moved there, granted Reader on the group beforehand.')
+  @description('Optional. Object ids of the people and groups that use what is moved there. They get the role Reader on the resource group beforehand.')
   users: string[]?
 }
 
 @export()
 @description('A service connection of Azure Pipelines that signs in by workload identity federation.')
 type connection = {
-  @description('Required. The role its identity is granted.')
+  @description('Required. The role to grant to its identity.')
   role: 'planner' | 'prober' | 'operator' | 'responder' | 'approver'
 
   @description('Required. The issuer, copied from the service connection.')
@@ -28,7 +28,7 @@ type connection = {
 }
 
 @export()
-@description('Somebody who is granted a role of drkit.')
+@description('A principal to grant one of drkit\'s roles to.')
 type grant = {
   @description('Required. The role.')
   role: 'planner' | 'prober' | 'operator' | 'responder' | 'approver' | 'group-creator'
@@ -36,7 +36,7 @@ type grant = {
   @description('Required. The object id of the person, group or identity.')
   principalId: string
 
-  @description('Required. What kind of principal it is.')
+  @description('Required. The type of the principal.')
   principalType: 'User' | 'Group' | 'ServicePrincipal'
 }
 
@@ -48,14 +48,14 @@ type tags = {
 }
 
 @export()
-@description('Ids by a name.')
+@description('Ids by name.')
 type ids = {
   @description('Optional. An id.')
   *: string
 }
 
 @export()
-@description('An identity that was made, and its role.')
+@description('An identity that was created, and its role.')
 type identity = {
   @description('Required. The role.')
   role: string
@@ -68,7 +68,7 @@ type identity = {
 }
 
 @export()
-@description('A role definition that holds on one container.')
+@description('A role definition for one container.')
 type dataDefinition = {
   @description('Required. The role.')
   role: string
@@ -79,6 +79,6 @@ type dataDefinition = {
   @description('Required. The id of the definition.')
   id: string
 
-  @description('Required. What the names of blobs must begin with that it writes; empty: any blob.')
+  @description('Required. The prefix of the blobs that the role may write. If empty, all blobs.')
   path: string
 }

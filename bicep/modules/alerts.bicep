@@ -1,18 +1,18 @@
 metadata name = 'Alerts of drkit'
-metadata description = 'Tells people when Microsoft says that a region has trouble, or a resource there is not available.'
+metadata description = 'Alerts when Microsoft reports an incident in a region, or a resource there is not available.'
 
 import { tags as tagged } from '../types.bicep'
 
-@description('Required. The beginning of every name.')
+@description('Required. The prefix of every name.')
 param namePrefix string
 
-@description('Required. Addresses that hear of it.')
+@description('Required. Email addresses to notify of an outage.')
 param emails string[]
 
-@description('Required. The regions to listen for, as people call them ("West Europe"); empty: all.')
+@description('Required. The regions to alert on, by the names that Service Health uses ("West Europe"). If empty, all regions.')
 param regions string[]
 
-@description('Required. Tags.')
+@description('Required. The tags of the resources.')
 param tags tagged
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
@@ -32,7 +32,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-// Service Health names regions as people do. An incident of all regions names "Global".
+// Service Health uses the display names of regions. An incident of all regions names "Global".
 resource serviceHealth 'Microsoft.Insights/activityLogAlerts@2026-01-01' = {
   name: '${namePrefix}-service-health'
   location: 'global'

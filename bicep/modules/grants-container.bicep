@@ -1,18 +1,18 @@
 metadata name = 'Grants on a container'
-metadata description = 'Those of one role, on one container of the store.'
+metadata description = 'Grants of one role on one container of the store.'
 
 import { dataDefinition, grant, identity } from '../types.bicep'
 
-@description('Required. The name of the account.')
+@description('Required. The name of the storage account.')
 param accountName string
 
-@description('Required. The role definition, and the container it holds on.')
+@description('Required. The role definition, and its container.')
 param definition dataDefinition
 
-@description('Required. People, groups and identities that are granted roles.')
+@description('Required. The people, groups and identities to grant roles to.')
 param grants grant[]
 
-@description('Required. The identities that were made, with their roles.')
+@description('Required. The identities that were created, with their roles.')
 param identities identity[]
 
 var blobType = 'Microsoft.Storage/storageAccounts/blobServices/containers/blobs'

@@ -1,24 +1,24 @@
 metadata name = 'Grants on a resource group'
-metadata description = 'A role that holds where things are made, or where hosts are.'
+metadata description = 'A role on a resource group, where drkit creates resources or where hosts are.'
 
 import { grant, identity, ids } from '../types.bicep'
 
-@description('Required. The role of those who are granted something here.')
+@description('Required. The role of the principals that get a grant here.')
 param role string
 
-@description('Required. The name of the definition that they are granted: the operator has one for each kind of place.')
+@description('Required. The name of the role definition to grant. The operator has one for each kind of resource group.')
 param definition string
 
-@description('Required. Role name to the id of its definition.')
+@description('Required. The id of each role definition, by the name of the role.')
 param definitionIds ids
 
-@description('Required. People, groups and identities that are granted roles.')
+@description('Required. The people, groups and identities to grant roles to.')
 param grants grant[]
 
-@description('Required. The identities that were made, with their roles.')
+@description('Required. The identities that were created, with their roles.')
 param identities identity[]
 
-@description('Required. Object ids of those who use what is moved here: they may read.')
+@description('Required. Object ids of the people and groups that use what is moved here. They get the role Reader.')
 param users string[]
 
 var reader = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', 'acdd72a7-3385-48ef-bd42-f606fba81ae7')

@@ -1,18 +1,18 @@
 metadata name = 'Grants on the store'
-metadata description = 'Who may do what to the blobs of each container.'
+metadata description = 'The roles on the containers of the store.'
 
 import { dataDefinition, grant, identity } from '../types.bicep'
 
-@description('Required. The name of the account.')
+@description('Required. The name of the storage account.')
 param accountName string
 
-@description('Required. The role definitions that hold on a container.')
+@description('Required. The role definitions for single containers.')
 param dataDefinitionIds dataDefinition[]
 
-@description('Required. People, groups and identities that are granted roles.')
+@description('Required. The people, groups and identities to grant roles to.')
 param grants grant[]
 
-@description('Required. The identities that were made, with their roles.')
+@description('Required. The identities that were created, with their roles.')
 param identities identity[]
 
 module given 'grants-container.bicep' = [

@@ -1,20 +1,20 @@
 metadata name = 'Grants on the subscription'
-metadata description = 'Reading, and creating groups where that is wanted: the roles that hold everywhere.'
+metadata description = 'The roles on the subscription: reading, and optionally creating resource groups.'
 
 targetScope = 'subscription'
 
 import { grant, identity, ids } from '../types.bicep'
 
-@description('Required. Role name to the id of its definition.')
+@description('Required. The id of each role definition, by the name of the role.')
 param definitionIds ids
 
-@description('Required. People, groups and identities that are granted roles.')
+@description('Required. The people, groups and identities to grant roles to.')
 param grants grant[]
 
-@description('Required. The identities that were made, with their roles.')
+@description('Required. The identities that were created, with their roles.')
 param identities identity[]
 
-// The operator reads the estate too: it looks before each step. Somebody who is both is granted it once.
+// The operator reads the estate too, because it checks before each step. A principal with both roles gets one grant.
 var readers = union(
   map(filter(grants, one => one.role == 'planner' || one.role == 'operator'), one => {
     principalId: one.principalId

@@ -1,18 +1,18 @@
 metadata name = 'Identities of drkit'
-metadata description = 'A user-assigned identity for each service connection, which signs in by federation: there is no secret.'
+metadata description = 'A user-assigned identity for each service connection. It signs in by federation, so there is no secret.'
 
 import { connection, identity, tags as tagged } from '../types.bicep'
 
-@description('Required. The beginning of every name.')
+@description('Required. The prefix of every name.')
 param namePrefix string
 
-@description('Required. Where they are.')
+@description('Required. The region of the identities.')
 param location string
 
-@description('Required. The service connections, at most one a role.')
+@description('Required. The service connections, at most one for each role.')
 param connections connection[]
 
-@description('Required. Tags.')
+@description('Required. The tags of the resources.')
 param tags tagged
 
 resource identities 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = [
@@ -35,7 +35,7 @@ resource federated 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedId
   }
 ]
 
-@description('Each identity with its role.')
+@description('The identities with their roles.')
 output identities identity[] = [
   for (one, index) in connections: {
     role: one.role

@@ -3,13 +3,13 @@ metadata description = 'A workspace for the access log of the store.'
 
 import { tags as tagged } from '../types.bicep'
 
-@description('Required. Its name.')
+@description('Required. The name of the workspace.')
 param name string
 
-@description('Required. Where it is.')
+@description('Required. The region of the workspace.')
 param location string
 
-@description('Required. Tags.')
+@description('Required. The tags of the resources.')
 param tags tagged
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {

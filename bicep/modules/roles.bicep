@@ -1,17 +1,17 @@
 metadata name = 'Roles of drkit'
-metadata description = 'Custom role definitions, made of the file that drkit itself uses.'
+metadata description = 'Custom role definitions, from the file that drkit itself uses.'
 
 targetScope = 'subscription'
 
 import { dataDefinition, ids } from '../types.bicep'
 
-@description('Required. The beginning of every name.')
+@description('Required. The prefix of every name.')
 param namePrefix string
 
-@description('Required. Whether the role that creates resource groups is made.')
+@description('Required. Whether to create the role that may create resource groups.')
 param withGroupCreator bool
 
-@description('Required. Whether the role by which the operator runs commands on hosts is made.')
+@description('Required. Whether to create the role that lets the operator run commands on hosts.')
 param withRunCommand bool
 
 var all = loadJsonContent('../../drkit/model/roles.json').roles
@@ -55,7 +55,7 @@ resource definitions 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [
   }
 ]
 
-// Data actions hold on one container each, so each role has a definition for each of them.
+// A grant of data actions is for one container, so each role has a definition for each container.
 resource dataDefinitions 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [
   for one in blobs: {
     name: guid(subscription().id, namePrefix, one.role, one.container)
@@ -76,7 +76,7 @@ resource dataDefinitions 'Microsoft.Authorization/roleDefinitions@2022-04-01' = 
   }
 ]
 
-@description('Role name to the id of its definition.')
+@description('The id of each role definition, by the name of the role.')
 output definitionIds ids = toObject(
   wanted,
   role => role.name,
@@ -84,7 +84,7 @@ output definitionIds ids = toObject(
     subscriptionResourceId('Microsoft.Authorization/roleDefinitions', guid(subscription().id, namePrefix, role.name))
 )
 
-@description('Role name and container to the id of the definition that holds there.')
+@description('The role definitions for single containers, with their roles and containers.')
 output dataDefinitionIds dataDefinition[] = map(blobs, one => {
   role: one.role
   container: one.container

@@ -1,32 +1,32 @@
 metadata name = 'Store of drkit'
-metadata description = 'A storage account in three copies and another region, without keys, with a container for each kind of file.'
+metadata description = 'A storage account with three copies in its region and more in another, without keys, with a container for each kind of file.'
 
 import { tags as tagged } from '../types.bicep'
 
-@description('Required. The name of the account, unique in the world.')
+@description('Required. The globally unique name of the storage account.')
 @minLength(3)
 @maxLength(24)
 param name string
 
-@description('Required. Where it is.')
+@description('Required. The region of the storage account.')
 param location string
 
-@description('Required. Whether only the addresses and subnets below reach it.')
+@description('Required. Whether only the addresses and subnets below can reach the storage account.')
 param restrictNetwork bool
 
-@description('Required. Public addresses or ranges that may reach it.')
+@description('Required. Public IP addresses or ranges that can reach the storage account.')
 param allowedIpRanges string[]
 
-@description('Required. Ids of subnets that may reach it.')
+@description('Required. Ids of the subnets that can reach the storage account.')
 param allowedSubnetIds string[]
 
-@description('Required. For how many days nothing in the journal may be changed.')
+@description('Required. The number of days for which the journal cannot be changed.')
 param journalRetentionDays int
 
-@description('Required. The workspace that its access log goes to.')
+@description('Required. The id of the workspace that receives the access log.')
 param workspaceId string
 
-@description('Required. Tags.')
+@description('Required. The tags of the resources.')
 param tags tagged
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -144,5 +144,5 @@ resource accessLog 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   }
 }
 
-@description('Its address.')
+@description('The address of the store.')
 output address string = 'https://${account.name}.blob.${environment().suffixes.storage}'

@@ -1,24 +1,24 @@
-metadata name = 'What stands ready'
-metadata description = 'An account, a plan, and reserved capacity in a target region: each is optional, and costs while it stands.'
+metadata name = 'Prepared resources'
+metadata description = 'An Automation account, a Codespaces plan and reserved capacity in a target region. Each is optional, and reserved capacity is charged for.'
 
 import { tags as tagged } from '../types.bicep'
 
-@description('Required. The beginning of every name.')
+@description('Required. The prefix of every name.')
 param namePrefix string
 
 @description('Required. The target region.')
 param location string
 
-@description('Required. Whether an Automation account stands ready.')
+@description('Required. Whether to prepare an Automation account.')
 param withAutomation bool
 
-@description('Required. Whether a Codespaces plan stands ready.')
+@description('Required. Whether to prepare a Codespaces plan.')
 param withCodespaces bool
 
-@description('Required. VM sizes of which one instance each is reserved.')
+@description('Required. The VM sizes to reserve one instance of each.')
 param reservedSizes string[]
 
-@description('Required. Tags.')
+@description('Required. The tags of the resources.')
 param tags tagged
 
 resource account 'Microsoft.Automation/automationAccounts@2024-10-23' = if (withAutomation) {
@@ -37,7 +37,7 @@ resource account 'Microsoft.Automation/automationAccounts@2024-10-23' = if (with
   }
 }
 
-// The service has retired, and its type with it: this plan is for the embedded Azure only.
+// The service and its resource type have retired: this plan is for the simulator only.
 #disable-next-line BCP081
 resource plan 'Microsoft.VSOnline/plans@2020-05-26' = if (withCodespaces) {
   name: '${namePrefix}-plan-${location}'

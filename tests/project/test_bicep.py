@@ -58,7 +58,7 @@ def test_one_diagnostic_is_suppressed_and_says_why() -> None:
         if "#disable" in line
     ]
     assert [line for _, line in found] == ["#disable-next-line BCP081"]
-    assert found[0][0].startswith("// The service has retired")
+    assert found[0][0].startswith("// The service and its resource type have retired")
 
 
 def test_every_file_is_in_canonical_form(compiler: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_property_that_does_not_exist_is_caught(compiler: str, tmp_path: Path)
 
 def test_a_missing_description_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = copied(tmp_path)
-    spoil(folder / "bicep/main.bicep", "@description('Optional. Addresses that hear of an outage.')\n", "")
+    spoil(folder / "bicep/main.bicep", "@description('Optional. Email addresses to notify of an outage.')\n", "")
     monkeypatch.setattr("tests.project.test_bicep.ROOT", folder)
     with pytest.raises(AssertionError, match="alertEmails"):
         test_every_parameter_is_described_as_in_azure_verified_modules()
