@@ -106,7 +106,7 @@ def health_event(subject: str, properties: Mapping[str, Any], when: str) -> Read
 
 
 def service_events(events: Sequence[Any]) -> list[dict[str, Any]]:
-    """The latest entry of each Service Health event, in the form of Service Health's own API, for ``plan_state.read_claims``."""
+    """The latest entry of each Service Health event, in the form of Service Health's own API, for ``planning.claims.read_claims``."""
     latest: dict[str, tuple[str, dict[str, Any]]] = {}
     for event in events:
         if not isinstance(event, Mapping) or not text(event.get("operationName")).lower().startswith(SERVICE_HEALTH):

@@ -28,6 +28,8 @@ from drkit.model.estate import (
 from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning import plan_state, recovery_point
+from drkit.planning.advice import move_minutes, wait_or_move
+from drkit.planning.claims import read_claims
 from drkit.products.base import Endpoint, Product
 from drkit.survey import (
     capture,
@@ -173,7 +175,7 @@ async def _read_claims(survey: SurveyContext, draft: AssessmentDraft) -> None:
     for event in events:
         try:
             with reading_azure("Service Health"):
-                claims, statements = plan_state.read_claims([event], regions, services)
+                claims, statements = read_claims([event], regions, services)
         except CloudError as error:
             draft.unread.append(f"Service Health: an event could not be read: {error.what}")
             continue
@@ -357,9 +359,9 @@ def _advised(draft: AssessmentDraft, settings: Settings) -> list[PlanFinding]:
         finding = draft.plans[plan.key]
         environments = by_plan.get(plan.key, [])
         managed = sum(environment.kind == "managed" for environment in environments)
-        forecast = plan_state.move_minutes(1, managed, len(environments) - managed, settings.run.sign_in_minutes)
+        forecast = move_minutes(1, managed, len(environments) - managed, settings.run.sign_in_minutes)
         since = recovery_point.cutoff(finding.failing_since, draft.claims, plan.region)
-        advice = plan_state.wait_or_move(
+        advice = wait_or_move(
             finding.state,
             failing_since=since,
             now=parse_time(draft.now),

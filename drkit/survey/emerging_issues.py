@@ -24,7 +24,7 @@ WHO = "Microsoft's status page"
 async def read(
     azure: Session, regions: Mapping[str, str], services: tuple[str, ...]
 ) -> tuple[list[Claim], list[Statement], list[str]]:
-    """Claims, statements that claim nothing, and what could not be read. The arguments are those of ``plan_state.read_claims``."""
+    """Claims, statements that claim nothing, and what could not be read. The arguments are those of ``planning.claims.read_claims``."""
     try:
         with reading_azure():
             claims, statements = issues(await azure.health.emerging_issues(), regions, services)

@@ -11,7 +11,7 @@ import pytest
 from drkit.errors import UnreachableError
 from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
-from drkit.planning import plan_state
+from drkit.planning.claims import read_claims
 from drkit.providers import graph
 from drkit.survey import (
     activity_log,
@@ -179,7 +179,7 @@ def test_both_spellings_of_a_health_event_say_the_same() -> None:
 
 def test_the_published_incident_becomes_a_claim_of_its_region() -> None:
     found = activity_log.service_events([example("activity_log_event_servicehealth.json")])
-    claims, _ = plan_state.read_claims(found, REGIONS, SERVICES)
+    claims, _ = read_claims(found, REGIONS, SERVICES)
     assert [(one.region, one.id, one.since) for one in claims] == [("uksouth", "NA0F-BJG", "2017-07-20T21:41:00Z")]
 
 
@@ -253,7 +253,7 @@ def test_a_value_of_the_wrong_type_is_unknown() -> None:
 
 def test_the_published_event_carries_the_tag_of_a_false_positive() -> None:
     events = example("servicehealth_events_list_by_subscription.json")["value"]
-    claims, statements = plan_state.read_claims(events, REGIONS, SERVICES)
+    claims, statements = read_claims(events, REGIONS, SERVICES)
     assert claims == []
     assert [one.why_not for one in statements] == ["withdrawn as a false positive"]
 
