@@ -1,1 +1,1 @@
-"""One module for each command: what ``import drkit`` gives."""
+"""The library: a module for each command. ``import drkit`` offers its public names."""

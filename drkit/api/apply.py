@@ -1,4 +1,4 @@
-"""``apply`` and ``resume``: an approved runbook is carried out as a run, and a run is continued."""
+"""``apply`` carries out an approved runbook as a run; ``resume`` continues a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ EXIT = {"succeeded": 0, "succeeded-with-exceptions": 0, "failed": 1, "partial": 
 
 @dataclass(frozen=True)
 class Applied:
-    """How a run stands after ``apply`` or ``resume``: its outcome, why, and the exit code that says so."""
+    """The result of ``apply`` or ``resume``.
+
+    ``outcome``: ``succeeded``, ``succeeded-with-exceptions``, ``failed`` or ``partial`` (it can be resumed); ``reason``: why, as a
+    sentence; ``exit_code``: 0, 0, 1 or 3.
+    """
 
     run: str
     outcome: str
@@ -48,9 +52,14 @@ async def apply(
     wait_minutes: float | None = None,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Applied:
-    """Carry out an approved runbook as a new run. RefusedError (4) when it is not approved, edited, or already carried out.
+    """Carry out an approved runbook as a new run, and return when the run has ended or can do nothing more now.
 
-    ``targets``, with ``yes``: whole ARM ids of the plans that take over though only a tag speaks for them.
+    ``name``: the path of a runbook, at least 8 digits of its digest, or ``latest``. ``yes``: where there is no approval, write one.
+    ``targets``, with ``yes``: whole ARM ids of the plans that take over although only a tag names them. ``wait_minutes``: how long to
+    wait for people (default: ``[run] answer_wait_minutes``). ``on_event`` is called with each event of the run.
+
+    RefusedError (4) when the runbook is not approved, was changed, was carried out already, or a guard does not pass; LockedError when
+    another run holds one of its plans; UsageError for a wait of less than 0 minutes or more than a week.
     """
     from drkit.execution import session as execution
 
@@ -72,7 +81,7 @@ async def apply(
         if book.rebases:
             history_.not_replaced(context, book.rebases)
         context.store.keep_runbook(shown.content)
-        # Here, where nothing else refuses any more: with --yes it writes one.
+        # Last of all checks, because with --yes it writes an approval.
         approved = approval_for(context, shown, clock, yes=yes, targets=targets)
         since = _outage_since(context, book)
         run = context.store.new_run()
@@ -86,7 +95,7 @@ async def apply(
 
 
 def _not_begun(context: Context, shown: Planned) -> None:
-    """RefusedError when a run of these bytes is there: who began it, when, and how it stands."""
+    """RefusedError when a run of these bytes exists: who began it, when, and its state."""
     for other in context.store.runs():
         state = context.store.state(other)
         if state.runbook == shown.digest:
@@ -106,7 +115,11 @@ async def resume(
     wait_minutes: float | None = None,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Applied:
-    """Go on with a run, whatever ended it. Failed and drifted steps are looked at again. Nothing is done twice."""
+    """Continue a run, whatever stopped it. Failed and drifted steps are looked at again, and nothing is done twice.
+
+    ``wait_minutes`` and ``on_event`` as in ``apply``. RefusedError when the run never began, has ended for good or was replaced, or when no
+    approval from before it began is in the store; LockedError when another process holds it.
+    """
     from drkit.execution import session as execution
 
     name = context.store.journal_path(run).stem
@@ -119,7 +132,7 @@ async def resume(
     history_.not_superseded(context, shown.runbook, name)
     clouds.check_same(shown.runbook.cloud, context.cloud, str(shown.path))
     execution.check_scripts(shown.runbook)
-    # A run that was begun with an older runbook goes on by the rules of its time.
+    # A run of an older runbook format continues under the rules of that format.
     named = () if shown.runbook.drkit == "runbook/1" else candidates(context, shown.runbook)
     check_approved(context, name, state, context.clock, named)
     job = _job(context, shown.runbook, shown.digest, wait_minutes, on_event)
@@ -163,7 +176,7 @@ def _job(
 
 
 def _outage_since(context: Context, book: Runbook) -> str:
-    """The first sign of the outage, as the assessment behind a runbook has it; empty when that is not in the store."""
+    """When the outage was first seen (RFC 3339), by the assessment of a runbook; empty when the store does not have that."""
     if book.source_run:
         return ""
     assessed = context.store.of_digest(Assessment, book.of_assessment)

@@ -1,4 +1,4 @@
-"""Which approval a run rests on, and what that approval is worth."""
+"""Which approval allows a run, and what that approval is worth."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ SELF_APPROVED_HOURS = 24.0
 def approval_for(
     context: Context, shown: Planned, clock: Clock, *, yes: bool, targets: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The approval that the journal keeps with a run: ``who``, ``how`` and its file. RefusedError when none holds now.
+    """The approval of a runbook, as the journal keeps it: ``who``, ``how``, the file and more. RefusedError when none holds now.
 
-    ``yes``: where there is none, one of kind self-approved is written, if the store lets this identity do so. With ``[run]
-    separate_approver`` that is refused, whatever else is there, and so is one's own approval. It must name each candidate of the runbook.
+    ``yes``: where there is no approval, write one of kind self-approved, if the store lets this identity do so. With ``[run]
+    separate_approver`` that is refused, and an approval of the person who carries out does not count. An approval must name each
+    candidate of the runbook.
     """
     separate, now = context.settings.run.separate_approver, clock.now()
     if yes and separate:
@@ -70,8 +71,8 @@ def _unapproved(
 
 
 def _for_journal(context: Context, chosen: approvals.StoredApproval, clock: Clock) -> dict[str, Any]:
-    """What the journal keeps of an approval: what the store knows, and what it is worth."""
-    assert chosen.approval is not None  # noqa: S101  # whoever chose it looked
+    """An approval as the journal keeps it: what the store knows of it, and what it is worth."""
+    assert chosen.approval is not None  # noqa: S101  # chosen() returns no other
     made, until = chosen.span(clock)
     proved = context.store.approved_by_another(chosen)
     entry = {
@@ -92,7 +93,7 @@ def _for_journal(context: Context, chosen: approvals.StoredApproval, clock: Cloc
 
 
 def worth(approval: approvals.StoredApproval, *, proved: bool) -> str:
-    """What an approval is worth, in words; ``proved``: who carries out cannot have written it."""
+    """What an approval is worth, as a sentence. ``proved``: the person who carries out the runbook cannot have written it."""
     if approval.writer:
         return (
             f"authenticated: its file is of {approval.writer}, and who carries this out cannot write it"
@@ -107,7 +108,7 @@ def worth(approval: approvals.StoredApproval, *, proved: bool) -> str:
 
 
 def _self_approved(context: Context, digest: str, clock: Clock, targets: Sequence[str]) -> dict[str, Any]:
-    """Write the approval of who carries out. RefusedError where the store does not let them."""
+    """Write the approval of the person who carries out. RefusedError where the store does not allow that."""
     now = clock.now()
     until = rfc3339(now + timedelta(hours=SELF_APPROVED_HOURS))
     approval = Approval(
@@ -134,18 +135,18 @@ def _self_approved(context: Context, digest: str, clock: Clock, targets: Sequenc
 
 
 def check_approved(context: Context, name: str, state: RunState, clock: Clock, targets: Collection[str] = ()) -> None:
-    """See that a run was approved before it began, in the store's own approvals. RefusedError when it was not.
+    """Check that a run was approved before it began, by the approvals in the store. RefusedError when it was not.
 
-    For a run that drkit 0.1 began, what a file of that version says of its own times counts as well: a store may have been copied
-    since. With ``--yes`` that version left the journal's word only, which whoever writes journals can forge. Without ``[run]
-    separate_approver`` an approval that holds now will do then. ``targets``: ARM ids that an approval must name.
+    For a run that drkit 0.1 began, the times in a file of that version count too, because the store may have been copied since. With
+    ``--yes`` that version wrote an entry in the journal and no approval. Everybody who can write journals can forge such an entry, so an
+    approval that holds now is required (not with ``[run] separate_approver``). ``targets``: ARM ids that an approval must name.
     """
     separate, began = context.settings.run.separate_approver, parse_time(state.started)
     stored = approvals.naming(context.store.approvals(state.runbook), targets)
     if approvals.chosen(stored, clock, began, separate=separate, by_yes=not separate):
         return
     entries = [record.data for record in context.store.records(name) if record.kind == "approved"]
-    # Later versions name the file of the approval.
+    # Later versions record the file of the approval.
     before = bool(entries) and "file" not in entries[0]
     if before and any(approval.claimed_to_hold(began) and not (separate and approval.own) for approval in stored):
         return
@@ -172,7 +173,7 @@ def check_approved(context: Context, name: str, state: RunState, clock: Clock, t
 
 
 def approved(context: Context, shown: Planned) -> bool:
-    """Whether a runbook may be carried out now: an approval holds that settings ask for, and names each candidate."""
+    """Whether a runbook may be carried out now: an approval that the settings accept holds, and names each candidate."""
     digest, needed = shown.digest, candidates(context, shown.runbook)
     clock = context.clock
     stored = context.store.approvals(digest)

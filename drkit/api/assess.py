@@ -24,10 +24,11 @@ QUOTA = frozenset({"quotaexceeded", "exceededquota", "skunotavailable", "allocat
 async def assess(
     context: Context, *, declare_lost: str | None = None, reason: str | None = None, probe_output: str | None = None
 ) -> tuple[Assessment, Path, int]:
-    """Say how everything is; returns the assessment, where it is kept, and 0, or 5 when nothing could be told.
+    """Read the state of each plan and host. Return the assessment, its path, and the exit code: 0, or 5 when nothing is known.
 
-    ``declare_lost`` with ``reason`` is kept as a declaration, with who said it. ``probe_output``: a folder with the outputs of
-    probes run by hand; those that cannot be used are among what was not read. CredentialError when no token can be had.
+    ``declare_lost``: a region that counts as lost from now on; it is kept as a declaration with ``reason``, which it needs, and its
+    author. ``probe_output``: a folder with the outputs of probes that were run by hand; an output that cannot be used is listed in
+    ``unread``. RefusedError without a snapshot; UsageError for an unknown region or a missing reason; CredentialError without a token.
     """
     from drkit.survey import assess as survey
     from drkit.survey import probe_output as probe_output_
@@ -82,7 +83,7 @@ def _known_region(text: str, newest: Snapshot) -> str:
 
 
 def refusals_of(context: Context, clock: Clock) -> dict[tuple[str, str], tuple[str, ...]]:
-    """What target regions refused for want of room in the runs of the last day: (subscription, region) -> why."""
+    """Where runs of the last day found no capacity: (subscription in lower case, region) -> the reasons."""
     refusals: dict[tuple[str, str], tuple[str, ...]] = {}
     for run in context.store.runs():
         try:

@@ -19,9 +19,10 @@ GUID = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 
 async def snapshot(context: Context, *, subscriptions: Sequence[str] = ()) -> tuple[Snapshot, Path]:
-    """Capture the estate as the next generation. When nothing answers, a failed capture is kept and CloudError raised.
+    """Capture the estate as the next generation. Return the snapshot and its path.
 
-    ``subscriptions``: ids to look at instead of those in settings; UsageError for what is no id.
+    ``subscriptions``: ids to read instead of those in the settings; UsageError for a text that is no id. When nothing answers, a failed
+    capture is kept and CloudError is raised.
     """
     from drkit.survey import capture as survey
     from drkit.survey.context import SurveyContext

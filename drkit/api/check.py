@@ -1,4 +1,4 @@
-"""``check``: what would stop a recovery, read on an ordinary day; and ``check --if-lost``: the runbook there would be."""
+"""``check``: what would stop a recovery, found on an ordinary day; with ``--if-lost``, the runbook for a region's loss."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ MOST_RESOURCES = 50
 
 @dataclass(frozen=True)
 class Checked:
-    """What ``check`` found, where it is kept (None: it is not), the exit code; with ``lose``, the runbook and its digest.
+    """The result of ``check``: the findings, their path (None: not kept), and the exit code 0, 1 (an error) or 5 (no answer).
 
-    ``assessment``: what that runbook was planned on. Both are marked as assumed, and neither is kept in the store.
+    With ``lose`` also the runbook, its digest and the ``assessment`` that it was planned on. Both are marked as assumed, and neither is
+    kept in the store. ``written``: the files in ``out``.
     """
 
     readiness: Readiness
@@ -50,10 +51,11 @@ class Checked:
 
 
 async def check(context: Context, *, lose: str = "", out: str | None = None) -> Checked:
-    """Look for whatever would stop a recovery. Reads Azure and changes nothing; keeps what it found in the store.
+    """Look for what would stop a recovery. Reads Azure, changes nothing there, and keeps the findings in the store.
 
-    ``lose``: plan the loss of that region, as if it were lost now. Nothing of that is kept, unless ``out`` names a folder: then
-    the assumed assessment and runbook are written there. Exit code 1 for a finding that is an error, 5 when Azure did not answer.
+    ``lose``: plan as if that region were lost now. Nothing of that is kept, but with ``out`` the assumed assessment and runbook are
+    written into that folder. UsageError for ``out`` without ``lose`` and for a region without plans; RefusedError without a snapshot, or
+    when there would be no runbook; CredentialError without a token.
     """
     if out and not lose:
         raise UsageError("--out goes with --if-lost REGION: the runbook of an assumed loss is written there")
@@ -90,7 +92,7 @@ async def check(context: Context, *, lose: str = "", out: str | None = None) -> 
 
 
 def _same(before: Readiness, context: Context) -> bool:
-    """Whether the check before was made against the same cloud; another's says nothing of this one."""
+    """Whether the earlier check was made against the same cloud, so that they can be compared."""
     return before.cloud == context.cloud.mark
 
 
@@ -119,7 +121,7 @@ def _write(out: str, content: bytes, assessed: Assessment) -> tuple[Path, ...]:
 async def _seen(
     context: Context, generations: Sequence[Snapshot], lost: str
 ) -> tuple[Seen, dict[str, tuple[Projection, Assessment]], bool]:
-    """Everything the rules may know, the runbooks there would be with what they rest on, and whether Azure did not answer at all."""
+    """What the rules judge, the runbook of each region with its assessment, and whether Azure gave no answer at all."""
     settings, products = context.settings, registry()
     newest = generations[-1] if generations else None
     base = recovery_point.compose(generations, {}) if generations else None
@@ -150,7 +152,7 @@ async def _seen(
 
 
 def _blind(seen: Seen, error: CloudError) -> Seen:
-    """When nothing answers, nothing of what Azure would say is known."""
+    """What the rules judge when nothing answers: locks and policies are unknown."""
     now = rfc3339(seen.now)
     unread = [
         Reading("every subscription", signal, "unknown", "ARM", now, str(error))
@@ -168,7 +170,7 @@ async def _subscriptions(azure: Session, settings: Settings, newest: Snapshot | 
 
 
 class Reader:
-    """Reads in Azure what the rules need, through one session that can only read."""
+    """Reads from Azure what the rules need, through a session that can only read."""
 
     def __init__(
         self, context: Context, azure: Session, products: Mapping[str, Product], subscriptions: Sequence[str]
@@ -194,7 +196,7 @@ class Reader:
             ready = sorted({other.region for other in product.stand_ins(plan, others, self.settings)})
             for region in self.settings.targets or list(product.regions) or ready:
                 key = (plan.product, plan.subscription.lower(), region)
-                # Where its product is not offered at all there is nothing to ask.
+                # A region in which the product is not offered need not be asked.
                 if region == plan.region or key in targets or (product.regions and region not in product.regions):
                     continue
                 facts = await product.target(self.azure, plan.subscription, region, base, self.settings, self.clock)
@@ -204,7 +206,7 @@ class Reader:
     async def project(
         self, base: Snapshot, region: str, targets: Sequence[TargetFacts]
     ) -> tuple[Projection, Assessment]:
-        """What drkit would do if that region were lost now."""
+        """What drkit would do if that region were lost now, and the assumed assessment."""
         settings = msgspec.structs.replace(
             self.settings, targets=[target for target in self.settings.targets if target != region]
         )
@@ -271,7 +273,7 @@ class Reader:
         )
 
     async def readings(self, seen: Seen) -> list[Reading]:
-        """What Azure would say to those runbooks, and where what drkit needs stands."""
+        """What Azure would say to those runbooks, and in which regions the things that drkit itself needs are."""
         from drkit.planning.readiness.estate_rules import linked_hosts
         from drkit.survey import capacity, dependencies, governance, reachability
 
@@ -307,7 +309,7 @@ class Reader:
 
 
 def _created_for(context: Context) -> dict[str, str]:
-    """As ``leftovers.created_for``; where the journals may not be read, none speaks for anything."""
+    """As ``leftovers.created_for``; empty where this identity may not read journals."""
     try:
         return leftovers.created_for(context.store.run_records())
     except ForbiddenError:
@@ -320,7 +322,7 @@ def _is_plan(target: str, product: Product) -> bool:
 
 
 def _scopes(seen: Seen, subscriptions: Sequence[str]) -> list[str]:
-    """Where to ask what the identity may do: subscriptions, groups that are there, and some of the resources in them."""
+    """The scopes whose permissions are read: subscriptions, groups that exist, and some of the resources in them."""
     there = {
         ArmId(f"/subscriptions/{facts.subscription}/resourceGroups/{name}")
         for facts in seen.targets
@@ -339,7 +341,7 @@ def _scopes(seen: Seen, subscriptions: Sequence[str]) -> list[str]:
 
 
 def _target_plans(seen: Seen, now: str) -> list[Reading]:
-    """The resource groups' locations of the plans that are to take over, where they are not the plans' own."""
+    """Plans that are to take over and whose resource group is in another region than they are."""
     readings: dict[str, Reading] = {}
     every = seen.snapshot.plans if seen.snapshot else ()
     for plan in every:

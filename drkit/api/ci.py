@@ -1,4 +1,4 @@
-"""What a pipeline asks besides: is this machine fit for a recovery, which run is open, carry out exactly these bytes."""
+"""What a pipeline needs beside the other commands: a fit machine, the open runs, and exactly these bytes carried out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class PreflightResult:
-    """A machine that may carry out a recovery: where the store is, where the machine stands and who says so, the runs that are open."""
+    """A machine that may carry out a recovery: the store's address, the machine's region and its source, and the open runs."""
 
     store: str
     region: str
@@ -39,11 +39,11 @@ class PreflightResult:
 
 
 async def preflight(context: Context, *, protected: Sequence[str], machine: str = "") -> PreflightResult:
-    """Whether a recovery may run here. Touches the store and this machine's own metadata service, and no cloud.
+    """Check that a recovery may run on this machine. Reads the store and the machine's own metadata service, and no cloud.
 
-    ``protected``: regions that may be lost. ``machine``: the region this machine stands in; ``imds``, or nothing here and in
-    settings, asks the virtual machine itself. RefusedError (4): the store is a folder, the machine stands in a protected region, or
-    where it stands is not known.
+    ``protected``: regions that may be lost. ``machine``: the region of this machine; ``imds``, or nothing here and in the settings, asks
+    the Instance Metadata Service. RefusedError (4) when the store is a folder, or the machine is in a protected region or in an unknown
+    one.
     """
     if not context.store.outlives_machine:
         raise RefusedError(
@@ -55,7 +55,7 @@ async def preflight(context: Context, *, protected: Sequence[str], machine: str 
     names = tuple(dict.fromkeys(region_name(name) for name in protected if name.strip()))
     if region in names:
         raise RefusedError(
-            f"this machine stands in {region}, which is to be recovered from: it would be lost with it",
+            f"this machine is in {region}, which is to be recovered from: it would be lost with it",
             where=source,
             remedy="choose an agent pool in another region",
         )
@@ -70,7 +70,7 @@ async def _place(given: str) -> tuple[str, str]:
     region, why = await asyncio.to_thread(imds)
     if not region:
         raise RefusedError(
-            f"where this machine stands is not known: {why}",
+            f"the region of this machine is not known: {why}",
             where="Instance Metadata Service",
             remedy='name its region with --machine REGION, or [check] machine = "REGION"',
         )
@@ -78,7 +78,7 @@ async def _place(given: str) -> tuple[str, str]:
 
 
 def open_runs(context: Context) -> list[RunStatus]:
-    """Runs that can be gone on with, oldest first: begun, not ended for good, and no other run has taken up their rest."""
+    """The runs that can be continued, oldest first: begun, not ended for good, and not replaced by another run."""
     return [
         run
         for run in status.runs(context)
@@ -89,7 +89,7 @@ def open_runs(context: Context) -> list[RunStatus]:
 def open_like(
     context: Context, *, kind: Kind, graceful_from: str = "", source_run: str = ""
 ) -> tuple[str, Planned] | None:
-    """The newest open run of that kind, from that region where one is given, and its runbook; None when there is none."""
+    """The newest open run of that kind (and from that region, if one is given) and its runbook, or None."""
     region = region_name(graceful_from)
     for run in reversed(open_runs(context)):
         book = run.runbook
@@ -106,9 +106,9 @@ def open_like(
 def way_back(
     context: Context, run: str | None, *, out: str | None = None, or_open: bool = False
 ) -> tuple[Planned, str]:
-    """The runbook that mirrors a failover, the newest without ``run``; with ``or_open`` that of the open way back, and its run.
+    """The failback of ``run`` (default: the newest failover); with ``or_open`` that of an open failback, with the name of its run.
 
-    RefusedError as of ``api.failback.failback``, and when there is no failover.
+    RefusedError as in ``api.failback.failback``, and when there is no failover.
     """
     from drkit.api import failback
 
@@ -135,7 +135,7 @@ def run_of(context: Context, digest: str) -> str:
 
 
 def exact(digest: str) -> str:
-    """A whole digest; UsageError for anything else, so that an empty variable never means any runbook."""
+    """The digest, if it has all 64 digits. UsageError for anything else, so that an empty variable never means any runbook."""
     if not DIGEST.fullmatch(digest):
         raise UsageError(
             f"{digest[:80]!r} is not a digest",
@@ -146,7 +146,7 @@ def exact(digest: str) -> str:
 
 
 def pinned(context: Context, name: str, digest: str) -> Planned:
-    """The runbook of that name, whose bytes have that digest; RefusedError when they have another."""
+    """The runbook of that name. RefusedError when its bytes have another digest than ``digest``."""
     expected, shown = exact(digest), plan.show(context, name)
     if shown.digest != expected:
         raise RefusedError(
@@ -170,14 +170,14 @@ async def carry_out(
     on_event: Callable[[Event], None] = lambda _event: None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Applied:
-    """Carry out a runbook, or with ``or_resume`` go on with the run of the same bytes.
+    """Carry out a runbook; with ``or_resume`` continue the run of the same bytes, if there is one.
 
-    Then a run or a plan that a dead process still holds is waited for, ``patience`` seconds at the most. ``digest``: what the
-    bytes must have.
+    ``digest``: the SHA-256 that the bytes must have. With ``or_resume``, wait at most ``patience`` seconds for a run or plan that a dead
+    process still holds. The other parameters and the errors are those of ``apply``; RefusedError for other bytes.
     """
     if digest is not None:
         shown = pinned(context, name, digest)
-        # By digest from here on, so that the bytes that were compared are the bytes that are carried out.
+        # By digest from here on, so that the compared bytes are the ones that are carried out.
         context.store.keep_runbook(shown.content)
         name = shown.digest
     until = time.monotonic() + (patience if or_resume else 0.0)

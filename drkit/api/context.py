@@ -1,4 +1,4 @@
-"""Where a command works: its settings, its store, its cloud."""
+"""What a command works with: settings, store and cloud."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a command works: settings, store, and the cloud, which is looked up when first needed.
+    """What a command works with: settings, store, and the cloud, which is looked up when first needed.
 
-    ``loopback_only`` makes the transport refuse whatever is not loopback; ``principal`` stands in for a simulator's identity.
+    ``loopback_only``: refuse every connection that is not loopback. ``principal``: the identity to use in a simulator. ``own_clock``: a
+    clock to use instead of the cloud's.
     """
 
     settings: Settings
@@ -42,19 +43,19 @@ class Context:
     _kept: dict[str, Cloud] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """A runbook that breaks the table of a product is none, wherever it is read."""
+        """Let the store refuse every runbook that breaks the table of a product."""
         self.store.judge = lambda book, where: actions.check(book, products.actions(), where)
 
     @property
     def cloud(self) -> Cloud:
-        """The cloud."""
+        """The cloud, looked up once. Errors as ``model.cloud.resolve``."""
         if "cloud" not in self._kept:
             self._kept["cloud"] = self.find_cloud()
         return self._kept["cloud"]
 
     @property
     def clock(self) -> Clock:
-        """The cloud's clock, or one that was handed in."""
+        """``own_clock``, or the clock of the cloud."""
         return self.own_clock or self.cloud.clock()
 
 
@@ -66,13 +67,14 @@ def desk(
     announce: Callable[[str], None] = lambda _line: None,
     announce_store: Callable[[str], None] | None = None,
 ) -> Context:
-    """A context from files: ``config`` (default drkit.toml here, if there is one), ``cloud`` (a ready file), ``store`` (a folder).
+    """The context for a command. ``config``: the settings file (default: drkit.toml in the current folder, if it exists).
 
-    DRKIT_STORE and DRKIT_TARGETS (regions with commas between) stand in for ``store`` and ``targets`` of the settings.
-    ``announce`` hears which cloud it is, and at once which storage account, unless ``announce_store`` does.
+    ``cloud``: a simulator's ready file, or the name of a cloud. ``store``: a folder, or the address of a storage account. DRKIT_STORE and
+    DRKIT_TARGETS (regions, separated by commas) replace ``store`` and ``targets`` of the settings. ``announce`` is called with a line
+    about the cloud when it is looked up, and with one about a storage account at once, unless ``announce_store`` is given.
 
-    FileError for settings that cannot be used; RefusedError for settings that were not named, lie in the current folder and
-    send credentials elsewhere than to the named clouds.
+    FileError for settings or a store that cannot be used; UsageError for a wrong address; RefusedError for a drkit.toml that nobody named
+    and that would send credentials to other hosts than those of the known clouds.
     """
     path = Path(config) if config else Path("drkit.toml")
     settings = settings_.load(path, tables()) if config or os.path.lexists(path) else Settings()
@@ -90,12 +92,12 @@ def desk(
         return Context(settings, _account(address, settings), find)
     if os.path.lexists(folder) and not Path(folder).is_dir():
         raise FileError("is not a folder", where=folder, remedy="name a folder with --store")
-    # A store that nobody named, but that was found here, is believed only where it is one's own.
+    # A store that nobody named, but that was found here, must belong to this user.
     return Context(settings, Store(Path(folder), own=not (store or given or config)), find)
 
 
 def reading_session(context: Context) -> Session:
-    """A session that can only read, and probe."""
+    """A session with Azure that can only read, and run the probes."""
     from drkit.model import host_scripts
     from drkit.providers.guard import reading_guard
     from drkit.providers.retry import Budget
@@ -116,10 +118,9 @@ _BLOB_HOST = re.compile(r"(//|\\\\)?[a-z0-9-]+\.(z[0-9]+\.)?blob\.[a-z0-9.-]+[/\
 
 
 def store_address(text: str) -> str:
-    """The address of the storage account that a text names, in its one spelling; empty for a folder.
+    """The address of the storage account that a text names, normalized; empty for a folder.
 
-    UsageError for any other spelling of an address: a store that is taken for a folder keeps locks and approvals where nobody
-    else looks.
+    UsageError for an address in another spelling: if it were taken for a folder, locks and approvals would be where nobody looks.
     """
     text = text.strip()
     if not _SCHEME.match(text) and not (_BLOB_HOST.fullmatch(text) and not os.path.lexists(text)):
@@ -136,7 +137,7 @@ def store_address(text: str) -> str:
 
 
 def _check_found(settings: Settings) -> None:
-    """Refuse what nobody named where it would send a credential to a host that is none of the named clouds'."""
+    """RefusedError for settings that nobody named and that would send a credential to a host of no known cloud."""
     strange: list[tuple[str, str]] = []
     authority = settings.cloud.authority or _named_part(settings, "authority") or clouds.PUBLIC_AUTHORITY
     if (address := store_address(settings.store_location)) and (
@@ -156,15 +157,15 @@ def _check_found(settings: Settings) -> None:
 
 
 def _named_part(settings: Settings, part: str) -> str:
-    """What the name in [cloud] stands for, where no arm is given beside it."""
+    """The endpoint that the name in [cloud] means, unless [cloud] gives an arm itself."""
     name = "" if settings.cloud.arm else clouds.named(settings.cloud.name)
     return clouds.NAMED[name][part] if name else ""
 
 
 def _account(address: str, settings: Settings) -> Store:
-    """The store in a storage account, signed in to as [cloud] says: it stays where it is when a command plays on a simulator.
+    """The store in a storage account, with the credential of [cloud], even when the command uses a simulator as its cloud.
 
-    An address without TLS is only ever an emulator's on this machine.
+    Only an emulator on this machine has an address without TLS.
     """
     if address.startswith("https://") and urlsplit(address)[2:] != ("", "", ""):
         raise UsageError(

@@ -1,6 +1,6 @@
-"""What people say to a run, from this terminal or another machine, and what they ask of its record.
+"""What people say to a run, from this terminal or another machine: messages, the check of its journal, and a new plan.
 
-Nothing here touches a run itself: a message is left beside its journal, and the process that holds the run obeys it.
+Nothing here changes a run: a message is left in its inbox, and the process that holds the run obeys it.
 """
 
 from __future__ import annotations
@@ -24,36 +24,45 @@ from drkit.store.verify import verify as verify_bytes
 
 
 def answer(context: Context, run: str, step: str, text: str = "done") -> str:
-    """Tell a run that a person did, or is ready for, what a step asks. Returns the step's id."""
+    """Tell a run that a person did what a step asks, or is ready for it. Return the step's id.
+
+    ``step``: its id, or a part of the id that only one step has. RefusedError when the step asks nothing or is done, or the run has ended.
+    """
     return _tell(context, run, "answer", step, text)
 
 
 def skip(context: Context, run: str, step: str, reason: str) -> str:
-    """Leave a step out, with a reason that the journal keeps. Returns the step's id."""
+    """Leave a step out, with a reason that the journal keeps. Return the step's id.
+
+    UsageError without a reason; RefusedError when the step is done or must not be left out, or the run has ended.
+    """
     if not reason.strip():
         raise UsageError("skipping needs a reason", remedy="--reason TEXT: the journal keeps it")
     return _tell(context, run, "skip", step, reason)
 
 
 def pause(context: Context, run: str = "latest", reason: str = "") -> str:
-    """Begin nothing new; what is under way is finished. Returns the run's name."""
+    """Let a run begin nothing new; what is under way is finished. Return the run's name. RefusedError when it has ended."""
     return _say(context, run, "pause", reason)
 
 
 def unpause(context: Context, run: str = "latest") -> str:
-    """Go on after a pause. Returns the run's name."""
+    """Continue a paused run. Return the run's name. RefusedError when it has ended."""
     return _say(context, run, "unpause", "")
 
 
 def abort(context: Context, run: str, reason: str) -> str:
-    """End a run for good: what was begun for a released host is finished, nothing else is begun. Returns the run's name."""
+    """End a run for good. What was begun for a released host is finished, and nothing else is begun.
+
+    Return the run's name. UsageError without a reason; RefusedError when the run has ended.
+    """
     if not reason.strip():
         raise UsageError("aborting needs a reason", remedy="--reason TEXT: the journal keeps it")
     return _say(context, run, "abort", reason)
 
 
 def retry(context: Context, run: str, step: str) -> str:
-    """Try a failed or drifted step again. Returns the step's id; RefusedError when it is neither."""
+    """Try a failed or drifted step again. Return the step's id. RefusedError when it is neither, or the run has ended."""
     run_status = status_.status(context, run)
     retried = run_status.runbook.find(step)
     status = run_status.state.of(retried.id).status
@@ -90,9 +99,9 @@ def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
 
 
 def send(context: Context, run: str, message: Message) -> None:
-    """Leave a message for a run; UsageError for one that the run would ignore, whatever its steps."""
+    """Leave a message for a run. UsageError for a message that every run ignores."""
     if fault := message_fault(message):
-        raise UsageError(fault, remedy="say it in other words: the run would ignore this")
+        raise UsageError(fault, remedy="change it: the run would ignore this")
     context.store.send(run, message)
 
 
@@ -110,9 +119,9 @@ def _say(context: Context, run: str, what: str, text: str, step: str = "") -> st
 
 
 def verify(context: Context, run: str = "latest", head: str | None = None) -> Verified:
-    """Compute the chain of a run's journal again; needs no cloud, repairs nothing. IntegrityError says where it breaks.
+    """Compute the hash chain of a run's journal again. Needs no cloud and repairs nothing. IntegrityError says where it breaks.
 
-    ``head``: a hash kept elsewhere, which must be in the chain; UsageError for an empty one.
+    ``head``: a hash that was kept elsewhere and must be in the chain; UsageError for an empty one.
     """
     name = context.store.journal_path(run).stem
     verified = verify_bytes(context.store.journal_bytes(name), name, head)
@@ -129,9 +138,10 @@ def verify(context: Context, run: str = "latest", head: str | None = None) -> Ve
 
 
 def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None, out: str | None = None) -> Planned:
-    """The runbook for what a run left undone, on an assessment made after it, for an approval of its own.
+    """Plan what a run left undone, on a newer assessment. The runbook needs its own approval, and replaces the run once it begins.
 
-    RefusedError when nothing is left, somebody holds the run, or the newest assessment is older than its last record.
+    ``force`` and ``out`` as in ``plan``. RefusedError when nothing is left to do, or the newest assessment is older than the last record
+    of the run; LockedError when a process holds the run.
     """
     run_status = status_.status(context, run)
     name, state, book = run_status.run, run_status.state, run_status.runbook

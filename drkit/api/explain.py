@@ -23,9 +23,10 @@ VERDICTS = (*get_args(Outcome), *dict.fromkeys(row.reason for row in ROWS if row
 
 
 def explain(context: Context, name: str) -> Explanation | PlanExplanation:
-    """The newest assessment's word on a host or plan: its id, its name, or an environment's name (then its host).
+    """Why the newest assessment gives a host its verdict, or a plan its state.
 
-    RefusedError without an assessment; UsageError for a name that is nothing's, or more than one thing's.
+    ``name``: the id or name of a host or plan, or the name of an environment, which means its host. RefusedError without an assessment,
+    or when it does not contain the host or plan; UsageError for a name that nothing has, or more than one thing.
     """
     assessed, _ = context.store.assessment()
     base = composed(context, assessed)
@@ -47,11 +48,11 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
     if plans:
         state = next((finding for finding in assessed.plans if finding.key == plans[0].id), None)
         if state is None:
-            raise RefusedError("the assessment does not speak of it", where=plans[0].id, remedy="`drkit assess` again")
+            raise RefusedError("the assessment does not contain it", where=plans[0].id, remedy="`drkit assess` again")
         return explain_.plan(state, plans[0], assessed, base)
     finding = next((finding for finding in assessed.hosts if finding.key == hosts[0].id), None)
     if finding is None:
-        raise RefusedError("the assessment does not speak of it", where=hosts[0].id, remedy="`drkit assess` again")
+        raise RefusedError("the assessment does not contain it", where=hosts[0].id, remedy="`drkit assess` again")
     return explain_.host(
         finding,
         hosts[0],
@@ -66,7 +67,7 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
 
 
 def check_words(words: Sequence[str], *more: str) -> None:
-    """UsageError for a word that is no verdict, no reason, and none of ``more``."""
+    """UsageError for a word that is no verdict, no reason, and not in ``more``."""
     for word in words:
         if word not in (*VERDICTS, *more):
             known = (*VERDICTS, *more)
@@ -76,7 +77,7 @@ def check_words(words: Sequence[str], *more: str) -> None:
 
 
 def filtered(assessed: Assessment, *, verdicts: Sequence[str] = (), plan: str = "", context: Context) -> Assessment:
-    """The assessment with only the hosts of these verdicts (or reasons), and of that plan (id or name), and that plan."""
+    """The assessment with only the hosts that have one of these verdicts or reasons, and only that plan (id or name) and its hosts."""
     hosts, plans = assessed.hosts, assessed.plans
     if verdicts:
         hosts = tuple(finding for finding in hosts if finding.outcome in verdicts or finding.reason in verdicts)

@@ -1,7 +1,7 @@
-"""The guided path for the night itself: from the alarm to the report, one thing after the other, begun again where it stopped.
+"""``failover``: the guided path through an outage, from the alarm to the report. It continues where it stopped.
 
-``failover`` asks a person at most two things: whether a silent region is to be declared lost, and whether the runbook is to be
-carried out. Who is ready to sign in is asked apart, as often as it takes. Everything it does is one of the other commands.
+It asks a person at most two questions: whether a silent region is to be declared lost, and whether the runbook is to be carried
+out. Besides, it asks as often as needed who is ready to sign in. Every step of it is one of the other commands.
 """
 
 from __future__ import annotations
@@ -46,42 +46,42 @@ STAGES = {
 
 
 class Runs(Protocol):
-    """What runs a coroutine to its end."""
+    """Something that runs a coroutine to its end."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> T:
-        """Its result."""
+        """Return its result."""
         ...
 
 
 class Presenter(Protocol):
-    """Whom the path talks to. ``present``: whether somebody can be asked."""
+    """Shows the path to a person and asks questions. ``present``: whether there is somebody to ask."""
 
     present: bool
 
     def stage(self, number: int, title: str) -> None:
-        """One of the ``STAGES`` begins: its number, from 1, and its title."""
+        """One of the ``STAGES`` begins. ``number`` is from 1."""
         ...
 
     def say(self, text: str) -> None:
-        """One sentence."""
+        """Show one sentence."""
         ...
 
     def show(self, value: Any, *, whole: bool = False) -> None:
-        """A Snapshot, Checked, Assessment, Planned, list of Waiting, or a report as ``drkit report`` has it."""
+        """Show a Snapshot, Checked, Assessment, Planned, list of Waiting, or report. ``whole``: every step of a runbook."""
         ...
 
     def event(self, event: Any) -> None:
-        """Something that happened in the run."""
+        """Show an event of the run."""
         ...
 
     def ask(self, question: str) -> str:
-        """What the person answers; empty for nothing."""
+        """Ask a question. Return the answer, empty for none."""
         ...
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where the path begins: it goes on with ``run``, carries out the approved ``digest``, waits for its approval, or looks anew."""
+    """Where the path begins: it resumes ``run``, carries out the approved ``digest``, waits for its approval, or looks at everything."""
 
     at: Literal["resume", "apply", "approval", "look"]
     run: str = ""
@@ -91,7 +91,7 @@ class ResumePoint:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A step that waits for a person; ``number`` is what to type for it."""
+    """A step that waits for a person. ``number``: what to type for it."""
 
     number: int
     step: Step
@@ -99,7 +99,10 @@ class Waiting:
 
 @dataclass
 class Ended:
-    """How the path ended: as a run ends, or ``nothing-to-do``. ``decisions``: how many a person was asked for, sign-ins apart."""
+    """How the path ended: with the outcome of a run, ``cannot-tell`` or ``nothing-to-do``.
+
+    ``decisions``: how many a person was asked for, without sign-ins; ``asked``: those questions; ``report``: as ``drkit.report``.
+    """
 
     run: str = ""
     digest: str = ""
@@ -112,7 +115,7 @@ class Ended:
 
 
 def begin(context: Context) -> ResumePoint:
-    """Where to begin, by what the store holds. Reads only, and asks no cloud but for its name."""
+    """Where to begin, by what the store contains. Reads only the store, and from the cloud only its name."""
     notes: list[str] = []
     ours, runs = context.cloud.mark, context.store.run_records()
     unread = set(context.store.runs()) - {run.run for run in runs}
@@ -127,7 +130,7 @@ def begin(context: Context) -> ResumePoint:
 
 
 def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) -> ResumePoint:
-    """Whether the newest runbook is the one to carry out: of the newest assessment, and approved or about to be."""
+    """Whether the newest runbook is to be carried out: it is of the newest assessment, and approved or waiting for an approval."""
     look, newest = ResumePoint("look", notes=notes), context.store.newest(Assessment)
     try:
         shown = plan_.show(context)
@@ -148,14 +151,14 @@ def _planned(context: Context, carried_out: set[str], notes: tuple[str, ...]) ->
 
 
 def silent_regions(assessed: Assessment, snapshot: Snapshot) -> list[str]:
-    """Regions whose plans do not answer, though nobody claims that they are lost: what a person could declare."""
+    """Regions whose plans do not answer although nobody says that they are lost. A person could declare them lost."""
     where = {plan.key: plan.region for plan in snapshot.plans}
     silent = {where.get(finding.key, "") for finding in assessed.plans if finding.state == "unreachable"}
     return sorted(silent - {""})
 
 
 def stakes(book: Runbook) -> list[str]:
-    """What carrying out a failover would mean, and what it would cost if it were wrong, in sentences for who decides."""
+    """What a failover would do, and what it would cost if it were a mistake, as sentences for the person who decides."""
     released = sum(step.effect == "release" for step in book.steps)
     created = sum(step.effect == "create" for step in book.steps)
     asks = sum(step.effect == "ask" for step in book.steps)
@@ -164,15 +167,15 @@ def stakes(book: Runbook) -> list[str]:
     ]
     lost = ", ".join(book.lost_regions) or "no region"
     sentences = [
-        f"Nothing is written to what is lost ({lost}); whatever is deleted there later needs a runbook of its own.",
-        f"{created} things are made in the target, and cost money until somebody deletes them."
+        f"Nothing is written to what is lost ({lost}); deleting something there later needs its own runbook.",
+        f"{created} things are created in the target, and cost money until somebody deletes them."
         if created
-        else "Nothing new is made in the target.",
+        else "Nothing new is created in the target.",
     ]
     if released:
         sentences.append(
-            f"{released} registrations are taken off their hosts, each after its target answered; until it is back, about "
-            "a quarter of an hour, nobody reaches that host through the service."
+            f"{released} registrations are removed from their hosts, each after its target answered; for about a quarter of an "
+            "hour, until the host is registered again, nobody can reach it through the service."
         )
     if asks:
         sentences.append(f"{asks} steps wait for a person: a sign-in, or something only a person can do.")
@@ -180,19 +183,19 @@ def stakes(book: Runbook) -> list[str]:
         sentences.append(f"{len(risk)} environments may hold work that was never pushed; that work does not move.")
     return [
         *sentences,
-        "If this is wrong, because the region comes back, the old environments wake up beside the new ones.",
-        "Then `drkit failback RUN` goes back, and `drkit cleanup RUN` deletes what is left over; owners sign in once more.",
+        "If this is a mistake, because the region comes back, the old environments start beside the new ones.",
+        "Then `drkit failback RUN` moves everything back, and `drkit cleanup RUN` deletes what is left; owners sign in once more.",
     ]
 
 
 def waiting(run: RunStatus) -> list[Waiting]:
-    """What a run waits for people with, numbered."""
+    """The steps with which a run waits for people, numbered."""
     asked = [step for step in run.runbook.steps if run.state.of(step.id).status == "asked"]
     return [Waiting(number, step) for number, step in enumerate(asked, 1)]
 
 
 def chosen(text: str, offered: Sequence[Waiting]) -> list[Waiting]:
-    """The ones that an answer names: ``all``, or numbers. RefusedError for what is neither."""
+    """The steps that an answer names: ``all``, or numbers. RefusedError for anything else."""
     words = text.replace(",", " ").split()
     if [word.lower() for word in words] == [ALL]:
         return list(offered)
@@ -216,11 +219,13 @@ def failover(
     wait_minutes: float | None = None,
     run: Runs = to_its_end,
 ) -> Ended:
-    """Lead somebody from the alarm to the report; blocks. ``again`` is what to type to go on after a stop.
+    """Guide a person from the alarm to the report. Blocks until the end.
 
-    ``yes`` approves without asking; without it and with nobody to ask, it stops before the approval. ``anew``: leave an unfinished run
-    alone. ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError (4) when nothing is
-    lost, the advice is to wait and nobody can be asked, or nobody approves.
+    ``talk``: shows and asks. ``again``: the command that continues after a stop. ``yes``: approve without asking; without it, and with
+    nobody to ask, the path stops before the approval. ``anew``: leave an unfinished run alone. ``declare_lost``, ``reason``: as in
+    ``assess``. ``targets``: whole ARM ids of the plans that take over although only a tag names them. ``wait_minutes``: as in ``apply``.
+
+    RefusedError (4) when nothing is lost, when the advice is to wait and nobody can be asked, or when nobody approves.
     """
     return _Path(context, talk, again, yes, wait_minutes, run, tuple(targets)).walk(anew, declare_lost, reason)
 
@@ -251,15 +256,13 @@ class _Path:
         if anew or declare_lost:
             start = ResumePoint("look")
         if start.at == "resume":
-            self.talk.say(
-                f"{start.run} was begun and is not finished: this goes on with it, under the approval it has."
-            )
+            self.talk.say(f"{start.run} was begun and is not finished: this continues it, under the approval it has.")
             self.talk.say(f"If tonight is about another region: {self.again} --restart")
             return self._carry_out(run=start.run)
         if start.at == "approval":
             raise self._unapproved(start.digest)
         if start.at == "apply":
-            self.talk.say("A runbook of the newest assessment is approved and was not begun: this carries it out.")
+            self.talk.say("A runbook of the newest assessment is approved and has not begun: this carries it out.")
             planned = plan_.show(self.context, start.digest)
             self.talk.show(planned)
             return self._carry_out(planned=planned)
@@ -275,15 +278,15 @@ class _Path:
         return self._carry_out(planned=planned)
 
     def _nothing(self, book: Runbook, digest: str) -> Ended:
-        """The end when everything stands elsewhere already; RefusedError when it does not, and a runbook cannot help."""
+        """The end when everything is elsewhere already. RefusedError when something is not, and a runbook cannot help."""
         if not book.environments or not all(
             environment.disposition in ("already", "offered") for environment in book.environments
         ):
             raise RefusedError(
                 "a plan is lost, and nothing can be done now for what was on it; nothing was changed",
-                remedy=f"`drkit show {digest}` says why of each thing; then {self.again}",
+                remedy=f"`drkit show {digest}` gives the reason for each thing; then {self.again}",
             )
-        self.ended.reason = "everything that was on it stands elsewhere already"
+        self.ended.reason = "everything that was on it is elsewhere already"
         self.talk.say(f"What is lost needs nothing more: {self.ended.reason}.")
         return self.ended
 
@@ -295,27 +298,27 @@ class _Path:
             self.talk.say(
                 "There is no snapshot to recover from yet, so one is taken now. A lost region answers nothing:"
             )
-            self.talk.say("what cannot be read any more cannot be recovered by drkit. This reads only.")
+            self.talk.say("what can no longer be read, drkit cannot recover. This only reads.")
             self.talk.show(self.run(capture.snapshot(self.context))[0])
             return
         age = age_text(parse_time(newest[0].taken), self.context.clock.now())
         self.talk.say(
-            f"Recovery is from snapshot {newest[0].generation}, {age} old: what came after it, drkit does not know."
+            f"Recovery is from snapshot {newest[0].generation}, {age} old: drkit does not know what came after it."
         )
 
     def _check(self) -> None:
-        """What could stop a recovery is shown, and stops nothing here: the runbook goes round it, or says that it cannot."""
+        """Show what could stop a recovery. It stops nothing here: the runbook avoids it, or says that it cannot."""
         self._stage("check")
-        self.talk.say("Looking for what would be in the way. This reads only.")
+        self.talk.say("Looking for anything that would be in the way. This only reads.")
         try:
             self.talk.show(self.run(check.check(self.context)))
         except DrkitError as error:
-            self.talk.say(f"That could not be read ({error.what}); it goes on without.")
+            self.talk.say(f"That could not be read ({error.what}); this continues without it.")
 
     def _assess(self, declare_lost: str | None, reason: str | None) -> Assessment | None:
-        """The assessment in which a plan is lost; None when drkit cannot tell."""
+        """The assessment in which a plan is lost; None when nothing is known."""
         self._stage("assess")
-        self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This reads only.")
+        self.talk.say("Asking Azure, and each plan's own service, here and in other regions. This only reads.")
         assessed, _, code = self.run(assess.assess(self.context, declare_lost=declare_lost, reason=reason))
         self.talk.show(assessed)
         if code == 0 and not _lost(assessed):
@@ -324,13 +327,13 @@ class _Path:
             assessed, code = self._declared(silent)
         if code:
             self.ended.outcome, self.ended.exit_code = "cannot-tell", code
-            self.ended.reason = "nothing could be told: it may be this machine's own network"
+            self.ended.reason = "nothing is known: it may be this machine's own network"
             self.talk.say(f"{self.ended.reason}. Nothing was changed. Look again in a few minutes: {self.again}")
             return None
         return assessed
 
     def _declared(self, silent: Sequence[str]) -> tuple[Assessment, int]:
-        """Nothing counts as lost: a person may take responsibility for one silent region. RefusedError when nobody does."""
+        """Nothing counts as lost: a person may declare one silent region lost. RefusedError when nobody does."""
         words = " --reason TEXT" if len(silent) == 1 else " --reason TEXT, if you know it"
         remedy = f"{self.again} --declare-lost {silent[0] if len(silent) == 1 else 'REGION'}{words}"
         if not silent:
@@ -340,7 +343,7 @@ class _Path:
             self.talk.say(
                 f"{where} does not answer, and Microsoft does not say that it is down (often it says so an hour late)."
             )
-            self.talk.say("You may declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
+            self.talk.say("You can declare it lost. That is kept as evidence, with your name, and moves nothing yet.")
             said = self._decision(f"To declare {where} lost, type why; Enter waits instead")
             if said:
                 assessed, _, code = self.run(assess.assess(self.context, declare_lost=silent[0], reason=said))
@@ -360,7 +363,7 @@ class _Path:
     # deciding
 
     def _decide(self, planned: Planned, assessed: Assessment) -> None:
-        """Returns once the runbook is approved, or may be carried out with --yes; RefusedError when it is not."""
+        """Return when the runbook is approved, or may be carried out with --yes. RefusedError when it is not."""
         self._stage("decide")
         for text in stakes(planned.runbook):
             self.talk.say(text)
@@ -382,8 +385,8 @@ class _Path:
             return
         if not self._present:
             if wait:
-                by = f"`drkit approve {digest}`, then {self.again}, moves all the same"
-                raise RefusedError("the advice is to wait, and nobody is here to decide otherwise", remedy=by)
+                by = f"`drkit approve {digest}`, then {self.again}, moves in spite of it"
+                raise RefusedError("the advice is to wait, and nobody is here to decide against it", remedy=by)
             raise self._unapproved(planned.digest)
         word = "move" if wait else YES
         question = f"Type `{word}` to approve it as {who()} and carry it out, `{SHOW}` to read every step; Enter leaves"
@@ -413,7 +416,7 @@ class _Path:
         options = replicas.options(plan_.candidates(self.context, plan_.show(self.context, digest).runbook))
         approve = f"drkit approve {short} {options}".strip()
         return RefusedError(
-            f"runbook {short} is not approved{', and somebody else than who carries it out must do that' if other else ''}; "
+            f"runbook {short} is not approved{', and somebody other than the person who carries it out must do that' if other else ''}; "
             "nothing was changed",
             remedy=f"`drkit show {short}`, `{approve}`, then {self.again}",
         )
@@ -422,7 +425,7 @@ class _Path:
 
     def _carry_out(self, *, planned: Planned | None = None, run: str = "") -> Ended:
         self._stage("apply")
-        self.talk.say(f"Ctrl-C stops it in good order; nothing is done twice when it goes on with: {self.again}")
+        self.talk.say(f"Ctrl-C stops it cleanly, and nothing is done twice when you continue with: {self.again}")
         wait = 0.0 if self._present else self.wait_minutes
         if planned is not None:
             applied = self.run(
@@ -442,7 +445,7 @@ class _Path:
         return self._report(applied)
 
     def _people(self, applied: Applied) -> bool:
-        """Ask who is ready; True when the run can go on with what was said."""
+        """Ask who is ready. Return whether the run can continue with the answers."""
         run = status.status(self.context, applied.run)
         offered = waiting(run)
         stopped = any(run.state.of(step.id).status == "open" for step in run.runbook.steps)

@@ -1,4 +1,4 @@
-"""Runs and what links them: what they left behind, which runbook rests on which, and what one has outlived."""
+"""How runs follow one another: which run replaced which, and what that allows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
 
 def replaced(runs: Iterable[RunRecord]) -> dict[str, str]:
-    """Run -> the run that carries out its rest, for each that was rebased and whose new runbook was begun."""
+    """For each run that was replaced: the run that carries out its rest. A rebased run is replaced once the new runbook has begun."""
     return {run.book.rebases: run.run for run in runs if run.book.rebases}
 
 
 def not_replaced(context: Context, run: str) -> None:
-    """RefusedError for a run whose rest another run has begun to carry out: nothing that is said to it is heard any more."""
+    """RefusedError for a run that was replaced: it no longer reads messages."""
     if other := replaced(context.store.run_records()).get(run):
         raise RefusedError(f"the rest of {run} is carried out as {other}", remedy=f"`drkit status {other}`")
 
 
 def chain(context: Context, run: str) -> tuple[RunRecord, ...]:
-    """A run with those that it replaced and those that replaced it, oldest first: what they did counts together."""
+    """A run with those that it replaced and those that replaced it, oldest first. What they did counts together."""
     runs = context.store.run_records()
     by_name, later = {record.run: record for record in runs}, replaced(runs)
     first = run
@@ -40,10 +40,9 @@ def chain(context: Context, run: str) -> tuple[RunRecord, ...]:
 
 
 def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
-    """Hosts that some run released, or a person registered by hand, and none proved to be registered since: what that run knows,
-    and what to type.
+    """Hosts that a run released or a person registered by hand, and that no run has proved to be registered since.
 
-    The latest run's word counts.
+    Each with what the latest of these runs knows, and the command to type.
     """
     doubts: dict[ArmId, tuple[handover.InDoubt, str]] = {}
     runs = context.store.run_records()
@@ -57,7 +56,7 @@ def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
 
 
 def recorded(context: Context, book: Runbook) -> frozenset[str]:
-    """The ids that a runbook may delete: what the journal of the run it is linked to left behind or made."""
+    """The ids that a runbook may delete: what the journals of its source run and the runs around that one recorded."""
     if not book.source_run:
         return frozenset()
     # The run must be readable: nothing is deleted because of a journal that nobody can read.
@@ -66,7 +65,7 @@ def recorded(context: Context, book: Runbook) -> frozenset[str]:
 
 
 def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
-    """RefusedError for a cleanup or failback of a run that another failback has taken up since: what it rests on has moved."""
+    """RefusedError for a cleanup or failback whose source run another failback has moved back since."""
     if not book.source_run:
         return
     names = {run.run for run in chain(context, book.source_run)}
@@ -74,11 +73,11 @@ def not_superseded(context: Context, book: Runbook, name: str = "") -> None:
         linked = other.book.kind == "failback" and other.book.source_run in names and other.run != name
         if linked and not over(other.state):
             raise RefusedError(
-                f"{book.source_run} goes back, or went, as {other.run}: what this runbook rests on has moved",
+                f"{book.source_run} goes back, or went, as {other.run}: what this runbook was planned for has moved",
                 remedy=f"`drkit cleanup {other.run}` deletes what is left after that",
             )
 
 
 def over(state: RunState) -> bool:
-    """Whether a run was given up: aborted, or failed for good."""
+    """Whether a run was aborted, or failed for good."""
     return state.outcome == "failed"

@@ -1,4 +1,4 @@
-"""A drkit.toml to begin with, from what was found. Pure."""
+"""``init``: a drkit.toml to begin with, from what is registered."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ HEAD = """# drkit.toml, begun by `drkit init` with what it found. Lines that beg
 
 
 async def init(context: Context, out: str, *, subscriptions: Sequence[str] = (), store: str = "") -> tuple[str, Path]:
-    """Look what is registered where, and write a commented drkit.toml for it. Reads Azure only. ``store`` is written into it.
+    """Write a commented drkit.toml for what is registered. Only reads Azure. Return the text and the path.
 
-    RefusedError (4) when the file is there already.
+    ``out``: the path; RefusedError (4) when it exists. ``subscriptions``: ids to read instead of those in the settings. ``store``: a
+    location that is written into the file.
     """
     from drkit.survey import capture
     from drkit.survey.context import SurveyContext
@@ -111,5 +112,5 @@ def _hosts(snapshot: Snapshot) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """A name as it may stand in a comment: on one line."""
+    """A name as one line, for a comment."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)

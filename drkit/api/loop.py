@@ -1,4 +1,4 @@
-"""Running a coroutine to its end from code that is not async, and refusing to where a loop runs already."""
+"""Running a coroutine to its end in code that is not async. Refused inside a running event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run one coroutine of drkit's to its end, in a loop of its own. UsageError inside a running loop."""
+    """Run a coroutine of drkit to its end, in a new event loop. UsageError inside a running loop."""
     try:
         refuse_inside(getattr(work, "__name__", "run"))
     except UsageError:
@@ -22,7 +22,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def refuse_inside(name: str) -> None:
-    """UsageError naming the blocking function that was called, when a loop runs in this thread."""
+    """UsageError, with the name of the blocking function, when an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -10,7 +10,7 @@ from drkit.products import registry
 
 @dataclass(frozen=True)
 class ProbeScript:
-    """A probe to run by hand: its text, the SHA-256 of that, and what to type on the host once it is in a file there."""
+    """A probe to run by hand. ``text``: the script; ``sha256``: of the text; ``command``: what to type on the host to run the file."""
 
     system: str
     text: str
@@ -19,7 +19,7 @@ class ProbeScript:
 
 
 def probe_script(settings: Settings, system: str) -> ProbeScript:
-    """The probe of ``linux`` or ``windows``, asking for the registrations that these settings name."""
+    """The probe for ``linux`` or ``windows`` hosts. It asks for the registrations that these settings name."""
     from drkit.model import host_scripts
     from drkit.survey import probe
     from drkit.survey.context import registration_paths

@@ -1,4 +1,4 @@
-"""What is told of a run: the report with its evidence, and what each owner hears. Reads the store only; needs no cloud."""
+"""The report of a run with its evidence, and the notices to owners. Reads only the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from drkit.store.store import File
 
 
 def report(context: Context, run: str = "latest") -> dict[str, Any]:
-    """What a run did, what became of each environment, and the evidence, as plain values (``report/1``)."""
+    """What a run did, what became of each environment, and the evidence, as plain values (``report/1``).
+
+    Times are RFC 3339, durations seconds. UsageError for an unknown run; RefusedError for one that never began; IntegrityError for a
+    broken journal.
+    """
     run_status = status.status(context, run)
     value = results.report(
         run_status.run,
@@ -46,7 +50,7 @@ def report(context: Context, run: str = "latest") -> dict[str, Any]:
 
 
 def owners(context: Context, run: str = "latest") -> tuple[str, list[owner_notices.OwnerNotice], bool]:
-    """The run's name, what each owner is told of it, and whether it was on a simulator."""
+    """The run's name, the notice to each owner, and whether the run was on a simulator. Errors as ``report``."""
     run_status = status.status(context, run)
     looked = _planned_on(context, Snapshot, run_status.runbook.snapshot_digest)
     notices = owner_notices.letters(run_status.runbook, run_status.state, looked.taken if looked else "")
@@ -54,7 +58,7 @@ def owners(context: Context, run: str = "latest") -> tuple[str, list[owner_notic
 
 
 def _planned_on(context: Context, kind: type[File], digest: str) -> File | None:
-    """The snapshot or assessment that a runbook was planned on, where the store still has it whole."""
+    """The snapshot or assessment that a runbook was planned on, or None when the store cannot read it any more."""
     try:
         return context.store.of_digest(kind, digest)
     except DrkitError:

@@ -27,7 +27,7 @@ SCHEMAS: Mapping[str, Any] = {
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a file's kind."""
+    """The JSON Schema of a kind of file: one of the keys of ``SCHEMAS``. UsageError for any other kind."""
     if kind not in SCHEMAS:
         raise UsageError(f"there is no kind {kind!r}", remedy=f"one of: {', '.join(SCHEMAS)}")
     return msgspec.json.schema(SCHEMAS[kind])

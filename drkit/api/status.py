@@ -1,4 +1,4 @@
-"""How runs stand, and what comes next. Reads the store only."""
+"""The state of runs, and what to do next. Reads only the store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ DONE = ("succeeded", "succeeded-with-exceptions")
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as its journal has it, with its runbook and what it amounts to now; ``held``: who carries it out at this moment."""
+    """A run: its state by its journal, its runbook, and its outcome as of now.
+
+    ``outcome``: as in ``Applied``; ``reason``: why, as a sentence; ``since``: when the outage was first seen (RFC 3339, or empty);
+    ``records``: its journal; ``held``: the process that carries it out at this moment, or empty.
+    """
 
     run: str
     state: RunState
@@ -34,16 +38,19 @@ class RunStatus:
     records: tuple[Record, ...] = ()
     held: str = ""
     replaced: str = ""
-    """The run that carries out its rest."""
+    """The run that carries out its rest, or empty."""
 
     @property
     def open(self) -> bool:
-        """Whether ``resume`` can go on with it: it has not ended for good, and no other run carries out its rest."""
+        """Whether ``resume`` can continue it: it has not ended for good, and was not replaced."""
         return self.outcome not in DONE and not self.replaced and not closed(self.runbook, self.state)
 
 
 def status(context: Context, run: str = "latest") -> RunStatus:
-    """Where a run stands. Reads only; needs no cloud."""
+    """The status of a run, by name or ``latest``. Needs no cloud.
+
+    UsageError for an unknown run; RefusedError for one that never began; IntegrityError for a broken journal.
+    """
     name = context.store.journal_path(run).stem
     run_status = _status_of(context, name)
     if run_status is None:
@@ -52,13 +59,13 @@ def status(context: Context, run: str = "latest") -> RunStatus:
 
 
 def _or_replaced(run_status: RunStatus, gone: Mapping[str, str]) -> RunStatus:
-    """A run whose rest another one carries out says so."""
+    """The status, with the run that replaced this one, if there is one."""
     other = gone.get(run_status.run, "")
     return replace(run_status, replaced=other, reason=f"its rest is carried out as {other}") if other else run_status
 
 
 def _status_of(context: Context, name: str) -> RunStatus | None:
-    """Where a run stands; None for one that never began."""
+    """The status of a run, or None when it never began."""
     from drkit.execution import schedule
 
     records = context.store.records(name)
@@ -78,13 +85,13 @@ def _status_of(context: Context, name: str) -> RunStatus | None:
 
 
 def closed(book: Runbook, state: RunState) -> bool:
-    """Whether a run has ended for good: all of it is done, or it was aborted, and nothing of it is under way and no host in doubt."""
+    """Whether a run has ended for good: everything is done, or it was aborted, with nothing under way and no host in doubt."""
     given_up = state.outcome and state.aborted and not state.under_way
     return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
 
 
 def begun(context: Context, run: str) -> RunState:
-    """A run's state. RefusedError for one that never began."""
+    """The state of a run. RefusedError for a run that never began."""
     state = context.store.state(run)
     if not state.runbook:
         raise _never_began(context, run)
@@ -96,14 +103,14 @@ def _never_began(context: Context, run: str) -> RefusedError:
 
 
 def runs(context: Context) -> list[RunStatus]:
-    """Every run that began, oldest first. IntegrityError names the first whose journal is broken."""
+    """The status of every run that began, oldest first. IntegrityError names the first run whose journal is broken."""
     statuses = [run_status for run in context.store.runs() if (run_status := _status_of(context, run))]
     gone = {run_status.runbook.rebases: run_status.run for run_status in statuses if run_status.runbook.rebases}
     return [_or_replaced(run_status, gone) for run_status in statuses]
 
 
 def codes(context: Context, run: str) -> list[dict[str, Any]]:
-    """Sign-in codes that a run on this machine shows now. RefusedError names the machine that holds it."""
+    """The sign-in codes that a run on this machine shows now. RefusedError names the holder when there are none here."""
     from drkit.execution import sign_in_codes as shown
 
     name = context.store.journal_path(run).stem
@@ -111,7 +118,7 @@ def codes(context: Context, run: str) -> list[dict[str, Any]]:
 
 
 def overview(context: Context) -> list[str]:
-    """What `drkit` alone says: cloud, age of the snapshot, open runs, the next command."""
+    """What `drkit` without a command prints, line by line: cloud, store, age of the snapshot, open runs, the next command."""
     lines = [context.cloud.announce(), f"store: {context.store.folder}"]
     newest = context.store.newest(Snapshot)
     if newest is None:

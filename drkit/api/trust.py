@@ -1,7 +1,7 @@
-"""Which hosts may get a credential, or steer where one goes, besides those of the named clouds; and who said so.
+"""Which hosts may get a credential, or decide where one goes, besides those of the known clouds.
 
-A file that happens to lie in the current folder is anybody's: it may name hosts of the named clouds only. Any other host counts
-when the person named the file or the address (an option, an environment variable), or wrote it in a file of their own:
+Anybody may have written a file that is found in the current folder: it may name hosts of the known clouds only. Any other host
+counts when the person named the file or the address (by an option or an environment variable), or listed the host in
 ``~/.config/drkit/trusted.toml``.
 """
 
@@ -39,9 +39,9 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Trust(msgspec.Struct, frozen=True):
-    """``hosts`` (in lower case, with a port other than 443) may get credentials; settings found in ``folders`` count as named.
+    """``hosts`` (in lower case, with the port unless it is 443) may get credentials; settings in ``folders`` count as named.
 
-    ``path``: where the person writes both.
+    ``path``: the file that lists both.
     """
 
     path: Path
@@ -54,9 +54,9 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 def place(environ: Mapping[str, str] | None = None) -> Path:
-    """Where the person's own list is: ``$XDG_CONFIG_HOME/drkit/trusted.toml``, by default below ``~/.config``.
+    """The path of the person's list: ``$XDG_CONFIG_HOME/drkit/trusted.toml``, by default below ``~/.config``.
 
-    Never below the current folder: where no home folder is known there is no list, and the path leads to none.
+    Never below the current folder: where no home folder is known, the path leads to no file.
     """
     env = os.environ if environ is None else environ
     base = Path(env.get("XDG_CONFIG_HOME") or "")
@@ -69,9 +69,9 @@ def place(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def load(path: Path) -> Trust:
-    """The person's own list; an empty one where there is none.
+    """The person's list; an empty one where there is no file.
 
-    FileError for one that cannot be used, that belongs to another user, or that others may write.
+    FileError for a file that cannot be used, belongs to another user, or can be written by others.
     """
     if not os.path.lexists(path):
         return Trust(path)
@@ -89,7 +89,7 @@ def load(path: Path) -> Trust:
 
 
 def refuse(where: str, strange: Iterable[tuple[str, str]], trust: Trust) -> None:
-    """RefusedError when a found file names what it may not: ``strange`` has each key with the host, or the file, that it names."""
+    """RefusedError when a found file names what it may not. ``strange``: each key with the host or file that it names."""
     named = list(strange)
     if not named:
         return
@@ -99,7 +99,7 @@ def refuse(where: str, strange: Iterable[tuple[str, str]], trust: Trust) -> None
     by_host = f"hosts = {msgspec.json.encode(hosts).decode()}" if len(hosts) == len(named) else ""
     by_folder = f"folders = {msgspec.json.encode([str(folder)]).decode()}"
     raise RefusedError(
-        f"lies in the current folder and steers where credentials go: {said}; nothing was sent",
+        f"is in the current folder and decides where credentials go: {said}; nothing was sent",
         where=where,
         remedy=f"if you trust this file, name it: --config {where}; or write {by_host + ' or ' if by_host else ''}{by_folder} "
         f"in {trust.path}",

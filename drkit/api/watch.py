@@ -22,7 +22,11 @@ SETTLED = "settled"
 
 @dataclass(frozen=True)
 class WatchUpdate:
-    """One look of ``watch``: what changed since the look before (all that is not well, at the first), in words."""
+    """One assessment of ``watch``.
+
+    ``changes``: what changed since the assessment before, as sentences (at first, everything that is not well); ``blind``: nothing is
+    known; ``reached``: ``until`` is reached.
+    """
 
     assessed: Assessment
     changes: tuple[str, ...]
@@ -33,11 +37,11 @@ class WatchUpdate:
 async def watch(
     context: Context, *, every_minutes: float = 5.0, for_minutes: float = 0.0, until: str = ""
 ) -> AsyncIterator[WatchUpdate]:
-    """Assess again and again; ends after ``for_minutes`` (0: never), or once ``until`` is reached.
+    """Assess again and again. Ends after ``for_minutes`` (0: never), or once ``until`` is reached.
 
-    ``until``: a plan state that some plan has, a verdict that some host has, or ``settled``: every verdict is final and
-    none is undetermined. Looks are as far apart as ``every_minutes``, and four times as long as one takes at the least; while nothing
-    answers, twice as far each time, up to half an hour. UsageError for numbers out of bounds.
+    ``until``: the state of any plan, the verdict of any host, or ``settled``: every verdict is final and none is undetermined. The pause
+    is ``every_minutes``, but at least four times as long as an assessment takes; while nothing answers it doubles each time, up to half
+    an hour. UsageError for numbers out of bounds and unknown words; other errors as in ``assess``.
     """
     if not LEAST_MINUTES <= every_minutes <= 24 * 60:
         raise UsageError(f"{every_minutes:g} minutes is not from 1 to a day", remedy="--every 5")
@@ -66,7 +70,7 @@ async def watch(
 async def watched(
     context: Context, *, every_minutes: float, for_minutes: float, until: str, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], int]:
-    """``watch`` to its end, telling each change; and 0, 1 when ``until`` was not reached, 5 when nothing could be told."""
+    """Run ``watch`` to its end and ``tell`` each change. Return a summary and the exit code: 0, 1 (``until`` not reached), 5 (blind)."""
     looks, said = 0, []
     last: WatchUpdate | None = None
     async for last in watch(context, every_minutes=every_minutes, for_minutes=for_minutes, until=until):
@@ -86,7 +90,7 @@ async def watched(
 
 
 def holds(assessed: Assessment, until: str) -> bool:
-    """Whether an assessment is what ``watch`` waits for."""
+    """Whether an assessment has what ``watch`` waits for."""
     if until == SETTLED:
         return all(
             finding.outcome != "undetermined" and "provisional" not in finding.notes for finding in assessed.hosts
@@ -97,7 +101,7 @@ def holds(assessed: Assessment, until: str) -> bool:
 
 
 def changes(before: Assessment | None, now: Assessment) -> list[str]:
-    """What is otherwise than before, one line each; before the first look everything is as if it were well."""
+    """What changed, one line each. The first assessment is compared with one in which everything is well."""
     lines: list[str] = []
     plans = {finding.key: finding.state for finding in before.plans} if before else {}
     for plan in now.plans:

@@ -148,7 +148,7 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
     config = site.folder / "drkit.toml"
     config.write_text(config.read_text() + "\n[run]\nseparate_approver = true\n")
     for yes in (False, True):
-        with pytest.raises(RefusedError, match="somebody else than who carries it out"):
+        with pytest.raises(RefusedError, match="somebody other than the person who carries it out"):
             go(site, Script({}), yes=yes)
         digest = plan.show(site.context).digest
         assert failover.begin(site.context) == ResumePoint("approval", digest=digest)
@@ -376,7 +376,7 @@ def test_without_a_terminal_it_takes_yes_and_tells_json(tmp_path: Path) -> None:
         code, told, err = run("--yes")
         assert (code, told["outcome"], told["decisions"], told["run"]) == (3, "partial", 0, "run-0001")
         assert (tmp_path / "night.html").exists()
-        assert "Ctrl-C stops it in good order" in err.replace("\n", " ")
+        assert "Ctrl-C stops it cleanly" in err.replace("\n", " ")
         code, told, _ = run("--declare-lost", "westeurope")
         assert code == 64
 

@@ -1,4 +1,4 @@
-"""Whose word steers where credentials go: an option's, an environment variable's, the person's own list's; no found file's."""
+"""Whose word decides where credentials go: an option's, an environment variable's, the person's own list's; no found file's."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_found_file_may_name_what_the_named_clouds_have(here: Here, cloud: str
     assert clouds.named_store(store) == cloud
     other = "AzureCloud" if cloud != "AzureCloud" else "AzureUSGovernment"
     here.put("drkit.toml", f'store = "{store}"\n[cloud]\nname = "{other}"\n')
-    with pytest.raises(RefusedError, match="steers where credentials go"):
+    with pytest.raises(RefusedError, match="decides where credentials go"):
         desk()
 
 

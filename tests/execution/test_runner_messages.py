@@ -55,7 +55,7 @@ def test_a_word_ends_only_a_step_that_asks_a_person(bench: Make, effect: str) ->
         ({"what": "skip", "step": "a", "text": " "}, "gives no reason"),
         ({"what": "abort", "text": ""}, "gives no reason"),
         ({"what": "explode", "step": "a"}, "'explode' is not one of: abort, answer"),
-        ({"what": ""}, "is none of"),
+        ({"what": ""}, "is not one of"),
         ({"what": "pause", "text": "x" * 4001}, "its text has 4001 characters"),
         ({"what": "skip", "step": "a" * 501, "text": "y"}, "its step has 501 characters"),
         ({"what": "pause", "who": "w" * 201}, "its who has 201 characters"),

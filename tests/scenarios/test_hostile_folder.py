@@ -85,7 +85,7 @@ def test_nothing_is_sent_run_or_believed_by_any_command(
 
 
 def refused(done: Done) -> bool:
-    return done.code == 4 and "steers where credentials go" in " ".join(done.err.split()) and "drkit.toml" in done.err
+    return done.code == 4 and "decides where credentials go" in " ".join(done.err.split()) and "drkit.toml" in done.err
 
 
 def test_a_folder_that_names_nothing_strange_leads_to_the_named_clouds_only(

@@ -54,7 +54,7 @@ def forged(store: Store, run: str) -> list[str]:
     for number in range(FLOOD):
         (folder / f"zz-{number:05d}.json").write_bytes(b"{}")
     return [
-        "asks nothing of a person", "names a step that this run does not have", "gives no reason", "'approve' is none of",
+        "asks nothing of a person", "names a step that this run does not have", "gives no reason", "'approve' is not one of",
         "its text has 5000 characters", "'message/9'", *(f"00-{name}.json" for name in ("fifo", "folder", "zero", "huge", "deep", "odd")),
     ]  # fmt: skip
 
