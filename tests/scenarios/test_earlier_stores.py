@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.scenarios import earlier_stores as before
 from tests.support import azurite
-from tests.support.estates import People, done_twice, found_end
+from tests.support.estates import People, Site, done_twice, found_end
 from tests.support.patience import PATIENCE
 from tests.support.workers import CUPBOARD, REPLICA, SECRET, WEB, reported
 
@@ -64,6 +65,10 @@ def resumed(folder: Path, account: str | None) -> None:
     with half as site, People(site, unheard=["build"]):
         for words in READING:
             assert site.call(*words).returncode in (0, 2, 3), (words, (site.folder / "out.log").read_text()[-3000:])
+        begun = report(site)
+        assert begun["outcome"] == "partial"
+        ended_before = {step["id"]: step["ended"] for step in begun["steps"] if step["status"] == "done"}
+        assert 0 < len(ended_before) < len(begun["steps"])
         assert site.resume("--wait", "30", "--quiet") == 0, (site.folder / "out.log").read_text()[-3000:]
         assert site.state.outcome == "succeeded"
         assert done_twice(site) == []
@@ -73,7 +78,21 @@ def resumed(folder: Path, account: str | None) -> None:
             "api", "bench", "build", "docs", "rack", "shop",
         ]  # fmt: skip
         assert "the chain holds" in site.call("verify", "run-0001").stdout
+        whole = report(site)
+        assert whole["outcome"] == "succeeded"
+        assert whole["started"] == begun["started"]
+        assert {step["status"] for step in whole["steps"]} <= {"done", "said"}
+        # What the earlier version did is reported with its own times, beside what this one did.
+        assert ended_before.items() <= {step["id"]: step["ended"] for step in whole["steps"]}.items()
         assert site.call("report", "run-0001").returncode == 0
+
+
+def report(site: Site) -> dict[str, Any]:
+    """The report of the run, as the command prints it."""
+    done = site.call("report", "run-0001", "--json")
+    assert done.returncode in (0, 3), done.stderr
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
 
 
 @pytest.mark.parametrize("half_run", [False, True], ids=["approved", "half-run"])
