@@ -33,7 +33,7 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400, extra={"allowed": "a number of 
 Share = Annotated[float, Meta(ge=0, le=1, extra={"allowed": "a share between 0 and 1"})]
 Count = Annotated[int, Meta(ge=1, le=100_000, extra={"allowed": "a whole number, 1 or more"})]
 Width = Annotated[int, Meta(ge=1, le=64, extra={"allowed": "a whole number from 1 to 64"})]
-Region = Annotated[
+RegionText = Annotated[
     str,
     Meta(pattern=r"^ *[A-Za-z][A-Za-z0-9 ]*$", extra={"allowed": 'a region, such as "westeurope" or "West Europe"'}),
 ]
@@ -186,7 +186,7 @@ class SettingsFile(Table, frozen=True):
     """The tables and keys of drkit.toml."""
 
     store: str = ""
-    targets: list[Region] = []
+    targets: list[RegionText] = []
     subscriptions: list[Guid] = []
     cloud: CloudSettings = CloudSettings()
     objectives: ObjectiveSettings = ObjectiveSettings()

@@ -51,7 +51,7 @@ class SignIn(msgspec.Struct, frozen=True):
         """A sentence for people, which says that page and code are the host's."""
         if self.warning:
             return f"the host asks for a sign-in, and {self.warning}: look at the host before anybody signs in"
-        return f"the host asks for a sign-in: open {self.url} and enter {self.code} (the code is the host's word)"
+        return f"the host asks for a sign-in: open {self.url} and enter {self.code} (page and code are from the host)"
 
 
 def judge(code: str, url: str, authority: str) -> SignIn:

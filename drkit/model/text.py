@@ -1,4 +1,4 @@
-"""Foreign text made harmless, and small words about times and numbers. Pure."""
+"""Makes text from outside harmless, and formats times and numbers for people. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST = 400
 
 
 def safe(text: object, most: int = LONGEST) -> str:
-    """One line without control characters or direction marks, cut at ``most`` characters: names in Azure are other people's input."""
+    """A text as one line of at most ``most`` characters, without control and direction characters: anybody can choose names in Azure."""
     letters = []
     for letter in str(text)[: most * 2]:
         kind = unicodedata.category(letter)
@@ -29,26 +29,26 @@ _HIDDEN = re.compile(
 
 
 def shown(text: str) -> str:
-    """What is about to be printed, without what nobody sees: control and direction characters become a replacement sign."""
+    """A text for printing: invisible characters (control and direction characters) become U+FFFD; line ends and tabs stay."""
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub(lambda match: match[1] or "\ufffd", text)
 
 
 def exact(text: object) -> str:
-    """A line to be copied: nothing is cut or joined; control characters and direction marks become a replacement sign."""
+    """A line for copying: nothing is cut or joined; control and direction characters become U+FFFD."""
     return "".join(
         "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter for letter in str(text)
     )
 
 
 def cells(text: str, most: int) -> str:
-    """A text cut to so many columns of a fixed-width font; wide letters take two."""
-    used, text_cut = 0, ""
+    """A text cut to ``most`` columns of a fixed-width font; a wide letter takes two."""
+    used, start = 0, ""
     for letter in text:
         used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         if used > most:
-            return f"{text_cut[:-1]}…"
-        text_cut += letter
-    return text_cut
+            return f"{start[:-1]}…"
+        start += letter
+    return start
 
 
 def duration(seconds: float) -> str:
@@ -63,11 +63,10 @@ def duration(seconds: float) -> str:
 
 
 def clock(time: str, *, short: bool = False) -> str:
-    """A time as it is kept, in UTC, and beside it the one on the reader's wall where that is another: ``…T08:30:20Z (09:30 CET)``.
+    """A time in UTC and, where it differs, the reader's local time: ``…T08:30:20Z (09:30 CET)``. ``time``: RFC 3339.
 
-    ``short`` writes the first as ``2026-03-01 08:30``.
-
-    The zone's name is the one in force at that moment, so that the hour which comes twice in autumn is told apart.
+    ``short`` writes the first one as ``2026-03-01 08:30``. The zone's name is the one in force at that time, so that the hour that
+    comes twice in autumn is unambiguous.
     """
     try:
         local = parse_time(time).astimezone()

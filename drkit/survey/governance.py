@@ -102,7 +102,7 @@ async def policies(azure: Session, subscriptions: Sequence[str], now: str) -> li
 
 
 @dataclass(frozen=True)
-class Assignment:
+class PolicyAssignment:
     """A policy assignment: its id, and the name, scope and excluded scopes that a reading shows."""
 
     id: str
@@ -116,9 +116,9 @@ class Assignment:
         return {"name": self.name, "scope": self.scope, "not_scopes": list(self.not_scopes)}
 
 
-def _assignment(item: Mapping[str, Any]) -> Assignment:
+def _assignment(item: Mapping[str, Any]) -> PolicyAssignment:
     properties, arm_id = _map(item.get("properties")), str(item.get("id", ""))
-    return Assignment(
+    return PolicyAssignment(
         arm_id,
         str(properties.get("displayName") or item.get("name") or ""),
         str(properties.get("scope") or _scope(arm_id)),
@@ -127,7 +127,7 @@ def _assignment(item: Mapping[str, Any]) -> Assignment:
 
 
 @dataclass(frozen=True)
-class Effect:
+class PolicyEffect:
     """What a policy denies, as far as drkit knows.
 
     ``kind`` and ``values``: those of a known built-in policy that denies; ``none``: it denies nothing; ``why``: why drkit does not
@@ -147,7 +147,7 @@ class Effect:
         return {"effect": "none"} if self.none else {}
 
 
-NO_EFFECT = Effect(none=True)
+NO_EFFECT = PolicyEffect(none=True)
 
 
 class Rules:
@@ -157,7 +157,7 @@ class Rules:
         self._azure = azure
         self._known: dict[ArmId, tuple[dict[str, Any], str]] = {}
 
-    async def effects(self, assignment: Mapping[str, Any]) -> list[Effect]:
+    async def effects(self, assignment: Mapping[str, Any]) -> list[PolicyEffect]:
         """The effects of an assignment, given its body: one for a policy, one for each member of an initiative that may deny."""
         properties = _map(assignment.get("properties"))
         definition_id = str(properties.get("policyDefinitionId", ""))
@@ -168,7 +168,7 @@ class Rules:
             return [await self._policy(definition_id, parameters)]
         return await self._initiative(definition_id, parameters)
 
-    async def _policy(self, definition_id: str, parameters: Mapping[str, Any]) -> Effect:
+    async def _policy(self, definition_id: str, parameters: Mapping[str, Any]) -> PolicyEffect:
         """The effect of one policy: in full for the built-in policies that drkit knows, else only whether it denies."""
         built_in = BUILT_IN.get(ArmId(definition_id).name.lower())
         if built_in is not None:
@@ -178,20 +178,20 @@ class Rules:
             if effect not in _DENIES:
                 return NO_EFFECT
             if isinstance(values, list):
-                return Effect(kind, tuple(values))
-            return Effect(why="its parameters do not contain its list")
+                return PolicyEffect(kind, tuple(values))
+            return PolicyEffect(why="its parameters do not contain its list")
         definition, why = await self._definition(definition_id)
         effect = _effect(definition, parameters)
-        return NO_EFFECT if effect and effect.lower() not in _DENIES else Effect(why=why)
+        return NO_EFFECT if effect and effect.lower() not in _DENIES else PolicyEffect(why=why)
 
-    async def _initiative(self, definition_id: str, parameters: Mapping[str, Any]) -> list[Effect]:
+    async def _initiative(self, definition_id: str, parameters: Mapping[str, Any]) -> list[PolicyEffect]:
         """The effects of the members of an initiative (.../policySetDefinitions/NAME) that deny, or may deny."""
         definition, why = await self._definition(definition_id)
         members = definition.get("policyDefinitions")
         if not isinstance(members, list):
-            return [Effect(why=why or "its members are not listed")]
+            return [PolicyEffect(why=why or "its members are not listed")]
         defaults = {key: _map(value).get("defaultValue") for key, value in _map(definition.get("parameters")).items()}
-        effects: list[Effect] = []
+        effects: list[PolicyEffect] = []
         unclear = 0
         for member in (entry for entry in members if isinstance(entry, dict)):
             own_parameters = {
@@ -206,7 +206,9 @@ class Rules:
                 effects.append(effect)
             unclear += not effect.kind and not effect.none
         if unclear:
-            effects.append(Effect(why=f"{unclear} of the {len(members)} policies of this initiative deny, or may deny"))
+            effects.append(
+                PolicyEffect(why=f"{unclear} of the {len(members)} policies of this initiative deny, or may deny")
+            )
         return effects or [NO_EFFECT]
 
     async def _definition(self, definition_id: str) -> tuple[dict[str, Any], str]:

@@ -15,7 +15,7 @@ from drkit.survey import activity_log, availability_metric, health
 from drkit.survey.context import SurveyContext
 from drkit.survey.draft import AssessmentDraft
 from drkit.survey.host_signals import HostObservation
-from drkit.survey.successors import Successor
+from drkit.survey.successors import HostSuccessor
 
 MOST = 50
 """Hosts for which one assessment reads the details at most; in a larger outage they do not help."""
@@ -30,7 +30,7 @@ class JudgedHost:
     host: Host
     observation: HostObservation
     verdict: Verdict
-    successor: Successor | None
+    successor: HostSuccessor | None
     current_id: ArmId
 
 

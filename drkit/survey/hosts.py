@@ -27,7 +27,7 @@ from drkit.survey import (
 from drkit.survey.context import SurveyContext
 from drkit.survey.draft import AssessmentDraft
 from drkit.survey.host_details import JudgedHost
-from drkit.survey.successors import Successor
+from drkit.survey.successors import HostSuccessor
 
 UNDER_WAY = timedelta(minutes=90)
 """How long a run command may be in progress, at the longest."""
@@ -51,7 +51,7 @@ class _Facts:
     """
 
     sources: host_sources.Sources
-    successors: Mapping[ArmId, Successor]
+    successors: Mapping[ArmId, HostSuccessor]
     current_ids: Mapping[ArmId, ArmId]
     healths: Mapping[ArmId, HostHealth]
     regions: Mapping[str, RegionState]
@@ -185,7 +185,7 @@ def _arm_of(
     return "gone" if missing.get(host.key, "").startswith("gone") else "unreachable"
 
 
-def _current_id(host: Host, successor: Successor | None) -> ArmId:
+def _current_id(host: Host, successor: HostSuccessor | None) -> ArmId:
     """The id under which a host is to be read now: its own, or the one it was moved to."""
     return successor.host.key if successor and successor.kind == "moved" else host.key
 

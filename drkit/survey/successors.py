@@ -16,7 +16,7 @@ from drkit.survey.site_recovery import Link
 
 
 @dataclass(frozen=True)
-class Successor:
+class HostSuccessor:
     """A machine that a host may have become, and how that is known.
 
     ``proved``: Site Recovery's link after a failover, or the same registration answering from another vmId; ``moved``: the same
@@ -33,9 +33,9 @@ def find(
     listing: machines.Machines,
     probes: Mapping[ArmId, probe.ProbeResult],
     links: Mapping[ArmId, Link],
-) -> dict[ArmId, Successor]:
+) -> dict[ArmId, HostSuccessor]:
     """The successor of each host of the baseline that has one, by the host's id."""
-    successors: dict[ArmId, Successor] = {}
+    successors: dict[ArmId, HostSuccessor] = {}
     baselines = {host.key: host for host in base.hosts}
     registrations_by_host: dict[ArmId, set[ArmId]] = defaultdict(set)
     for environment in base.environments:
@@ -62,21 +62,21 @@ def find(
         link = links.get(key)
         if link and link.recovered and link.recovered != key:
             recovered = listing.by_id.get(link.recovered)
-            successors[key] = Successor("proved", _linked(link.recovered, recovered, guests.get(link.recovered)))
+            successors[key] = HostSuccessor("proved", _linked(link.recovered, recovered, guests.get(link.recovered)))
             continue
         moved = next((machine for machine in by_instance[arm.instance_id.lower()] if machine.host.key != key), None)
         if moved is not None:
-            successors[key] = Successor("moved", moved.host)
+            successors[key] = HostSuccessor("moved", moved.host)
             continue
         if link and link.tested:
-            successors[key] = Successor("drill", _linked(link.tested, listing.by_id.get(link.tested), None))
+            successors[key] = HostSuccessor("drill", _linked(link.tested, listing.by_id.get(link.tested), None))
             continue
         if (twin := candidates.with_registration(registrations_by_host[key], key)) is not None:
-            successors[key] = Successor("proved", with_guest(listing.by_id[twin].host, guests[twin]))
+            successors[key] = HostSuccessor("proved", with_guest(listing.by_id[twin].host, guests[twin]))
             continue
         guest = host.baseline.guest
         if guest and guest.machine_id and (twin := candidates.with_machine_id(guest.machine_id, key)) is not None:
-            successors[key] = Successor("name-only", listing.by_id[twin].host)
+            successors[key] = HostSuccessor("name-only", listing.by_id[twin].host)
     return successors
 
 

@@ -43,7 +43,7 @@ def test_a_known_page_is_shown_and_the_code_said_to_be_the_hosts(page: str, auth
     found = sign_in.judge("ABCD1234E", page, authority)
     assert found == SignIn("ABCD1234E", page.lower().rstrip("/"))
     assert found.words == (
-        f"the host asks for a sign-in: open {found.url} and enter ABCD1234E (the code is the host's word)"
+        f"the host asks for a sign-in: open {found.url} and enter ABCD1234E (page and code are from the host)"
     )
 
 
