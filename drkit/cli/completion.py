@@ -118,9 +118,10 @@ def subjects(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]
 
 def verdicts(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The words of the table of verdicts."""
+    from drkit.model.words import VERDICTS
     from drkit.planning.transparency import ROWS
 
-    yield from ((word, "") for word in sorted({row.outcome for row in ROWS}))
+    yield from ((name, VERDICTS[name]) for name in sorted({row.outcome for row in ROWS}))
 
 
 def states(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:

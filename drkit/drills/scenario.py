@@ -25,7 +25,7 @@ from drkit.api.context import Context
 from drkit.drills.presenter import Presenter
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
-from drkit.model import files, suggest
+from drkit.model import files, suggest, words
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.run import RunState
@@ -193,11 +193,10 @@ class Drill:
             self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
         verdicts: dict[str, list[str]] = {}
         for finding in assessed.hosts:
-            word = f"{finding.outcome}{f' ({finding.reason})' if finding.reason else ''}"
-            verdicts.setdefault(word, []).append(ArmId(finding.host).name)
+            verdicts.setdefault(words.verdict(finding.outcome, finding.reason), []).append(ArmId(finding.host).name)
         rows = [
-            (word, len(names), _some(names, self.columns - 44))
-            for word, names in sorted(verdicts.items(), key=lambda one: one[0])
+            (verdict, len(names), _some(names, self.columns - 44))
+            for verdict, names in sorted(verdicts.items(), key=lambda item: item[0])
         ]
         headers = ("what happened to the hosts", "n", "which")
         for line in self.presenter.table(*headers, rows=rows, wide=2, columns=self.columns - 2):

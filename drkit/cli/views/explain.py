@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from drkit.model import words
 from drkit.model.estate import Reading
 from drkit.model.text import clock, safe
 from drkit.planning.explain import Explanation, PlanExplanation
@@ -17,12 +18,9 @@ def lines(found: Explanation | PlanExplanation, columns: int = 80) -> list[str]:
 
 
 def _host(found: Explanation, columns: int) -> list[str]:
-    reason = f" ({found.reason})" if found.reason else ""
+    verdict = words.verdict(found.outcome, found.reason)
     out = [
-        (
-            f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)}: {found.outcome}{reason}, "
-            f"confidence {found.confidence}"
-        ),
+        f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)}: {verdict}; confidence {found.confidence}",
         *_item(f"{found.meaning[0].upper()}{found.meaning[1:]}.", columns, 2),
         *_item(f"Do now: {found.to_do}", columns, 2),
     ]
@@ -44,7 +42,7 @@ def _host(found: Explanation, columns: int) -> list[str]:
 def _plan(found: PlanExplanation, columns: int) -> list[str]:
     since = f", failing since {found.failing_since}" if found.failing_since else ""
     out = [
-        f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)} in {found.region}: {found.state}{since}",
+        f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)} in {found.region}: {words.plan_state(found.state)}{since}",
         *_item(f"{found.reason[:1].upper()}{found.reason[1:]}.", columns, 2),
         *_item(f"Do now: {found.to_do}", columns, 2),
     ]

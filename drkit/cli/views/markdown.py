@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drkit.cli.views.sentences import measured
+from drkit.model import words
 from drkit.model.ids import ArmId
 from drkit.model.text import duration, safe
 
@@ -60,7 +61,15 @@ def report(found: dict[str, Any]) -> str:
     lines += table(
         ("environment", "is", "now called", "owner", "unpushed work", "verdict of its host", "detail"),
         [
-            (one["name"], one["ending"], one["now"], one["owner"], one["data_at_risk"], one["verdict"], one["detail"])
+            (
+                one["name"],
+                one["ending"],
+                one["now"],
+                one["owner"],
+                one["data_at_risk"],
+                words.verdict(one["verdict"]),
+                one["detail"],
+            )
             for one in found["outcomes"]
         ],
     )
@@ -100,7 +109,9 @@ def _decision(found: dict[str, Any]) -> list[str]:
     for one in told["plans"]:
         advice = one.get("advice") or {}
         minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
-        rows.append((ArmId(one["plan"]).name, one["state"], one["reason"], advice.get("advice", ""), minutes))
+        rows.append(
+            (ArmId(one["plan"]).name, words.plan_state(one["state"]), one["reason"], advice.get("advice", ""), minutes)
+        )
     lines = ["", "## Decision", "", *table(("plan", "state", "why", "advice", "forecast"), rows)]
     said = [
         f"claim: {one['region']}, by {one['who']} ({one['kind']}) since {one['since']}: {one['text']}"

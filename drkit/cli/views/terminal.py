@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drkit.cli.views.sentences import measured
-from drkit.model import runbook
+from drkit.model import runbook, words
 from drkit.model.actions import Described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
@@ -83,7 +83,9 @@ def table(*headers: str, rows: Sequence[Sequence[object]], ratios: dict[int, int
         widest = NARROW if ratios and ratio is None else None
         made.add_column(header, overflow="fold", ratio=ratio, max_width=widest)
     for row in rows:
-        made.add_row(*(Text(safe(cell), style=COLOURS.get(str(cell).split(" ")[0], "")) for cell in row))
+        made.add_row(
+            *(Text(safe(cell), style=COLOURS.get(str(cell).split(" ")[0].removesuffix(":"), "")) for cell in row)
+        )
     return made
 
 
@@ -123,7 +125,12 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     """Plans, hosts, claims, advice."""
     parts: list[Any] = [f"{mark(taken.cloud.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
-        (ArmId(one.plan).name, one.state, one.advice.advice if one.advice and one.state == "lost" else "", one.reason)
+        (
+            ArmId(one.plan).name,
+            words.plan_state(one.state),
+            one.advice.advice if one.advice and one.state == "lost" else "",
+            one.reason,
+        )
         for one in taken.plans
     ]
     parts.append(table("plan", "state", "advice", "why", rows=plans, ratios={3: 1}))
@@ -135,7 +142,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     hosts = [
         (
             ArmId(one.host).name,
-            f"{one.outcome}{f' ({one.reason})' if one.reason else ''}",
+            words.verdict(one.outcome, one.reason),
             one.confidence,
             one.rule,
             ", ".join(one.notes),
@@ -143,7 +150,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         for one in sorted(taken.hosts, key=lambda one: (one.outcome == "no-failover", one.outcome, one.host))
     ]
     if hosts:
-        parts.append(table("host", "verdict", "confidence", "row", "notes", rows=hosts, ratios={4: 1}))
+        parts.append(table("host", "verdict", "confidence", "row", "notes", rows=hosts, ratios={1: 3, 4: 2}))
     for claim in taken.claims:
         parts.append(
             f"claim: {safe(claim.region)}, by {safe(claim.who)} since {clock(claim.since)}: {safe(claim.text, 120)}"
@@ -198,25 +205,25 @@ def plan_table(book: Runbook) -> Table:
         mine = [one for one in book.environments if one.plan == plan]
         if not mine and book.source_run:
             continue  # the plan that is gone back to
-        words = Counter(_group(one.disposition, one.final, book) for one in mine)
+        counts = Counter(_group(one.disposition, one.final, book) for one in mine)
         rows.append(
             (
                 ArmId(plan).name,
                 book.target_regions.get(plan, "stays" if plan not in book.source_plans else "none"),
-                words["created again"],
-                words["re-registered"],
-                words["by hand"],
-                words["stands already"],
-                words["lost"],
-                words["waits"],
+                counts["created again"],
+                counts["registered again"],
+                counts["by hand"],
+                counts["in place already"],
+                counts["lost"],
+                counts["waits"],
             )
         )
-    return table("plan", "to", "new", "re-reg", "by hand", "stands", "lost", "waits", rows=rows)
+    return table("plan", "to", "new", "again", "by hand", "in place", "lost", "waits", rows=rows)
 
 
 def _group(disposition: str, final: str, book: Runbook) -> str:
     if disposition in ("already", "offered"):
-        return "stands already"
+        return "in place already"
     if disposition == "lost":
         return "lost"
     if not final:
@@ -224,8 +231,8 @@ def _group(disposition: str, final: str, book: Runbook) -> str:
     handle = final.rsplit(":", 1)[0]
     actions = {step.action for step in book.steps if step.id.startswith(f"{handle}:")}
     if actions == {"verify"}:
-        return "stands already"
-    return "by hand" if "by-hand" in actions else "created again" if "create" in actions else "re-registered"
+        return "in place already"
+    return "by hand" if "by-hand" in actions else "created again" if "create" in actions else "registered again"
 
 
 def effects_line(book: Runbook, concurrency: int) -> str:

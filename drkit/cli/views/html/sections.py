@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from drkit.cli.views.html import timeline
 from drkit.cli.views.html.elements import Part, el, table
+from drkit.model import words
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
 from drkit.model.text import duration, plural
@@ -74,7 +75,7 @@ def _decision(found: Mapping[str, Any]) -> Element:
         rows.append(
             (
                 ArmId(one["plan"]).name,
-                word(one["state"]),
+                word(one["state"], words.plan_state(one["state"])),
                 one["reason"],
                 when(one["failing_since"]),
                 word(advice["advice"]) if advice else "",
@@ -85,7 +86,7 @@ def _decision(found: Mapping[str, Any]) -> Element:
         el(
             "p",
             f"Assessed {when(told['assessed'])} UTC. Hosts: "
-            + (", ".join(f"{number} {word}" for word, number in told["verdicts"].items()) or "none")
+            + (", ".join(f"{number} {words.verdict(name)}" for name, number in told["verdicts"].items()) or "none")
             + ".",
         ),
         table(
@@ -155,7 +156,7 @@ def _environments(found: Mapping[str, Any]) -> Element:
             word(one["ending"], ENDINGS.get(one["ending"], "")),
             one["now"],
             el("span", one["data_at_risk"], el("small", "at risk") if one["work_at_risk"] else None),
-            one["verdict"],
+            words.verdict(one["verdict"]),
             el("span", when(one["at"]), el("small", after) if after else None) if one["at"] else None,
             el("span", one["detail"], el("small", f" owner {one['owner']}") if one["owner"] else None),
         )
