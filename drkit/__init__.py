@@ -8,8 +8,8 @@ repeat it for type checkers only. ``drkit.blocking`` offers the same names to co
 import sys
 
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and {"drkit", "-mdrkit"} & set(sys.orig_argv):
-    # ``python -m drkit`` puts the current folder before everything else: a module or a product of whoever wrote that folder
-    # would be loaded with the rights of whoever types. Nothing is imported before this, not even from __future__.
+    # ``python -m drkit`` searches the current folder first: a module or a product that somebody put there would be loaded with
+    # the rights of the user. Nothing is imported before this, not even from __future__.
     del sys.path[0]
 
 from importlib import import_module

@@ -32,7 +32,7 @@ from drkit.store.records import who
 
 T = TypeVar("T")
 FRESH = timedelta(minutes=30)
-"""How long a runbook that waits for somebody else's approval is kept, before everything is looked at anew."""
+"""How long a runbook may wait for another person's approval before everything is read again."""
 YES, SHOW, ALL = "yes", "show", "all"
 STAGES = {
     "begin": "where things stand",

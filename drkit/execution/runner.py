@@ -43,7 +43,7 @@ from drkit.products.base import (
     StepFailedError,
 )
 from drkit.store.journal import Journal
-from drkit.store.records import ABOUT_STEPS, Message, Received, claimed, who
+from drkit.store.records import ABOUT_STEPS, Message, Received, claimed_name, who
 
 TICK = 1.0
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}
@@ -290,7 +290,7 @@ class Runner:
             elif message is None or (fault := one.fault or self._unfit(message)):
                 await self._ignore(one, fault if message else one.fault)
             else:
-                who = claimed(message.who, one.writer)
+                who = claimed_name(message.who, one.writer)
                 await self._message(name, message.what, message.step, message.text, who)
                 self.store.obeyed(one.path)
                 obeyed = True
@@ -322,7 +322,7 @@ class Runner:
             return
         message = one.message
         step = message.step if message and message.step in self.steps else ""
-        who = claimed(message.who if message else "", one.writer)
+        who = claimed_name(message.who if message else "", one.writer)
         more = f" (the {number}th message that is ignored; not each is named)" if number > MOST_NAMED else ""
         reason = f"the message {one.path.name[:100]}: {fault}; from {who}{more}"
         data = {"what": "ignored", "message": message.what[:40] if message else "", "reason": reason, "number": number}

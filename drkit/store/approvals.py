@@ -18,7 +18,7 @@ from drkit.errors import FileError, RefusedError
 from drkit.model import files
 from drkit.model.clock import Clock, from_wall, parse_time, rfc3339
 from drkit.model.ids import ArmId
-from drkit.store.records import Approval, claimed, decode
+from drkit.store.records import Approval, claimed_name, decode
 
 LONGEST = timedelta(days=31)
 """How long after it was made an approval counts at most, whatever it says."""
@@ -46,7 +46,7 @@ class StoredApproval:
     @property
     def who(self) -> str:
         """Who approved, for people to read."""
-        return claimed(self.approval.who if self.approval else "", self.writer)
+        return claimed_name(self.approval.who if self.approval else "", self.writer)
 
     def span(self, clock: Clock) -> tuple[datetime, datetime]:
         """From when until when it counts, on that clock. ValueError for an approval with a fault."""
@@ -79,7 +79,7 @@ class StoredApproval:
         )
 
 
-def read(
+def stored_approvals(
     folder: Path, digest: str, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
 ) -> list[StoredApproval]:
     """The approvals of these bytes in a store's folder of approvals, the newest first.
@@ -92,7 +92,7 @@ def read(
         _closed(place)
     owner = folder.stat().st_uid
     names = [path for path in folder.glob("*.json") if path.stem == digest or path.stem.startswith(f"{digest}-")]
-    approvals = [_found(path, digest, owner, writer, own) for path in sorted(names)[:MOST]]
+    approvals = [_stored(path, digest, owner, writer, own) for path in sorted(names)[:MOST]]
     return sorted(approvals, key=lambda stored: stored.changed, reverse=True)
 
 
@@ -105,7 +105,7 @@ def _closed(place: Path) -> None:
         ) from error
 
 
-def _found(
+def _stored(
     path: Path, digest: str, owner: int, writer: Callable[[Path], str], own: Callable[[Path, Approval], bool]
 ) -> StoredApproval:
     try:
@@ -161,7 +161,7 @@ def chosen(
 # who may write what
 
 
-def mine(uid: int) -> bool:
+def writable_as(uid: int) -> bool:
     """Whether this process can write files as that user: its own user, or one of its subordinate users."""
     return uid == os.geteuid() or any(first <= uid < first + count for first, count in _subordinate())
 
@@ -196,7 +196,7 @@ def beyond_reach(path: Path, top: Path) -> bool:
         except OSError:
             return False
         kind = stat.S_ISREG if place == path else stat.S_ISDIR
-        if not kind(known.st_mode) or mine(known.st_uid) or os.access(place, os.W_OK, effective_ids=True):
+        if not kind(known.st_mode) or writable_as(known.st_uid) or os.access(place, os.W_OK, effective_ids=True):
             return False
         if place == top:
             return True

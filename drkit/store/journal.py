@@ -51,7 +51,7 @@ def seal(record: Record) -> tuple[Record, bytes]:
     return sealed, msgspec.json.encode(sealed) + b"\n"
 
 
-def read(path: Path) -> tuple[list[Record], bytes]:
+def read_file(path: Path) -> tuple[list[Record], bytes]:
     """Every record of a journal file, and the bytes after its last newline (a line that was not written whole).
 
     IntegrityError says where the chain breaks; FileError for a record of a format, or with a time, that drkit cannot read.
@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[list[Record], bytes]:
 
 
 def parse(content: bytes, where: str) -> tuple[list[Record], bytes]:
-    """As ``read``, for the content of a file. ``where`` names the file in errors."""
+    """As ``read_file``, for the content of a file. ``where`` names the file in errors."""
     whole, newline, torn = content.rpartition(b"\n")
     return list(_records(whole.split(b"\n") if newline else [], where)), torn
 
@@ -131,7 +131,7 @@ class LocalJournal:
                 remedy=f"wait for it, or stop that process; then `drkit resume {self.run}`",
             )
         try:
-            records, torn = read(self.path)
+            records, torn = read_file(self.path)
             if torn:
                 os.ftruncate(self._file, os.fstat(self._file).st_size - len(torn))
                 os.fsync(self._file)
@@ -147,7 +147,7 @@ class LocalJournal:
 
     def _held_by(self) -> str:
         try:
-            records = read(self.path)[0]
+            records = read_file(self.path)[0]
         except (FileError, IntegrityError):
             return "another process"
         taken = [record for record in records if record.kind in ("started", "taken-over")]

@@ -85,7 +85,7 @@ def message_fault(message: Message) -> str:
     return ""
 
 
-def claimed(name: str, writer: str) -> str:
+def claimed_name(name: str, writer: str) -> str:
     """The name in a file, as people see it: with ``claimed`` and the writer that the store knows, unless that is the same user."""
     shown = name[: LONGEST["who"]] or "nobody named"
     if writer and writer == f"user {user_of(name)}":

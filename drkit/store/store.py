@@ -35,8 +35,7 @@ from drkit.model.readiness import Readiness
 from drkit.model.run import Record, RunRecord, RunState, disbelieve, fold
 from drkit.model.runbook import Runbook
 from drkit.store import journal
-from drkit.store.approvals import StoredApproval, beyond_reach, mine
-from drkit.store.approvals import read as read_approvals
+from drkit.store.approvals import StoredApproval, beyond_reach, stored_approvals, writable_as
 from drkit.store.journal import LocalJournal
 from drkit.store.records import (
     LARGEST_MESSAGE,
@@ -126,14 +125,14 @@ class Store:
     def _write(self, path: Path, content: bytes, *, exclusive: bool = False) -> None:
         """Write a file atomically: a reader sees all of it or nothing. FileExistsError when ``exclusive`` and it exists."""
         self._place(*self._inside(path))
-        self._made()
+        self._make_folder()
         files.write(path, content, exclusive=exclusive, remedy=PLACE)
 
-    def _made(self) -> None:
+    def _make_folder(self) -> None:
         """Create the folder of the store for its user alone, whatever the umask; to share it, change its mode."""
         files.make_folder(self.folder, mode=0o700, remedy=PLACE)
 
-    def _generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
+    def _write_generation(self, kind: str, content_of: Any) -> tuple[Path, bytes]:
         folder = self.folder / "state" / folder_of(kind)
         while True:
             number = max((int(path.stem) for path in self._generations(kind)), default=0) + 1
@@ -153,7 +152,7 @@ class Store:
     def keep(self, value: Snapshot | Assessment | Readiness) -> Path:
         """Write the next generation; return its path."""
         kind = KINDS[type(value)]
-        path, _ = self._generation(
+        path, _ = self._write_generation(
             kind, lambda number: estate.encode(msgspec.structs.replace(value, generation=number))
         )
         return path
@@ -300,11 +299,11 @@ class Store:
 
     def approvals(self, digest: str) -> list[StoredApproval]:
         """The approvals of the runbook with this digest, newest first. RefusedError when a third user may write them."""
-        return read_approvals(self.folder / "approvals", digest, self._writer, self._is_own)
+        return stored_approvals(self.folder / "approvals", digest, self._writer, self._is_own)
 
     def _is_own(self, path: Path, _approval: Approval) -> bool:
         """Whether an approval comes from the identity of this process."""
-        return mine(path.lstat().st_uid)
+        return writable_as(path.lstat().st_uid)
 
     def approval(self, digest: str) -> Approval | None:
         """The newest approval of these bytes, whether or not it counts."""
@@ -319,7 +318,7 @@ class Store:
     def new_run(self) -> str:
         """The name of the next run, which is taken by creating its journal."""
         folder = self._place("journal")
-        self._made()
+        self._make_folder()
         number = max((_number(name) for name in self.runs()), default=0)
         while True:
             number += 1
@@ -474,7 +473,7 @@ class Store:
     @contextmanager
     def _locks(self, wanted: Sequence[tuple[str, str]], holder: str, now: str) -> Iterator[None]:
         held: list[int] = []
-        self._made()
+        self._make_folder()
         try:
             for name, subject in wanted:
                 for place in LOCKS:

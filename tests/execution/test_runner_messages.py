@@ -139,9 +139,9 @@ def test_a_name_is_a_claim_beside_the_owner_of_the_file(bench: Make) -> None:
 
 
 def test_a_name_needs_no_doubt_where_the_file_is_theirs() -> None:
-    assert records.claimed("grace@desk", "user grace") == "grace@desk"
-    assert records.claimed("grace@desk", "") == "grace@desk (claimed)"
-    assert records.claimed("", "user eve") == "nobody named (claimed; the file is of user eve)"
+    assert records.claimed_name("grace@desk", "user grace") == "grace@desk"
+    assert records.claimed_name("grace@desk", "") == "grace@desk (claimed)"
+    assert records.claimed_name("", "user eve") == "nobody named (claimed; the file is of user eve)"
 
 
 def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:

@@ -53,7 +53,7 @@ class Context:
         return self.folder / f".drkit/journal/{run}.jsonl"
 
     def kinds(self, run: str) -> list[str]:
-        return [record.kind for record in journal.read(self.journal(run))[0]]
+        return [record.kind for record in journal.read_file(self.journal(run))[0]]
 
     def asked(self, run: str) -> list[str]:
         steps: dict[str, str] = self("status", run, "--json").json["steps"]
@@ -181,7 +181,7 @@ def test_the_loop_as_separate_processes(cloud: Cloud, tmp_path: Path) -> None:
     assert repair["runbook"]["kind"] == "repair"
     repaired = desk("apply", "--yes", "--json")
     assert repaired.code in (0, 3), repaired.err
-    approved = next(record for record in journal.read(desk.journal("run-0002"))[0] if record.kind == "approved")
+    approved = next(record for record in journal.read_file(desk.journal("run-0002"))[0] if record.kind == "approved")
     assert approved.data["how"] == "self-approved with --yes"
 
     # one flipped byte is found, and stands in the way of nothing else

@@ -78,7 +78,7 @@ def test_a_journal_is_private_whole_and_folds_to_the_state_of_its_run(tmp_path: 
     lines = made(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert all(next(iter(json.loads(line))) == "drkit" for line in lines)
-    records, torn = journal.read(path)
+    records, torn = journal.read_file(path)
     assert (len(records), torn) == (11, b"")
     assert records[0].prev == GENESIS
     state = fold(records)
@@ -92,12 +92,12 @@ def test_a_torn_last_line_is_cut_off_and_kept_for_the_record(tmp_path: Path, cut
     lines = made(path)
     torn = lines[-1][: max(1, len(lines[-1]) - cut)] if cut < 10**6 else b"{"
     path.write_bytes(b"".join(lines[:-1]) + torn)
-    assert journal.read(path)[1] == torn
+    assert journal.read_file(path)[1] == torn
     with held(path) as one:
         assert one.repaired == torn
         assert path.read_bytes() == b"".join(lines[:-1])
         asyncio.run(one.append("repaired", data={"torn_bytes": len(torn)}))
-    records, rest = journal.read(path)
+    records, rest = journal.read_file(path)
     assert (records[-1].kind, rest) == ("repaired", b"")
 
 
@@ -119,7 +119,7 @@ def test_one_flipped_bit_anywhere_before_the_end_is_found(
     at = int(place * (len(content) - 1))  # the final newline apart: without it the last line is torn
     path.write_bytes(content[:at] + bytes([content[at] ^ (1 << bit)]) + content[at + 1 :])
     with pytest.raises((IntegrityError, FileError)) as found:
-        journal.read(path)
+        journal.read_file(path)
     assert "line " in found.value.where
     path.unlink()
 
@@ -159,7 +159,7 @@ def test_what_is_no_journal_is_refused(tmp_path: Path, content: bytes, kind: typ
     path = tmp_path / "j"
     path.write_bytes(content)
     with pytest.raises(kind, match="line 1"):
-        journal.read(path)
+        journal.read_file(path)
 
 
 def test_a_journal_of_a_newer_drkit_says_so(tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_a_journal_of_a_newer_drkit_says_so(tmp_path: Path) -> None:
     record = Record(drkit="journal/2", seq=0, time="t", run=RUN, token=1, kind="started", prev=GENESIS)
     path.write_bytes(journal.seal(record)[1])
     with pytest.raises(FileError, match="journal/2"):
-        journal.read(path)
+        journal.read_file(path)
 
 
 def test_a_directory_or_nothing_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(FileError, match=r"cannot be read|is a directory"):
-            journal.read(path)
+            journal.read_file(path)
     with pytest.raises(FileError, match="is a directory"):
         opened(tmp_path)
 
@@ -203,7 +203,7 @@ async def test_records_written_together_stay_in_order(tmp_path: Path) -> None:
     path = tmp_path / "j"
     async with LocalJournal(path, RUN, Still(), "me") as one:
         await asyncio.gather(*(one.append("done", step=f"s{number}") for number in range(200)))
-    records, torn = journal.read(path)
+    records, torn = journal.read_file(path)
     assert ([record.step for record in records], torn) == ([f"s{number}" for number in range(200)], b"")
 
 
@@ -258,7 +258,7 @@ def test_a_full_disk_stops_the_run_with_nothing_torn(tmp_path: Path, size: int) 
     )  # fmt: skip
     told = done.stdout.splitlines()
     wrote, code, remedy = told[0].split(" ", 2)
-    records, torn = journal.read(path)
+    records, torn = journal.read_file(path)
     assert (len(records), torn, code) == (int(wrote), b"", "3")
     assert path.stat().st_size <= size
     assert told[1] == "and nothing more"
@@ -278,7 +278,7 @@ def test_a_full_file_system_stops_the_run_with_nothing_torn(tmp_path: Path) -> N
             [sys.executable, "-B", "-c", FULL, str(small / "j")], capture_output=True, text=True, check=True,
             cwd=Path(__file__).parents[2],
         )  # fmt: skip
-        records, torn = journal.read(small / "j")
+        records, torn = journal.read_file(small / "j")
         assert (len(records), torn) == (int(done.stdout.split()[0]), b"")
         assert records
     finally:
@@ -297,7 +297,7 @@ async def test_an_append_waits_until_it_is_durable_and_fails_when_it_is_not(
         monkeypatch.setattr(os, "fsync", refuse)
         with pytest.raises(PartialError, match="Input/output error"):
             await one.append("done", step="s")
-    assert [record.kind for record in journal.read(tmp_path / "j")[0]] == ["started"]
+    assert [record.kind for record in journal.read_file(tmp_path / "j")[0]] == ["started"]
 
 
 async def test_many_writers_share_each_write_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ async def test_many_writers_share_each_write_to_the_disk(tmp_path: Path, monkeyp
                 await held.append("done", step=f"s{number}", attempt=1, data={"detail": "it answers"})
 
         await asyncio.gather(*(writer(number) for number in range(writers)))
-    assert len(journal.read(tmp_path / "j")[0]) == writers * each
+    assert len(journal.read_file(tmp_path / "j")[0]) == writers * each
     assert len(synced) <= 3 * each
 
 
@@ -342,7 +342,7 @@ def test_the_fold_follows_a_step_through_its_life(tmp_path: Path) -> None:
             await one.append("taken-over", data={"holder": "you"})
 
     asyncio.run(write())
-    state = fold(journal.read(path)[0])
+    state = fold(journal.read_file(path)[0])
     assert (state.approved_by, state.approved_how) == ("ada", "self-approved with --yes")
     assert (state.holder, state.resumed, state.outcome) == ("you", 1, "")
     assert (state.of("a").status, state.of("a").operation) == ("open", operation)
