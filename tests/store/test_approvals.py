@@ -118,7 +118,7 @@ def test_an_approval_from_before_the_start_is_what_a_run_goes_on_under(bench: Ma
 
 @pytest.mark.parametrize(
     ("hours_ago", "holds", "why"),
-    [(1, None, "after that"), (3, -2.5, "until"), (24 * 31 + 3, None, "until"), (-2, None, "to come")],
+    [(1, None, "after that"), (3, -2.5, "until"), (24 * 31 + 3, None, "until"), (-2, None, "in the future")],
 )
 def test_an_approval_that_did_not_hold_at_the_start_is_none(
     bench: Make, hours_ago: float, holds: float | None, why: str
@@ -166,7 +166,7 @@ def test_what_an_approval_says_of_itself_is_not_believed(bench: Make) -> None:
     assert told["until"] == rfc3339(datetime.fromtimestamp(int(stamp), UTC) + timedelta(days=31))
 
 
-@pytest.mark.parametrize(("hours_ago", "why"), [(-1, "which is to come"), (24 * 31 + 1, "was approved until")])
+@pytest.mark.parametrize(("hours_ago", "why"), [(-1, "which is in the future"), (24 * 31 + 1, "was approved until")])
 def test_an_approval_counts_from_when_the_store_wrote_it_for_31_days(bench: Make, hours_ago: float, why: str) -> None:
     made = bench(a_step("a"))
     put(made, hours_ago=hours_ago)
