@@ -1,4 +1,4 @@
-"""Fixtures: the server, a clock that does not wait, sessions that let all pass or only reads."""
+"""Fixtures: the server, a clock that does not wait, and sessions whose guard allows everything or only reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tokens come from, when they are renewed, and what is said when there is none."""
+"""Where tokens come from, when they are renewed, and the error when there is none."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ async def test_a_credential_that_lacks_what_it_needs_says_so(clock: FakeClock, m
     assert "SYSTEM_ACCESSTOKEN" in caught.value.remedy
 
 
-async def test_az_that_is_not_there_says_so(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_missing_az_is_reported(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     cloud = msgspec.structs.replace(public(), credential="azure-cli")
     async with Session(cloud, clock=clock, guard=reading()) as session:

@@ -112,14 +112,14 @@ def test_a_blob_that_is_too_long_is_not_read(store: blob_store.BlobStore) -> Non
     assert refused.value.where == f"state/runbooks/{path.name}"
 
 
-def test_an_empty_message_is_in_no_others_way(store: blob_store.BlobStore) -> None:
+def test_an_empty_message_does_not_block_the_others(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     store.service.get_blob_client("state", f"inbox/{run}/000.json").upload_blob(b"")
     assert "pause" in [one.message.what for one in store.inbox(run) if one.message]
 
 
-def test_a_generation_is_never_written_over(store: blob_store.BlobStore) -> None:
+def test_a_generation_is_never_overwritten(store: blob_store.BlobStore) -> None:
     path = store.folder / "state" / "snapshots" / "000001.json"
     store._write(path, b"one", exclusive=True)
     with pytest.raises(FileExistsError):
@@ -139,7 +139,7 @@ def test_a_check_is_compared_with_the_one_that_another_machine_kept(
 
 
 @pytest.mark.timeout(20)
-def test_an_account_that_has_no_container_whatever_is_made_is_one_clear_error(
+def test_an_account_that_never_keeps_a_container_is_one_clear_error(
     store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that is being deleted is refused as being there, and what is put into it as not being there."""
@@ -160,7 +160,7 @@ def test_an_account_that_has_no_container_whatever_is_made_is_one_clear_error(
     assert 1 < len(made) < 20
 
 
-def test_names_of_runs_are_taken_once(store: blob_store.BlobStore) -> None:
+def test_a_run_name_is_used_once(store: blob_store.BlobStore) -> None:
     assert [store.new_run(), store.new_run()] == ["run-0001", "run-0002"]
     store.drop_unbegun("run-0002")
     assert store.runs() == ["run-0001"]
@@ -183,7 +183,7 @@ def test_a_journal_is_written_and_read_and_its_chain_holds(store: blob_store.Blo
     assert verify(store.journal_bytes(run), run).holds
 
 
-def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_goes_on(store: blob_store.BlobStore) -> None:
+def test_a_new_segment_begins_before_a_blob_is_full_and_the_chain_continues(store: blob_store.BlobStore) -> None:
     run = store.new_run()
 
     async def write(number: int) -> None:
@@ -263,7 +263,7 @@ def test_a_block_whose_answer_was_lost_is_not_written_twice(
     assert verify(store.journal_bytes(run), run).count == 2
 
 
-def test_one_lock_per_plan_and_the_other_is_told_who_holds_it(store: blob_store.BlobStore) -> None:
+def test_a_plan_has_one_lock_and_the_refusal_names_its_holder(store: blob_store.BlobStore) -> None:
     with store.lock_plans(["/subscriptions/s/plan"], "run-0001", "2026-11-23T07:00:00Z"):
         store._check_locks()
         with (
@@ -284,7 +284,7 @@ def lock_blobs(store: blob_store.BlobStore, plan: str) -> dict[str, Any]:
     return {one: store.service.get_blob_client(one, name) for one in ("journal", "state")}
 
 
-def test_a_lock_lives_beside_the_journals_and_is_only_ever_appended_to(store: blob_store.BlobStore) -> None:
+def test_a_lock_is_kept_with_the_journals_and_only_appended_to(store: blob_store.BlobStore) -> None:
     """That container takes appends only. The version before looks for it in ``state``, so it is held there as well."""
     for run in ("run-0001", "run-0002"):
         with store.lock_plans(["/plans/One"], run, "2026-11-23T08:00:00Z"):
@@ -303,7 +303,7 @@ def held_by_another(store: blob_store.BlobStore, plan: str) -> None:
         pass
 
 
-def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob_store.BlobStore) -> None:
+def test_a_process_of_the_previous_version_keeps_its_lock(store: blob_store.BlobStore) -> None:
     with store.lock_plans(["/plans/one"], "run-0001", "2026-11-23T08:00:00Z"):
         pass
     old = lock_blobs(store, "/plans/one")["state"]
@@ -318,9 +318,7 @@ def test_a_process_of_the_version_before_keeps_the_lock_it_has(store: blob_store
 
 
 @pytest.mark.parametrize("container", ["journal", "state"])
-def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(
-    store: blob_store.BlobStore, container: str
-) -> None:
+def test_a_lease_without_end_is_broken_and_reported(store: blob_store.BlobStore, container: str) -> None:
     """Who may write the planner's container could stop every run from now on."""
     held_by_another(store, "/plans/one")
     lock_blobs(store, "/plans/one")[container].acquire_lease(lease_duration=-1)
@@ -330,7 +328,7 @@ def test_a_lease_without_end_is_none_of_ours_and_is_broken_and_told(
     assert store.taken_remarks() == []
 
 
-def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob_store.BlobStore) -> None:
+def test_a_journal_whose_lease_has_no_end_can_be_opened(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     store.service.get_blob_client("journal", segment(run, 0)).acquire_lease(lease_duration=-1)
 
@@ -343,7 +341,7 @@ def test_a_journal_whose_lease_has_no_end_is_taken_too(store: blob_store.BlobSto
     asyncio.run(write())
 
 
-def test_who_may_not_write_the_planners_container_holds_the_lock_all_the_same(
+def test_an_identity_that_may_not_write_the_planners_container_still_gets_the_lock(
     store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = blob_store.GuardedTransport.send
@@ -361,7 +359,7 @@ def test_who_may_not_write_the_planners_container_holds_the_lock_all_the_same(
             held_by_another(store, "/plans/one")
 
 
-def test_what_was_said_in_the_places_of_the_version_before_is_heard(store: blob_store.BlobStore) -> None:
+def test_messages_where_the_previous_version_put_them_are_read(store: blob_store.BlobStore) -> None:
     run = store.new_run()
     told = Declaration(region="westeurope", reason="dark", who="ada", when="2026-11-23T08:00:00Z")
     message = Message(what="pause", who="ada", when="2026-11-23T08:00:00Z")
@@ -387,7 +385,7 @@ def test_nothing_outside_its_containers_is_written(store: blob_store.BlobStore) 
         store.service.get_blob_client("elsewhere", "x").upload_blob(b"")
 
 
-def test_a_blob_whose_name_leads_elsewhere_is_left_where_it_is(store: blob_store.BlobStore, address: str) -> None:
+def test_a_blob_whose_name_leads_elsewhere_is_not_copied(store: blob_store.BlobStore, address: str) -> None:
     store.new_run()
     store.send("run-0001", Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     key = AzureNamedKeyCredential(azurite.ACCOUNT, azurite.SECRET)
@@ -434,14 +432,14 @@ def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatc
         blob_store.open_store("http://127.0.0.1:10000/drkit")
 
 
-def test_the_desk_takes_an_account_for_its_store(store: blob_store.BlobStore, address: str) -> None:
+def test_the_context_can_use_an_account_as_store(store: blob_store.BlobStore, address: str) -> None:
     found = desk(store=address).store
     assert isinstance(found, blob_store.BlobStore)
     assert found.runs() == []
 
 
 @pytest.mark.parametrize("elsewhere", ["http://198.51.100.7/account", "http://127.0.0.1.example/a"])
-def test_an_address_without_tls_is_only_ever_an_emulator_s(
+def test_only_an_emulator_may_have_an_address_without_tls(
     elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -471,7 +469,7 @@ def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed
 
 
 @pytest.mark.slow
-def test_a_holder_that_stood_still_past_its_lease_stops_and_the_successor_does_nothing_twice(
+def test_a_holder_suspended_past_its_lease_stops_and_the_successor_does_nothing_twice(
     store: blob_store.BlobStore, address: str, tmp_path: Path
 ) -> None:
     lives = Lives()

@@ -1,4 +1,4 @@
-"""What the store in an account asks of the account, held against the data actions that the roles grant on each container."""
+"""The requests of a store in an account, compared with the data actions that the roles grant on each container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer is read up to a limit, as it comes and unpacked, wherever it comes from."""
+"""Every answer is read up to a limit, compressed or not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_an_answer_within_the_limit_is_read(server: Server, session: Sessi
     assert (await session.rest.request("GET", URL)).body == {"value": " " * (LIMIT - 100)}
 
 
-async def test_the_fate_of_a_write_is_unknown_then(server: Server, session: Session) -> None:
+async def test_an_answer_that_is_too_long_leaves_a_write_with_an_unknown_fate(server: Server, session: Session) -> None:
     server.on("POST", "/thing", answers(LIMIT * 10)["gzip"])
     with pytest.raises(UnknownFateError, match="longer than"):
         await session.rest.request("POST", URL, json={})
@@ -83,7 +83,7 @@ async def test_an_authority_that_answers_too_much_gives_no_token(server: Server,
 @pytest.mark.parametrize(
     ("how", "error"), [("plain", bodies.TooLongError), ("gzip", bodies.PackedError), ("an error", bodies.PackedError)]
 )
-async def test_what_blocks_reads_no_more_either(server: Server, how: str, error: type[Exception]) -> None:
+async def test_the_blocking_client_has_the_same_limit(server: Server, how: str, error: type[Exception]) -> None:
     """The store and the credential it signs in with. It asks for plain answers, so that a packed one is none."""
     from azure.core.rest import HttpRequest
 
@@ -102,7 +102,7 @@ async def test_what_blocks_reads_no_more_either(server: Server, how: str, error:
             assert await asyncio.to_thread(ask, stream=stream) == answers(10)["plain"].body
 
 
-def test_a_bomb_is_looked_at_in_small_parts() -> None:
+def test_a_compression_bomb_is_unpacked_in_small_parts() -> None:
     packing = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     bomb = b"".join(packing.compress(bytes(2**20)) for _ in range(300)) + packing.flush()
     assert len(bomb) < 400_000

@@ -1,4 +1,4 @@
-"""Whatever an answer asks drkit to wait for, or to read on, ends with what it serves."""
+"""No answer can make drkit wait or read without end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_probe_ends_with_its_own_limit(server: Server, prober: Session, 
 
 
 @pytest.mark.parametrize("resets", ["99999:00:00", "9" * 30 + ":00:00", "9" * 5000 + ":00:00"])
-async def test_resource_graphs_quota_is_waited_for_within_the_budget(
+async def test_a_wait_for_resource_graphs_quota_is_limited_by_the_budget(
     server: Server, reader: Session, clock: FakeClock, resets: str
 ) -> None:
     headers = {"x-ms-user-quota-remaining": "0", "x-ms-user-quota-resets-after": resets}
@@ -68,7 +68,7 @@ def _always(page: Callable[[int], Any]) -> Callable[[Seen], Answer]:
 
 
 @pytest.mark.parametrize("rows", [[{"id": "1"}], []], ids=["the-same-rows", "no-rows"])
-async def test_a_skip_token_that_is_always_new_ends(server: Server, reader: Session, rows: list[Any]) -> None:
+async def test_an_endless_chain_of_skip_tokens_is_given_up(server: Server, reader: Session, rows: list[Any]) -> None:
     server.on("POST", GRAPH, _always(lambda number: {"data": rows, "$skipToken": f"t{number}"}))
     with pytest.raises(UnreachableError, match=r"repeat|empty"):
         await asyncio.wait_for(reader.graph.query("resources", [SUB]), PATIENCE)
@@ -76,7 +76,7 @@ async def test_a_skip_token_that_is_always_new_ends(server: Server, reader: Sess
 
 
 @pytest.mark.parametrize("rows", [[{"id": "1"}], []], ids=["the-same-items", "no-items"])
-async def test_a_next_link_that_is_always_new_ends(server: Server, reader: Session, rows: list[Any]) -> None:
+async def test_an_endless_chain_of_next_links_is_given_up(server: Server, reader: Session, rows: list[Any]) -> None:
     link = f"{server.url}/subscriptions/{SUB}/things?page="
     server.on("GET", "/things$", _always(lambda number: {"value": rows, "nextLink": f"{link}{number}"}))
     with pytest.raises(UnreachableError, match=r"repeat|empty"):
@@ -84,7 +84,7 @@ async def test_a_next_link_that_is_always_new_ends(server: Server, reader: Sessi
     assert len(server.calls("GET", "/things$")) <= EMPTY + 1
 
 
-async def test_the_list_of_machines_that_never_ends_ends(server: Server, reader: Session) -> None:
+async def test_an_endless_list_of_machines_is_given_up(server: Server, reader: Session) -> None:
     path = f"/subscriptions/{SUB}/providers/Microsoft.Compute/virtualMachines"
     link = f"{server.url}{path}?page="
     server.on(
@@ -94,7 +94,7 @@ async def test_the_list_of_machines_that_never_ends_ends(server: Server, reader:
         await reader.compute.vms(SUB)
 
 
-def test_pages_that_are_all_different_end_too() -> None:
+def test_endless_pages_that_all_differ_are_given_up() -> None:
     pages = Pages("/list")
     for number in range(MOST - 1):
         pages.turn([number], str(number))
@@ -111,7 +111,7 @@ def test_a_page_may_be_empty_now_and_then() -> None:
 @pytest.mark.parametrize(
     "value", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "nan", "-1", "1e999", "١"]
 )
-def test_a_wait_that_cannot_be_read_counts_as_not_said(value: str) -> None:
+def test_an_unreadable_retry_after_is_ignored(value: str) -> None:
     assert retry_after({"retry-after": value}, datetime(2026, 11, 23, tzinfo=UTC)) in (None, 1.0)
 
 
@@ -130,7 +130,7 @@ async def test_a_credential_that_never_answers_is_given_up(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("given", [7, None, "", "a\nb", ["x"]])
-async def test_a_token_that_is_none_is_no_token(given: Any) -> None:
+async def test_an_answer_without_a_usable_token_is_an_error(given: Any) -> None:
     class Odd:
         async def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
             return AccessToken(given, 10**10)
@@ -152,7 +152,7 @@ async def test_an_authority_that_asks_to_wait_for_years_is_given_up(
         await asyncio.wait_for(reader.rest.request("GET", f"/subscriptions/{SUB}"), PATIENCE)
 
 
-def test_a_blocking_client_naps_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocking_client_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     blocking.BlockingTransport().sleep(1e9)

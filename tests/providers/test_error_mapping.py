@@ -1,4 +1,4 @@
-"""Endpoints that are not what they should be, and answers as errors."""
+"""Broken endpoints, and the errors for answers."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_anything_else_is_named_by_its_kind() -> None:
 HTML = Answer(200, body=b"<!DOCTYPE html><html>sign in</html>", headers={"Content-Type": "text/html"})
 
 
-async def test_html_where_json_belongs_is_no_answer(server: Server, session: Session) -> None:
+async def test_html_instead_of_json_is_an_error(server: Server, session: Session) -> None:
     server.on("*", "/thing|resourcegroups", HTML)
     with pytest.raises(UnreachableError, match="HTML page"):
         await session.rest.request("GET", URL)
@@ -142,7 +142,7 @@ async def test_html_where_json_belongs_is_no_answer(server: Server, session: Ses
     assert len(server.calls("POST")) == 1
 
 
-async def test_broken_json_is_no_answer(server: Server, session: Session) -> None:
+async def test_broken_json_is_an_error(server: Server, session: Session) -> None:
     server.on("GET", "/thing|resourcegroups", Answer(200, body=b'{"value": ['))
     with pytest.raises(UnreachableError, match="not JSON"):
         await session.rest.request("GET", URL)
@@ -150,7 +150,7 @@ async def test_broken_json_is_no_answer(server: Server, session: Session) -> Non
         await session.resources.groups(SUB)
 
 
-async def test_json_of_absurd_depth_is_no_answer(server: Server, session: Session) -> None:
+async def test_json_of_absurd_depth_is_an_error(server: Server, session: Session) -> None:
     server.on("GET", "/thing", Answer(200, body=b"[" * 200_000), Answer(400, body=b"[" * 200_000))
     with pytest.raises(UnreachableError, match="not JSON"):
         await session.rest.request("GET", URL)
@@ -168,7 +168,7 @@ async def test_compressed_answers_are_read_and_broken_ones_are_named(server: Ser
         await session.rest.request("GET", URL)
 
 
-async def test_json_of_another_shape_is_no_answer(server: Server, session: Session) -> None:
+async def test_json_of_another_shape_is_an_error(server: Server, session: Session) -> None:
     server.on("GET", "resourcegroups/g$", Answer(json=["not", "an", "object"]))
     with pytest.raises(UnreachableError):
         await session.resources.group(SUB, "g")

@@ -1,4 +1,4 @@
-"""Resource Graph and Azure Monitor: pages, quotas, and answers that are not what they should be."""
+"""Resource Graph and Azure Monitor: pages, quotas, and malformed answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ async def test_a_repeated_token_ends_the_query(reader: Session, server: Server) 
         await reader.graph.query("resources", [SUB])
 
 
-async def test_no_more_queries_than_the_quota_leave(reader: Session, server: Server, clock: FakeClock) -> None:
+async def test_no_more_queries_than_the_quota_allows_are_sent(
+    reader: Session, server: Server, clock: FakeClock
+) -> None:
     server.on("POST", GRAPH, page())
     for _ in range(16):
         await reader.graph.query("resources", [SUB])
@@ -60,7 +62,7 @@ async def test_an_exhausted_quota_is_waited_for(reader: Session, server: Server,
 
 
 @pytest.mark.parametrize("body", [{}, [], {"data": "x"}, {"data": None}])
-async def test_annotations_that_cannot_be_read_are_said(reader: Session, server: Server, body: Any) -> None:
+async def test_annotations_that_cannot_be_read_are_reported(reader: Session, server: Server, body: Any) -> None:
     server.on("POST", GRAPH, Answer(json=body))
     found, unread = await vm_annotations.read(reader, [SUB])
     assert found == {}
@@ -80,7 +82,7 @@ def event(**more: Any) -> dict[str, Any]:
     }
 
 
-async def test_the_log_of_one_machine_is_asked_by_a_pattern_that_is_allowed(reader: Session, server: Server) -> None:
+async def test_the_log_of_one_machine_is_read_with_an_allowed_filter(reader: Session, server: Server) -> None:
     server.on("GET", LOG, Answer(json={"value": [event()]}))
     (found,) = await reader.monitor.activity(SUB, SINCE, UNTIL, resource=VM)
     assert "claims" not in found
@@ -104,7 +106,7 @@ async def test_every_page_of_the_log_is_read(reader: Session, server: Server) ->
     assert [one["caller"] for one in found] == ["ada@contoso.com", "bob@contoso.com"]
 
 
-async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Server, clock: FakeClock) -> None:
+async def test_a_repeated_page_of_the_log_is_reported(reader: Session, server: Server, clock: FakeClock) -> None:
     url = f"{server.url}/subscriptions/{SUB}/providers/Microsoft.Insights/eventtypes/management/values?page=2"
     server.on("GET", LOG, Answer(json={"value": [event()], "nextLink": url}))
     found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
@@ -123,7 +125,9 @@ async def test_a_repeated_page_of_the_log_is_said(reader: Session, server: Serve
         {"new": {}},
     ],
 )
-async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server, clock: FakeClock, odd: Any) -> None:
+async def test_an_event_with_members_of_odd_types_is_read(
+    reader: Session, server: Server, clock: FakeClock, odd: Any
+) -> None:
     server.on("GET", LOG, Answer(json={"value": [event(**odd), event()]}))
     found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert why == ""
@@ -131,7 +135,9 @@ async def test_an_event_of_odd_types_is_survived(reader: Session, server: Server
 
 
 @pytest.mark.parametrize("body", [{}, {"value": None}, []])
-async def test_a_log_that_is_none_is_said(reader: Session, server: Server, clock: FakeClock, body: Any) -> None:
+async def test_an_answer_that_is_not_a_log_is_reported(
+    reader: Session, server: Server, clock: FakeClock, body: Any
+) -> None:
     server.on("GET", LOG, Answer(json=body))
     found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert (found, bool(why)) == ([], True)
@@ -152,7 +158,7 @@ async def test_service_health_that_does_not_answer_is_read_from_the_log(
     assert len(unread) == 1
 
 
-async def test_history_that_is_forbidden_is_said(reader: Session, server: Server, clock: FakeClock) -> None:
+async def test_a_forbidden_history_is_reported(reader: Session, server: Server, clock: FakeClock) -> None:
     server.on(
         "GET", r"availabilityStatuses$", Answer(403, json={"error": {"code": "AuthorizationFailed", "message": ""}})
     )

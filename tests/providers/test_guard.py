@@ -1,4 +1,4 @@
-"""What may leave, as a table."""
+"""Which requests may be sent, as a table."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_reading_command_sends_nothing_else(method: str, url: str, body: bytes
     assert "reads" in caught.value.what
 
 
-def test_without_leave_to_probe_no_script_runs() -> None:
+def test_without_permission_to_probe_no_script_runs() -> None:
     with pytest.raises(GuardError, match="not one of the probes"):
         reading_guard(frozenset())(leaving("POST", f"{VM}/runCommand", command(PROBE)))
 
@@ -146,7 +146,7 @@ def test_a_write_into_a_lost_region_is_refused_though_announced() -> None:
         writer([Request("PUT", PLAN)], lost=lambda url: "Codespaces" in url)(leaving("PUT", PLAN))
 
 
-def test_the_lease_is_looked_at_last_and_only_for_writes() -> None:
+def test_the_lease_is_checked_last_and_only_for_writes() -> None:
     looks: list[int] = []
 
     def lease() -> None:
@@ -161,7 +161,7 @@ def test_the_lease_is_looked_at_last_and_only_for_writes() -> None:
     assert looks == [1]
 
 
-def test_a_lost_lease_speaks_for_itself() -> None:
+def test_a_lost_lease_raises_its_own_error() -> None:
     def lease() -> None:
         raise LockedError("somebody else holds the run")
 

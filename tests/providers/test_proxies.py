@@ -1,4 +1,4 @@
-"""What the environment says of proxies is obeyed, and nothing else there is read: no netrc, no proxy for what is near."""
+"""Proxies come from the environment, and nothing else does: no netrc, and no proxy for this machine and its link."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("netrc")
-async def test_no_password_of_netrc_leaves_with_a_request(server: Server) -> None:
+async def test_no_password_of_netrc_is_sent_with_a_request(server: Server) -> None:
     """With a cloud that is not simulated: a simulator is reached past everything anyway."""
     server.on("GET", "/", OK)
     cloud: Cloud = cloud_of(server, simulated=False)

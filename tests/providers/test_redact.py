@@ -1,4 +1,4 @@
-"""No secret survives, whatever text it stands in; nothing else is lost."""
+"""Every secret is removed from a text, and nothing else is."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ JWT = "eyJhbGciOiJub25lIn0.eyJvaWQiOiJvIn0.c2lnbmF0dXJl"
         ('{\\\\\\"password\\\\\\": \\\\\\"hunter2222', "hunter2222"),
     ],
 )
-def test_a_secret_is_taken_out(text: str, secret: str) -> None:
+def test_a_secret_is_removed(text: str, secret: str) -> None:
     clean = redact(text)
     assert secret not in clean
     assert MARK in clean
@@ -60,7 +60,7 @@ def test_a_secret_is_taken_out(text: str, secret: str) -> None:
         "Message code 2: EnvironmentNameAlreadyExists",
     ],
 )
-def test_other_text_stays(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -72,7 +72,7 @@ def test_what_a_session_knows_to_be_secret_never_comes_through(secret: str, befo
     assert secret not in redact(f"{before}{secret}{after}{secret}", [secret])
 
 
-def test_only_the_newest_of_very_many_are_kept_and_the_given_ones_always() -> None:
+def test_only_the_newest_learnt_secrets_are_kept_and_the_configured_ones_always() -> None:
     known = Redactor(["given-secret"])
     for number in range(2000):
         known.add(f"learnt-{number:04}")
@@ -80,7 +80,7 @@ def test_only_the_newest_of_very_many_are_kept_and_the_given_ones_always() -> No
     assert len(known._learnt) == 500
 
 
-def test_longer_secrets_go_first_and_short_ones_are_left() -> None:
+def test_longer_secrets_are_removed_first_and_very_short_ones_stay() -> None:
     known = Redactor(["abcdef", "abcdefghi", "a", ""])
     assert known("xabcdefghix and a") == f"x{MARK}x and a"
     known.add("other!")
@@ -94,7 +94,7 @@ def test_a_session_knows_its_secrets_as_json_and_in_joined_words_too() -> None:
     assert known(json.dumps({"a": 'line one\n  "line" två'})) == f'{{"a": "{MARK}"}}'
 
 
-def test_the_environment_says_which_secrets_a_process_was_given() -> None:
+def test_the_secrets_of_the_environment_are_known() -> None:
     given = {
         "AZURE_CLIENT_SECRET": "one-secret",
         "SYSTEM_ACCESSTOKEN": "two-secret",
@@ -126,7 +126,7 @@ def test_no_text_takes_more_than_its_length(pump: str) -> None:
         assert time.thread_time() - began < 2
 
 
-def test_a_long_text_is_cut_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_text_is_cut_before_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
     def looking(text: str, _known: object) -> str:

@@ -1,4 +1,4 @@
-"""Resources, compute and health through the genuine SDK clients."""
+"""Resources, compute and health through the real SDK clients."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_groups(server: Server, session: Session) -> None:
     assert json.loads(server.calls("PUT")[0].body) == {"location": "eastus", "tags": {"a": "b"}}
 
 
-async def test_a_group_that_stands_elsewhere_is_a_conflict(server: Server, session: Session) -> None:
+async def test_a_group_in_another_location_is_a_conflict(server: Server, session: Session) -> None:
     fault = {
         "error": {"code": "InvalidResourceGroupLocation", "message": "The resource group already exists in westeurope"}
     }
@@ -82,7 +82,7 @@ async def test_a_resource_by_id_keeps_what_the_sdk_does_not_know(server: Server,
     assert (seen.path, seen.query) == (PLAN, {"api-version": "2020-05-26-preview"})
 
 
-async def test_names_with_odd_characters_travel_encoded(server: Server, session: Session) -> None:
+async def test_names_with_odd_characters_are_percent_encoded(server: Server, session: Session) -> None:
     odd = f"{S}/resourceGroups/rg (1)/providers/Microsoft.Insights/actionGroups/on call ü"
     server.on("*", "/actionGroups/on call ü", Answer(json={"id": odd}))
     guard = writing_guard(lambda: [Request("PUT", odd_url)], lambda: None, lambda _u: False, frozenset())
@@ -98,7 +98,7 @@ async def test_names_with_odd_characters_travel_encoded(server: Server, session:
 @pytest.mark.parametrize(
     "odd", ["", "x", "https://evil.example/x", "/", "/x", f"{S}/resourceGroups/g", f"{S}/providers/a/b"]
 )
-async def test_what_is_no_id_is_not_asked_for(server: Server, session: Session, odd: str) -> None:
+async def test_a_text_that_is_no_id_is_not_requested(server: Server, session: Session, odd: str) -> None:
     with pytest.raises(UnreadableError, match="not the id of a resource"):
         await session.resources.resource(odd, "1")
     assert not server.calls()
@@ -169,7 +169,7 @@ async def test_role_assignments_at_a_scope(server: Server, reader: Session) -> N
 
 
 @pytest.mark.parametrize("bad", ["", "/", "/providers/x", "/subscriptions", "subscriptions/"])
-def test_an_id_without_a_subscription_is_a_mistake(bad: str) -> None:
+def test_an_id_without_a_subscription_is_a_value_error(bad: str) -> None:
     with pytest.raises(ValueError, match="names no subscription"):
         subscription_in(bad)
 
@@ -221,7 +221,7 @@ def accepted(server: Server) -> Answer:
     )
 
 
-async def test_a_run_command_is_known_by_its_url_before_it_is_waited_for(
+async def test_a_run_command_returns_its_polling_url_at_once(
     server: Server, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
@@ -253,7 +253,7 @@ async def test_a_script_for_powershell_is_run_by_powershell(server: Server, sess
     assert session.counters.calls["probe"] == 1
 
 
-async def test_a_probe_needs_leave(server: Server, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_needs_permission(server: Server, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     server.on("POST", "/runCommand$", accepted(server))
     async with Session(cloud_of(server), clock=clock, guard=reading(SCRIPT.sha256)) as session:
@@ -286,7 +286,7 @@ async def test_a_busy_vm_is_a_conflict(server: Server, session: Session, monkeyp
         await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": ""})
 
 
-async def test_a_parameter_that_is_missing_is_a_mistake(server: Server, session: Session) -> None:
+async def test_a_missing_parameter_is_an_error(server: Server, session: Session) -> None:
     with pytest.raises(KeyError):
         await session.compute.run_command(VM, SCRIPT, {})
     assert server.seen == []

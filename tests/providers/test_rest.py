@@ -123,7 +123,7 @@ async def test_a_redirect_keeps_method_body_and_token_for_a_trusted_host(
         ("", "without saying where to"),
     ],
 )
-async def test_a_token_goes_nowhere_else(server: Server, session: Session, to: str, why: str) -> None:
+async def test_a_token_is_sent_nowhere_else(server: Server, session: Session, to: str, why: str) -> None:
     server.on("*", "^/global/", redirect(307, to))
     with pytest.raises(UnreachableError, match=why) as caught:
         await session.rest.request(
@@ -140,7 +140,7 @@ async def test_arms_token_follows_no_redirect_elsewhere(server: Server, session:
         await session.rest.request("GET", URL)
 
 
-async def test_without_a_token_a_read_may_be_led_on(server: Server, session: Session) -> None:
+async def test_a_read_without_a_token_follows_a_redirect(server: Server, session: Session) -> None:
     server.on("GET", "^/global/", redirect(302))
     server.on("GET", "^/weu/", Answer(json=[]))
     answer = await session.rest.request(
@@ -149,7 +149,7 @@ async def test_without_a_token_a_read_may_be_led_on(server: Server, session: Ses
     assert answer.body == []
 
 
-async def test_without_a_token_too_no_other_host_is_asked(server: Server, session: Session) -> None:
+async def test_a_request_without_a_token_follows_no_redirect_elsewhere(server: Server, session: Session) -> None:
     server.on("GET", "^/global/", redirect(302))
     with pytest.raises(UnreachableError, match="not a host of that service"):
         await session.rest.request("GET", f"https://{GLOBAL_HOST}/api", anonymous=True)
@@ -157,7 +157,7 @@ async def test_without_a_token_too_no_other_host_is_asked(server: Server, sessio
 
 
 @pytest.mark.parametrize("link", ["https://[", "https://x:99999/a", "https://x:port/a", "https://[::1", "//[/"])
-async def test_an_address_that_is_none_is_a_fault_of_the_answer(server: Server, session: Session, link: str) -> None:
+async def test_an_invalid_url_in_an_answer_is_an_error(server: Server, session: Session, link: str) -> None:
     server.on("GET", "/thing$", Answer(json={"value": [], "nextLink": link}))
     with pytest.raises(UnreachableError, match="not a URL"):
         _ = [one async for one in session.rest.pages(URL)]
@@ -229,7 +229,7 @@ async def test_a_next_link_that_repeats_ends_the_list(server: Server, session: S
 
 
 @pytest.mark.parametrize("body", [[], {"items": []}, {"value": {}}, None])
-async def test_what_is_not_a_list_is_no_answer(server: Server, session: Session, body: Any) -> None:
+async def test_an_answer_that_is_not_a_list_is_an_error(server: Server, session: Session, body: Any) -> None:
     server.on("GET", "/thing", Answer(json=body))
     with pytest.raises(UnreachableError, match="not a list"):
         [item async for item in session.rest.pages(URL)]
@@ -296,7 +296,7 @@ async def test_an_answer_that_ends_it_is_the_body(server: Server, session: Sessi
     assert await session.rest.start("DELETE", URL) is None
 
 
-async def test_a_failed_operation_is_a_progress_not_an_error(server: Server, session: Session) -> None:
+async def test_a_failed_operation_is_a_result_and_not_an_error(server: Server, session: Session) -> None:
     failed = {"status": "Failed", "error": {"code": "SkuNotAvailable", "message": "no; Bearer abcdefghijk"}}
     server.on("GET", "/op", Answer(200, json=failed), Answer(200, json={"status": "Canceled"}))
     progress = await session.rest.poll(operation(server))
@@ -310,7 +310,7 @@ async def test_a_failed_operation_is_a_progress_not_an_error(server: Server, ses
 
 @pytest.mark.parametrize("style", ["azure-async-operation", "location"])
 @pytest.mark.parametrize(("status", "kind"), [(403, ForbiddenError), (404, NotFoundError), (500, UnreachableError)])
-async def test_a_look_that_fails_says_nothing_about_the_operation(
+async def test_a_failed_poll_says_nothing_about_the_operation(
     server: Server, session: Session, style: str, status: int, kind: type[CloudError]
 ) -> None:
     server.on("GET", "/op", Answer(status, json={"error": {"code": "ResourceNotFound", "message": "m"}}))
@@ -319,7 +319,7 @@ async def test_a_look_that_fails_says_nothing_about_the_operation(
     assert "sEcReT1" not in str(caught.value)
 
 
-async def test_a_deleted_resource_without_headers_is_looked_at(server: Server, session: Session) -> None:
+async def test_a_delete_without_operation_headers_is_polled_at_the_resource(server: Server, session: Session) -> None:
     server.on("DELETE", "/thing", Answer(202))
     begun = await session.rest.start("DELETE", URL, params={"api-version": "1"})
     assert (begun.style, begun.url) == ("none", f"{server.url}{URL}?api-version=1")
@@ -336,7 +336,7 @@ async def test_a_deleted_resource_without_headers_is_looked_at(server: Server, s
     ("state", "expected"),
     [("Creating", "running"), ("Succeeded", "succeeded"), ("Failed", "failed"), ("", "succeeded")],
 )
-async def test_a_created_resource_without_headers_is_looked_at(
+async def test_a_put_without_operation_headers_is_polled_at_the_resource(
     server: Server, session: Session, state: str, expected: str
 ) -> None:
     server.on("PUT", "/thing", Answer(201, json={"properties": {"provisioningState": "Creating"}}))

@@ -1,4 +1,4 @@
-"""What is sent again, counted on the wire."""
+"""Which requests are sent again, counted at the server."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ async def test_a_providers_429_holds_only_its_own_request(server: Server, sessio
     assert clock.at == 0
 
 
-async def test_a_short_budget_holds_inside_its_block_only(server: Server, session: Session) -> None:
+async def test_a_short_budget_applies_inside_its_block_only(server: Server, session: Session) -> None:
     server.on("GET", "/thing", Answer(503))
     with session.budget(1, 5), pytest.raises(UnreachableError):
         await session.rest.request("GET", URL)
@@ -247,7 +247,7 @@ async def test_a_short_budget_holds_inside_its_block_only(server: Server, sessio
     assert len(server.calls("GET")) == 6
 
 
-async def test_budgets_of_tasks_are_apart(server: Server, session: Session) -> None:
+async def test_each_task_has_its_own_budget(server: Server, session: Session) -> None:
     server.on("GET", "/thing", Answer(503))
     server.on("GET", "/other", Answer(503))
 
@@ -326,7 +326,7 @@ async def test_the_guard_is_asked_again_before_each_attempt(server: Server, cloc
     assert len(server.calls("PUT")) == 1
 
 
-async def test_a_repeat_the_guard_refuses_does_not_undo_the_first_sending(server: Server) -> None:
+async def test_a_repeat_that_the_guard_refuses_leaves_the_fate_of_the_first_attempt_unknown(server: Server) -> None:
     def guard(outgoing: Outgoing) -> None:
         if outgoing.method == "PUT" and server.calls("PUT"):
             raise GuardError("not again")

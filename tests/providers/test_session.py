@@ -36,7 +36,7 @@ URL = f"/subscriptions/{SUB}/thing"
 # Guard and counts
 
 
-async def test_a_refused_request_opens_no_socket_and_asks_no_token(server: Server, reader: Session) -> None:
+async def test_a_refused_request_opens_no_socket_and_requests_no_token(server: Server, reader: Session) -> None:
     with pytest.raises(GuardError, match="only reads") as caught:
         await reader.resources.create_group(SUB, "g", "eastus", {})
     assert caught.value.where == f"{server.url}/subscriptions/{SUB}/resourcegroups/g"
@@ -114,7 +114,9 @@ def test_what_is_loopback(host: str) -> None:
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-async def test_loopback_only_stops_whatever_leads_elsewhere(server: Server, clock: FakeClock, simulated: bool) -> None:
+async def test_loopback_only_stops_requests_that_lead_elsewhere(
+    server: Server, clock: FakeClock, simulated: bool
+) -> None:
     cloud = cloud_of(server, simulated=simulated)
     async with Session(cloud, clock=clock, guard=anything, loopback_only=not simulated) as session:
         with pytest.raises(GuardError, match="only loopback") as caught:
@@ -154,7 +156,7 @@ def test_importing_the_session_loads_no_management_client() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_session_outside_its_block_is_a_mistake(clock: FakeClock) -> None:
+def test_a_session_outside_its_block_is_an_error(clock: FakeClock) -> None:
     session = Session(public(), clock=clock, guard=anything)
     with pytest.raises(RuntimeError, match="async with"):
         session.client_arguments()

@@ -1,4 +1,4 @@
-"""Nothing secret in any error, and nothing in any log, at the loudest."""
+"""No error and no log has a secret, even at the most verbose level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bucket keeps ARM's promise for any order of events; waiters are served in order."""
+"""A bucket keeps ARM's limits for any order of events, and waiters are served in order."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def key(subscription: str = "s", principal: str = "p", operation: str = "write")
     return BucketKey(subscription, principal, "", operation)  # type: ignore[arg-type]
 
 
-async def test_a_burst_leaves_at_once_and_the_rest_at_the_refill_rate(clock: FakeClock) -> None:
+async def test_a_burst_is_sent_at_once_and_the_rest_at_the_refill_rate(clock: FakeClock) -> None:
     counters = Counters()
     throttle = Throttle(clock, counters)
     for _ in range(200):

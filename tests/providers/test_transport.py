@@ -1,4 +1,4 @@
-"""Public hosts and what stands in for them."""
+"""Public hosts and the addresses that replace them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def test_a_host_is_translated_by_its_name_or_by_what_follows_its_first_dot(publi
     assert ROUTES.translate(public) == real
 
 
-def test_what_stands_in_for_many_hosts_is_published_as_none_of_them() -> None:
+def test_a_stand_in_for_many_hosts_is_published_as_none_of_them() -> None:
     assert ROUTES.publish("https://127.0.0.1:1002/x") == "https://127.0.0.1:1002/x"
     assert ROUTES.publish("https://127.0.0.1:1003/x") == "https://named.jrds.we.azure-automation.net/x"

@@ -40,7 +40,7 @@ async def test_the_calls_do_not_grow_with_hosts_to_which_nothing_happened(size: 
     assert after.calls["one VM"] <= 8 * 2
 
 
-def test_a_row_that_names_no_machine_is_none() -> None:
+def test_a_row_without_a_machine_id_is_skipped() -> None:
     from drkit.model.settings import Settings
 
     odd: tuple[object, ...] = (

@@ -1,4 +1,4 @@
-"""Which host an environment runs on, when the product, the probe, settings and the last snapshot speak of it."""
+"""Which host an environment runs on, by its product, the probe, settings and the previous snapshot."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_probe_finds_the_host_by_the_registration_whatever_its_case() -> Non
     assert linked(msgspec.structs.replace(environment, product="other"), host).host is None
 
 
-def test_an_entry_of_settings_names_the_environment_by_id_or_name_and_the_host_by_either() -> None:
+def test_an_entry_of_settings_names_environment_and_host_by_id_or_name() -> None:
     environment, host = unlinked("box"), a_vm("vm-a")
     by_name = HostSettings(id=host.name.upper(), environment="BOX", user="u", workspace="/w")
     assert linked(environment, host, entries=(by_name,)).host == HostLink(host.id, "settings", "u", "/w")
@@ -51,7 +51,7 @@ def test_an_entry_of_settings_names_the_environment_by_id_or_name_and_the_host_b
     assert linked(environment, host, entries=(foreign,)).host is None
 
 
-def test_sources_that_agree_complete_each_other_and_sources_that_differ_leave_it_open() -> None:
+def test_sources_that_agree_are_merged_and_sources_that_disagree_leave_the_host_unknown() -> None:
     environment = unlinked("box")
     host = with_registration("vm-a", environment.id)
     entry = HostSettings(id=host.id.upper(), environment="box", workspace="/w")
@@ -62,7 +62,7 @@ def test_sources_that_agree_complete_each_other_and_sources_that_differ_leave_it
     assert disputed.host_dispute == f"its host is disputed: {host.id} (probe), {other.id} (settings)"
 
 
-def test_the_last_snapshot_is_believed_only_where_nothing_else_says_a_host_that_is_still_there() -> None:
+def test_the_previous_snapshot_counts_only_without_another_source_and_for_an_existing_host() -> None:
     host = a_vm("vm-a")
     environment = unlinked("box")
     previous = a_snapshot([PLAN], [hosted("box", PLAN, host)], [host])

@@ -44,13 +44,13 @@ def test_a_generation_1_vm_shows_the_first_three_fields_byte_swapped_and_is_the_
 
 
 @given(st.uuids(), st.uuids())
-def test_uuids_are_one_only_as_they_stand_or_with_these_fields_swapped(one: uuid.UUID, other: uuid.UUID) -> None:
+def test_uuids_are_equal_only_unchanged_or_with_these_fields_swapped(one: uuid.UUID, other: uuid.UUID) -> None:
     assert same_uuid(str(one), str(uuid.UUID(bytes=one.bytes_le)))
     assert same_uuid(str(one), str(other)) == same_uuid(str(other), str(one))
     assert same_uuid(str(one), str(other)) == (other.bytes in (one.bytes, one.bytes_le))
 
 
-def test_what_is_no_uuid_is_compared_as_text() -> None:
+def test_a_text_that_is_not_a_uuid_is_compared_as_text() -> None:
     assert same_uuid("Serial-1", "serial-1")
     assert not same_uuid("Serial-1", VM_ID)
     assert not same_uuid("", VM_ID)
@@ -94,7 +94,7 @@ ids = st.frozensets(st.sampled_from(["e1", "e2", "e3"]))
     ids,
     ids,
 )
-def test_same_is_said_only_of_what_was_read_both_times(
+def test_only_what_was_read_both_times_can_be_the_same(
     arm: ArmIdentity | None,
     guest: GuestIdentity | None,
     arm_now: ArmIdentity | None,
@@ -135,7 +135,7 @@ def test_same_is_said_only_of_what_was_read_both_times(
         assert found.registration == "unknown"
 
 
-def test_a_host_nothing_was_read_of_is_wholly_unknown() -> None:
+def test_everything_about_a_host_that_was_not_read_is_unknown() -> None:
     found = of(
         a_host(ArmIdentity(VM_ID, os_disk_unique_id="d"), GuestIdentity(machine_id="m", boot_id="b", physical_host="p"))
     )
@@ -143,14 +143,14 @@ def test_a_host_nothing_was_read_of_is_wholly_unknown() -> None:
     assert (found.arm, found.probe, found.health) == ("unreachable", "none", "unknown")
 
 
-def test_a_host_without_a_baseline_has_nothing_to_be_the_same_as() -> None:
+def test_nothing_about_a_host_without_a_baseline_is_the_same() -> None:
     found = of(
         a_host(), current=a_host(ArmIdentity(VM_ID, os_disk_unique_id="d")), probe=up(machine_id="m", boot_id="b")
     )
     assert [getattr(found, name) for name in COMPARED] == ["unknown"] * 6
 
 
-def test_a_probe_that_failed_tells_nothing_of_the_guest() -> None:
+def test_a_failed_probe_says_nothing_about_the_guest() -> None:
     found = of(a_host(None, GuestIdentity(machine_id="m", boot_id="b")), probe=ProbeResult("down", TIME))
     assert (found.probe, found.os_id, found.boot) == ("down", "unknown", "unknown")
 
@@ -176,7 +176,7 @@ def test_a_guest_against_its_baseline(now: dict[str, Any], expected: dict[str, s
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-def test_arm_s_word_on_the_instance_comes_before_the_guest_s() -> None:
+def test_arms_instance_id_counts_before_the_guests() -> None:
     host = a_host(ArmIdentity(VM_ID), BEFORE)
     other = a_host(ArmIdentity("22222222-2222-4222-8222-222222222222"))
     assert of(host, current=other, probe=up(smbios_uuid=SWAPPED)).instance_id == "different"
@@ -217,7 +217,7 @@ def test_the_registration(disk: Any, answering: list[str], disowned: list[str], 
     assert found.registration == expected
 
 
-def test_what_was_seen_is_passed_on_as_it_is() -> None:
+def test_other_observations_are_passed_on_unchanged() -> None:
     reading = Reading("/vm/box", "arm", "x", "ARM", TIME)
     given = {"arm": "gone", "health": "down", "region": "both", "successor": "moved", "arc_cloned": True}
     found = of(a_host(), **given, readings=(reading,))

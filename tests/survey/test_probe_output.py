@@ -1,4 +1,4 @@
-"""Probes that people ran by hand: which host an output is of, which outputs cannot be used, and what is made of the rest."""
+"""Probes that people ran by hand: to which host an output belongs, which outputs cannot be used, and what follows from the others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ RACK = physical("rack-4-node-2")
     ],
     ids=["plain", "as PowerShell writes", "with a mark", "big-endian", "line ends of Windows", "among other lines"],
 )
-def test_an_output_is_read_however_it_was_kept(tmp_path: Path, content: bytes) -> None:
+def test_an_output_is_read_in_every_encoding(tmp_path: Path, content: bytes) -> None:
     given, faults = of(put(tmp_path, x=content), RACK)
     assert faults == []
     probed = given[ArmId("rack-4-node-2")]
@@ -107,14 +107,14 @@ def test_an_output_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, 
     assert why in fault
 
 
-def test_a_folder_within_is_named_and_what_is_hidden_is_passed_over(tmp_path: Path) -> None:
+def test_a_subfolder_is_reported_and_a_hidden_file_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     put(tmp_path, **{".swp": "x"})
     assert of(tmp_path, RACK) == ({}, ["probe output more: is a directory, not a regular file"])
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
-def test_what_is_no_folder_is_a_mistake(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_folder_is_a_usage_error(tmp_path: Path, name: str) -> None:
     put(tmp_path, file="x")
     with pytest.raises(UsageError, match="cannot be read"):
         probe_output.read(tmp_path / name)
@@ -140,31 +140,31 @@ def test_fields_of_odd_types_are_unknown_and_can_be_kept() -> None:
 @pytest.mark.parametrize(
     "name", ["vm-a", "VM-A.txt", "vm-a.json", "vm-a.out", a_vm("vm-a").id.strip("/").replace("/", "_")]
 )
-def test_a_file_is_named_for_its_host(tmp_path: Path, name: str) -> None:
+def test_a_file_name_identifies_the_host(tmp_path: Path, name: str) -> None:
     given, faults = of(put(tmp_path, **{name: output()}), a_vm("vm-a"), a_vm("vm-b"))
     assert (list(given), faults) == ([a_vm("vm-a").id.lower()], [])
 
 
 @pytest.mark.parametrize("hostname", ["vm-a", "VM-A", "vm-a.contoso.example", "inside-name"])
-def test_else_the_host_name_inside_tells(tmp_path: Path, hostname: str) -> None:
+def test_without_it_the_host_name_in_the_output_identifies_the_host(tmp_path: Path, hostname: str) -> None:
     host = a_vm("vm-a", baseline=Baseline(guest=GuestIdentity(hostname="inside-name")))
     given, faults = of(put(tmp_path, **{"notes-1.txt": output(hostname)}), host, a_vm("vm-b"))
     assert (list(given), faults) == ([host.id.lower()], [])
 
 
-def test_the_arm_id_the_machine_was_told_goes_before_its_host_name(tmp_path: Path) -> None:
+def test_the_arm_id_in_the_output_counts_before_the_host_name(tmp_path: Path) -> None:
     text = output("vm-a", imds={"resourceId": a_vm("vm-b").id.upper()})
     given, faults = of(put(tmp_path, x=text), a_vm("vm-a"), a_vm("vm-b"))
     assert (list(given), faults) == ([a_vm("vm-b").id.lower()], [])
 
 
-def test_a_name_at_odds_with_what_the_output_says_is_not_believed(tmp_path: Path) -> None:
+def test_a_file_name_that_contradicts_the_output_is_refused(tmp_path: Path) -> None:
     given, (fault,) = of(put(tmp_path, **{"vm-a.txt": output("vm-b")}), a_vm("vm-a"), a_vm("vm-b"))
     assert given == {}
     assert fault == f"probe output vm-a.txt: is named after {a_vm('vm-a').id}, and its content is of {a_vm('vm-b').id}"
 
 
-def test_two_hosts_of_one_name_are_told_apart_by_the_whole_id(tmp_path: Path) -> None:
+def test_two_hosts_of_one_name_are_distinguished_by_the_whole_id(tmp_path: Path) -> None:
     one = a_vm("vm-a")
     other = a_vm("vm-a", id=one.id.replace("/hosts/", "/rest/"))
     given, (fault,) = of(put(tmp_path, **{"vm-a": output("vm-a")}), one, other)
@@ -174,7 +174,7 @@ def test_two_hosts_of_one_name_are_told_apart_by_the_whole_id(tmp_path: Path) ->
     assert list(of(tmp_path, one, other)[0]) == [other.id.lower()]
 
 
-def test_a_machine_the_snapshot_does_not_know_may_be_one_that_arm_shows_now(tmp_path: Path) -> None:
+def test_a_machine_that_only_arm_knows_is_found(tmp_path: Path) -> None:
     restored = a_vm("vm-a-restored")
     given, faults = of(put(tmp_path, **{"vm-a-restored": output("vm-a-restored")}), a_vm("vm-a"), found=(restored,))
     assert (list(given), faults) == ([restored.id.lower()], [])
@@ -190,7 +190,7 @@ def test_of_two_outputs_of_a_host_the_newer_is_used(tmp_path: Path) -> None:
     assert fault == "probe output again.txt: rack-4-node-2 is of the same host and newer"
 
 
-def test_an_output_from_before_the_baseline_tells_nothing_of_what_happened_since(tmp_path: Path) -> None:
+def test_an_output_from_before_the_baseline_is_not_used(tmp_path: Path) -> None:
     host = physical(
         "rack-4-node-2", baseline=Baseline(guest=GuestIdentity(), guest_time=rfc3339(NOW - timedelta(minutes=5)))
     )
@@ -212,7 +212,7 @@ def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) ->
 @pytest.mark.parametrize(
     ("own", "by_a_person"), [("up", False), ("down", True), ("none", True), (None, True)]
 )  # fmt: skip
-def test_a_host_that_answered_drkit_itself_has_said_the_latest_word(own: Any, by_a_person: bool) -> None:
+def test_the_answer_to_drkits_own_probe_counts_before_one_by_hand(own: Any, by_a_person: bool) -> None:
     given = ProbeResult("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
     merged = probe_output.merge({ArmId("h"): ProbeResult(own, rfc3339(NOW))} if own else {}, {ArmId("h"): given})
     assert (merged[ArmId("h")] is given) is by_a_person
@@ -263,7 +263,7 @@ def test_a_windows_host_is_identified_from_inside(site: Path) -> None:
     assert linked["host"]["source"] == "probe"
 
 
-def test_what_a_person_brought_is_read_and_the_rest_named(site: Path, cloud: Cloud, tmp_path: Path) -> None:
+def test_outputs_of_a_person_are_read_and_unusable_ones_reported(site: Path, cloud: Cloud, tmp_path: Path) -> None:
     now = datetime.fromisoformat(json.loads(cloud_time(cloud)))
     rack = next(host for host in sample_seed(1)["hosts"] if host["hostname"] == "rack-4-node-2")
     other = [{"product": "codespaces", "id": ID, "user": "gustav", "path": "/x"}]
@@ -303,7 +303,7 @@ def cloud_time(cloud: Cloud) -> str:
 
 
 @pytest.mark.parametrize(("system", "name"), [("linux", "probe"), ("windows", "probe_windows")])
-def test_the_script_goes_out_as_it_is_and_how_to_run_it_beside_it(
+def test_the_script_is_printed_unchanged_with_the_command_that_runs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], system: str, name: str
 ) -> None:
     here = Here(tmp_path, monkeypatch, capsys)

@@ -1,4 +1,4 @@
-"""What a host of Codespaces carries, as the probe on the host itself reads it: its own registration, none, or another's."""
+"""The registration on a host of Codespaces, as the probe on the host reads it: its own, none, or another one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def found(site: Site) -> list[tuple[str, str]]:
     return [(one.name, one.another) for one in way.assess(site).carried]
 
 
-def test_a_host_that_carries_no_registration_is_found_by_its_probe_explained_and_registered_again(site: Site) -> None:
+def test_a_host_without_a_registration_is_found_by_its_probe_explained_and_registered_again(site: Site) -> None:
     assert found(site) == []
     machine(site, "build").registrations.clear()
     (one,) = way.assess(site).carried
@@ -77,7 +77,7 @@ def by_probe(site: Site, **verdict: Any) -> list[tuple[str, str]]:
     return [(one.name, one.another) for one in registrations.find(base, captured, registry(), hosts, [], "")]
 
 
-def test_the_registration_of_an_environment_that_serves_is_named_where_the_verdict_does_not_say_so(site: Site) -> None:
+def test_the_registration_of_a_serving_environment_is_reported_where_the_verdict_does_not(site: Site) -> None:
     carries(site, guid("rack"))
     assessed = way.assess(site)
     (verdict,) = [one.outcome for one in assessed.hosts if one.host.lower() == host_id("build").lower()]
@@ -87,13 +87,13 @@ def test_the_registration_of_an_environment_that_serves_is_named_where_the_verdi
     assert by_probe(site, outcome="undetermined", signals={"probe": "none"}) == []
 
 
-def test_a_leftover_that_no_service_knows_is_no_such_finding(site: Site) -> None:
+def test_a_leftover_that_no_service_knows_is_not_reported(site: Site) -> None:
     carries(site, guid("nobody"))
     assert found(site) == []
     assert by_probe(site, outcome="undetermined") == []
 
 
-def test_what_the_probe_could_not_read_is_no_such_finding(site: Site) -> None:
+def test_a_registration_that_the_probe_could_not_read_is_not_reported(site: Site) -> None:
     machine(site, "build").registrations.clear()
     machine(site, "build").power = "stopped"
     assert found(site) == []

@@ -1,4 +1,4 @@
-"""The sources' published bodies are read as they are, and odd ones survived: unknown, with a reason."""
+"""The bodies that Microsoft publishes are read, and malformed ones are unknown, with a reason."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def test_the_published_history_is_read() -> None:
 
 
 @pytest.mark.parametrize("row", ODD)
-def test_an_odd_status_is_left_out(row: Any) -> None:
+def test_a_malformed_status_is_skipped(row: Any) -> None:
     assert health.readings_of([row], VM, NOW) == []
 
 
 @pytest.mark.parametrize("state", [None, 5, "", ["Available"]])
-def test_a_state_that_is_none_is_unknown(state: Any) -> None:
+def test_a_state_that_is_not_a_text_is_unknown(state: Any) -> None:
     (found,) = health.readings_of([{"name": "current", "properties": {"availabilityState": state, "new": 1}}], VM, NOW)
     assert found.value == "Unknown"
 
@@ -78,18 +78,18 @@ def test_the_published_annotation_is_read() -> None:
     assert vm_annotations.strongest([found]) == ("reboot-same-host", found)
 
 
-def test_the_published_availability_row_is_no_annotation() -> None:
+def test_the_published_availability_row_is_not_an_annotation() -> None:
     assert (
         vm_annotations.of_current({"properties": example("healthresources_properties_availabilitystatus.json")}) is None
     )
 
 
-def test_the_published_change_of_something_else_is_passed_over() -> None:
+def test_the_published_change_of_something_else_is_skipped() -> None:
     assert vm_annotations.of_change({"properties": example("resourcechanges_properties.json")}) is True
 
 
 @pytest.mark.parametrize("row", [*ODD, {"properties": {}}, {"properties": {"targetResourceId": VM, "changes": []}}])
-def test_an_odd_row_is_no_annotation(row: Any) -> None:
+def test_a_malformed_row_is_not_an_annotation(row: Any) -> None:
     assert vm_annotations.of_current(row) is None
     assert vm_annotations.of_change(row) is None
 
@@ -102,7 +102,7 @@ def change(at: str, name: str = "") -> dict[str, Any]:
     return {"properties": {"targetResourceId": target, "changes": changes, "changeAttributes": {"timestamp": at}}}
 
 
-def test_a_second_annotation_of_the_same_name_is_one_too() -> None:
+def test_a_second_annotation_of_the_same_name_is_counted() -> None:
     rows = [change("2026-11-20T01:00:00Z", "LiveMigrationSucceeded"), change("2026-11-21T01:00:00Z")]
     found = {ArmId(VM): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
     vm_annotations._fill_in_names(found)
@@ -129,7 +129,7 @@ EVENTS = {
 
 
 @pytest.mark.parametrize(("name", "event"), EVENTS.items())
-def test_an_annotation_tells_of_an_event(name: str, event: str) -> None:
+def test_an_annotation_reports_an_event(name: str, event: str) -> None:
     assert vm_annotations.event_named(name) == event
 
 
@@ -183,13 +183,13 @@ def test_the_published_incident_becomes_a_claim_of_its_region() -> None:
     assert [(one.region, one.id, one.since) for one in claims] == [("uksouth", "NA0F-BJG", "2017-07-20T21:41:00Z")]
 
 
-def test_the_published_administrative_event_is_about_no_machine() -> None:
+def test_the_published_administrative_event_concerns_no_machine() -> None:
     assert [activity_log.reading(one) for one in example("activity_log_list_generic.json")["value"]] == [None] * len(
         example("activity_log_list_generic.json")["value"]
     )
 
 
-def test_who_deleted_a_machine_is_told() -> None:
+def test_the_log_shows_who_deleted_a_machine() -> None:
     event = {
         "operationName": {"value": "Microsoft.Compute/virtualMachines/delete", "localizedValue": "Delete"},
         "resourceId": VM,
@@ -205,13 +205,13 @@ def test_who_deleted_a_machine_is_told() -> None:
 @pytest.mark.parametrize(
     "event", [*ODD, {"operationName": 7, "resourceId": VM}, {"resourceId": VM, "eventTimestamp": NOW}]
 )
-def test_an_odd_event_is_passed_over(event: Any) -> None:
+def test_a_malformed_event_is_skipped(event: Any) -> None:
     assert activity_log.reading(event) is None
     assert activity_log.service_events([event]) == []
 
 
 @pytest.mark.parametrize("text", [None, 7, "{", "[]", '"x"', '[{"ImpactedRegions": 5}]', "[" * 100_000])
-def test_impacted_services_that_are_no_json_name_no_region(text: Any) -> None:
+def test_impacted_services_that_are_not_json_name_no_region(text: Any) -> None:
     assert not any(one["impactedRegions"] for one in activity_log.impacted(text))
 
 
@@ -238,7 +238,7 @@ def test_a_minute_without_a_value_is_not_a_minute_down() -> None:
 
 
 @pytest.mark.parametrize("body", [*ODD, {"value": [{"timeseries": [{"data": [{"timeStamp": "then"}]}]}]}])
-def test_an_odd_metric_is_unknown(body: Any) -> None:
+def test_a_malformed_metric_is_unknown(body: Any) -> None:
     assert availability_metric.counted(body) is None
 
 
@@ -290,7 +290,7 @@ def test_an_issue_that_claims_nothing_is_shown(more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("body", [*ODD, issue(impacts=None), issue(impacts=[None, {"regions": [7]}])])
-def test_odd_issues_are_passed_over(body: Any) -> None:
+def test_malformed_issues_are_skipped(body: Any) -> None:
     assert emerging_issues.issues(body, REGIONS, SERVICES) == ([], [])
 
 
@@ -309,12 +309,12 @@ def test_the_published_table_is_read_as_objects() -> None:
 
 
 @pytest.mark.parametrize("row", [*ODD, {"id": VM}, {"id": 7, "properties": {"targetResourceId": VM}}])
-def test_an_odd_row_names_no_impacted_machine(row: Any) -> None:
+def test_a_malformed_row_names_no_impacted_machine(row: Any) -> None:
     assert impacted_resources.of_row(row) is None
 
 
 @pytest.mark.parametrize("body", [None, 7, {}, {"data": None}, {"data": {"rows": []}}, []])
-def test_an_answer_that_is_no_table_is_refused(body: Any) -> None:
+def test_an_answer_that_is_not_a_table_is_refused(body: Any) -> None:
     with pytest.raises(UnreachableError):
         graph.rows(body)
 
@@ -342,7 +342,7 @@ def test_a_status_page_that_says_nothing_is_unknown(body: Any) -> None:
     assert [one.value for one in devops_status.readings(body, NOW)] == ["unknown"]
 
 
-def test_a_status_page_names_what_is_not_well() -> None:
+def test_a_status_page_names_what_is_not_healthy() -> None:
     places = [{"name": "Europe", "health": "degraded"}, {"name": "Asia", "health": "healthy"}, None]
     body = {
         "status": {"health": "degraded", "message": "slow"},

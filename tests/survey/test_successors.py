@@ -1,4 +1,4 @@
-"""Which machine a host has become: how each link is found, which comes first, and at what cost."""
+"""Which machine a host has become: how each link is found, which one counts first, and at what cost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_registration_counts_more_than_a_machine_id_wherever_it_is_read() -> N
     assert successors_of(base, [old, clone, heir], probes) == {"old": ("proved", "heir")}
 
 
-def test_a_machine_id_alone_is_a_name_only_and_never_that_of_a_host_that_is_known() -> None:
+def test_a_machine_id_alone_is_name_only_and_never_names_a_known_host() -> None:
     old, neighbour = known("old", "i-old", "m"), known("neighbour", "i-2", "m")
     base, _ = estate(old, neighbour)
     changed = a_machine("neighbour", "i-other")
