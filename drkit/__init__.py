@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from drkit.api.ci import carry_out as carry_out
     from drkit.api.ci import open_runs as open_runs
     from drkit.api.ci import preflight as preflight
+    from drkit.api.cleanup import cleanup as cleanup
     from drkit.api.context import Context as Context
     from drkit.api.context import desk as desk
     from drkit.api.control import abort as abort
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from drkit.api.control import unpause as unpause
     from drkit.api.control import verify as verify
     from drkit.api.explain import explain as explain
-    from drkit.api.failback import cleanup as cleanup
     from drkit.api.failback import failback as failback
     from drkit.api.failover import failover as failover
     from drkit.api.init import init as init
@@ -72,10 +72,11 @@ _PLACES = {
     "api.capture": ("snapshot",),
     "api.check": ("Checked", "check"),
     "api.ci": ("PreflightResult", "carry_out", "open_runs", "preflight"),
+    "api.cleanup": ("cleanup",),
     "api.context": ("Context", "desk"),
     "api.control": ("abort", "answer", "pause", "rebase", "retry", "skip", "unpause", "verify"),
     "api.explain": ("explain",),
-    "api.failback": ("cleanup", "failback"),
+    "api.failback": ("failback",),
     "api.failover": ("failover",),
     "api.init": ("init",),
     "api.plan": ("Planned", "approve", "plan", "show"),

@@ -49,11 +49,11 @@ def explain(context: Context, name: str) -> Explanation | PlanExplanation:
         state = next((finding for finding in assessed.plans if finding.key == plans[0].id), None)
         if state is None:
             raise RefusedError("the assessment does not contain it", where=plans[0].id, remedy="`drkit assess` again")
-        return explain_.plan(state, plans[0], assessed, base)
+        return explain_.explain_plan(state, plans[0], assessed, base)
     finding = next((finding for finding in assessed.hosts if finding.key == hosts[0].id), None)
     if finding is None:
         raise RefusedError("the assessment does not contain it", where=hosts[0].id, remedy="`drkit assess` again")
-    return explain_.host(
+    return explain_.explain_host(
         finding,
         hosts[0],
         assessed,

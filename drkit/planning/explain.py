@@ -175,7 +175,7 @@ class PlanExplanation(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
 
 
-def host(
+def explain_host(
     finding: HostFinding,
     before: Host,
     assessed: Assessment,
@@ -374,7 +374,7 @@ def _addresses(before: Baseline, now: Host | None) -> list[str]:
     return []
 
 
-def plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base: Snapshot) -> PlanExplanation:
+def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base: Snapshot) -> PlanExplanation:
     """Explain a plan's state."""
     mine = {one.host.host.lower() for one in base.environments if one.plan.lower() == subject.id.lower() and one.host}
     told = [one for one in assessed.hosts if one.host.lower() in mine]

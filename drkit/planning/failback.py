@@ -10,6 +10,7 @@ import msgspec
 from drkit.model.estate import (
     Assessment,
     Environment,
+    EnvironmentKey,
     Host,
     HostFinding,
     HostKind,
@@ -37,15 +38,15 @@ def failback_runbook(
     provenance: Provenance,
     *,
     moved: Sequence[MovedEnvironment],
-    back: Collection[tuple[str, str]],
-    origins: Mapping[str, Environment],
+    back: Collection[EnvironmentKey],
+    origins: Mapping[ArmId, Environment],
     made: Sequence[Leftover],
     recorded: Collection[str],
 ) -> Runbook:
     """The mirror of ``provenance.run``: every environment that it moved goes back to the plan it came from.
 
-    ``origins``: environment id in lower case -> the environment as it was before the run. ``back``: (plan, id) in lower case of
-    those that went back already. ``made``: what the run created, to be deferred once no environment is there.
+    ``origins``: environment id -> the environment as it was before the run. ``back``: the environments that went back already.
+    ``made``: what the run created, to be deferred once no environment is there.
     """
     builder = RunbookBuilder(
         kind="failback",
@@ -89,8 +90,8 @@ def _items(
     builder: RunbookBuilder,
     plans: Mapping[ArmId, Plan],
     moved: Sequence[MovedEnvironment],
-    back: Collection[tuple[str, str]],
-    origins: Mapping[str, Environment],
+    back: Collection[EnvironmentKey],
+    origins: Mapping[ArmId, Environment],
 ) -> dict[tuple[ArmId, ArmId], list[Item]]:
     """What can go back: (the plan it goes back to, the plan that it is under now) -> environments. The rest is left alone."""
     present_plans = {plan.key for plan in assessment.present_plans}

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from drkit.model.clock import parse_time
-from drkit.model.estate import Deferred, Leftover, Snapshot, Zombie
+from drkit.model.estate import Deferred, EnvironmentKey, Leftover, Snapshot, Zombie
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord, RunState
 from drkit.model.runbook import Runbook
@@ -32,24 +32,40 @@ class MovedEnvironment:
     final: str
     settled: bool = True
 
+    @property
+    def key(self) -> EnvironmentKey:
+        """The environment that it was, as ``Environment.key`` gives it."""
+        return (ArmId(self.plan), ArmId(self.environment))
 
-def open_items(told: Sequence[RunRecord]) -> list[Deferred]:
-    """What is deferred and neither deleted by a later run nor what an environment answers as again. ``told``: oldest first."""
-    found: dict[tuple[str, str], Deferred] = {}
-    for one in told:
-        for done in moved(one.book, one.state):
-            back = (done.now_plan.lower(), done.now.lower())
-            found = {key: kept for key, kept in found.items() if _environment(kept) != back}
-        for step in one.book.steps:
-            if step.effect == "delete" and one.state.of(step.id).status == "done":
-                found = {key: kept for key, kept in found.items() if key[1] != step.target.lower()}
-        for key, kept in one.state.deferred.items():
-            found[(one.run, key)] = msgspec.structs.replace(kept, kind=one.book.kind)
-    return list(found.values())
+    @property
+    def now_key(self) -> EnvironmentKey:
+        """The environment that it is now."""
+        return (ArmId(self.now_plan), ArmId(self.now))
 
 
-def _environment(one: Deferred) -> tuple[str, str]:
-    return (one.behind.plan.lower(), one.behind.environment.lower() if one.behind.kind == "record" else "")
+def open_items(runs: Sequence[RunRecord]) -> list[Deferred]:
+    """What is deferred and neither deleted by a later run nor what an environment answers as again. ``runs``: oldest first."""
+    items: dict[tuple[str, str], Deferred] = {}
+    by_id: dict[ArmId, set[tuple[str, str]]] = {}
+    by_environment: dict[EnvironmentKey, set[tuple[str, str]]] = {}
+    for record in runs:
+        for move in moved(record.book, record.state):
+            for key in by_environment.pop(move.now_key, ()):
+                items.pop(key, None)
+        for step in record.book.steps:
+            if step.effect == "delete" and record.state.of(step.id).status == "done":
+                for key in by_id.pop(ArmId(step.target), ()):
+                    items.pop(key, None)
+        for leftover, item in record.state.deferred.items():
+            key = (record.run, leftover)
+            items[key] = msgspec.structs.replace(item, kind=record.book.kind)
+            by_id.setdefault(ArmId(leftover), set()).add(key)
+            by_environment.setdefault(_environment(item), set()).add(key)
+    return list(items.values())
+
+
+def _environment(item: Deferred) -> EnvironmentKey:
+    return (ArmId(item.behind.plan), ArmId(item.behind.environment if item.behind.kind == "record" else ""))
 
 
 def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
@@ -58,111 +74,112 @@ def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
     A run may be given up between the proof that its environment serves and the last step for it.
     """
     proofs = _proofs(book, state)
-    found = []
-    for one in book.environments:
-        proof = proofs.get(one.environment)
-        if not one.final or proof is None:
+    moves = []
+    for affected in book.environments:
+        proof = proofs.get(affected.environment)
+        if not affected.final or proof is None:
             continue
         data = state.of(proof).data
-        found.append(
+        moves.append(
             MovedEnvironment(
-                environment=one.environment,
-                name=one.name,
-                plan=one.plan,
+                environment=affected.environment,
+                name=affected.name,
+                plan=affected.plan,
                 now=str(data["id"]),
                 now_name=str(data.get("name", "")),
                 now_plan=str(data["plan"]),
-                host=one.host,
+                host=affected.host,
                 final=proof,
-                settled=state.of(one.final).status == "done",
+                settled=state.of(affected.final).status == "done",
             )
         )
-    return found
+    return moves
 
 
 def _proofs(book: Runbook, state: RunState) -> dict[str, str]:
     """Environment -> the last step done for it that saw it serve, and read under which plan and by which id."""
-    finals = {one.final: one.environment for one in book.environments}
-    found: dict[str, str] = {}
+    finals = {affected.final: affected.environment for affected in book.environments}
+    proofs: dict[str, str] = {}
     for step in book.steps:
         environment = finals.get(step.id) or (step.environment if step.effect == "verify" else "")
         known = state.of(step.id)
         if environment and known.status == "done" and known.data.get("id") and known.data.get("plan"):
-            found[environment] = step.id
-    return found
+            proofs[environment] = step.id
+    return proofs
 
 
-def made(one: RunRecord) -> list[Leftover]:
-    """What a run created for its plans, which is no environment: plans, parts of them, groups. Not what it found there."""
-    found: list[Leftover] = []
-    for step in one.book.steps:
-        known = one.state.of(step.id)
-        there = known.status == "done" and (known.intended or not known.data.get("found"))
-        if step.effect != "create" or step.environment or not there:
+def made(record: RunRecord) -> list[Leftover]:
+    """What a run created for its plans, environments apart: plans, parts of them, groups. Not what the run found there."""
+    created: list[Leftover] = []
+    for step in record.book.steps:
+        known = record.state.of(step.id)
+        is_own = known.status == "done" and (known.intended or not known.data.get("found"))
+        if step.effect != "create" or step.environment or not is_own:
             continue
-        inside = step.target.lower().partition("/providers/")[2].strip("/").split("/")
-        kind: Literal["plan", "part", "group"] = "group" if inside == [""] else "plan" if len(inside) == 3 else "part"
-        plan = "/".join(step.target.split("/")[:9]) if kind != "group" else ""
-        found.append(
+        below_provider = step.target.lower().partition("/providers/")[2].strip("/").split("/")
+        kind: Literal["plan", "part", "group"] = (
+            "group" if below_provider == [""] else "plan" if len(below_provider) == 3 else "part"
+        )
+        created.append(
             Leftover(
                 id=step.target,
                 product=step.product,
                 kind=kind,
-                name=step.target.rsplit("/", 1)[-1],
-                plan=plan,
+                name=ArmId(step.target).name,
+                plan="/".join(step.target.split("/")[:9]) if kind != "group" else "",
                 region=step.region,
                 finals=(),
-                source=one.run if kind == "group" else step.plan,
+                source=record.run if kind == "group" else step.plan,
             )
         )
-    return found
+    return created
 
 
-def advanced(snapshot: Snapshot, told: Sequence[RunRecord]) -> Snapshot:
+def advanced(snapshot: Snapshot, runs: Sequence[RunRecord]) -> Snapshot:
     """The snapshot with what journals know better: environments that came back to their plan, or stayed, under another id.
 
-    A capture may be older than the run that brought them back; what is on their hosts now is the newer id.
+    A capture may be older than the run that brought them back; what is on their hosts now is the newer id. ``runs``: oldest first.
     """
-    trail: dict[tuple[str, str], tuple[str, str]] = {}
-    for one in told:
-        for key, now in _registered(one):
-            for start, at in list(trail.items()):
-                if (at[0].lower(), at[1].lower()) == key:
-                    trail[start] = now
-            trail[key] = now
-    known = {(one.plan.lower(), one.id.lower()) for one in snapshot.environments}
+    latest: dict[EnvironmentKey, EnvironmentKey] = {}
+    origins: dict[EnvironmentKey, set[EnvironmentKey]] = {}
+    for record in runs:
+        for before, after in _registered(record):
+            origins.get(latest.get(before, before), set()).discard(before)
+            trail = {before, *origins.pop(before, ())}
+            latest |= dict.fromkeys(trail, after)
+            origins.setdefault(after, set()).update(trail)
+    captured = {environment.key for environment in snapshot.environments}
     environments = []
-    for item in snapshot.environments:
-        plan, now_id = trail.get((item.plan.lower(), item.id.lower()), ("", ""))
-        newer = ArmId(plan) == item.plan and (item.plan.lower(), now_id.lower()) not in known
-        environments.append(msgspec.structs.replace(item, id=now_id) if newer else item)
+    for environment in snapshot.environments:
+        plan, environment_id = latest.get(environment.key, environment.key)
+        is_newer = plan == environment.plan and (plan, environment_id) not in captured
+        environments.append(msgspec.structs.replace(environment, id=str(environment_id)) if is_newer else environment)
     return msgspec.structs.replace(snapshot, environments=tuple(environments))
 
 
-def _registered(one: RunRecord) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """What a run registered anew: (plan, environment) in lower case -> (plan, id) now. Its verification may be to come."""
-    plans = {item.environment: item.plan for item in one.book.environments}
-    for step in one.book.steps:
-        known = one.state.of(step.id)
+def _registered(record: RunRecord) -> Iterator[tuple[EnvironmentKey, EnvironmentKey]]:
+    """What a run registered again: the environment as it was, and as it is now. Its verification may be still to come."""
+    plans = {affected.environment: affected.plan for affected in record.book.environments}
+    for step in record.book.steps:
+        known = record.state.of(step.id)
         if step.effect in ("register", "create") and known.status == "done" and step.environment in plans:
             now, plan = str(known.data.get("id") or ""), str(step.inputs.get("plan") or "")
             if now and plan:
-                yield (plans[step.environment].lower(), step.environment.lower()), (plan, now)
-    for done in moved(one.book, one.state):
-        yield (done.plan.lower(), done.environment.lower()), (done.now_plan, done.now)
+                yield (ArmId(plans[step.environment]), ArmId(step.environment)), (ArmId(plan), ArmId(now))
+    for move in moved(record.book, record.state):
+        yield move.key, move.now_key
 
 
-def recorded(one: RunRecord) -> frozenset[str]:
+def recorded(record: RunRecord) -> frozenset[str]:
     """The ids that a cleanup or failback linked to this run may delete: what its journal says it left behind, or created."""
-    return frozenset({*one.state.deferred, *(item.id.lower() for item in made(one))})
+    return frozenset({*record.state.deferred, *(item.id.lower() for item in made(record))})
 
 
 def way_on(zombies: Sequence[Zombie]) -> str:
-    """What to type about records that are alive again: the way back first, or the cleanup; empty for none."""
-    alive = [one for one in zombies if one.state == "alive" and one.run]
-    if not alive:
+    """What to type about records that are alive again: the failback first, or the cleanup; empty for none."""
+    first = next((zombie for zombie in zombies if zombie.state == "alive" and zombie.run), None)
+    if first is None:
         return ""
-    first = alive[0]
     if first.run_kind == "failover":
         return f"`drkit failback {first.run}` goes back, `drkit cleanup {first.run}` stays and deletes what is left"
     return f"`drkit cleanup {first.run}` deletes what is left"

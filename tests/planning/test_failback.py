@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.model.estate import Assessment, Deferred, Environment, Leftover, Zombie
+from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord, RunState, StepState
 from drkit.model.runbook import Affected, Runbook
 from drkit.planning import cleanup, failback, leftovers
@@ -165,7 +166,7 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
     book = failback.failback_runbook(
         a_snapshot([HOME], [old_of(number, case) for number, case in enumerate(given_cases)], [BOX]),
         assessed(given_cases, state), some_settings(), registry(), MADE_FROM, moved=moved, back=(),
-        origins={old_of(number, case).id: old_of(number, case) for number, case in enumerate(given_cases)}, made=(),
+        origins={ArmId(old_of(number, case).id): old_of(number, case) for number, case in enumerate(given_cases)}, made=(),
         recorded={one.behind.id.lower() for one in items},
     )  # fmt: skip
     recorded = {one.behind.id for one in items}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from drkit.api import apply, control, failback, plan, report, status
+from drkit.api import cleanup as cleanup_
 from drkit.cli.group import GROUPS, main_group
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
@@ -47,7 +48,7 @@ def there_and_back(site: Site) -> None:
     assert way.answering_twice(site) == []
     back = site.run
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.context, back)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, cleanup_.cleanup(site.context, back)).outcome == "succeeded", way.unfinished(site)
     assert way.answering_twice(site) == []
 
 
@@ -106,7 +107,7 @@ def test_a_region_that_goes_and_returns_all_the_time_loses_nothing(tmp_path: Pat
         assert way.go_on(site, "run-0002").outcome == "succeeded", way.unfinished(site)
         assert way.answering_twice(site) == []
         way.assess(site)
-        cleanup = failback.cleanup(site.context, "run-0002")
+        cleanup = cleanup_.cleanup(site.context, "run-0002")
         applied = way.carry_out(site, cleanup, way.losing(site, "delete"))
         assert applied.outcome == "partial"
         way.restore(site)
@@ -202,7 +203,7 @@ def test_a_worker_that_an_aborted_failback_brought_home_is_known_to_be_home(tmp_
         (moved,) = leftovers.moved(site.book, site.state)
         assert (moved.host, moved.now_plan) == (home, workers.OLD)
         way.assess(site)
-        cleaned = failback.cleanup(site.context, "run-0001").runbook
+        cleaned = cleanup_.cleanup(site.context, "run-0001").runbook
         assert moved.now not in [step.environment for step in cleaned.steps]
         assert went_back(site, "run-0001") == ""
         way.assess(site)
@@ -291,7 +292,7 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=r"run-0002, the failback of run-0001, is unfinished"):
             failback.failback(site.context, "run-0001")
         with pytest.raises(RefusedError, match=r"goes back, or went, as run-0002"):
-            failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0001")
         with pytest.raises(RefusedError, match=r"drkit failback run-0001"):
             control.rebase(site.context, "run-0002")
         assert way.go_on(site, "run-0002").outcome == "succeeded"
@@ -303,7 +304,7 @@ def test_a_failback_refuses_in_clear_words(tmp_path: Path) -> None:
         # The machine-readable runbook of the way back is linked, and the store's own next word is the cleanup.
         assert (planned.runbook.source_run, planned.runbook.lost_regions) == ("run-0001", ())
         assert status.overview(site.context)[-1] == "next: `drkit cleanup run-0002` deletes what is left"
-        assert way.carry_out(site, failback.cleanup(site.context, "run-0002")).outcome == "succeeded"
+        assert way.carry_out(site, cleanup_.cleanup(site.context, "run-0002")).outcome == "succeeded"
         way.assess(site)
         assert "drkit snapshot" in status.overview(site.context)[-1]
         assert any("drkit snapshot" in text for text in plan.plan(site.context).warnings)
@@ -362,7 +363,7 @@ def test_processes_that_die_on_the_way_back_do_nothing_twice(tmp_path: Path) -> 
         way.assess(site)
         way.judge(site, faults)
         count = len(site.record())
-        for propose, every in ((failback.failback, 13), (failback.cleanup, 5)):
+        for propose, every in ((failback.failback, 13), (cleanup_.cleanup, 5)):
             site.planned = propose(site.context, site.run)
             plan.approve(site.context, site.planned.digest)
             assert killed(site, lives, every) > 2
@@ -380,7 +381,7 @@ def tidied(site: Site, run: str) -> str:
     """A cleanup of that run, carried out; or why there is none."""
     way.assess(site)
     try:
-        planned = failback.cleanup(site.context, run)
+        planned = cleanup_.cleanup(site.context, run)
     except RefusedError as error:
         return error.what.partition(" after ")[0]
     assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from drkit.api import apply, control, explain, failback, plan
+from drkit.api import apply, control, explain, plan
+from drkit.api import cleanup as cleanup_
 from drkit.api import report as report_
 from drkit.errors import RefusedError
 from drkit.planning.explain import Explanation
@@ -198,6 +199,6 @@ def test_a_worker_whose_old_record_was_cleaned_up_is_not_missed_where_it_was(sit
     assert way.failover(site).outcome == "succeeded", way.unfinished(site)
     way.restore(site)
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, cleanup_.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
     assert way.assess(site).carried == ()
     assert plan.plan(site.context, kind="repair").runbook.steps == ()

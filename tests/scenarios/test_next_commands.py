@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from drkit.api import cleanup as cleanup_
 from drkit.api import control, failback, status
 from drkit.errors import RefusedError
 from drkit.model.run import RunState, StepState
@@ -140,7 +141,7 @@ def test_what_a_replaced_run_moved_goes_back_with_the_run_that_replaced_it(site:
     told = workers.reported(site)
     assert (told[WEB], told[CUPBOARD]) == ([OLD], [OLD])
     way.assess(site)
-    assert way.carry_out(site, failback.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
+    assert way.carry_out(site, cleanup_.cleanup(site.context, site.run)).outcome == "succeeded", way.unfinished(site)
 
 
 def test_a_region_that_comes_back_midway_leads_to_an_end_and_nothing_printed_on_the_way_is_refused(site: Site) -> None:

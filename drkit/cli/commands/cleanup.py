@@ -21,12 +21,12 @@ from drkit.errors import UsageError
 @out_option()
 def cleanup(common: Common, run: str, discard: tuple[str, ...], reason: str | None, out: str | None) -> int:
     """Write the runbook that deletes, by id, what a run left behind and what is confirmed elsewhere."""
-    from drkit.api import failback
+    from drkit.api import cleanup as cleanup_
     from drkit.cli.commands.plan import planned_parts
 
     if bool(discard) != bool((reason or "").strip()):
         raise UsageError("--discard and --reason TEXT go together: the approver reads why the work may be lost")
     context = common.context()
-    planned = failback.cleanup(context, run, discard=dict.fromkeys(discard, reason or ""), out=out)
+    planned = cleanup_.cleanup(context, run, discard=dict.fromkeys(discard, reason or ""), out=out)
     common.tell(planned, lambda: planned_parts(context, planned))
     return 0

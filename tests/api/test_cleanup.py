@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drkit.api import apply, failback
+from drkit.api import apply
+from drkit.api import cleanup as cleanup_
 from drkit.api import plan as plan_
 from drkit.errors import RefusedError, UsageError
 from drkit.model import runbook
@@ -44,7 +45,7 @@ def test_old_records_go_by_id_and_nothing_else(tmp_path: Path) -> None:
         # Somebody else made an environment there since, and one record has unpushed work.
         site.world.control("change", id=guid("docs"), patch={"unpushed": True})
         way.assess(site)
-        planned = failback.cleanup(site.context, "latest")
+        planned = cleanup_.cleanup(site.context, "latest")
         book = planned.runbook
         assert (book.kind, book.source_run) == ("cleanup", "run-0001")
         assert {step.target for step in book.steps if step.effect == "delete"} == {
@@ -61,13 +62,13 @@ def test_old_records_go_by_id_and_nothing_else(tmp_path: Path) -> None:
         assert sorted(deletions(site)) == sorted(f"/api/v1/environments/{guid(name)}" for name in NAMES - {"docs"})
         # Its owner says that it may go.
         way.assess(site)
-        again = failback.cleanup(site.context, "run-0001", discard={"docs": "it was tried out only"})
+        again = cleanup_.cleanup(site.context, "run-0001", discard={"docs": "it was tried out only"})
         assert [step.target for step in again.runbook.steps if step.effect == "delete"] == [guid("docs")]
         assert way.carry_out(site, again).outcome == "succeeded"
         assert under(site, plan_id()) == set()
         way.assess(site)
         with pytest.raises(RefusedError, match="nothing to do"):
-            failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0001")
 
 
 def test_a_region_that_goes_again_is_not_written_to(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_region_that_goes_again_is_not_written_to(tmp_path: Path) -> None:
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         way.restore(site)
         way.assess(site)
-        planned = failback.cleanup(site.context, "latest")
+        planned = cleanup_.cleanup(site.context, "latest")
         site.lose()
         count = len(site.record())
         applied = way.carry_out(site, planned)
@@ -98,7 +99,7 @@ def test_what_answers_here_or_not_there_is_not_deleted(tmp_path: Path) -> None:
         now = {one.behind.name: one.now for one in site.state.deferred.values()}
         way.restore(site)
         way.assess(site)
-        planned = failback.cleanup(site.context, "latest")
+        planned = cleanup_.cleanup(site.context, "latest")
         # After the approval: one is gone there, and to one record here a machine answers again.
         site.world.control("change", id=now["api"], delete=True)
         site.world.control("change", id=guid("build"), patch={"hosted": False, "state": "Available"})
@@ -117,7 +118,7 @@ def test_workers_records_go_by_rest_and_the_machines_keep_their_extensions(tmp_p
         assert workers.apply(site).outcome == "succeeded"
         way.restore(site)
         way.assess(site)
-        planned = failback.cleanup(site.context, "latest")
+        planned = cleanup_.cleanup(site.context, "latest")
         before = way.estate_of(site)
         assert way.carry_out(site, planned).outcome == "succeeded", way.unfinished(site)
         after = way.estate_of(site)
@@ -134,23 +135,23 @@ def test_a_cleanup_refuses_in_clear_words(tmp_path: Path) -> None:
         assert site.planned
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         with pytest.raises(RefusedError, match="older than the end of run-0001"):
-            failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0001")
         way.assess(site)
         with pytest.raises(RefusedError, match="has not returned: it is lost"):
-            failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0001")
         way.restore(site)
         way.assess(site)
         with pytest.raises(UsageError, match="no record"):
-            failback.cleanup(site.context, "run-0001", discard={"nobody": "because"})
+            cleanup_.cleanup(site.context, "run-0001", discard={"nobody": "because"})
         with pytest.raises(UsageError, match="needs a reason"):
-            failback.cleanup(site.context, "run-0001", discard={"docs": " "})
+            cleanup_.cleanup(site.context, "run-0001", discard={"docs": " "})
         with pytest.raises(UsageError, match="there is no run"):
-            failback.cleanup(site.context, "run-0009")
-        planned = failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0009")
+        planned = cleanup_.cleanup(site.context, "run-0001")
         assert way.carry_out(site, planned).outcome == "succeeded"
         way.assess(site)
         with pytest.raises(RefusedError, match="is a cleanup itself"):
-            failback.cleanup(site.context, "run-0002")
+            cleanup_.cleanup(site.context, "run-0002")
 
 
 def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_an_edited_cleanup_that_deletes_more_is_refused(tmp_path: Path) -> None:
         assert way.carry_out(site, site.planned).outcome == "succeeded"
         way.restore(site)
         way.assess(site)
-        book = failback.cleanup(site.context, "run-0001").runbook
+        book = cleanup_.cleanup(site.context, "run-0001").runbook
         step = next(one for one in book.steps if one.effect == "delete")
         held = [
             msgspec.structs.replace(one, subject=guid("billing")) if one.subject == step.target else one
@@ -181,7 +182,7 @@ def test_an_unfinished_run_is_not_cleaned_up_after(tmp_path: Path) -> None:
         plan_.approve(site.context, site.planned.digest)
         assert asyncio.run(apply.apply(site.context, site.planned.digest, wait_minutes=0)).outcome == "partial"
         with pytest.raises(RefusedError, match="is unfinished"):
-            failback.cleanup(site.context, "run-0001")
+            cleanup_.cleanup(site.context, "run-0001")
 
 
 def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
