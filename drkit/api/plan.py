@@ -1,10 +1,10 @@
-"""From an assessment to a runbook, and to its approval."""
+"""``plan`` writes a runbook for the newest assessment; ``show`` and ``approve`` show and approve one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,14 +33,17 @@ HEX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Planned:
-    """A runbook, its exact bytes, their digest, where they are kept, and its steps as they will be carried out."""
+    """A runbook, its exact bytes, their SHA-256, and the path where they are kept.
+
+    ``warnings``: what to consider before approving, as sentences; ``described_steps``: each step as it would be carried out.
+    """
 
     runbook: Runbook
     content: bytes
     digest: str
     path: Path
     warnings: tuple[str, ...] = ()
-    told: tuple[Described, ...] = ()
+    described_steps: tuple[Described, ...] = ()
 
 
 def plan(
@@ -56,11 +59,15 @@ def plan(
     notes: tuple[str, ...] = (),
     fits: Callable[[Runbook], None] = lambda _book: None,
 ) -> Planned:
-    """Write the runbook for what the newest assessment found. Loads no Azure SDK. ``rebases``: the run whose rest it is.
+    """Write the runbook for what an assessment found, and keep it. Loads no Azure SDK.
 
-    ``fits`` may refuse it before it is kept.
+    ``kind``: by default a failover when a plan is lost, else a repair. ``graceful_from``: a region to leave although it answers.
+    ``snapshot`` and ``assessment``: paths of files to plan on instead of those in the store. ``force``: guard -> the reason to ignore it.
+    ``out``: a path to write the runbook to as well. ``rebases``: the run whose rest this is, with ``notes`` about it. ``fits`` may refuse
+    the runbook before it is kept.
 
-    RefusedError (4) when there is no assessment, no target region is left, a target is lost, or a guard refuses.
+    RefusedError (4) when there is no assessment or snapshot, no target region is left, a target is lost, or a guard refuses; UsageError for
+    an unknown region or guard; FileError for a file that cannot be used.
     """
     from drkit.store.store import load
 
@@ -97,17 +104,31 @@ def plan(
     if rebases:
         book = msgspec.structs.replace(book, rebases=rebases, notes=(*notes, *book.notes))
     fits(book)
+    planned = keep(context, book, out)
+    return replace(
+        planned,
+        path=Path(out) if out else planned.path,
+        warnings=(
+            *candidate_lines(context, book),
+            *_thin(assessed, base),
+            *stale(context, assessed),
+            *_outlived(context, runs),
+        ),
+    )
+
+
+def keep(context: Context, book: Runbook, out: str | None) -> Planned:
+    """Keep a new runbook in the store, and write it to ``out`` as well, if a person asked for that. FileError when that fails."""
     content = runbook.encode(book)
     if out:
         write_out(out, content)
-    kept = context.store.keep_runbook(content)
+    path = context.store.keep_runbook(content)
     return Planned(
         book,
         content,
         runbook.digest(content),
-        Path(out) if out else kept,
-        (*candidate_lines(context, book), *_thin(assessed, base), *stale(context, assessed), *_outlived(context, runs)),
-        described(book, actions(), context.settings),
+        path,
+        described_steps=described(book, actions(), context.settings),
     )
 
 
@@ -119,7 +140,7 @@ def provenance(
     run: str = "",
     run_chain: frozenset[str] = frozenset(),
 ) -> Provenance:
-    """What a runbook made here says of where it comes from; ``run`` and ``run_chain`` as in ``Provenance``."""
+    """Where a runbook that is planned here comes from. ``run`` and ``run_chain`` as in ``Provenance``."""
     return Provenance(
         snapshot_digest=estate.digest(estate.encode(snapshot)),
         assessment_digest=assessment_digest,
@@ -131,58 +152,54 @@ def provenance(
 
 
 def candidates(context: Context, book: Runbook) -> dict[str, Takeover]:
-    """What a runbook moves to though neither drkit.toml nor a journal of this store speaks for it; as ``replicas.candidates``.
+    """What a runbook moves to although neither drkit.toml nor a journal of this store names it; as ``replicas.candidates``.
 
-    Where the journals may not be read, none speaks for anything.
+    Without the right to read journals, only drkit.toml counts.
     """
-    open_ones = replicas.candidates(book, context.settings, {})
-    if not open_ones:
+    unnamed = replicas.candidates(book, context.settings, {})
+    if not unnamed:
         return {}
     try:
         return replicas.candidates(book, context.settings, leftovers.created_for(context.store.run_records()))
     except ForbiddenError:
-        return open_ones
+        return unnamed
 
 
 def candidate_lines(context: Context, book: Runbook) -> list[str]:
-    """Each of ``candidates`` as a sentence, with what names it."""
+    """A sentence about each of ``candidates``, with the option that names it."""
     return [
-        f"{plan} is a candidate only, to take over from {one.plan}; the runbook says of it: {one.why}. If it is the one you mean, "
-        f"name it: `drkit approve DIGEST --target {plan}`"
-        for plan, one in candidates(context, book).items()
+        f"{plan} is a candidate only, to take over from {takeover.plan}; the runbook says of it: {takeover.why}. "
+        f"If it is the one you mean, name it: `drkit approve DIGEST --target {plan}`"
+        for plan, takeover in candidates(context, book).items()
     ]
 
 
 def write_out(name: str, content: bytes) -> None:
-    """Write a file a person asked for; FileError when that cannot be."""
+    """Write a file that a person asked for. FileError when that fails."""
     files.write_out(name, content)
 
 
 def composed(context: Context, assessed: Assessment) -> Snapshot:
-    """The snapshot to recover from: per plan, its newest complete capture from before it began to fail."""
+    """The snapshot to recover from: for each plan its newest complete capture from before it began to fail. RefusedError without one."""
     generations = context.store.generations(context.cloud, needed=True)
-    regions = {plan.id.lower(): plan.region for plan in generations[-1].plans}
-    cutoffs = {
+    regions = {plan.key: plan.region for plan in generations[-1].plans}
+    cutoffs: dict[str, str] = {
         finding.plan.lower(): moment
         for finding in assessed.plans
-        if (
-            moment := recovery_point.cutoff(
-                finding.failing_since, assessed.claims, regions.get(finding.plan.lower(), "")
-            )
-        )
+        if (moment := recovery_point.cutoff(finding.failing_since, assessed.claims, regions.get(finding.key, "")))
     }
     return recovery_point.compose(generations, cutoffs)
 
 
 def _thin(assessed: Assessment, base: Snapshot) -> list[str]:
-    """What a runbook made of these two must leave out, though nobody decided so."""
+    """Warnings about what this assessment and this snapshot do not contain."""
     if assessed.blind:
         return [
-            f"assessment {assessed.generation} could not tell how any plan is: `drkit assess` again, and plan on that"
+            f"assessment {assessed.generation} does not know the state of any plan: `drkit assess` again, and plan on that"
         ]
-    known = {plan.id.lower() for plan in base.plans}
-    missing = [one.plan for one in assessed.plans if one.state == "lost" and one.plan.lower() not in known]
-    return [f"{plan.rsplit('/', 1)[-1]} is lost, and this snapshot does not hold it: {plan}" for plan in missing]
+    known = {plan.key for plan in base.plans}
+    missing = [finding.key for finding in assessed.plans if finding.state == "lost" and finding.key not in known]
+    return [f"{plan.name} is lost, and this snapshot does not contain it: {plan}" for plan in missing]
 
 
 def _outlived(context: Context, runs: Sequence[RunRecord]) -> list[str]:
@@ -192,7 +209,7 @@ def _outlived(context: Context, runs: Sequence[RunRecord]) -> list[str]:
 
 
 def stale(context: Context, assessed: Assessment) -> list[str]:
-    """Why a plan made of this assessment would be out of date, as sentences for people; empty when it would not."""
+    """Why a runbook of this assessment would be out of date, as sentences; empty when it would not."""
     for run in context.store.runs():
         try:
             ended = context.store.state(run).ended
@@ -204,7 +221,11 @@ def stale(context: Context, assessed: Assessment) -> list[str]:
 
 
 def show(context: Context, name: str = "latest") -> Planned:
-    """A runbook as it is kept, by path, digest or ``latest``."""
+    """A runbook as it is kept.
+
+    ``name``: a path, the digest or its beginning, or ``latest``. ``warnings`` says which guards do not pass and what differs from the
+    settings. FileError when there is no such runbook; RefusedError when its bytes were changed.
+    """
     book, content, path = context.store.runbook(name)
     return Planned(
         book,
@@ -217,13 +238,14 @@ def show(context: Context, name: str = "latest") -> Planned:
 
 
 def _stopped(context: Context, book: Runbook) -> list[str]:
-    """Why its guards would not let it be carried out, computed again: what a file says of its own guards proves nothing."""
+    """The guards that do not pass, computed again: what a file says about its own guards proves nothing."""
     try:
         recorded = history_.recorded(context, book)
     except DrkitError as error:
         return [f"what {book.source_run} recorded cannot be read, and nothing is deleted without: {error}"]
     return [
-        f"guard {one.name} does not pass: {one.detail}" for one in stopped(book, actions(), context.settings, recorded)
+        f"guard {guard.name} does not pass: {guard.detail}"
+        for guard in stopped(book, actions(), context.settings, recorded)
     ]
 
 
@@ -234,10 +256,10 @@ def show_of(context: Context, digest: str) -> Planned:
 
 
 def named(context: Context, name: str) -> Planned:
-    """The runbook that somebody means to approve: by its digest, at least 8 digits of it, or the path of a file.
+    """The runbook that a person wants to approve: by at least 8 digits of its digest, or by the path of a file.
 
-    UsageError for ``latest``, for nothing and for fewer digits: what is newest is for who may write the store to choose.
-    RefusedError for one that cannot be approved: of another cloud, of a loss that was assumed, or with a guard that does not pass.
+    UsageError for ``latest``, for nothing and for fewer digits, because everybody who may write to the store can choose what is newest.
+    RefusedError for a runbook that cannot be approved: of another cloud, of an assumed loss, or with a guard that does not pass.
     """
     digits = name.lower()
     if not DIGEST.fullmatch(digits) and (name in ("", "latest") or HEX.fullmatch(digits)):
@@ -262,10 +284,10 @@ def named(context: Context, name: str) -> Planned:
 def approve(
     context: Context, name: str, *, hours: float = 24.0, note: str = "", targets: Sequence[str] = ()
 ) -> Approval:
-    """Approve a runbook's exact bytes; ``name`` as in ``named``.
+    """Approve the exact bytes of a runbook, for ``hours`` (above 0, at most 744). ``name`` as in ``named``.
 
-    ``targets``: whole ARM ids of the plans that take over though only a tag speaks for them. RefusedError for one that is not named.
-    In a folder an approval is that of the file's owner; in a storage account it is worth the permissions of its container.
+    ``targets``: whole ARM ids of the plans that take over although only a tag names them; RefusedError when one is missing. In a folder
+    the approval is that of the file's owner; in a storage account it is worth the permissions of its container.
     """
     shown = named(context, name)
     if not 0 < hours <= 24 * 31:
@@ -282,11 +304,11 @@ def approve(
 
 
 def approvable(context: Context, shown: Planned, targets: Sequence[str], command: str) -> None:
-    """RefusedError for a runbook that nobody may approve as things are.
+    """RefusedError for a runbook that cannot be approved now.
 
-    It is of the first format, which names no settings and lets a step leave out its preconditions (what was approved in that format
-    can still be carried out, and what was begun can be approved, to be resumed); or ``targets`` does not name each of its candidates,
-    or names what it does not move to.
+    Either it has the first format, which names no settings and lets a step leave out its preconditions. (A runbook that was approved in
+    that format can still be carried out, and one that has begun can be approved, to be resumed.) Or ``targets`` does not name each of
+    its candidates, or names a plan that it does not move to.
     """
     if shown.runbook.drkit == "runbook/1" and not _is_begun(context, shown.digest):
         raise RefusedError(
@@ -295,16 +317,16 @@ def approvable(context: Context, shown: Planned, targets: Sequence[str], command
             remedy="`drkit plan` again, and approve that",
         )
     known = replicas.targets(shown.runbook)
-    strange = [one for one in targets if not any(ArmId(one) == plan for plan in known)]
+    strange = [target for target in targets if not any(ArmId(target) == plan for plan in known)]
     if strange:
         raise RefusedError(
             f"the runbook does not move to {strange[0]}",
             where=f"runbook {shown.digest[:12]}",
             remedy=f"the whole id of one of: {', '.join(known) or 'none, it makes its targets itself'}",
         )
-    found = candidates(context, shown.runbook)
-    if missing := replicas.unnamed(found, targets):
-        raise replicas.refusal(found, missing, command, f"runbook {shown.digest[:12]}")
+    needed = candidates(context, shown.runbook)
+    if missing := replicas.unnamed(needed, targets):
+        raise replicas.refusal(needed, missing, command, f"runbook {shown.digest[:12]}")
 
 
 def _is_begun(context: Context, digest: str) -> bool:

@@ -247,7 +247,7 @@ def test_an_assumed_loss_has_a_runbook_that_nobody_may_approve_or_apply(
         plan.approve(context, planned.digest)
     assert context.store.runs() == []
     assert "ASSUMED: westeurope is lost" in terminal.render(*view.lines(found, 8), columns=120)
-    whole = terminal.show(planned.runbook, planned.digest, "a path", planned.told, concurrency=8)
+    whole = terminal.show(planned.runbook, planned.digest, "a path", planned.described_steps, concurrency=8)
     for parts in (whole, terminal.planned(planned.runbook, planned.digest, "a path", concurrency=8)):
         text = terminal.render(*parts, columns=120)
         assert "ASSUMED" in text

@@ -409,7 +409,7 @@ def test_show_announces_every_write_of_the_drill(sample: tuple[Path, dict[str, A
         shown = plan_.show(context, state.runbook)
         # By a runbook of the simulator ARM is at a port; its record has the host that is served there.
         arm = shown.runbook.cloud.arm.rstrip("/")
-        for step in shown.told:
+        for step in shown.described_steps:
             announced |= {(one.method, one.target.replace(arm, ARM).lower()) for one in step.requests}
     record = json.loads((folder / "requests.json").read_text("utf-8"))
     written = {

@@ -88,7 +88,9 @@ def tell_planned(common: Common, context: Context, planned: Planned, summary: st
         from drkit.api import plan
         from drkit.cli.views import azure_pipelines
 
-        text = azure_pipelines.runbook_summary(planned.runbook, planned.digest, planned.told, run, planned.warnings)
+        text = azure_pipelines.runbook_summary(
+            planned.runbook, planned.digest, planned.described_steps, run, planned.warnings
+        )
         plan.write_out(summary, text.encode())
         common.pipe(lambda view: [view.summary(summary)])
     common.tell(lambda: json.planned(planned, run), lambda: planned_parts(context, planned))

@@ -32,7 +32,7 @@ def show(common: Common, runbook: str) -> int:
 def shown_parts(context: Context, planned: Planned, candidates: Sequence[str]) -> list[Any]:
     """A runbook with every step."""
     parts: list[Any] = views().show(
-        planned.runbook, planned.digest, str(planned.path), planned.told, planned.warnings, candidates,
+        planned.runbook, planned.digest, str(planned.path), planned.described_steps, planned.warnings, candidates,
         concurrency=context.settings.run.concurrency,
     )  # fmt: skip
     return parts

@@ -29,7 +29,9 @@ class DrillPresenter:
         return terminal.effects_line(book, concurrency)
 
     def runbook(self, planned: Planned, concurrency: int, columns: int) -> str:
-        parts = terminal.show(planned.runbook, planned.digest, str(planned.path), planned.told, concurrency=concurrency)
+        parts = terminal.show(
+            planned.runbook, planned.digest, str(planned.path), planned.described_steps, concurrency=concurrency
+        )
         return terminal.render(*parts, columns=columns)
 
     def event(self, kind: str, step: str, text: str) -> str:

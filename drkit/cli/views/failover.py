@@ -31,7 +31,9 @@ def shown(found: Any, *, whole: bool = False, concurrency: int) -> list[Any]:
     elif isinstance(found, Planned):
         where = str(found.path)
         parts = (
-            terminal.show(found.runbook, found.digest, where, found.told, found.warnings, concurrency=concurrency)
+            terminal.show(
+                found.runbook, found.digest, where, found.described_steps, found.warnings, concurrency=concurrency
+            )
             if whole
             else terminal.planned(found.runbook, found.digest, where, concurrency=concurrency)
         )

@@ -66,7 +66,7 @@ def planned(runbook: Planned, run: str = "") -> dict[str, Any]:
 def shown(runbook: Planned, candidates: Sequence[str]) -> dict[str, Any]:
     """A runbook with its steps as they will be carried out."""
     return {
-        "runbook": runbook.runbook, "digest": runbook.digest, "path": runbook.path, "steps": runbook.told,
+        "runbook": runbook.runbook, "digest": runbook.digest, "path": runbook.path, "steps": runbook.described_steps,
         "warnings": runbook.warnings, "candidates": candidates,
     }  # fmt: skip
 

@@ -121,14 +121,18 @@ def test_the_requests_that_are_shown_are_those_that_are_sent(tmp_path: Path, mon
     with site(tmp_path) as found:
         book = lost(found)
         assert isinstance(found.planned, Planned)
-        assert found.planned.told == described(book, products.actions(), found.context.settings)
-        told = {(one.method, urlsplit(one.target).path.lower()) for step in found.planned.told for one in step.requests}
+        assert found.planned.described_steps == described(book, products.actions(), found.context.settings)
+        told = {
+            (one.method, urlsplit(one.target).path.lower())
+            for step in found.planned.described_steps
+            for one in step.requests
+        }
         assert apply(found).outcome == "succeeded"
         record = found.world.view("record")["requests"]
         sent = {(one["method"], one["path"].split("?")[0].lower()) for one in record if one["kind"] == "write"}
         assert sent
         assert sent <= told
-        for step in found.planned.told:
+        for step in found.planned.described_steps:
             ours = {(one.method, urlsplit(one.target).path.lower()) for one in step.requests}
             assert not ours or ours & sent, step.id
 
