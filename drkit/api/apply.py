@@ -19,7 +19,7 @@ from drkit.model.ids import ArmId
 from drkit.model.run import RunState, disbelieve
 from drkit.model.runbook import Runbook
 from drkit.planning import recovery_point
-from drkit.products import actions, actors
+from drkit.products import actions, actors, reading_posts, scripts
 from drkit.version import __version__
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def apply(
     book = shown.runbook
     clouds.check_same(book.cloud, context.cloud, str(shown.path))
     observed(shown)
-    execution.check_scripts(book)
+    execution.check_scripts(book, scripts())
     clock = context.clock
     if not yes or context.settings.run.separate_approver:
         approval_for(context, shown, clock, yes=yes, targets=targets)
@@ -131,7 +131,7 @@ async def resume(
     _still_wanted(context, name, shown.runbook, state)
     history_.not_superseded(context, shown.runbook, name)
     clouds.check_same(shown.runbook.cloud, context.cloud, str(shown.path))
-    execution.check_scripts(shown.runbook)
+    execution.check_scripts(shown.runbook, scripts())
     # A run of an older runbook format continues under the rules of that format.
     named = () if shown.runbook.drkit == "runbook/1" else candidates(context, shown.runbook)
     check_approved(context, name, state, context.clock, named)
@@ -166,11 +166,13 @@ def _job(
         context.settings,
         context.store,
         actors(),
+        actions(),
+        scripts(),
+        reading_posts(),
         on_event,
         wait,
         context.loopback_only,
         context.principal,
-        actions(),
         history_.recorded(context, book),
     )
 

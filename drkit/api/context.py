@@ -99,14 +99,18 @@ def desk(
 def reading_session(context: Context) -> Session:
     """A session with Azure that can only read, and run the probes."""
     from drkit.model import host_scripts
-    from drkit.providers.guard import reading_guard
+    from drkit.products import reading_posts
+    from drkit.providers.guard import ReadingPosts, reading_guard
     from drkit.providers.retry import Budget
     from drkit.providers.session import Session
 
+    reads = reading_posts()
+    probes = frozenset(host_scripts.load(name).sha256 for name in host_scripts.PROBES.values())
     return Session(
         context.cloud,
         clock=context.clock,
-        guard=reading_guard(frozenset(host_scripts.load(name).sha256 for name in host_scripts.PROBES.values())),
+        guard=reading_guard(ReadingPosts(reads.actions, probes)),
+        reads=reads,
         loopback_only=context.loopback_only,
         principal=context.principal,
         budget=Budget(seconds=context.settings.run.request_budget_seconds),

@@ -24,10 +24,10 @@ from drkit.drills.presenter import Presenter
 from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import files, host_scripts, settings
+from drkit.model import files, settings
 from drkit.model.cloud import Cloud
 from drkit.model.estate import Host, Snapshot, region_name
-from drkit.products import registry, tables
+from drkit.products import registry, scripts, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.core.clock import MAX_SPEED
 from drkit.simulator.samples.estate import sample_stories
@@ -56,9 +56,7 @@ async def simulate(
     content = estate_seed(estate, seed)
     with tempfile.TemporaryDirectory(prefix="drkit-simulator-") as folder:
         try:
-            simulator = Simulator(
-                content, host_scripts=host_scripts.hashes(), port=port, speed=speed, folder=Path(folder)
-            )
+            simulator = Simulator(content, host_scripts=scripts().hashes(), port=port, speed=speed, folder=Path(folder))
             await simulator.start()
         except ValueError as error:
             raise UsageError(str(error), where="--speed", remedy="a number above 0, at most 60") from error

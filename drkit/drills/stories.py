@@ -27,11 +27,10 @@ from drkit.api.context import Context
 from drkit.drills.presenter import Presenter
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
-from drkit.model import host_scripts
 from drkit.model.estate import Assessment, HostFinding
 from drkit.model.settings import parse
 from drkit.planning.explain import Explanation
-from drkit.products import tables
+from drkit.products import scripts, tables
 from drkit.simulator import Simulator
 from drkit.simulator.core import clock as simulated
 from drkit.simulator.samples.stories import STORIES, HostStory, StoryCall
@@ -144,7 +143,7 @@ async def staged(story: HostStory, folder: Path, settings: str | None = None) ->
     """A story on its stage, its baseline taken. ``settings``: the text of a drkit.toml (default: the story's own)."""
     clock = StoryClock(ORIGIN - timedelta(minutes=BEFORE), datetime.now(UTC), 1.0)
     seed = {**story.seed(), "origin": simulated.precise(clock.origin)}
-    simulator = Simulator(seed, host_scripts=host_scripts.hashes(), folder=folder / "cloud")
+    simulator = Simulator(seed, host_scripts=scripts().hashes(), folder=folder / "cloud")
     simulator.world.clock = clock
     await simulator.start()
     try:

@@ -8,7 +8,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -17,15 +17,17 @@ from drkit.execution import other_runs, schedule
 from drkit.execution.ports import HeldJournal, RunStore
 from drkit.execution.runner import Event, InterruptibleClock, Runner, acting, permitted
 from drkit.execution.sign_in_codes import Codes, socket_path
-from drkit.model import actions, host_scripts, runbook, sign_in
+from drkit.model import actions, runbook, sign_in
 from drkit.model.actions import Tables
 from drkit.model.clock import Clock, StoppedError, rfc3339
 from drkit.model.cloud import Cloud, Principal
+from drkit.model.host_scripts import Scripts
+from drkit.model.ids import ArmId
 from drkit.model.operation import Request
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
 from drkit.products.base import Actor, StepContext
-from drkit.providers.guard import Guard, writing_guard
+from drkit.providers.guard import Guard, ReadingPosts, writing_guard
 from drkit.providers.retry import Budget
 from drkit.providers.session import Session
 from drkit.store.records import who
@@ -35,7 +37,11 @@ LEFT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @dataclass(frozen=True)
 class Job:
-    """What a run needs besides its journal. ``tables``: of every product; ``recorded``: ids that the linked run allows to delete."""
+    """What a run needs besides its journal.
+
+    ``tables``: of every product; ``scripts``: those that may run on hosts; ``reads``: the POSTs that change nothing; ``recorded``:
+    ids that the linked run allows to delete.
+    """
 
     runbook: Runbook
     digest: str
@@ -43,11 +49,13 @@ class Job:
     settings: Settings
     store: RunStore
     products: Mapping[str, Actor]
+    tables: Tables
+    scripts: Scripts
+    reads: ReadingPosts
     show: Callable[[Event], None]
     wait_minutes: float
     loopback_only: bool = False
     principal: Principal | None = None
-    tables: Tables = field(default_factory=dict)
     recorded: frozenset[str] = frozenset()
 
 
@@ -113,6 +121,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, re
             job.cloud,
             clock=clock,
             guard=guard_of(job, journal),
+            reads=job.reads,
             loopback_only=job.loopback_only,
             principal=job.principal,
             budget=Budget(seconds=job.settings.run.request_budget_seconds),
@@ -127,9 +136,10 @@ async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, re
                 attempt=1,
                 results=state_of,
                 show_code=show_code,
-                regions={plan.lower(): region for plan, region in job.runbook.source_plans.items()},
+                regions={ArmId(plan): region for plan, region in job.runbook.source_plans.items()},
                 epoch=max(1, journal.state.token),
                 salt=journal.state.salt,
+                scripts=job.scripts,
             )
             runner = Runner(
                 job.runbook, journal, job.store, job.products, job.tables, context,
@@ -202,9 +212,7 @@ def guard_of(job: Job, journal: HeldJournal) -> Guard:
         step = acting()
         return step is not None and actions.may_delete(step, job.runbook, url, arm, job.recorded)
 
-    return writing_guard(
-        allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), host_scripts.reading(), deletes
-    )
+    return writing_guard(allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), job.reads, deletes)
 
 
 @contextmanager
@@ -228,9 +236,9 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def check_scripts(book: Runbook) -> None:
+def check_scripts(book: Runbook, scripts: Scripts) -> None:
     """RefusedError when this drkit has a script that would run on hosts no longer, or not yet, as it was approved."""
-    changed = [name for name, known in book.scripts.items() if not _has(name, known)]
+    changed = [name for name, sha256 in book.scripts.items() if not _has(scripts, name, sha256)]
     if changed:
         raise RefusedError(
             f"host scripts differ from the approved ones: {', '.join(changed)}",
@@ -238,9 +246,9 @@ def check_scripts(book: Runbook) -> None:
         )
 
 
-def _has(script: str, sha256: str) -> bool:
+def _has(scripts: Scripts, name: str, sha256: str) -> bool:
     try:
-        host_scripts.approved(script, sha256)
+        scripts.approved(name, sha256)
     except KeyError:
         return False
     return True

@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from drkit.model import host_scripts
 from drkit.model.actions import GROUPS, SHARED, Tables
-from drkit.products.base import Actor, Product
+from drkit.model.host_scripts import Scripts
+from drkit.products.base import Actor, Product, ReadsByPost, RunsScripts
 
 if TYPE_CHECKING:
     from drkit.products.plugins import Fault
+    from drkit.providers.guard import ReadingPosts
 
 GROUP = "drkit.products"
 """The entry points by which other distributions bring products."""
@@ -65,6 +69,20 @@ def tables() -> dict[str, type[msgspec.Struct]]:
 def actions() -> Tables:
     """The table of actions of every product, and of the resource groups they share."""
     return {SHARED: GROUPS, **{name: product.actions for name, product in registry().items()}}
+
+
+def scripts() -> Scripts:
+    """Every script that drkit runs on hosts: the common ones, and each product's own."""
+    own = (product.host_scripts for product in registry().values() if isinstance(product, RunsScripts))
+    return host_scripts.joined((host_scripts.common(), *own))
+
+
+def reading_posts() -> ReadingPosts:
+    """The POSTs that change nothing: those that products name, and the run commands of the scripts that only read."""
+    from drkit.providers.guard import ReadingPosts
+
+    listing = [product.reading_posts for product in registry().values() if isinstance(product, ReadsByPost)]
+    return ReadingPosts(tuple(chain.from_iterable(listing)), scripts().reading())
 
 
 def actors() -> dict[str, Actor]:

@@ -16,6 +16,7 @@ from drkit.errors import DrkitError
 from drkit.model import host_scripts
 from drkit.model.clock import Clock
 from drkit.model.estate import Capture, Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.ids import ArmId
 from drkit.model.operation import Operation, Request
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
@@ -110,7 +111,8 @@ class Result:
 class StepContext:
     """What a step may use: the session, time, settings, the runbook, results of earlier steps, a way to show a sign-in code.
 
-    ``regions``: source plan id in lower case -> its region. ``salt``: random, of this run alone (see ``RunState.salt``).
+    ``regions``: source plan id -> its region. ``salt``: random, of this run alone (see ``RunState.salt``). ``scripts``: those that
+    may run on hosts.
     """
 
     run: str
@@ -121,9 +123,10 @@ class StepContext:
     attempt: int
     results: Callable[[str], Mapping[str, Any]]
     show_code: Callable[[str, str, str], None]
-    regions: Mapping[str, str] = field(default_factory=dict)
+    regions: Mapping[ArmId, str] = field(default_factory=dict)
     epoch: int = 1
     salt: str = ""
+    scripts: host_scripts.Scripts = field(default_factory=host_scripts.common)
 
     def nonce(self, step: str, attempt: int | None = None) -> str:
         """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process; nobody else can know them."""
@@ -135,7 +138,7 @@ class StepContext:
 def approved_script(step: Step, context: StepContext, name: str) -> host_scripts.HostScript:
     """The host script of that name as the runbook has it approved; StepFailedError when this drkit has none of that hash."""
     try:
-        return host_scripts.approved(name, context.runbook.scripts.get(name, ""))
+        return context.scripts.approved(name, context.runbook.scripts.get(name, ""))
     except KeyError:
         raise StepFailedError(
             f"the script {name} is not the one that was approved",
@@ -266,6 +269,26 @@ def carried(product: object, environment: Environment | None) -> str | None:
     if not isinstance(product, SeesWhatHostsCarry):
         return None
     return product.carried(environment) if environment is not None else ""
+
+
+@runtime_checkable
+class RunsScripts(Protocol):
+    """A product that runs scripts of its own on hosts; the others need not have this."""
+
+    @property
+    def host_scripts(self) -> host_scripts.Scripts:
+        """Its scripts, without those that every product uses (``drkit.model.host_scripts.read_folder``)."""
+        ...
+
+
+@runtime_checkable
+class ReadsByPost(Protocol):
+    """A product whose provider lists by POST; the others need not have this."""
+
+    @property
+    def reading_posts(self) -> Sequence[str]:
+        """These POSTs, below a resource group's providers, with ``*`` for one name: ``Microsoft.Web/sites/*/listThings``."""
+        ...
 
 
 @runtime_checkable

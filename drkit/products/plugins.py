@@ -15,8 +15,10 @@ from importlib.metadata import EntryPoint
 import msgspec
 
 from drkit.model.actions import Action
-from drkit.products.base import Product
+from drkit.model.host_scripts import Scripts
+from drkit.products.base import Product, ReadsByPost, RunsScripts
 
+POST = re.compile(r"[A-Za-z][\w.]*(/[\w*.-]+){2,}")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 MOST = 300
 
@@ -87,13 +89,22 @@ def _made(entry: EntryPoint, taken: Collection[str], rivals: Collection[str]) ->
         raise _UnfitError(
             "its `actions` is no table of drkit.model.actions.Action: what its steps do would not be bound to anything"
         )
-    missing = sorted(one for one in _members() if not hasattr(product, one))
+    # What all products' scripts and POSTs are put together from must not fail later, for every command.
+    if isinstance(product, RunsScripts) and not isinstance(product.host_scripts, Scripts):
+        raise _UnfitError("its `host_scripts` are not those of drkit.model.host_scripts.read_folder")
+    if isinstance(product, ReadsByPost) and not _are_posts(product.reading_posts):
+        raise _UnfitError("its `reading_posts` are no tuple of texts like Microsoft.Web/sites/*/listThings")
+    missing = sorted(member for member in _members() if not hasattr(product, member))
     if missing:
         raise _UnfitError(f"it is no product of this drkit: it lacks {', '.join(missing)}")
     if not (isinstance(product.table, type) and issubclass(product.table, msgspec.Struct)):
         raise _UnfitError("its table is no msgspec.Struct")
     product.table()
     return product  # type: ignore[no-any-return]  # it has every member
+
+
+def _are_posts(posts: object) -> bool:
+    return isinstance(posts, tuple) and all(isinstance(post, str) and POST.fullmatch(post) for post in posts)
 
 
 def _members() -> set[str]:

@@ -9,9 +9,8 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cached_property
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -24,20 +23,34 @@ _NAME = r"[^/?#]+"
 _GROUP = rf"/subscriptions/{_NAME}/resourceGroups/{_NAME}/providers"
 
 
-def _reading_posts() -> tuple[re.Pattern[str], ...]:
-    """The POSTs that only read: Resource Graph's, and the list actions that the files in ``reading_posts`` name."""
-    paths = [r"/providers/Microsoft\.ResourceGraph/resources"]
-    for file in (files(__package__) / "reading_posts").iterdir():
-        lines = file.read_text("utf-8").splitlines() if file.name.endswith(".txt") else []
-        for line in lines:
-            if line and not line.startswith("#"):
-                paths.append(f"{_GROUP}/" + _NAME.join(re.escape(part) for part in line.split("*")))
-    return tuple(re.compile(rf"^{path}$", re.IGNORECASE) for path in paths)
-
-
-READING_POSTS = _reading_posts()
+_RESOURCE_GRAPH = re.compile(r"^/providers/Microsoft\.ResourceGraph/resources$", re.IGNORECASE)
 _RUN_COMMAND = re.compile(rf"^{_GROUP}/Microsoft\.Compute/virtualMachines/{_NAME}/runCommand$", re.IGNORECASE)
 _ODD = re.compile(r"%2f|%5c|\\|[\x00-\x20]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ReadingPosts:
+    """The POSTs that change nothing, besides the queries of Resource Graph; every other POST is a write.
+
+    ``actions``: list actions below a resource group's providers; ``*`` stands for one name (``Microsoft.Web/sites/*/listThings``).
+    ``scripts``: SHA-256 of the scripts whose run commands only read.
+    """
+
+    actions: tuple[str, ...] = ()
+    scripts: frozenset[str] = frozenset()
+
+    @cached_property
+    def _paths(self) -> tuple[re.Pattern[str], ...]:
+        named = (_NAME.join(re.escape(part) for part in action.split("*")) for action in self.actions)
+        return (_RESOURCE_GRAPH, *(re.compile(rf"^{_GROUP}/{path}$", re.IGNORECASE) for path in named))
+
+    def lists(self, path: str) -> bool:
+        """Whether a POST to this path of a URL only lists."""
+        return any(pattern.match(path) for pattern in self._paths)
+
+
+NO_READING_POSTS = ReadingPosts()
+"""Only the queries of Resource Graph."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Outgoing:
 Guard = Callable[[Outgoing], None]
 
 
-def classify(method: str, url: str, body: bytes | None, probe_hashes: AbstractSet[str]) -> RequestKind:
+def classify(method: str, url: str, body: bytes | None, reads: ReadingPosts) -> RequestKind:
     """What a request does. A POST is a write, except for the reading POSTs and for run commands whose script is a probe."""
     method = method.upper()
     if method in READ_METHODS:
@@ -62,9 +75,9 @@ def classify(method: str, url: str, body: bytes | None, probe_hashes: AbstractSe
         return "delete"
     if method == "POST":
         path = urlsplit(url).path
-        if any(pattern.match(path) for pattern in READING_POSTS):
+        if reads.lists(path):
             return "read"
-        if _RUN_COMMAND.match(path) and script_hash(body) in probe_hashes:
+        if _RUN_COMMAND.match(path) and script_hash(body) in reads.scripts:
             return "probe"
     return "write"
 
@@ -103,12 +116,12 @@ def check_shape(outgoing: Outgoing) -> None:
         raise _refusal(outgoing, "its path holds a dot segment, an encoded slash or a control character")
 
 
-def reading_guard(probe_hashes: frozenset[str]) -> Guard:
-    """The guard of commands that read. It lets through reads, and probes whose script's SHA-256 is in ``probe_hashes``."""
+def reading_guard(reads: ReadingPosts) -> Guard:
+    """The guard of commands that read. It lets through reads, and probes whose script's SHA-256 is in ``reads``."""
 
     def guard(outgoing: Outgoing) -> None:
         check_shape(outgoing)
-        if classify(outgoing.method, outgoing.url, outgoing.body, probe_hashes) in ("read", "probe"):
+        if classify(outgoing.method, outgoing.url, outgoing.body, reads) in ("read", "probe"):
             return
         if is_run_command(outgoing.url):
             raise _refusal(outgoing, "this command reads, and the script is not one of the probes it may run")
@@ -121,7 +134,7 @@ def writing_guard(
     permitted: Callable[[], Sequence[Request]],
     lease: Callable[[], None],
     lost: Callable[[str], bool],
-    probe_hashes: frozenset[str],
+    reads: ReadingPosts,
     deletes: Callable[[str], bool] = lambda _url: False,
 ) -> Guard:
     """The guard of a run. Reads and probes pass; a write must be announced, must not go to a lost region, and needs the lease.
@@ -133,7 +146,7 @@ def writing_guard(
 
     def guard(outgoing: Outgoing) -> None:
         check_shape(outgoing)
-        if classify(outgoing.method, outgoing.url, outgoing.body, probe_hashes) in ("read", "probe"):
+        if classify(outgoing.method, outgoing.url, outgoing.body, reads) in ("read", "probe"):
             return
         if lost(outgoing.url):
             raise _refusal(outgoing, "it would write into a region that the runbook calls lost")

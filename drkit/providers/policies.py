@@ -14,7 +14,6 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from drkit.errors import GuardError
-from drkit.model import host_scripts
 from drkit.model.answers import cleaned
 from drkit.model.clock import Clock
 from drkit.model.limits import OperationKind
@@ -23,7 +22,7 @@ from drkit.model.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy
 from drkit.providers.counters import Counters, subscription_of
 from drkit.providers.error_mapping import NETWORK_ERRORS, from_answer, from_exception, not_json, read_error_body
-from drkit.providers.guard import Guard, Outgoing, RequestKind, check_shape, classify, is_run_command
+from drkit.providers.guard import Guard, Outgoing, ReadingPosts, RequestKind, check_shape, classify
 from drkit.providers.redact import Redactor
 from drkit.providers.retry import KIND, SENT, Budget, current_budget, lowered, repeatable, retry_after
 from drkit.providers.throttle import BucketKey, Throttle
@@ -40,7 +39,7 @@ _SECRET_VALUES = re.compile(rb'"(?:accessToken|access_token|sessionToken|relaySa
 
 @dataclass
 class PipelineState:
-    """What the policies of one session share. ``probes``: SHA-256 of the probes, read at the first run command."""
+    """What the policies of one session share. ``reads``: the POSTs that change nothing, and so may be sent again."""
 
     arm: str
     principal: str
@@ -50,7 +49,7 @@ class PipelineState:
     redact: Redactor
     throttle: Throttle
     budget: Budget
-    probes: frozenset[str] | None = None
+    reads: ReadingPosts
 
     def outgoing(self, http: Any) -> Outgoing:
         """A request as the guard sees it. GuardError for a body that cannot be inspected, or an ambiguous URL."""
@@ -59,9 +58,7 @@ class PipelineState:
             body = body.encode()
         if body is not None and not isinstance(body, bytes):
             raise GuardError(f"{method} was not sent: its body cannot be inspected", where=bare(url))
-        if method == "POST" and self.probes is None and is_run_command(url):
-            self.probes = host_scripts.reading()
-        leaving = Outgoing(method, url, body, classify(method, url, body, self.probes or frozenset()))
+        leaving = Outgoing(method, url, body, classify(method, url, body, self.reads))
         check_shape(leaving)
         return leaving
 

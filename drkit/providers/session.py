@@ -30,7 +30,7 @@ from drkit.model.cloud import Cloud, Principal
 from drkit.providers.auth import ArmTokens, AuthPolicy, credential, credential_name
 from drkit.providers.counters import Counters
 from drkit.providers.error_mapping import SDK_ERRORS, from_exception
-from drkit.providers.guard import Guard
+from drkit.providers.guard import NO_READING_POSTS, Guard, ReadingPosts
 from drkit.providers.policies import GuardPolicy, PipelineState, SendPolicy
 from drkit.providers.redact import Redactor, of_environment
 from drkit.providers.retry import DEFAULT_BUDGET, Budget, TenacityRetryPolicy, current_budget, limited
@@ -57,9 +57,10 @@ T = TypeVar("T")
 class Session:
     """One cloud, one identity and one pipeline, for one ``async with`` block.
 
-    ``guard`` sees every request before anything else happens. ``loopback_only``: the transport refuses every host that is not
-    loopback, for token requests too. ``principal`` replaces the identity of a simulated cloud. ``connection_timeout`` and
-    ``read_timeout`` are seconds of real time; ``budget`` limits attempts and total time.
+    ``guard`` sees every request before anything else happens. ``reads``: the POSTs that change nothing, and so may be repeated.
+    ``loopback_only``: the transport refuses every host that is not loopback, for token requests too. ``principal`` replaces the
+    identity of a simulated cloud. ``connection_timeout`` and ``read_timeout`` are seconds of real time; ``budget`` limits attempts
+    and total time.
     GuardError for ``loopback_only`` with a credential that is not the simulator's.
     """
 
@@ -69,6 +70,7 @@ class Session:
         *,
         clock: Clock,
         guard: Guard,
+        reads: ReadingPosts = NO_READING_POSTS,
         loopback_only: bool = False,
         principal: Principal | None = None,
         connection_timeout: float = 5.0,
@@ -88,7 +90,7 @@ class Session:
         self.counters = Counters()
         self.redact = Redactor([cloud.client_secret, *of_environment(os.environ)])
         self.routes = Routes(cloud.services, cloud.arm)
-        self._guard = guard
+        self._guard, self._reads = guard, reads
         self._loopback_only = loopback_only
         self._timeouts = {"connection_timeout": connection_timeout, "read_timeout": read_timeout}
         self._budget = budget
@@ -123,6 +125,7 @@ class Session:
             self.redact,
             Throttle(self.clock, self.counters),
             self._budget,
+            self._reads,
         )
         auth = AuthPolicy(self._tokens, cloud.arm, regional=not cloud.simulated)
         gate = GuardPolicy(state, auth)

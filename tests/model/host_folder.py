@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from drkit.model import host_scripts
+from drkit import products
 from tests.support.patience import PATIENCE
 
 SHELLS: Mapping[str, tuple[str, ...]] = {"dash": ("dash",), "bash": ("bash",), "busybox": ("busybox", "sh")}
@@ -197,7 +197,7 @@ class Host:
         become: Callable[[], None] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts a script with its parameters in one of the forms they may arrive in."""
-        loaded = host_scripts.load(script)
+        loaded = products.scripts().load(script)
         file = self.folder / f"{script}.sh"
         if not file.exists():
             file.write_text(loaded.text)

@@ -29,6 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from drkit import products
 from drkit.model import host_scripts
 from tests.model.host_folder import (
     NEW_ID,
@@ -54,7 +55,8 @@ from tests.model.host_folder import (
 pytestmark = pytest.mark.slow
 
 NOBODY = 65534
-POSIX = {name: names for name, names in host_scripts.PARAMETERS.items() if host_scripts.load(name).shell == "sh"}
+SCRIPTS = products.scripts()
+POSIX = {name: script.parameters for name, script in SCRIPTS.today.items() if script.shell == "sh"}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 HOSTILE = {
@@ -167,20 +169,19 @@ def other_user(plain: Host) -> Host:
 
 def test_each_script_is_one_text_with_one_hash() -> None:
     for name, parameters in POSIX.items():
-        script = host_scripts.load(name)
+        script = SCRIPTS.load(name)
         assert script.text.startswith("#!/bin/sh\n")
         assert script.text.isascii()
         assert script.sha256 == hashlib.sha256(script.text.encode()).hexdigest()
         assert f'take "{" ".join(parameters)}" "$@"' in script.text
-    assert {
-        host_scripts.load(name).sha256: name for name in host_scripts.PARAMETERS
-    }.items() <= host_scripts.hashes().items()
+    assert {script.sha256: name for name, script in SCRIPTS.today.items()}.items() <= SCRIPTS.hashes().items()
 
 
 def test_shellcheck_finds_nothing() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    files = sorted(Path(host_scripts.__file__).parent.glob("*.sh"))
+    folders = [Path(host_scripts.__file__).parent, *Path(products.__file__).parent.glob("*/scripts")]
+    files = sorted(file for folder in folders for file in folder.glob("*.sh"))
     assert len(files) == len(POSIX) + 1
     found = subprocess.run(["shellcheck", *files], capture_output=True, text=True, check=False)
     assert (found.stdout, found.returncode) == ("", 0)
@@ -1289,6 +1290,6 @@ def test_the_documentation_names_every_parameter_and_state() -> None:
     for name, parameters in POSIX.items():
         for parameter in parameters:
             assert parameter in rows[name]
-        body = host_scripts.load(name).text.partition("made=")[2]
+        body = SCRIPTS.load(name).text.partition("made=")[2]
         for word in re.findall(r"(?:^ *|; |then |else |\|\| )(?:answer |state=)([a-z-]+)\b", body, re.MULTILINE):
             assert f"`{word}`" in rows[name], (name, word)

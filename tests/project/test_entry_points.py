@@ -138,6 +138,18 @@ BAD = [
         {"odd": GOOD.replace("{}", "{'x': 1}")},
         "no table of drkit.model.actions.Action",
     ),
+    (
+        "odd scripts",
+        "good = odd:Good",
+        {"odd": GOOD + "    host_scripts = {}\n"},
+        "its `host_scripts` are not those of drkit.model.host_scripts.read_folder",
+    ),
+    (
+        "odd posts",
+        "good = odd:Good",
+        {"odd": GOOD + "    reading_posts = ('.*',)\n"},
+        "its `reading_posts` are no tuple of texts",
+    ),
     ("no table", "good = odd:Good", {"odd": GOOD.replace("'good'", "'good'\n    table = dict")}, "lacks"),
 ]
 

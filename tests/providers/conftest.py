@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from drkit.products import reading_posts
 from drkit.providers.session import Session
 from tests.support.https_server import FakeClock, Server, anything, certificates, cloud_of, reading
 
@@ -32,11 +33,11 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def session(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
-    async with Session(cloud_of(server), clock=clock, guard=anything) as opened:
+    async with Session(cloud_of(server), clock=clock, guard=anything, reads=reading_posts()) as opened:
         yield opened
 
 
 @pytest.fixture
 async def reader(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
-    async with Session(cloud_of(server), clock=clock, guard=reading()) as opened:
+    async with Session(cloud_of(server), clock=clock, guard=reading(), reads=reading_posts()) as opened:
         yield opened

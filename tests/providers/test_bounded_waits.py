@@ -12,9 +12,9 @@ import pytest
 from azure.core.credentials import AccessToken
 
 from drkit.errors import CredentialError, ThrottledError, UnreachableError
-from drkit.model import host_scripts
 from drkit.model.estate import Host
 from drkit.model.settings import Settings
+from drkit.products import reading_posts, scripts
 from drkit.providers import auth, blocking, transport
 from drkit.providers.pages import EMPTY, MOST, Pages
 from drkit.providers.redact import Redactor
@@ -32,7 +32,7 @@ MACHINE = Host(id=VM, kind="azure-vm", name="vm", region="westeurope", os="linux
 @pytest.fixture
 async def prober(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
     async with Session(
-        cloud_of(server), clock=clock, guard=reading(*(host_scripts.load(name).sha256 for name in host_scripts.READS))
+        cloud_of(server), clock=clock, guard=reading(*scripts().reading()), reads=reading_posts()
     ) as opened:
         yield opened
 

@@ -10,7 +10,8 @@ import pytest
 
 from drkit.errors import GuardError, LockedError
 from drkit.model.operation import Request
-from drkit.providers.guard import Guard, Outgoing, classify, reading_guard, script_hash, writing_guard
+from drkit.products import reading_posts
+from drkit.providers.guard import Guard, Outgoing, ReadingPosts, classify, reading_guard, script_hash, writing_guard
 
 ARM = "https://management.azure.com"
 GROUP = f"{ARM}/subscriptions/s/resourceGroups/g"
@@ -19,6 +20,7 @@ OLD_PLAN = f"{GROUP}/providers/Microsoft.VSOnline/plans/p"
 VM = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/v"
 PROBE = "printf probe\n"
 HASHES = frozenset({hashlib.sha256(PROBE.encode()).hexdigest()})
+READING = ReadingPosts(reading_posts().actions, HASHES)
 
 
 def command(*lines: str, kind: str = "RunShellScript") -> bytes:
@@ -26,7 +28,7 @@ def command(*lines: str, kind: str = "RunShellScript") -> bytes:
 
 
 def leaving(method: str, url: str, body: bytes | None = None) -> Outgoing:
-    return Outgoing(method, url, body, classify(method, url, body, HASHES))
+    return Outgoing(method, url, body, classify(method, url, body, READING))
 
 
 READS = [
@@ -64,13 +66,13 @@ WRITES = [
 
 @pytest.mark.parametrize(("method", "url", "body"), READS)
 def test_a_reading_command_sends_reads_and_probes(method: str, url: str, body: bytes | None) -> None:
-    reading_guard(HASHES)(leaving(method, url, body))
+    reading_guard(READING)(leaving(method, url, body))
 
 
 @pytest.mark.parametrize(("method", "url", "body"), WRITES)
 def test_a_reading_command_sends_nothing_else(method: str, url: str, body: bytes | None) -> None:
     with pytest.raises(GuardError) as caught:
-        reading_guard(HASHES)(leaving(method, url, body))
+        reading_guard(READING)(leaving(method, url, body))
     assert method in caught.value.what
     assert caught.value.where == url.split("?")[0]
     assert "reads" in caught.value.what
@@ -78,7 +80,7 @@ def test_a_reading_command_sends_nothing_else(method: str, url: str, body: bytes
 
 def test_without_permission_to_probe_no_script_runs() -> None:
     with pytest.raises(GuardError, match="not one of the probes"):
-        reading_guard(frozenset())(leaving("POST", f"{VM}/runCommand", command(PROBE)))
+        reading_guard(ReadingPosts())(leaving("POST", f"{VM}/runCommand", command(PROBE)))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_without_permission_to_probe_no_script_runs() -> None:
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_url_that_could_mean_two_things_is_refused_even_to_read(method: str, url: str) -> None:
     with pytest.raises(GuardError):
-        reading_guard(HASHES)(leaving(method, url))
+        reading_guard(READING)(leaving(method, url))
     with pytest.raises(GuardError):
         writer([Request(method, url)])(leaving(method, url))
 
@@ -111,7 +113,7 @@ def writer(
     lost: Callable[[str], bool] = lambda _url: False,
     deletes: Callable[[str], bool] = lambda _url: True,
 ) -> Guard:
-    return writing_guard(lambda: permitted, lease, lost, HASHES, deletes)
+    return writing_guard(lambda: permitted, lease, lost, READING, deletes)
 
 
 @pytest.mark.parametrize(("method", "url", "body"), READS)
@@ -129,7 +131,7 @@ def test_a_run_writes_only_what_an_intent_announces(method: str, url: str, body:
 def test_a_deletion_is_refused_though_announced_where_nothing_allows_it() -> None:
     for allowed in (None, lambda url: url != PLAN):
         more = {} if allowed is None else {"deletes": allowed}
-        guard = writing_guard(lambda: [Request("DELETE", PLAN)], lambda: None, lambda _url: False, HASHES, **more)
+        guard = writing_guard(lambda: [Request("DELETE", PLAN)], lambda: None, lambda _url: False, READING, **more)
         with pytest.raises(GuardError, match="nothing in the store"):
             guard(leaving("DELETE", PLAN))
     writer([Request("DELETE", PLAN)], deletes=lambda url: url == PLAN)(leaving("DELETE", f"{PLAN}?api-version=1"))
@@ -180,10 +182,10 @@ def test_a_probe_for_powershell_goes_to_powershell_only() -> None:
     text = "#Requires -Version 5.1\n'probe'\n"
     hashes = frozenset({hashlib.sha256(text.encode()).hexdigest()})
     for kind, expected in (("RunPowerShellScript", "probe"), ("RunShellScript", "write"), ("", "write")):
-        assert classify("POST", f"{VM}/runCommand", command(text, kind=kind), hashes) == expected
+        assert classify("POST", f"{VM}/runCommand", command(text, kind=kind), ReadingPosts(scripts=hashes)) == expected
 
 
 def test_what_a_request_is_counted_as() -> None:
-    kinds = [classify(method, url, body, HASHES) for method, url, body in READS]
+    kinds = [classify(method, url, body, READING) for method, url, body in READS]
     assert kinds == ["read"] * 7 + ["probe"]
-    assert {classify(method, url, body, HASHES) for method, url, body in WRITES} == {"write", "delete"}
+    assert {classify(method, url, body, READING) for method, url, body in WRITES} == {"write", "delete"}

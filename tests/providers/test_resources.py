@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,17 +15,26 @@ from drkit.model import host_scripts
 from drkit.model.estate import Location
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation, Request
+from drkit.products import scripts
 from drkit.providers.compute import run_command_output, vm_names
-from drkit.providers.guard import writing_guard
+from drkit.providers.guard import ReadingPosts, writing_guard
 from drkit.providers.resources import Provider, subscription_in
 from drkit.providers.session import Session
-from tests.support.https_server import SUB, Answer, FakeClock, Server, cloud_of, reading
+from tests.support.https_server import SUB, Answer, FakeClock, Server, anything, cloud_of, reading
 
 S = f"/subscriptions/{SUB}"
 PLAN = f"{S}/resourceGroups/Dev-WEU/providers/Microsoft.VSOnline/plans/p"
 VM = f"{S}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/vm-1"
 TEXT = "printf '%s' \"$drkit_registrations\"\n"
 SCRIPT = HostScript("probe", TEXT, hashlib.sha256(TEXT.encode()).hexdigest(), ("drkit_registrations",))
+READS = ReadingPosts(scripts=scripts().reading() | {SCRIPT.sha256})
+
+
+@pytest.fixture
+async def session(server: Server, clock: FakeClock) -> AsyncIterator[Session]:
+    """One that knows the script of these tests as one that reads."""
+    async with Session(cloud_of(server), clock=clock, guard=anything, reads=READS) as opened:
+        yield opened
 
 
 async def test_subscriptions_and_locations(server: Server, reader: Session) -> None:
@@ -85,7 +95,7 @@ async def test_a_resource_by_id_keeps_what_the_sdk_does_not_know(server: Server,
 async def test_names_with_odd_characters_are_percent_encoded(server: Server, session: Session) -> None:
     odd = f"{S}/resourceGroups/rg (1)/providers/Microsoft.Insights/actionGroups/on call ü"
     server.on("*", "/actionGroups/on call ü", Answer(json={"id": odd}))
-    guard = writing_guard(lambda: [Request("PUT", odd_url)], lambda: None, lambda _u: False, frozenset())
+    guard = writing_guard(lambda: [Request("PUT", odd_url)], lambda: None, lambda _u: False, ReadingPosts())
     odd_url = f"{server.url}{odd}"
     async with Session(cloud_of(server), clock=FakeClock(), guard=guard) as writer:
         assert await writer.resources.resource(odd, "1") == {"id": odd}
@@ -221,10 +231,7 @@ def accepted(server: Server) -> Answer:
     )
 
 
-async def test_a_run_command_returns_its_polling_url_at_once(
-    server: Server, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
+async def test_a_run_command_returns_its_polling_url_at_once(server: Server, session: Session) -> None:
     server.on("POST", "/runCommand$", accepted(server))
     begun = await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": "codespaces\t~/.x; rm -rf /"})
     assert (begun.style, begun.url, begun.retry_after) == ("location", f"{server.url}/l?m=1", 5)
@@ -253,10 +260,9 @@ async def test_a_script_for_powershell_is_run_by_powershell(server: Server, sess
     assert session.counters.calls["probe"] == 1
 
 
-async def test_a_probe_needs_permission(server: Server, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
+async def test_a_probe_needs_permission(server: Server, clock: FakeClock) -> None:
     server.on("POST", "/runCommand$", accepted(server))
-    async with Session(cloud_of(server), clock=clock, guard=reading(SCRIPT.sha256)) as session:
+    async with Session(cloud_of(server), clock=clock, guard=reading(SCRIPT.sha256), reads=READS) as session:
         await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": ""})
         other = HostScript("other", "rm -rf /", "", ())
         with pytest.raises(GuardError, match="not one of the probes"):
@@ -269,17 +275,15 @@ async def test_a_probe_needs_permission(server: Server, clock: FakeClock, monkey
 
 @pytest.mark.parametrize("answer", [Answer(503), Answer(act="cut"), Answer(200, body=b"<html>")])
 async def test_a_run_command_whose_fate_is_unknown_is_sent_once(
-    server: Server, session: Session, answer: Answer, monkeypatch: pytest.MonkeyPatch
+    server: Server, session: Session, answer: Answer
 ) -> None:
-    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     server.on("POST", "/runCommand$", answer)
     with pytest.raises(UnknownFateError):
         await session.compute.run_command(VM, SCRIPT, {"drkit_registrations": ""})
     assert len(server.calls("POST")) == 1
 
 
-async def test_a_busy_vm_is_a_conflict(server: Server, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
+async def test_a_busy_vm_is_a_conflict(server: Server, session: Session) -> None:
     fault = {"error": {"code": "Conflict", "message": "Run command extension execution is in progress."}}
     server.on("POST", "/runCommand$", Answer(409, json=fault))
     with pytest.raises(ConflictError, match="in progress"):

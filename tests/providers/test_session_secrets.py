@@ -8,24 +8,25 @@ import traceback
 import pytest
 
 from drkit.errors import CloudError
-from drkit.model import host_scripts
 from drkit.model.host_scripts import HostScript
 from drkit.model.operation import Operation
+from drkit.products import reading_posts
+from drkit.providers.guard import ReadingPosts
 from drkit.providers.session import Session
 from tests.support.https_server import REGION_HOST, SECRET, SUB, Answer, FakeClock, Server, anything, cloud_of
 
 PLAN_TOKEN = "plan-access-token-of-some-length"
 VM = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v"
 SCRIPT = HostScript("probe", "echo script-text-not-for-logs\n", "0", ("drkit_x",))
+READS = ReadingPosts(reading_posts().actions, frozenset({SCRIPT.sha256}))
 
 
 async def test_no_secret_reaches_a_log_or_an_error(
-    server: Server, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: Server, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "azure")
     caplog.set_level(logging.DEBUG, "msal")
-    monkeypatch.setattr(host_scripts, "load", lambda _name: SCRIPT)
     echo = {"error": {"code": "Bad", "message": f"token {PLAN_TOKEN}, secret {SECRET}, sig=abcdef0123456789"}}
     server.on("POST", "/readAllEnvironments$", Answer(json={"accessToken": PLAN_TOKEN}))
     server.on("GET", "^/weu/", Answer(401, json=echo))
@@ -39,7 +40,7 @@ async def test_no_secret_reaches_a_log_or_an_error(
             await call  # type: ignore[misc]
         texts.append("".join(traceback.format_exception(caught.value)) + str(caught.value.__dict__))
 
-    async with Session(cloud_of(server), clock=clock, guard=anything) as session:
+    async with Session(cloud_of(server), clock=clock, guard=anything, reads=READS) as session:
         plan = f"/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.VSOnline/plans/p"
         minted = await session.rest.request("POST", f"{plan}/readAllEnvironments")
         assert minted.body == {"accessToken": PLAN_TOKEN}

@@ -13,11 +13,11 @@ import pytest
 from drkit.api import plan
 from drkit.errors import RefusedError
 from drkit.execution.session import check_scripts
-from drkit.model import host_scripts, runbook, settings
+from drkit.model import runbook, settings
 from drkit.model.clock import SystemClock
 from drkit.model.operation import Operation
 from drkit.model.runbook import Runbook, Step
-from drkit.products import tables
+from drkit.products import scripts, tables
 from drkit.products.base import StepContext, StepFailedError
 from drkit.products.codespaces.act_on_host import Register, Release
 from tests.support.estates import People, Site, estate
@@ -34,22 +34,42 @@ EARLIER = {
 }
 
 
+# Those of today, which runbooks of this version name. A change of one makes every approved runbook that names it be planned again.
+TODAY = {
+    "probe": "d3450b32aa50a39498b9e20703d7b82fed911d193272150927004cd3cc475c46",
+    "probe_windows": "54c6040539ddd24d23d9ca3aa55d4f35cdab90b92bb789bb53153665b2ac129b",
+    "reach": "a29c58c17b3fcfbe6044f25b7497fcf340de2c10e222851f27c69f2b4611db04",
+    "codespaces_release": "56812efa2b57a20d027088d07d5cae9c767a2a7953a578894c9ba21f85ef2640",
+    "codespaces_register": "7ffcc1fd12654673036c77160df0eab149060de1af0971238bb398552e1d9924",
+    "codespaces_watch": "2cab7bbbe0a8ac1648049e635fe46cdcfbf40f319165e52a094c43e3a6dfae6e",
+    "codespaces_restore": "981299a6924c2dd4d93b181d86f063c2a8df9e1801d0f1ae1f7491036431c7f1",
+}
+SCRIPTS = scripts()
+
+
+def test_the_scripts_of_this_version_are_those_that_its_runbooks_name() -> None:
+    assert {name: script.sha256 for name, script in SCRIPTS.today.items()} == TODAY
+    assert {name for name, sha256 in TODAY.items() if sha256 in SCRIPTS.reading()} == {
+        "probe", "probe_windows", "reach", "codespaces_watch",
+    }  # fmt: skip
+
+
 def test_the_scripts_of_earlier_versions_are_kept_byte_for_byte() -> None:
-    for version, scripts in EARLIER.items():
-        for name, sha256 in scripts.items():
-            script = host_scripts.approved(name, sha256)
+    for version, named in EARLIER.items():
+        for name, sha256 in named.items():
+            script = SCRIPTS.approved(name, sha256)
             assert (script.name, script.sha256, script.version) == (name, sha256, version)
-            assert host_scripts.load(name).sha256 != sha256
-            assert (sha256 in host_scripts.reading()) is (name in ("reach", "codespaces_watch"))
-    assert {sha256 for scripts in EARLIER.values() for sha256 in scripts.values()} < set(host_scripts.hashes())
+            assert SCRIPTS.load(name).sha256 != sha256
+            assert (sha256 in SCRIPTS.reading()) is (name in ("reach", "codespaces_watch"))
+    assert {sha256 for named in EARLIER.values() for sha256 in named.values()} < set(SCRIPTS.hashes())
 
 
 def test_only_a_script_of_a_known_hash_is_run() -> None:
-    for scripts in (EARLIER["0.1"], {"reach": host_scripts.load("reach").sha256}):
-        check_scripts(cast("Runbook", SimpleNamespace(scripts=scripts)))
-    for scripts in ({"reach": "0" * 64}, {"reach": EARLIER["0.1"]["codespaces_watch"]}):
+    for named in (EARLIER["0.1"], {"reach": SCRIPTS.load("reach").sha256}):
+        check_scripts(cast("Runbook", SimpleNamespace(scripts=named)), SCRIPTS)
+    for named in ({"reach": "0" * 64}, {"reach": EARLIER["0.1"]["codespaces_watch"]}):
         with pytest.raises(RefusedError, match="host scripts differ from the approved ones: reach"):
-            check_scripts(cast("Runbook", SimpleNamespace(scripts=scripts)))
+            check_scripts(cast("Runbook", SimpleNamespace(scripts=named)), SCRIPTS)
 
 
 @pytest.mark.parametrize("action", ["release", "register"])
@@ -75,6 +95,7 @@ async def test_an_earlier_script_does_not_write_as_root_outside_a_home(action: s
         azure=SimpleNamespace(compute=SimpleNamespace(run_command=run_command)),
         settings=settings.parse("", "drkit.toml", tables()),
         clock=SystemClock(),
+        scripts=SCRIPTS,
     )
 
     async def put_back(step: Step, context: StepContext) -> Any:

@@ -16,7 +16,7 @@ import yaml
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 from azure.mgmt.resource.resources.aio import ResourceManagementClient as AsyncResourceManagementClient
 
-from drkit.model import host_scripts
+from drkit import products
 from drkit.simulator import sample_seed
 from drkit.simulator.codespaces.environments import STATUS
 from drkit.simulator.core.clock import SimulatedClock
@@ -452,14 +452,14 @@ def test_requests_to_the_service_are_on_record_with_whose_token_it_was(estate: E
 
 def test_a_host_is_moved_through_its_run_command(estate: Estate) -> None:
     """The genuine scripts, by their hashes, from release to Available under another plan in another region."""
-    estate.world.host_scripts = host_scripts.hashes()
+    estate.world.host_scripts = products.scripts().hashes()
     vm = NAMES.host("vm-orders-build", "rg-hosts-neu")
     where = {"drkit_user": "aoife", "drkit_registration": "~/.vsonline/environment.json"}
     old = NAMES.guid("environment", "vso-plan-westeurope", "orders-build")
 
     def run(script: str, **values: str) -> Any:
-        given = [{"name": name, "value": value} for name, value in host_scripts.load(script).encode(values)]
-        body = {"commandId": "RunShellScript", "script": [host_scripts.load(script).text], "parameters": given}
+        given = [{"name": name, "value": value} for name, value in products.scripts().load(script).encode(values)]
+        body = {"commandId": "RunShellScript", "script": [products.scripts().load(script).text], "parameters": given}
         started = estate.arm("POST", f"{vm}/runCommand", "operator", json=body)
         assert started.status_code == 202, started.text
         estate.wait(60)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from drkit.model import host_scripts
+from drkit import products
 from drkit.simulator.codespaces.environments import bearers, of_plan, state_of, surroundings
 from drkit.simulator.core.clock import SimulatedClock
 from drkit.simulator.core.seed import build
@@ -320,7 +320,7 @@ def test_a_nonce_belongs_to_one_script(world: World) -> None:
 
 
 def test_every_script_that_runs_on_hosts_is_acted_out() -> None:
-    assert scripts.SCRIPTS.keys() == host_scripts.PARAMETERS.keys()
+    assert scripts.SCRIPTS.keys() == products.scripts().today.keys()
 
 
 def test_a_registered_machine_refuses_a_second_registration(world: World) -> None:

@@ -31,10 +31,10 @@ from drkit.api import plan as plan_
 from drkit.api.context import Context
 from drkit.errors import DrkitError, RefusedError
 from drkit.model import cloud as clouds
-from drkit.model import host_scripts, settings
+from drkit.model import settings
 from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
-from drkit.products import tables
+from drkit.products import scripts, tables
 from drkit.simulator import Simulator
 from drkit.simulator.core import clock as simulated
 from drkit.store.store import Store
@@ -202,7 +202,7 @@ class World:
     """A simulator in a thread of this process, with its control interface."""
 
     def __init__(self, folder: Path, content: Json, *, speed: float = 60.0, leaping: bool = False) -> None:
-        self.simulator = Simulator(content, host_scripts=host_scripts.hashes(), speed=speed, folder=folder)
+        self.simulator = Simulator(content, host_scripts=scripts().hashes(), speed=speed, folder=folder)
         self.clock: Leaping | None = None
         if leaping:
             known = self.simulator.world.clock

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from drkit.model.cloud import Cloud
-from drkit.providers.guard import Guard, Outgoing, reading_guard
+from drkit.products import reading_posts
+from drkit.providers.guard import Guard, Outgoing, ReadingPosts, reading_guard
 
 SUB = "11111111-1111-1111-1111-111111111111"
 TENANT = "00000000-0000-0000-0000-00000000bbbb"
@@ -243,4 +244,4 @@ def anything(_outgoing: Outgoing) -> None:
 
 
 def reading(*probes: str) -> Guard:
-    return reading_guard(frozenset(probes))
+    return reading_guard(ReadingPosts(reading_posts().actions, frozenset(probes)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,12 +15,14 @@ import msgspec
 from drkit.model.actions import Actions
 from drkit.model.clock import Clock
 from drkit.model.estate import Environment, Plan, Reading, Snapshot, TargetFacts
+from drkit.model.host_scripts import Scripts
 from drkit.model.settings import Settings
 from drkit.products.base import Captured, Endpoint, Rehearsal
 from drkit.products.codespaces import plan as pure
 from drkit.products.codespaces import settings as own
 from drkit.products.codespaces.actions import ACTIONS
 from drkit.products.codespaces.drill import CodespacesRehearsal
+from drkit.products.codespaces.scripts import product_scripts
 from drkit.products.codespaces.settings import CodespacesSettings
 from drkit.products.handlers import ActionHandler, ByAction
 
@@ -63,6 +66,17 @@ class Codespaces(ByAction):
         return own.settings_of(settings).registration
 
     # reading
+
+    @cached_property
+    def reading_posts(self) -> Sequence[str]:
+        """The actions by which the two names of its provider list environments."""
+        lines = files(__package__).joinpath("reading_posts.txt").read_text("utf-8").splitlines()
+        return tuple(line for line in lines if line and not line.startswith("#"))
+
+    @property
+    def host_scripts(self) -> Scripts:
+        """Those that release and register a host."""
+        return product_scripts()
 
     @cached_property
     def tokens(self) -> Tokens:

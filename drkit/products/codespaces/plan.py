@@ -9,6 +9,7 @@ import msgspec
 
 from drkit.model import host_scripts
 from drkit.model.estate import Environment, Plan
+from drkit.model.host_scripts import HostScript
 from drkit.model.ids import slug
 from drkit.model.runbook import Affected, Estimate, LeftAlone, Precondition, Step
 from drkit.model.settings import Settings
@@ -27,13 +28,13 @@ from drkit.planning.proposal import (
 )
 from drkit.products.codespaces import plan_cleanup
 from drkit.products.codespaces.plan_self_hosted import by_hand, has_channel, hosted
+from drkit.products.codespaces.scripts import product_scripts
 from drkit.products.codespaces.settings import NAME, settings_of
 from drkit.products.codespaces.steps import ask_for, names_for, stale, still_lost, verified, where
 
 # From the display names the service publishes with its SKUs ("Standard (Linux): 4 cores, 8 GB RAM").
 CORES = {"basiclinux": 2, "standardlinux": 4, "premiumlinux": 8}
 CARRIED = ("userId", "defaultAutoSuspendDelayMinutes", "defaultEnvironmentSku", "defaultCodespaceSku")
-HOST_SCRIPTS = ("reach", "codespaces_release", "codespaces_register", "codespaces_watch", "codespaces_restore")
 RISK = {
     "pushed": "all work was pushed when it was last seen",
     "unpushed": "it had unpushed work: that stays behind until its region returns",
@@ -64,9 +65,14 @@ def propose(proposal: Proposal) -> Proposed:
     ready = plan_steps[-1].id if plan_steps else ""
     chains = tuple(_chain(proposal, item, ready) for item in proposal.items)
     used = {str(step.inputs.get("script", "")) for chain in chains for step in chain.steps}
-    scripts = {name: host_scripts.load(name).sha256 for name in HOST_SCRIPTS} if used - {""} else {}
+    scripts = {script.name: script.sha256 for script in _scripts()} if used - {""} else {}
     left = tuple(_not_carried(plan, proposal)) if target and not target.plan_exists else ()
     return Proposed(plan_steps, chains, left, (), scripts)
+
+
+def _scripts() -> list[HostScript]:
+    """Those that the steps on hosts run."""
+    return [host_scripts.load("reach"), *product_scripts().today.values()]
 
 
 def _stays(plan: Plan) -> Target:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.model import host_scripts
+from drkit import products
 from drkit.model.estate import ArmIdentity, Baseline, Environment, Host, HostLink, Plan, Risk
 from drkit.model.runbook import Step
 from drkit.model.settings import RunSettings, Settings
@@ -220,7 +220,8 @@ def test_in_a_repair_the_host_goes_back_to_its_own_plan_under_a_name_that_is_fre
 
 def test_the_scripts_used_are_named_with_their_hashes_and_none_when_none_is_used() -> None:
     assert proposed(an_item(web(), host=BOX)).scripts == {
-        name: host_scripts.load(name).sha256 for name in pure.HOST_SCRIPTS
+        name: products.scripts().load(name).sha256
+        for name in ("reach", "codespaces_release", "codespaces_register", "codespaces_watch", "codespaces_restore")
     }
     assert proposed(an_item(managed("api", PLAN))).scripts == {}
 
