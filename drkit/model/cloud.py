@@ -5,7 +5,6 @@ docs/configuration.md ("[cloud]") says which setting, option or variable chooses
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from drkit.errors import FileError, RefusedError, UsageError
-from drkit.model import files
+from drkit.model import files, suggest
 from drkit.model.clock import Clock, SimulatedClock, SystemClock, parse_time
 
 CredentialName = Literal["auto", "azure-cli", "azure-pipelines", "managed-identity", "workload-identity", "environment"]
@@ -298,8 +297,8 @@ def from_table(table: Mapping[str, Any]) -> Cloud:
 
 
 def _near(text: str) -> str:
-    close = difflib.get_close_matches(text.lower(), [name.lower() for name in NAMED], n=1)
-    return f"; did you mean {named(close[0])}?" if close else ""
+    nearest = suggest.near(text, NAMED)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def from_ready_file(path: Path, why: str) -> Cloud:
