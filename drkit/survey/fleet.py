@@ -19,7 +19,7 @@ from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, Reading, Sn
 from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.survey import health, machines
-from drkit.survey.machines import Machine, Machines
+from drkit.survey.machines import HostChannels, Machine, Machines
 from drkit.survey.vm_annotations import moment
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ async def read(
             rows = await azure.graph.query(QUERY, subscriptions)
     except CloudError:
         return None
-    listing = Machines()
+    listing, channels = Machines(), HostChannels(settings)
     availability: dict[ArmId, Reading] = {}
     baselines = {host.key: host for host in base.hosts}
     unreadable = 0
     for row in rows:
         try:
             with reading_azure(SOURCE):
-                machine = of_row(row, baselines, settings, now)
+                machine = of_row(row, baselines, channels, now)
         except CloudError:
             machine = None
         if machine is None:
@@ -87,12 +87,12 @@ async def read(
         subject = f"/subscriptions/{subscription}/providers/{machines.VM_TYPE}"
         listing.captures.append(Capture(subject, SOURCE, "partial" if unreadable else "complete", now))
         listing.listed_subscriptions.add(subscription)
-    await _confirm(azure, listing, base, settings, now)
+    await _confirm(azure, listing, base, channels, now)
     unread += await _explain_states(azure, availability, clock)
     return listing, availability, unread
 
 
-def of_row(row: Any, baselines: Mapping[ArmId, Host], settings: Settings, now: str) -> Machine | None:
+def of_row(row: Any, baselines: Mapping[ArmId, Host], channels: HostChannels, now: str) -> Machine | None:
     """A row of ``QUERY`` as a machine; None for a row that names none. ``baselines``: the known hosts by id."""
     if not isinstance(row, Mapping) or not isinstance(row.get("id"), str) or not isinstance(row.get("vmId"), str):
         return None
@@ -121,7 +121,7 @@ def of_row(row: Any, baselines: Mapping[ArmId, Host], settings: Settings, now: s
         str(row.get("name") or ""),
         region_name(str(row.get("location") or "")),
         before.group_region if before else "",
-        settings,
+        channels,
         "windows" if windows else "linux",
     )
     power = str(row.get("power") or "").lower()
@@ -139,7 +139,7 @@ def differs(before: Host, machine: Machine) -> bool:
     return old.instance_id != new.instance_id or disk or old.ephemeral_os_disk != new.ephemeral_os_disk
 
 
-async def _confirm(azure: Session, listing: Machines, base: Snapshot, settings: Settings, now: str) -> None:
+async def _confirm(azure: Session, listing: Machines, base: Snapshot, channels: HostChannels, now: str) -> None:
     """One GET for each VM that differs. ARM's answer replaces the row; a VM that ARM does not have is removed."""
     limit = asyncio.Semaphore(TOGETHER)
     group_regions = {host.key: host.group_region for host in base.hosts}
@@ -151,7 +151,7 @@ async def _confirm(azure: Session, listing: Machines, base: Snapshot, settings: 
                 with azure.budget(attempts=2, seconds=20), reading_azure(key.folded):
                     body = await azure.compute.vm(key.folded)
                     disk = await machines.disk_of(azure, body)
-                    host = machines.vm_host(body, {}, settings, now)
+                    host = machines.vm_host(body, {}, channels, now)
                     power = machines.power_of(body)
             except NotFoundError:
                 del listing.by_id[key]

@@ -13,9 +13,9 @@ import msgspec
 from drkit.errors import CloudError, NotFoundError
 from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock, rfc3339
-from drkit.model.estate import ArmIdentity, Baseline, Capture, Host, HostKind, is_region, region_name
+from drkit.model.estate import ArmIdentity, Baseline, Capture, Channel, Host, HostKind, is_region, region_name
 from drkit.model.ids import ArmId
-from drkit.model.settings import Settings
+from drkit.model.settings import HostSettings, Settings
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -65,7 +65,7 @@ async def read(
     ``before``: the known identities by id; a VM whose OS disk has the same ARM id still has that disk. What could
     not be read is in ``captures``; nothing is raised for it.
     """
-    machines = Machines()
+    machines, channels = Machines(), HostChannels(settings)
     for subscription in subscriptions:
         now = rfc3339(clock.now())
         groups: dict[str, str] = {}
@@ -79,22 +79,22 @@ async def read(
             machines.captures.append(
                 Capture(f"/subscriptions/{subscription}", "ARM: groups", "failed", now, str(error))
             )
-        await _vms(azure, subscription, groups, settings, machines, now)
-        await _arc(azure, subscription, groups, settings, machines, now)
+        await _vms(azure, subscription, groups, channels, machines, now)
+        await _arc(azure, subscription, groups, channels, machines, now)
     await _disks(azure, machines, before or {})
     return machines
 
 
 async def read_arc(azure: Session, subscriptions: Sequence[str], settings: Settings, clock: Clock) -> Machines:
     """Only the Arc machines of these subscriptions."""
-    machines = Machines()
+    machines, channels = Machines(), HostChannels(settings)
     for subscription in subscriptions:
-        await _arc(azure, subscription, {}, settings, machines, rfc3339(clock.now()))
+        await _arc(azure, subscription, {}, channels, machines, rfc3339(clock.now()))
     return machines
 
 
 async def _vms(
-    azure: Session, subscription: str, groups: Mapping[str, str], settings: Settings, machines: Machines, now: str
+    azure: Session, subscription: str, groups: Mapping[str, str], channels: HostChannels, machines: Machines, now: str
 ) -> None:
     subject = f"/subscriptions/{subscription}/providers/{VM_TYPE}"
     try:
@@ -114,7 +114,7 @@ async def _vms(
     for item in listed:
         try:
             with reading_azure(subject):
-                host = vm_host(item, groups, settings, now)
+                host = vm_host(item, groups, channels, now)
         except CloudError as error:
             odd += 1
             machines.captures.append(
@@ -154,7 +154,7 @@ def _power(status: Mapping[str, Any]) -> str:
     return "unknown"
 
 
-def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, now: str) -> Host:
+def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], channels: HostChannels, now: str) -> Host:
     """A VM's body as a host with its identity as baseline. ValueError for an id that is not a VM's, or a location that is no region."""
     arm_id = str(item.get("id", ""))
     if not VM_ID.fullmatch(arm_id):
@@ -172,12 +172,12 @@ def vm_host(item: Mapping[str, Any], groups: Mapping[str, str], settings: Settin
         principal_id=str((item.get("identity") or {}).get("principalId", "")),
     )
     system = str(os_disk.get("osType", "")).lower()
-    host = _host(arm_id, "azure-vm", item, groups, settings, "windows" if system == "windows" else "linux")
+    host = _host(arm_id, "azure-vm", item, groups, channels, "windows" if system == "windows" else "linux")
     return msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now))
 
 
 def _host(
-    arm_id: str, kind: HostKind, item: Mapping[str, Any], groups: Mapping[str, str], settings: Settings, system: Any
+    arm_id: str, kind: HostKind, item: Mapping[str, Any], groups: Mapping[str, str], channels: HostChannels, system: Any
 ) -> Host:
     return as_host(
         arm_id,
@@ -185,7 +185,7 @@ def _host(
         str(item.get("name", "")),
         _region(item),
         groups.get(ArmId(arm_id).resource_group.lower(), ""),
-        settings,
+        channels,
         system,
     )
 
@@ -198,15 +198,27 @@ def _region(item: Mapping[str, Any]) -> str:
     return region
 
 
+class HostChannels:
+    """The channels that settings name for hosts, looked up by id or name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._by_kind = settings.channels
+        self._entries: dict[ArmId, tuple[int, HostSettings]] = {}
+        for position, entry in enumerate(settings.hosts):
+            self._entries.setdefault(ArmId(entry.id), (position, entry))
+
+    def of(self, arm_id: str, kind: HostKind, name: str) -> Channel:
+        """The channel of the first entry for that id or name, else that of the kind. Arc machines have no run command."""
+        entries = [self._entries[key] for key in (ArmId(arm_id), ArmId(name)) if key in self._entries]
+        own = min(entries, key=lambda item: item[0])[1].channel if entries else ""
+        channel = own or (self._by_kind.azure_vm if kind == "azure-vm" else self._by_kind.arc)
+        return "manual" if kind == "arc" and channel == "run-command" else channel
+
+
 def as_host(
-    arm_id: str, kind: HostKind, name: str, region: str, group_region: str, settings: Settings, system: Any
+    arm_id: str, kind: HostKind, name: str, region: str, group_region: str, channels: HostChannels, system: Any
 ) -> Host:
-    """A host without a baseline, with the channel that settings name for it."""
-    entry = next((entry for entry in settings.hosts if ArmId(entry.id) in (arm_id, name)), None)
-    by_kind = settings.channels.azure_vm if kind == "azure-vm" else settings.channels.arc
-    channel = (entry.channel if entry else "") or by_kind
-    if kind == "arc" and channel == "run-command":
-        channel = "manual"
+    """A host without a baseline, with its channel."""
     return Host(
         id=arm_id,
         kind=kind,
@@ -214,12 +226,12 @@ def as_host(
         region=region,
         group_region=group_region,
         os=system,
-        channel=channel,
+        channel=channels.of(arm_id, kind, name),
     )
 
 
 async def _arc(
-    azure: Session, subscription: str, groups: Mapping[str, str], settings: Settings, machines: Machines, now: str
+    azure: Session, subscription: str, groups: Mapping[str, str], channels: HostChannels, machines: Machines, now: str
 ) -> None:
     subject = f"/subscriptions/{subscription}/providers/{ARC_TYPE}"
     try:
@@ -231,7 +243,7 @@ async def _arc(
         try:
             with reading_azure(subject):
                 whole = await azure.resources.resource(str(item["id"]), ARC_API)
-                machine = _arc_machine(whole, str(item["id"]), groups, settings, now)
+                machine = _arc_machine(whole, str(item["id"]), groups, channels, now)
         except NotFoundError:
             continue
         except CloudError as error:
@@ -241,11 +253,11 @@ async def _arc(
 
 
 def _arc_machine(
-    whole: Mapping[str, Any], arm_id: str, groups: Mapping[str, str], settings: Settings, now: str
+    whole: Mapping[str, Any], arm_id: str, groups: Mapping[str, str], channels: HostChannels, now: str
 ) -> Machine:
     properties = whole.get("properties") or {}
     windows = str(properties.get("osType", properties.get("osName", ""))).lower().startswith("win")
-    host = _host(arm_id, "arc", whole, groups, settings, "windows" if windows else "linux")
+    host = _host(arm_id, "arc", whole, groups, channels, "windows" if windows else "linux")
     identity = ArmIdentity(instance_id=str(properties.get("vmUuid", "")).lower())
     return Machine(
         msgspec.structs.replace(host, baseline=Baseline(arm=identity, arm_time=now)),

@@ -42,6 +42,7 @@ async def test_the_calls_do_not_grow_with_hosts_to_which_nothing_happened(size: 
 
 def test_a_row_without_a_machine_id_is_skipped() -> None:
     from drkit.model.settings import Settings
+    from drkit.survey.machines import HostChannels
 
     odd: tuple[object, ...] = (
         None,
@@ -53,14 +54,15 @@ def test_a_row_without_a_machine_id_is_skipped() -> None:
         {"id": "/subscriptions/s/resourceGroups/g", "vmId": "x"},
     )
     for row in odd:
-        assert surveyed.of_row(row, {}, Settings(), "2026-11-23T03:00:00Z") is None
+        assert surveyed.of_row(row, {}, HostChannels(Settings()), "2026-11-23T03:00:00Z") is None
 
 
 def test_odd_members_of_a_row_are_unknown() -> None:
     from drkit.model.settings import Settings
+    from drkit.survey.machines import HostChannels
 
     row = {"id": host(1), "vmId": "AB", "zones": "1", "nics": [None, {"id": 5}], "power": None, "ephemeral": None}
-    found = surveyed.of_row(row, {}, Settings(), "2026-11-23T03:00:00Z")
+    found = surveyed.of_row(row, {}, HostChannels(Settings()), "2026-11-23T03:00:00Z")
     assert found is not None
     assert found.power == "unknown"
     assert found.host.baseline.arm is not None

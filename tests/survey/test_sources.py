@@ -329,7 +329,9 @@ def test_an_item_of_another_kind_links_nothing(row: Any) -> None:
 def test_the_published_machines_are_read() -> None:
     for name in ("vm_get.json", "vm_instance_view.json"):
         body = example(name)
-        host = machines.vm_host(body if "id" in body else {"id": VM, "properties": body}, {}, Settings(), NOW)
+        host = machines.vm_host(
+            body if "id" in body else {"id": VM, "properties": body}, {}, machines.HostChannels(Settings()), NOW
+        )
         assert host.kind == "azure-vm"
     assert machines.power_of({"properties": {"instanceView": example("vm_instance_view.json")}}) in (
         "running",
