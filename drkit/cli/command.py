@@ -221,10 +221,10 @@ def command(
         ]
         for option in reversed(common_options):
             run = option(run)
-        made = click.command(called, cls=Command, epilog=_epilog(words, examples))(run)
-        made.examples = tuple(examples)
-        offer(made)
-        return made
+        command_ = click.command(called, cls=Command, epilog=_epilog(words, examples))(run)
+        command_.examples = tuple(examples)
+        offer(command_)
+        return command_
 
     return wrap
 
@@ -235,8 +235,8 @@ def _logged(name: str, function: Callable[..., Any], common: Common, options: di
     try:
         code = function(common, **options)
     except DrkitError as error:
-        told = {"what": error.what, "where": error.where, "remedy": error.remedy, "exit_code": error.exit_code}
-        log.say("command failed", logging.ERROR, command=name, **told)
+        failure = {"what": error.what, "where": error.where, "remedy": error.remedy, "exit_code": error.exit_code}
+        log.say("command failed", logging.ERROR, command=name, **failure)
         raise
     log.say("command ended", command=name, exit_code=code)
     return code
@@ -252,10 +252,10 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run to its end. SIGTERM cancels it in good order, and the command leaves with 143."""
 
     async def guarded() -> T:
-        loop, task, heard = asyncio.get_running_loop(), asyncio.current_task(), []
+        loop, task, signals = asyncio.get_running_loop(), asyncio.current_task(), []
 
         def terminated() -> None:
-            heard.append(signal.SIGTERM)
+            signals.append(signal.SIGTERM)
             if task is not None:
                 task.cancel()
 
@@ -263,7 +263,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
         try:
             return await work
         except asyncio.CancelledError:
-            if heard:
+            if signals:
                 sys.exit(143)
             raise
 

@@ -50,14 +50,14 @@ class CompletableText(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         from drkit.model.text import safe
 
-        found: list[CompletionItem] = []
+        items: list[CompletionItem] = []
         # Whatever is wrong with files or settings, the command itself will say; a shell that completes must stay quiet.
         with contextlib.suppress(Exception):
             for value, help_ in self.values(_context_of(ctx), ctx):
                 # Control characters steer a terminal, and the end of a line is the end of a value to every shell.
-                if value.startswith(incomplete) and value.isprintable() and len(found) < MOST:
-                    found.append(CompletionItem(value, help=safe(help_)))
-        return found
+                if value.startswith(incomplete) and value.isprintable() and len(items) < MOST:
+                    items.append(CompletionItem(value, help=safe(help_)))
+        return items
 
 
 def _context_of(ctx: click.Context) -> Context:
@@ -65,10 +65,10 @@ def _context_of(ctx: click.Context) -> Context:
     from drkit.errors import UsageError
     from drkit.store.store import Store
 
-    made = desk(config=ctx.params.get("config"), store=ctx.params.get("store"))
-    if type(made.store) is not Store:
+    context = desk(config=ctx.params.get("config"), store=ctx.params.get("store"))
+    if type(context.store) is not Store:
         raise UsageError("a store in an account is not asked while somebody types")
-    return made
+    return context
 
 
 def runs(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
@@ -91,7 +91,7 @@ def runbooks(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
     if ctx.info_name != "approve":
         yield "latest", "the newest"
     folder = context.store.folder / "state" / "runbooks"
-    for path in sorted(folder.glob("*.json"), key=lambda one: -one.stat().st_mtime_ns):
+    for path in sorted(folder.glob("*.json"), key=lambda path_: -path_.stat().st_mtime_ns):
         yield path.stem[:12], ""
 
 
@@ -101,8 +101,8 @@ def regions(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
     newest = context.store.newest(Snapshot)
     if newest:
-        here = {one.region for one in newest[0].plans} | {one.region for one in newest[0].hosts if one.region}
-        names = {one.name: one.display_name for one in newest[0].locations}
+        here = {plan.region for plan in newest[0].plans} | {host.region for host in newest[0].hosts if host.region}
+        names = {location.name: location.display_name for location in newest[0].locations}
         yield from ((region, names.get(region, "")) for region in sorted(here))
 
 
@@ -112,8 +112,8 @@ def subjects(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]
 
     newest = context.store.newest(Snapshot)
     if newest:
-        yield from ((one.name, f"plan in {one.region}") for one in newest[0].plans)
-        yield from ((one.name, f"host in {one.region or 'no region'}") for one in newest[0].hosts)
+        yield from ((plan.name, f"plan in {plan.region}") for plan in newest[0].plans)
+        yield from ((host.name, f"host in {host.region or 'no region'}") for host in newest[0].hosts)
 
 
 def verdicts(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
@@ -147,15 +147,15 @@ def clouds(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The clouds that have a name."""
     from drkit.model.cloud import NAMED
 
-    yield from ((name, one["arm"]) for name, one in NAMED.items())
+    yield from ((name, cloud["arm"]) for name, cloud in NAMED.items())
 
 
 def guards(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The guards of a runbook."""
     from drkit.model import runbook
 
-    told = runbook.check(kind="failover", steps=(), source_plans=(), lost_regions=())
-    yield from ((guard.name, guard.detail) for guard in told)
+    guards_ = runbook.check(kind="failover", steps=(), source_plans=(), lost_regions=())
+    yield from ((guard.name, guard.detail) for guard in guards_)
 
 
 FILE = click.Path()
@@ -178,12 +178,12 @@ TYPES: dict[str, Any] = {
     "force": CompletableText(guards),
     **dict.fromkeys(("config", "store", "snapshot", "assessment", "out", "estate", "ready", "probe_output", "log_file"), FILE),
 }  # fmt: skip
-"""By the name of the parameter, wherever it stands."""
+"""By the name of the parameter, in every command."""
 
 
 def offer(command: click.Command) -> click.Command:
     """The command with what its values may be."""
-    for one in command.params:
-        if one.type is click.STRING and one.name in TYPES:
-            one.type = TYPES[one.name]
+    for param in command.params:
+        if param.type is click.STRING and param.name in TYPES:
+            param.type = TYPES[param.name]
     return command

@@ -1,4 +1,4 @@
-"""The command line: runs a command and tells how it ended. The commands are in ``commands``."""
+"""The process: runs a command, says how it ended, and sets the exit code. The commands are in ``commands``."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _open_streams() -> None:
 
 
 def _check_completion() -> None:
-    """UsageError for a completion that no shell asked for: click would end with a KeyError, or without a word."""
+    """UsageError for a completion that no shell asked for: click would end with a KeyError, or silently."""
     asked = os.environ.get("_DRKIT_COMPLETE", "")
     shell, _, what = asked.partition("_")
     if not asked or (shell in SHELLS and what == "source"):
@@ -100,13 +100,13 @@ def _check_completion() -> None:
     missing = [name for name in ("COMP_WORDS", "COMP_CWORD") if not os.environ.get(name)]
     if shell not in SHELLS or what != "complete" or missing:
         raise UsageError(
-            f"_DRKIT_COMPLETE is {asked!r}{f', without {missing[0]}' if missing else ''}: no shell asks so",
+            f"_DRKIT_COMPLETE is {asked!r}{f', without {missing[0]}' if missing else ''}: no shell sends that",
             remedy="unset it; `drkit completion bash`, `zsh` or `fish` says how to complete",
         )
 
 
 def _run() -> int:
-    """The command's exit code, its errors told."""
+    """The exit code of the command; its errors are printed."""
     try:
         _check_completion()
         answered = main_group.main(prog_name="drkit", standalone_mode=False)
@@ -123,7 +123,7 @@ def _run() -> int:
     except OSError as error:
         return _failed(_of_the_machine(error))
     except MemoryError:
-        return _failed(DrkitError("there is not enough memory for it", remedy="a run can be resumed"))
+        return _failed(DrkitError("there is not enough memory", remedy="a run can be resumed"))
     except Exception as error:
         if os.environ.get("DRKIT_TRACEBACK"):
             if not Pipelines.wanted:
@@ -133,20 +133,20 @@ def _run() -> int:
 
 
 def _of_the_machine(error: OSError) -> DrkitError:
-    """What this machine, or a path that a person gave, does not allow."""
-    named = [one for one in (error.filename, error.filename2) if isinstance(one, str | bytes | os.PathLike)]
-    where, said = (os.fsdecode(named[0]) if named else ""), error.strerror or str(error) or type(error).__name__
-    if named and error.errno in OF_PATHS:
-        return FileError(f"cannot be used: {said}", where=where, remedy="name another one")
+    """What the operating system refuses, or a path that a person gave."""
+    paths = [path for path in (error.filename, error.filename2) if isinstance(path, str | bytes | os.PathLike)]
+    where, message = (os.fsdecode(paths[0]) if paths else ""), error.strerror or str(error) or type(error).__name__
+    if paths and error.errno in OF_PATHS:
+        return FileError(f"cannot be used: {message}", where=where, remedy="name another one")
     return DrkitError(
-        f"this machine does not allow it: {said}",
+        f"the operating system refused: {message}",
         where=where,
-        remedy="what was done is done and kept; a run can be resumed",
+        remedy="what was done is recorded; a run can be resumed",
     )
 
 
 def _unexpected(error: Exception) -> DrkitError:
-    """A fault of drkit's own, in one line; the place is where it was raised."""
+    """A bug in drkit, in one line; ``where`` is the place that raised it."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -155,7 +155,7 @@ def _unexpected(error: Exception) -> DrkitError:
     return DrkitError(
         f"drkit itself failed: {type(error).__name__}: {error}",
         where=place,
-        remedy="a run is left as its journal says and can be resumed; DRKIT_TRACEBACK=1 shows where it happened",
+        remedy="the journal of a run says how far it is, and it can be resumed; DRKIT_TRACEBACK=1 shows where it happened",
     )
 
 

@@ -1,1 +1,1 @@
-"""Loses a region of the embedded Azure and walks the whole way back."""
+"""Loses a region of the simulated Azure, recovers from it, and fails back."""

@@ -1,4 +1,4 @@
-"""How a drill shows what it finds: the drill says what, and whoever starts it hands it the looks."""
+"""How a drill shows what it finds. The drill gives the values; the program that starts it gives a presenter."""
 
 from __future__ import annotations
 

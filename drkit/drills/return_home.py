@@ -1,4 +1,4 @@
-"""The end of a drill with ``--with-failback``: the region comes back, everybody goes home, and what is left is cleaned up."""
+"""The end of a drill with ``--with-failback``: the region comes back, everything moves back, and what is left is cleaned up."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
         await _look(drill)
         await _carry_out(drill, "cleanup", run)
     state = await drill.control.get("state")
-    stay = [one for one in state["resources"] if (one.get("tags") or {}).get("drkit-source")]
+    stay = [resource for resource in state["resources"] if (resource.get("tags") or {}).get("drkit-source")]
     twice = answering_twice(state)
     drill.line(
-        f"by the simulator's record: {twice} hosts answer to two plans, {plural(len(stay), 'plan')} made for the meantime left"
+        f"by the simulator's record: {twice} hosts answer to two plans, {plural(len(stay), 'plan')} made for the outage left"
     )
-    return {"failbacks": backs, "answering_twice": twice, "left": sorted(one["id"] for one in stay)}
+    return {"failbacks": backs, "answering_twice": twice, "left": sorted(resource["id"] for resource in stay)}
 
 
 async def _look(drill: Drill) -> None:
     drill.command("assess")
     assessed, _, _ = await assess.assess(drill.context)
-    states = Counter(one.state for one in assessed.plans)
-    alive = sum(one.state == "alive" for one in assessed.zombies)
+    states = Counter(plan.state for plan in assessed.plans)
+    alive = sum(record.state == "alive" for record in assessed.zombies)
     drill.line(
         f"plans: {', '.join(f'{number} {word}' for word, number in states.items())}; left behind and alive: {alive}"
     )
@@ -61,15 +61,15 @@ async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
 def answering_twice(state: Mapping[str, Any]) -> int:
     """How many hosts answer to more than one plan of a kind: a machine may well serve two kinds."""
     plans: dict[tuple[str, str], set[str]] = {}
-    for one in state["environments"]:
-        if one["type"] == "staticEnvironment" and one["state"] == "Available":
-            for host in one["hosts"]:
-                plans.setdefault((host.lower(), _kind(one["plan"])), set()).add(one["plan"].lower())
+    for environment in state["environments"]:
+        if environment["type"] == "staticEnvironment" and environment["state"] == "Available":
+            for host in environment["hosts"]:
+                plans.setdefault((host.lower(), _kind(environment["plan"])), set()).add(environment["plan"].lower())
     for account in state["automation"]:
-        for one in account["workers"]:
-            if one["reports"]:
-                plans.setdefault((one["machine"].lower(), _kind(account["id"])), set()).add(account["id"].lower())
-    return sum(len(found) > 1 for found in plans.values())
+        for worker in account["workers"]:
+            if worker["reports"]:
+                plans.setdefault((worker["machine"].lower(), _kind(account["id"])), set()).add(account["id"].lower())
+    return sum(len(answering) > 1 for answering in plans.values())
 
 
 def _kind(plan: str) -> str:

@@ -131,7 +131,7 @@ class Drill:
                     await process.wait()
 
     async def _way(self) -> dict[str, Any]:
-        self.stood = frozenset(one["id"] for one in (await self.control.get("state"))["environments"])
+        self.stood = frozenset(environment["id"] for environment in (await self.control.get("state"))["environments"])
         taken = await self._snapshot()
         await self._outage()
         assessed = await self._assess()
@@ -145,15 +145,15 @@ class Drill:
         first = await self._first_run(planned)
         runs = [first]
         runs.extend(await self._rest())
-        found = await self._end(assessed, runs, before)
-        return found if self.home is None else {**found, "returned": await self.home(self, runs)}
+        result = await self._end(assessed, runs, before)
+        return result if self.home is None else {**result, "returned": await self.home(self, runs)}
 
     # before and during
 
     async def _snapshot(self) -> Snapshot:
         self.command("snapshot")
         taken, _ = await capture.snapshot(self.context)
-        kinds = Counter(one.kind for one in taken.environments)
+        kinds = Counter(environment.kind for environment in taken.environments)
         places = {host.region for host in taken.hosts if host.region}
         self.line(
             f"{plural(len(taken.plans), 'plan')}, {plural(len(taken.environments), 'environment')} "
@@ -178,16 +178,16 @@ class Drill:
         if self.story.stories:
             self.line("Then: " + "; ".join(str(story["tells"]).split(";")[0] for story in self.story.stories) + ".", 0)
         self.line(
-            f"{self.region} is lost; {MINUTES_AGO} minutes later somebody looks (Microsoft spoke after {ANNOUNCED_AFTER}).",
+            f"{self.region} is lost; {MINUTES_AGO} minutes later somebody looks (Microsoft confirmed it after {ANNOUNCED_AFTER}).",
             0,
         )
 
     async def _assess(self) -> Assessment:
         self.command("assess")
         assessed, _, _ = await assess.assess(self.context)
-        lost = [one for one in assessed.plans if one.state == "lost"]
+        lost = [plan for plan in assessed.plans if plan.state == "lost"]
         self.line(
-            f"lost: {', '.join(ArmId(one.plan).name for one in lost) or 'nothing'}; {lost[0].reason if lost else ''}"
+            f"lost: {', '.join(ArmId(plan.plan).name for plan in lost) or 'nothing'}; {lost[0].reason if lost else ''}"
         )
         if lost and lost[0].advice:
             self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
@@ -221,8 +221,8 @@ class Drill:
     def told_of(self, planned: plan_.Planned) -> None:
         """A runbook in short, and its text beside the others."""
         self.line(self.presenter.effects(planned.runbook, self.concurrency))
-        for one in planned.runbook.unchanged[:4]:
-            self.line(f"left alone: {safe(one.name, 40)}: {safe(one.reason, 140)}", 4)
+        for untouched in planned.runbook.unchanged[:4]:
+            self.line(f"left alone: {safe(untouched.name, 40)}: {safe(untouched.reason, 140)}", 4)
         self._keep_runbook(planned)
 
     def _keep_runbook(self, planned: plan_.Planned) -> Path:
@@ -231,12 +231,12 @@ class Drill:
 
     async def _writes(self) -> int:
         record = await self.control.get("record")
-        return sum(one["kind"] == "write" for one in record["requests"])
+        return sum(request["kind"] == "write" for request in record["requests"])
 
     async def _disturb(self, taken: Snapshot) -> None:
         """Somebody moves a machine to another resource group after the approval."""
-        host = next((one for one in taken.hosts if one.name == MOVED), None)
-        group = next((one.id for one in taken.hosts if ArmId(one.id).resource_group == MOVED_TO), "")
+        host = next((host for host in taken.hosts if host.name == MOVED), None)
+        group = next((host.id for host in taken.hosts if ArmId(host.id).resource_group == MOVED_TO), "")
         if host is None or not group:
             return
         await self.control.post("host", {"id": host.id, "event": "move", "group": group.split("/providers/")[0]})
@@ -309,7 +309,7 @@ class Drill:
         deadline = asyncio.get_running_loop().time() + RUN_SECONDS
         digest = plan_.show(self.context, name).digest if verb == "apply" else ""
         before = -1
-        told = asyncio.get_running_loop().time()
+        last_line = asyncio.get_running_loop().time()
         run = "" if verb == "apply" else name
         while True:
             process = await self._spawn(verb, run or name, "--wait", "30", "--quiet")
@@ -321,27 +321,27 @@ class Drill:
                     if begun is not None:
                         begun.set()
                     await self._people(run, book, acted)
-                    told = self._progress(run, book, told) if begun is None else told
+                    last_line = self._progress(run, book, last_line) if begun is None else last_line
                 await asyncio.sleep(TICK)
             code = await process.wait()
             run = run or self._run_of(digest)
             if not run or code not in (0, 1, 3):
                 log = files.read(self.folder / "runs.log", limit=files.LARGE).decode("utf-8", "replace").splitlines()
-                raise RefusedError(f"`drkit {verb}` left with {code}: {' '.join(log[-2:])}", where=str(self.folder))
-            standing = status_.status(self.context, run)
-            if standing.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
+                raise RefusedError(f"`drkit {verb}` exited with {code}: {' '.join(log[-2:])}", where=str(self.folder))
+            run_status = status_.status(self.context, run)
+            if run_status.outcome != "partial" or len(acted) == before or asyncio.get_running_loop().time() > deadline:
                 break
             verb, before = "resume", len(acted)
-        self._tell_run(standing)
+        self._tell_run(run_status)
         return run
 
-    def _progress(self, run: str, book: Runbook, told: float) -> float:
-        """A line every few seconds: how far the run is. Returns when the last was told."""
+    def _progress(self, run: str, book: Runbook, last_line: float) -> float:
+        """A line every few seconds: how far the run is. Returns the time of the last line."""
         now = asyncio.get_running_loop().time()
-        if now - told < PROGRESS_SECONDS:
-            return told
+        if now - last_line < PROGRESS_SECONDS:
+            return last_line
         counts = Counter(self.context.store.state(run).of(step.id).status for step in book.steps)
-        minutes = (now - told) * self.control.facts["clock"]["speed"] / 60
+        minutes = (now - last_line) * self.control.facts["clock"]["speed"] / 60
         self.line(
             f"{minutes:.0f} min later {run}: {counts['done']} of {len(book.steps)} steps done, {counts['open']} under way, "
             f"{counts['asked']} wait for a person"
@@ -349,7 +349,7 @@ class Drill:
         return now
 
     async def _people(self, run: str, book: Runbook, acted: set[str]) -> None:
-        """One round: whoever is ready answers; whoever does something by hand does it; what cannot be is skipped with a reason."""
+        """One round: people who are ready answer, steps by hand are done, and a step that nobody can do is skipped with a reason."""
         try:
             state = self.context.store.state(run)
         except DrkitError:
@@ -386,28 +386,37 @@ class Drill:
 
     async def _by_hand(self, step: Step) -> None:
         """The person at the machine types the commands of the runbook."""
-        known = {one.id: one for one in plan_.composed(self.context, self._assessment()).environments}
+        known = {
+            environment.id: environment for environment in plan_.composed(self.context, self._assessment()).environments
+        }
         # What is on its way back is known by the id it had before it left.
-        before = next((one.environment for one in self._moved if one.now == step.environment), step.environment)
-        one = known[before]
-        for call, body in registry()[step.product].rehearsal.by_hand(step, one):
+        before = next(
+            (environment_.environment for environment_ in self._moved if environment_.now == step.environment),
+            step.environment,
+        )
+        environment_ = known[before]
+        for call, body in registry()[step.product].rehearsal.by_hand(step, environment_):
             await self.control.post(call, body)
 
     @property
     def _moved(self) -> list[leftovers.MovedEnvironment]:
-        return [one for run in self.context.store.run_records() for one in leftovers.moved(run.book, run.state)]
+        return [
+            environment
+            for run in self.context.store.run_records()
+            for environment in leftovers.moved(run.book, run.state)
+        ]
 
     def _assessment(self) -> Assessment:
-        found = self.context.store.newest(Assessment)
-        if found is None:
+        newest = self.context.store.newest(Assessment)
+        if newest is None:
             raise RefusedError("there is no assessment")
-        return found[0]
+        return newest[0]
 
-    def _tell_run(self, standing: status_.RunStatus) -> None:
-        book, state = standing.runbook, standing.state
+    def _tell_run(self, run_status: status_.RunStatus) -> None:
+        book, state = run_status.runbook, run_status.state
         counts = Counter(state.of(step.id).status for step in book.steps)
         texts = [f"{number} {word}" for word, number in counts.items() if word != "pending"]
-        self.line(f"{standing.run} {standing.outcome}: {', '.join(texts)}")
+        self.line(f"{run_status.run} {run_status.outcome}: {', '.join(texts)}")
         for step in book.steps:
             known = state.of(step.id)
             if known.status == "skipped":
@@ -415,7 +424,7 @@ class Drill:
                 drift = next(
                     (
                         record
-                        for record in self.context.store.records(standing.run)
+                        for record in self.context.store.records(run_status.run)
                         if record.step == step.id and record.kind == "drifted"
                     ),
                     None,
@@ -438,10 +447,10 @@ class Drill:
         """Assess again; apply what is left, and the repair that the planner lists apart, side by side."""
         self.command("assess")
         await assess.assess(self.context)
-        left = self._plan("plan", kind="failover")
+        rest = self._plan("plan", kind="failover")
         repair = self._plan("plan --kind repair", kind="repair")
         jobs: list[asyncio.Task[str]] = []
-        for planned in (repair, left):
+        for planned in (repair, rest):
             if not planned.runbook.steps:
                 continue
             plan_.approve(self.context, planned.digest)
@@ -456,43 +465,45 @@ class Drill:
     # the end
 
     async def _end(self, assessed: Assessment, runs: Sequence[str], before: int) -> dict[str, Any]:
-        standings = [status_.status(self.context, run) for run in runs]
-        found = _together([results.outcomes(one.runbook, one.state) for one in standings])
-        numbers = results.numbers(found)
-        since = next((one.since for one in standings if one.since), "")
-        seconds = results.recovery_seconds(found, since)
+        run_statuses = [status_.status(self.context, run) for run in runs]
+        outcomes = _together([results.outcomes(run_status.runbook, run_status.state) for run_status in run_statuses])
+        numbers = results.numbers(outcomes)
+        since = next((run_status.since for run_status in run_statuses if run_status.since), "")
+        seconds = results.recovery_seconds(outcomes, since)
         objective = self.context.settings.objectives.recovery_time_minutes * 60
         record = (await self.control.get("record"))["requests"]
         self._keep("requests.json", self.presenter.json(record))
-        throttled = sum(one["status"] == 429 for one in record)
-        kinds = Counter("read" if one["kind"] == "token" else one["kind"] for one in record)
+        throttled = sum(request["status"] == 429 for request in record)
+        kinds = Counter("read" if request["kind"] == "token" else request["kind"] for request in record)
         paths = self._reports(runs)
-        outcome = min((one.outcome for one in standings), key=WORST.index)
+        outcome = min((run_status.outcome for run_status in run_statuses), key=WORST.index)
         self.say(f"{outcome}: {numbers['recovered']} of {numbers['total']} environments recovered (SIMULATED)")
         for word, title in (("needs_person", "need a person"), ("waiting", "waiting"), ("lost", "lost")):
-            for reason, names in _by_reason(found, word).items():
+            for reason, names in _by_reason(outcomes, word).items():
                 self.line(f"{title}: {', '.join(names)}: {reason}")
         if seconds is not None:
             self.line(
                 f"recovered in {duration(seconds)} of simulated time since the first sign; the objective is {duration(objective)}"
             )
-        made = await self._counted(record)
+        counted = await self._counted(record)
         self.line(
             f"calls: {kinds['read']} reads, {kinds['write']} writes, {kinds['probe']} probes; {throttled} throttled"
         )
-        self.line(f"by the simulator's record: {before} writes before approval, {made['lost']} to the lost region;")
+        self.line(f"by the simulator's record: {before} writes before approval, {counted['lost']} to the lost region;")
         self.line(
-            f"{made['plans']} plans, {made['managed']} environments made, {made['hosts']} hosts registered, "
-            f"{made['moved']} extensions moved; {made['twice']} twice"
+            f"{counted['plans']} plans, {counted['managed']} environments made, {counted['hosts']} hosts registered, "
+            f"{counted['moved']} extensions moved; {counted['twice']} twice"
         )
         self.say("  evidence (reports, runbooks, requests.json with every request, runs.log) in")
         self.say(f"  {self.folder}")
         return {
             "outcome": outcome,
             "lost_region": self.region,
-            "target_regions": sorted({region for one in standings for region in one.runbook.target_regions.values()}),
+            "target_regions": sorted(
+                {region for run_status in run_statuses for region in run_status.runbook.target_regions.values()}
+            ),
             "environments": numbers,
-            "hosts": dict(sorted(Counter(one.outcome for one in assessed.hosts).items())),
+            "hosts": dict(sorted(Counter(host.outcome for host in assessed.hosts).items())),
             "rto_seconds": seconds,
             "objective_seconds": objective,
             "calls": {kind: kinds[kind] for kind in ("read", "write", "probe")},
@@ -506,21 +517,21 @@ class Drill:
         """What was made, what was made twice, and what was written to the lost region, by the simulator's own record."""
         state = await self.control.get("state")
         types = tuple(f"/{kind.lower()}" for product in registry().values() for kind in product.plan_types)
-        done = [one for one in record if one["status"] in (200, 201, 202)]
+        done = [request for request in record if request["status"] in (200, 201, 202)]
         plans = Counter(
-            one["path"].lower()
-            for one in done
-            if one["method"] == "PUT" and one["path"].lower().rpartition("/")[0].endswith(types)
+            request["path"].lower()
+            for request in done
+            if request["method"] == "PUT" and request["path"].lower().rpartition("/")[0].endswith(types)
         )
         moved = Counter(
-            (one["method"], one["path"].lower())
-            for one in done
-            if one["kind"] == "write" and "/extensions/" in one["path"]
+            (request["method"], request["path"].lower())
+            for request in done
+            if request["kind"] == "write" and "/extensions/" in request["path"]
         )
         managed = Counter(
-            (one["plan"].lower(), one["name"].lower())
-            for one in state["environments"]
-            if "cloud" in one["type"].lower() and one["id"] not in self.stood
+            (environment["plan"].lower(), environment["name"].lower())
+            for environment in state["environments"]
+            if "cloud" in environment["type"].lower() and environment["id"] not in self.stood
         )
         registered = Counter(
             (host["id"].lower(), item["event"])
@@ -530,11 +541,11 @@ class Drill:
         )
         twice = [key for counts in (plans, managed, moved) for key, number in counts.items() if number > 1]
         hosts = Counter(host for host, _ in registered)
-        groups = [one["id"].lower() for one in state["groups"] if one["location"] == self.region]
+        groups = [group["id"].lower() for group in state["groups"] if group["location"] == self.region]
         lost = sum(
-            one["kind"] == "write"
-            and (f"{self.region}." in one["host"] or one["path"].lower().startswith(tuple(groups)))
-            for one in record
+            request["kind"] == "write"
+            and (f"{self.region}." in request["host"] or request["path"].lower().startswith(tuple(groups)))
+            for request in record
         )
         return {
             "plans": len(plans),
@@ -568,22 +579,22 @@ def _some(names: Sequence[str], room: int) -> str:
     return ", ".join(shown) + (f" +{more}" if more else "")
 
 
-def _by_reason(found: Sequence[results.Outcome], ending: str) -> dict[str, list[str]]:
-    """The names of that ending, by their reason; what there is to do about it is told once for each."""
+def _by_reason(outcomes: Sequence[results.Outcome], ending: str) -> dict[str, list[str]]:
+    """The names of that ending, by their reason; what to do about it is said once for each reason."""
     grouped: dict[str, tuple[str, list[str]]] = {}
-    for one in found:
-        if one.ending == ending:
-            reason = safe(one.detail, 130)
-            grouped.setdefault(reason.partition(";")[0], (reason, []))[1].append(safe(one.name, 40))
+    for outcome in outcomes:
+        if outcome.ending == ending:
+            reason = safe(outcome.detail, 130)
+            grouped.setdefault(reason.partition(";")[0], (reason, []))[1].append(safe(outcome.name, 40))
     return dict(grouped.values())
 
 
 def _together(parts: Sequence[Sequence[results.Outcome]]) -> list[results.Outcome]:
     """Each environment once: recovered in any run is recovered, else what the last run says."""
-    found: dict[str, results.Outcome] = {}
+    by_environment: dict[str, results.Outcome] = {}
     for part in parts:
-        for one in part:
-            known = found.get(one.environment)
+        for outcome in part:
+            known = by_environment.get(outcome.environment)
             if known is None or known.ending != "recovered":
-                found[one.environment] = one
-    return sorted(found.values(), key=lambda one: one.name)
+                by_environment[outcome.environment] = outcome
+    return sorted(by_environment.values(), key=lambda outcome: outcome.name)

@@ -50,7 +50,7 @@ async def simulate(
 
     ``estate``: a simulator's seed or a snapshot (default: the sample of that ``seed``). ``ready``: where to write, once it
     serves, what a program needs to use it; ``serving`` gets the same. ``leash``: end with standard input too, which ends when
-    whoever started this is gone, however it went. UsageError for a speed or port that cannot be;
+    the process that started this is gone, for any reason. UsageError for a speed or port that cannot be;
     FileError for a bad estate.
     """
     content = estate_seed(estate, seed)
@@ -95,7 +95,7 @@ def _until_parted(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago: float = 0.0) -> dict[str, Any]:
     """Lose a region of a running simulator, or bring it back; returns what the simulator says to it.
 
-    ``minutes_ago``: since when it is lost, in simulated minutes; Service Health tells of it 12 minutes after that. RefusedError for
+    ``minutes_ago``: since when it is lost, in simulated minutes; Service Health reports it 12 minutes later. RefusedError for
     any cloud that is not embedded, and for a region the simulator does not have.
     """
     if not cloud.simulated:
@@ -109,8 +109,8 @@ async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago
         try:
             if restore:
                 return dict(await control.post("restore", {"region": region_name(restore)}))
-            said = {"region": region_name(lose), "minutes_ago": minutes_ago, "announce_after": ANNOUNCED_AFTER}
-            return dict(await control.post("lose", said))
+            event = {"region": region_name(lose), "minutes_ago": minutes_ago, "announce_after": ANNOUNCED_AFTER}
+            return dict(await control.post("lose", event))
         except aiohttp.ClientError as error:
             raise CloudError(
                 f"the simulator does not answer: {error}", where=cloud.arm, remedy="start `drkit simulate` again"
@@ -198,15 +198,16 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
         group(plan.id, plan.group_region or plan.region)
     for host in snapshot.hosts:
         group(host.id, host.group_region or host.region)
-    owners = sorted({one.owner for one in snapshot.environments if one.owner})
+    owners = sorted({environment.owner for environment in snapshot.environments if environment.owner})
     tenant = snapshot.cloud.tenant or (owners[0].split("_")[0] if owners else "")
     parts = [product.rehearsal.seed(snapshot) for product in registry().values()]
     extra: dict[str, dict[str, Any]] = {}
-    found: dict[str, Any] = {
+    seed: dict[str, Any] = {
         "drkit": "simulator-seed/1",
         "seed": 1,
         "subscriptions": [
-            {"id": one, "name": f"Subscription {number + 1}"} for number, one in enumerate(subscriptions)
+            {"id": subscription, "name": f"Subscription {number + 1}"}
+            for number, subscription in enumerate(subscriptions)
         ],
         "groups": list(groups.values()),
     }
@@ -216,14 +217,14 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
                 for host_id, more in values.items():
                     extra.setdefault(host_id.lower(), {}).update(more)
             elif key == "settings":
-                found.setdefault("settings", {}).update(values)
+                seed.setdefault("settings", {}).update(values)
             else:
-                found[key] = [*found.get(key, []), *values]
-    found["resources"] = [*found.get("resources", []), *(_arc(host) for host in snapshot.hosts if host.kind == "arc")]
-    found["hosts"] = [_host(host) | extra.get(host.id.lower(), {}) for host in snapshot.hosts]
+                seed[key] = [*seed.get(key, []), *values]
+    seed["resources"] = [*seed.get("resources", []), *(_arc(host) for host in snapshot.hosts if host.kind == "arc")]
+    seed["hosts"] = [_host(host) | extra.get(host.id.lower(), {}) for host in snapshot.hosts]
     if tenant:
-        found["tenant"] = {"id": tenant, "domain": "captured.example"}
-    return found
+        seed["tenant"] = {"id": tenant, "domain": "captured.example"}
+    return seed
 
 
 def _arc(host: Host) -> dict[str, Any]:
@@ -234,7 +235,7 @@ def _arc(host: Host) -> dict[str, Any]:
 
 def _host(host: Host) -> dict[str, Any]:
     guest, arm = host.baseline.guest, host.baseline.arm
-    made: dict[str, Any] = {
+    seed_host: dict[str, Any] = {
         "id": host.id,
         "kind": host.kind,
         "hostname": host.name,
@@ -242,9 +243,9 @@ def _host(host: Host) -> dict[str, Any]:
         "os": host.os or "linux",
     }
     if arm and arm.instance_id:
-        made["vm_id"] = arm.instance_id
+        seed_host["vm_id"] = arm.instance_id
     if guest:
-        made |= {
+        seed_host |= {
             key: value
             for key, value in (
                 ("machine_id", guest.machine_id),
@@ -254,7 +255,7 @@ def _host(host: Host) -> dict[str, Any]:
             )
             if value
         }
-    return made
+    return seed_host
 
 
 async def drill(
@@ -282,7 +283,7 @@ async def drill(
     if not 0 < speed <= MAX_SPEED:
         raise UsageError(f"{speed:g} is not above 0 and at most {MAX_SPEED:g}", where="--speed", remedy="--speed 60")
     content = estate_seed(estate, seed)
-    regions = {region_name(str(one.get("location", ""))) for one in content.get("resources", ())}
+    regions = {region_name(str(resource.get("location", ""))) for resource in content.get("resources", ())}
     if region not in regions:
         raise RefusedError(
             f"nothing is registered in {lose!r}", where="--lose", remedy=f"one of: {', '.join(sorted(regions - {''}))}"
@@ -305,12 +306,12 @@ async def drill(
     )  # fmt: skip
     try:
         facts = await _wait_ready(process, ready)
-        found = await _walk(place, facts, region, story, say, presenter, verbose, returning=returning)
+        result = await _walk(place, facts, region, story, say, presenter, verbose, returning=returning)
         if keep:
             _stop_by_signal(process)
-            kept(found, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
+            kept(result, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
             await process.wait()
-        return found
+        return result
     finally:
         if process.returncode is None:
             process.terminate()
@@ -384,9 +385,9 @@ async def _wait_ready(process: asyncio.subprocess.Process, ready: Path) -> dict[
 
 def _story(content: dict[str, Any], seed: int, region: str, *, sample: bool) -> Story:
     hints = content.get("settings", {})
-    told = [product.rehearsal.settings(hints) for product in registry().values()]
-    lines = tuple(line for part, _ in told for line in part)
-    secrets = {name: value for _, part in told for name, value in part.items()}
+    parts = [product.rehearsal.settings(hints) for product in registry().values()]
+    lines = tuple(line for part, _ in parts for line in part)
+    secrets = {name: value for _, part in parts for name, value in part.items()}
     regions = [one for one in ("eastus", "southeastasia", "westeurope", "westus2") if one != region]
     whole = sample and region == "westeurope"
     return Story(

@@ -1,6 +1,6 @@
 """Plays a named story on an embedded Azure: snapshot, what happens minute by minute, and what ``assess`` says meanwhile.
 
-One process holds the simulator and drkit, and both read one clock, which goes on when something waits and at the story's
+One process holds the simulator and drkit, and both read one clock, which advances when something waits and at the story's
 own steps. So half an hour takes a second, everything is said at the same moment each time, and all of it still passes
 through real sockets.
 """
@@ -45,7 +45,7 @@ PROBE_SECONDS = 60
 
 @dataclass(frozen=True)
 class StoryClock(simulated.SimulatedClock):
-    """A clock that goes on when somebody waits, for the simulator and for drkit at once."""
+    """A clock that advances when something waits, for the simulator and for drkit at once."""
 
     passed: list[float] = field(default_factory=lambda: [0.0])
 
@@ -111,8 +111,8 @@ class Stage:
     async def record(self) -> list[dict[str, Any]]:
         """Every request that the simulator was asked so far, as it recorded them."""
         async with self.http.get(f"{self.control}/record") as answer:
-            found: list[dict[str, Any]] = (await answer.json())["requests"]
-        return found
+            requests: list[dict[str, Any]] = (await answer.json())["requests"]
+        return requests
 
     async def assess(self) -> Assessment:
         """What drkit says now."""
@@ -121,7 +121,7 @@ class Stage:
     def finding(self, assessed: Assessment) -> HostFinding:
         """What it says of the host that the story is about."""
         wanted = self.story.subject.lower()
-        return next(one for one in assessed.hosts if one.host.lower() == wanted)
+        return next(host for host in assessed.hosts if host.host.lower() == wanted)
 
 
 def named(name: str) -> HostStory:
@@ -196,39 +196,41 @@ async def tell(
             say(f"{story.name}: {story.why}")
         return {"stories": list(STORIES)}
     played = await play(name, Path(folder) if folder else None)
-    story, found = played.story, played.explanation
+    story, explanation = played.story, played.explanation
     say(f"{story.name}: {story.why}")
     say("  00:00  drkit took its baseline, five minutes before")
     for step in story.timeline:
         say(f"  {int(step.minute) // 60:02}:{int(step.minute) % 60:02}  {step.tells}")
-    say(f"  {int(story.ends) // 60:02}:{int(story.ends) % 60:02}  `drkit assess`, and `drkit explain {found.name}`:")
+    say(
+        f"  {int(story.ends) // 60:02}:{int(story.ends) % 60:02}  `drkit assess`, and `drkit explain {explanation.name}`:"
+    )
     say("")
-    for line in presenter.explanation(found, columns):
+    for line in presenter.explanation(explanation, columns):
         say(line)
     as_told = verdict_of(played.finding) == verdict_of(story.verdict)
     if not as_told:
         say("")
         say(f"the story should end with {verdict_of(story.verdict)}, and ends with {verdict_of(played.finding)}")
-    return {"story": story.name, "why": story.why, "as_told": as_told, "explanation": found}
+    return {"story": story.name, "why": story.why, "as_told": as_told, "explanation": explanation}
 
 
-def verdict_of(found: HostFinding | Mapping[str, Any]) -> tuple[str, str, int, str, tuple[str, ...]]:
+def verdict_of(finding: HostFinding | Mapping[str, Any]) -> tuple[str, str, int, str, tuple[str, ...]]:
     """A verdict to compare: the note that it is provisional left out."""
-    if not isinstance(found, Mapping):
-        found = {name: getattr(found, name) for name in ("outcome", "confidence", "rule", "reason", "notes")}
-    notes = tuple(sorted(word for word in found["notes"] if word not in ("", "provisional")))
-    return found["outcome"], found["confidence"], found["rule"], found["reason"], notes
+    if not isinstance(finding, Mapping):
+        finding = {name: getattr(finding, name) for name in ("outcome", "confidence", "rule", "reason", "notes")}
+    notes = tuple(sorted(word for word in finding["notes"] if word not in ("", "provisional")))
+    return finding["outcome"], finding["confidence"], finding["rule"], finding["reason"], notes
 
 
 async def play(name: str, folder: Path | None = None) -> Played:
     """A story from its baseline to its end."""
     story = named(name)
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="drkit-story-") as made:
-            return await play(name, Path(made))
+        with tempfile.TemporaryDirectory(prefix="drkit-story-") as temporary:
+            return await play(name, Path(temporary))
     async with staged(story, folder) as stage:
         steps = await stage.play(story.ends)
         assessed = await stage.assess()
-        found = explain.explain(stage.context, story.subject)
-        assert isinstance(found, Explanation)  # noqa: S101  a host's id means a host
-        return Played(story, steps, assessed, stage.finding(assessed), found)
+        explanation = explain.explain(stage.context, story.subject)
+        assert isinstance(explanation, Explanation)  # noqa: S101  a host's id means a host
+        return Played(story, steps, assessed, stage.finding(assessed), explanation)

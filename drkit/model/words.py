@@ -34,8 +34,8 @@ PLAN_STATES: Mapping[str, str] = MappingProxyType(
 
 
 def verdict(name: str, reason: str = "") -> str:
-    """``re-register: must be registered again``. ``reason``: why a verdict is undetermined. A name without words stays alone."""
-    return _both(name, VERDICTS.get(name, ""), reason)
+    """``re-register: must be registered again``. ``reason``: why a verdict is undetermined. A name may hold its reason."""
+    return _both(name, VERDICTS.get(name.partition(" (")[0], ""), reason)
 
 
 def plan_state(name: str) -> str:

@@ -44,7 +44,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(contexts: dict[str, C
     text = letters_view.text(told, run)
     assert all(one.environment in text for letter in told for one in letter.environments)
     assert text.count("To: ") == len(told)
-    assert "To: nobody known" in text
+    assert "To: owner unknown" in text
     assert f"    plan: {moved.address['plan']}" in text
     assert (moved.address["subscription"], moved.address["resource_group"]) == (SUBSCRIPTION, f"drkit-{TARGET}")
     assert LOST not in {one.address.get("region") for letter in told for one in letter.environments}
@@ -77,8 +77,8 @@ def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, si
     assert ("SIMULATED" in shown) == simulated
 
 
-def test_nobody_to_tell_is_said() -> None:
-    assert "nobody to tell" in letters_view.text([], "run-0001")
+def test_a_run_that_affected_nobody_says_so() -> None:
+    assert "nobody to notify" in letters_view.text([], "run-0001")
 
 
 def test_an_owner_hears_since_when_something_may_be_missing(contexts: dict[str, Context], tmp_path: Path) -> None:

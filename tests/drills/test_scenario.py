@@ -322,11 +322,11 @@ def test_a_captured_estate_is_drilled_with_its_own_ids_there_and_back(
     again = msgspec.json.decode((tmp_path / "store/state/snapshots/000001.json").read_bytes(), type=Snapshot)
     assert {plan.id for plan in again.plans} == {plan.id for plan in taken.plans}
     assert {one.id for one in again.environments} == {one.id for one in taken.environments}
-    # The region came back: everybody went home, and nothing that was made for the meantime is left.
+    # The region came back: everybody went home, and nothing that was made for the outage is left.
     said = " ".join(told.stdout.split())
     assert "$ drkit failback run-0001" in said
     assert "$ drkit cleanup run-0002" in said
-    assert said.endswith("0 hosts answer to two plans, 0 plans made for the meantime left")
+    assert said.endswith("0 hosts answer to two plans, 0 plans made for the outage left")
 
 
 def test_a_snapshot_becomes_a_seed_that_keeps_identities() -> None:

@@ -35,9 +35,10 @@ def test_the_pages_list_the_same_words() -> None:
     assert listed("transparency.md") == words.VERDICTS
 
 
-def test_a_name_stands_beside_its_words() -> None:
+def test_a_name_is_shown_beside_its_words() -> None:
     assert words.verdict("re-register") == "re-register: must be registered again"
     assert words.verdict("undetermined", "stopped") == "undetermined (stopped): cannot be decided"
+    assert words.verdict("undetermined (stopped)") == "undetermined (stopped): cannot be decided"
     assert words.verdict("no-host") == "no-host"
     assert words.plan_state("gone") == "gone: deleted"
     assert words.plan_state("lost") == "lost"

@@ -149,7 +149,7 @@ def test_what_the_service_says_of_itself_is_shown_beside_and_claims_nothing(tmp_
         assert REGION not in str(said.value)
         assert TARGET in str(said.value)
         shown = site.call("assess")
-        assert "shown beside, not a claim: https://online.visualstudio.com/api/v1/locations" in " ".join(
+        assert "also read, not a claim: https://online.visualstudio.com/api/v1/locations" in " ".join(
             shown.stdout.split()
         )
         assert all(claim.kind == "service-health" for claim in taken.claims)

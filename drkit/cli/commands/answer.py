@@ -20,6 +20,6 @@ def answer(common: Common, run: str, step: str, text: str) -> int:
     from drkit.api import control
     from drkit.cli.views import sentences
 
-    found = control.answer(common.context(), run, step, text)
-    common.tell({"step": found, "said": text}, lambda: sentences.sent(run, f"{found}: {text}"))
+    answered = control.answer(common.context(), run, step, text)
+    common.tell({"step": answered, "said": text}, lambda: sentences.sent(run, f"{answered}: {text}"))
     return 0

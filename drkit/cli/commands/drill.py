@@ -42,10 +42,10 @@ def drill(
     if story is not None:
         from drkit.drills import stories
 
-        told = finish(stories.tell(story, show, DrillPresenter(), folder=common.store, columns=views().width()))
+        story_result = finish(stories.tell(story, show, DrillPresenter(), folder=common.store, columns=views().width()))
         if common.json:
-            say(json.encode(told))
-        return 0 if told.get("as_told", True) else 1
+            say(json.encode(story_result))
+        return 0 if story_result.get("as_told", True) else 1
 
     def kept(result: dict[str, Any], lines: list[str]) -> None:
         if common.json:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Terminal:
-    """The person at this terminal, if there is one. With ``--json`` what is told goes to stderr, and nobody is asked."""
+    """The person at this terminal, if there is one. With ``--json`` the text goes to stderr, and nobody is asked."""
 
     def __init__(self, common: Common, concurrency: int) -> None:
         self.json, self.quiet, self.concurrency = common.json, common.quiet, concurrency
@@ -105,17 +105,17 @@ def failover(
             wait_minutes=wait_minutes, run=_run,
         )  # fmt: skip
     except (click.Abort, KeyboardInterrupt, SystemExit):
-        note(f"\nleft; to go on: {again}")
+        note(f"\nstopped; to continue: {again}")
         raise
     except DrkitError as error:
         if again not in error.remedy:
-            note(f"it stops here; to go on, once that is mended: {again}")
+            note(f"stopped; when that is fixed, continue with: {again}")
         raise
     path = ""
     if ended.report is not None:
         path = out or f"report-{ended.run}.html"
         plan.write_out(path, html.report(ended.report).encode())
-        talk.say(f"The report, for who asks afterwards: {path}. What each owner is to be told: drkit report --owners")
+        talk.say(f"The report: {path}. Notices to the owners: drkit report --owners")
     if common.json:
         common.tell(lambda: json.failover(ended, path), list)
     return ended.exit_code

@@ -75,15 +75,15 @@ def _wanted(form: str | None, out: str | None, *, json: bool, markdown: bool, ow
     return wanted
 
 
-def _rendered(found: dict[str, Any], wanted: str) -> str:
+def _rendered(run_report: dict[str, Any], wanted: str) -> str:
     if wanted == "html":
         from drkit.cli.views import html
 
-        return html.report(found)
+        return html.report(run_report)
     if wanted == "junit":
         from drkit.cli.views import junit
 
-        return junit.report(found)
+        return junit.report(run_report)
     from drkit.cli.views import markdown
 
-    return markdown.report(found)
+    return markdown.report(run_report)

@@ -1,6 +1,6 @@
 """Logging commands of Azure Pipelines, and foreign text defused so that it cannot be one. Pure.
 
-An agent obeys ``##vso[area.action property=value;]text`` wherever it stands in what a step prints. Names in Azure are
+An agent obeys ``##vso[area.action property=value;]text`` anywhere in the output of a step. Names in Azure are
 other people's input, so everything else that is printed passes ``defuse`` (or ``defuse_json``) first.
 """
 
@@ -36,16 +36,16 @@ def defuse(text: str) -> str:
 
 def _line(line: str) -> str:
     bare = _ESCAPES.sub("", line)
-    kept = "".join(
+    visible = "".join(
         letter for letter in unicodedata.normalize("NFKC", bare) if unicodedata.category(letter) not in _UNSEEN
     )
-    if not _COMMAND.search(kept) and not _COMMAND.search(line):
+    if not _COMMAND.search(visible) and not _COMMAND.search(line):
         return line
     return "".join(SHARP if unicodedata.normalize("NFKC", letter) == "#" else letter for letter in line)
 
 
 def defuse_json(text: str) -> str:
-    """JSON that says the same and holds no command: a number sign stands in strings only, where it may be written as an escape."""
+    """JSON that says the same and holds no command: a number sign is in strings only, where it may be written as an escape."""
     return text.replace("#", "\\u0023")
 
 
@@ -60,8 +60,8 @@ def prop(text: object) -> str:
 
 
 def _command(name: str, text: object = "", **properties: object) -> str:
-    told = "".join(f"{key}={prop(value)};" for key, value in properties.items())
-    return f"##vso[{name}{' ' if told else ''}{told}]{data(text)}"
+    written = "".join(f"{key}={prop(value)};" for key, value in properties.items())
+    return f"##vso[{name}{' ' if written else ''}{written}]{data(text)}"
 
 
 def issue(kind: str, text: object, code: str = "") -> str:
@@ -112,8 +112,8 @@ def issues(kind: str, texts: Iterable[object]) -> list[str]:
 
 def planned(book: Runbook, digest: str, run: str, warnings: Sequence[str]) -> list[str]:
     """Output variables of ``drkit plan``: ``digest``, ``steps`` (how many), ``run`` (an open run of these bytes, else empty)."""
-    found = [*issues("warning", warnings), variable("digest", digest), variable("steps", len(book.steps))]
-    return [*found, variable("run", run)]
+    commands = [*issues("warning", warnings), variable("digest", digest), variable("steps", len(book.steps))]
+    return [*commands, variable("run", run)]
 
 
 def fit(open_runs: Sequence[str]) -> list[str]:
@@ -121,23 +121,26 @@ def fit(open_runs: Sequence[str]) -> list[str]:
     return [variable("openRuns", " ".join(open_runs))]
 
 
-def findings(found: Sequence[Finding]) -> list[str]:
+def findings(every: Sequence[Finding]) -> list[str]:
     """What ``check`` found, as issues; what is only not known stays in the summary."""
     return [
         line
         for severity, kind in _ISSUE.items()
-        for line in issues(kind, [f"{one.rule}: {one.what}; {one.remedy}" for one in found if one.severity == severity])
+        for line in issues(
+            kind,
+            [f"{finding.rule}: {finding.what}; {finding.remedy}" for finding in every if finding.severity == severity],
+        )
     ]
 
 
 def ended(outcome: str, reason: str, run: str) -> list[str]:
-    """How a run stands after ``apply`` or ``resume``."""
+    """How a run ended after ``apply`` or ``resume``."""
     if outcome == "succeeded":
         return [variable("run", run)]
     if outcome == "succeeded-with-exceptions":
         text = f"{run} succeeded with exceptions: {reason}"
         return [issue("warning", text), variable("run", run), complete(text)]
-    again = "; run the pipeline, or this stage, again: it goes on where it stopped" if outcome == "partial" else ""
+    again = "; run the pipeline, or this stage, again: it continues where it stopped" if outcome == "partial" else ""
     return [issue("error", f"{run} is {outcome}: {reason}{again}"), variable("run", run)]
 
 
@@ -146,31 +149,31 @@ def _code(text: str) -> str:
     return f"`{exact(text).replace('`', 'ˋ')}`"
 
 
-def _step(one: Described) -> list[str]:
+def _step(step: Described) -> list[str]:
     """A step in Markdown: ids, requests and inputs whole."""
-    after = f", after {' '.join(map(str, one.after))}" if one.after else ""
-    ids = {"environment": one.environment, "plan": one.plan, "host": one.host, "target": one.target}
+    after = f", after {' '.join(map(str, step.after))}" if step.after else ""
+    ids = {"environment": step.environment, "plan": step.plan, "host": step.host, "target": step.target}
     escape = markdown.escape
     return [
         "",
-        f"### {one.number} {one.effect}: {escape(one.product)} {escape(one.action)}{after}",
+        f"### {step.number} {step.effect}: {escape(step.product)} {escape(step.action)}{after}",
         "",
         *(f"- {name} {_code(value)}" for name, value in ids.items() if value),
-        *(f"- sends {_code(f'{request.method} {request.target}')}" for request in one.requests),
-        *(["- sends no write"] if not one.requests else []),
-        *(f"- **look**, differs from the product's default: {_code(text)}" for text in one.unusual),
-        *(f"- {escape(name)} = {_code(value)}" for name, value in one.inputs.items()),
-        *(f"- only if {_code(text)}" for text in one.only_if),
-        *(f"- a person sees first {_code(text)}" for text in one.see_first),
-        *(f"- a person types {_code(text)}" for text in one.commands),
-        f"- the file says: {escape(one.text_of_file)}",
+        *(f"- sends {_code(f'{request.method} {request.target}')}" for request in step.requests),
+        *(["- sends no write"] if not step.requests else []),
+        *(f"- **look**, differs from the product's default: {_code(text)}" for text in step.unusual),
+        *(f"- {escape(name)} = {_code(value)}" for name, value in step.inputs.items()),
+        *(f"- only if {_code(text)}" for text in step.only_if),
+        *(f"- a person sees first {_code(text)}" for text in step.see_first),
+        *(f"- a person types {_code(text)}" for text in step.commands),
+        f"- the file says: {escape(step.text_of_file)}",
     ]
 
 
 def runbook_summary(
-    book: Runbook, digest: str, told: Sequence[Described], run: str = "", warnings: Sequence[str] = ()
+    book: Runbook, digest: str, steps: Sequence[Described], run: str = "", warnings: Sequence[str] = ()
 ) -> str:
-    """A runbook as Markdown, for whoever approves it; ``told``: its steps as they will be carried out."""
+    """A runbook as Markdown, for the approver. ``steps``: its steps as they will be carried out."""
     title = "SIMULATED " if book.cloud.simulated else ""
     lost = ", ".join(book.lost_regions) or "none"
     targets = ", ".join(sorted(set(book.target_regions.values()))) or "none"
@@ -182,35 +185,45 @@ def runbook_summary(
         "environments": len(book.environments),
         "steps": len(book.steps),
         "steps one after another": duration(seconds),
-        "goes on with": run or "nothing: a new run",
+        "continues": run or "nothing: a new run",
     }
     lines = [f"# {title}{markdown.escape(book.kind)} runbook {digest[:12]}", ""]
     lines += markdown.table(("", ""), list(facts.items()))
     lines += [f"\n- look: {markdown.escape(text)}" for text in (*warnings, *book.notes)]
     lines += [
-        f"\n- forced: {markdown.escape(one.name)}: {markdown.escape(one.detail)}; because {markdown.escape(one.forced)}"
-        for one in book.guards
-        if one.forced
+        f"\n- forced: {markdown.escape(guard.name)}: {markdown.escape(guard.detail)}; because {markdown.escape(guard.forced)}"
+        for guard in book.guards
+        if guard.forced
     ]
     lines += [
-        f"- {markdown.escape(ArmId(plan).name)} to {_code(one.plan)}: {markdown.escape(one.why)}"
-        for plan, one in book.target_plans.items()
+        f"- {markdown.escape(ArmId(plan).name)} to {_code(target.plan)}: {markdown.escape(target.why)}"
+        for plan, target in book.target_plans.items()
     ]
     lines += [f"- approved with it: {_code(f'{key} = {value}')}" for key, value in book.settings.items()]
     if book.environments:
         rows = [
-            (one.name, ArmId(one.plan).name, one.owner, one.disposition, one.data_at_risk) for one in book.environments
+            (
+                environment.name,
+                ArmId(environment.plan).name,
+                environment.owner,
+                environment.disposition,
+                environment.data_at_risk,
+            )
+            for environment in book.environments
         ]
         lines += ["", "## Environments", "", *markdown.table(("environment", "plan", "owner", "what", "at risk"), rows)]
     if book.steps:
         lines += ["", "## Steps", ""]
-        lines += ["Told from action, target and inputs. What the file says is its text, and nothing rests on it."]
-        lines += [line for one in told for line in _step(one)]
+        lines += ["Described by action, target and inputs. What the file says is its text; nothing depends on it."]
+        lines += [line for target in steps for line in _step(target)]
     if book.unchanged:
-        left = [(one.name or ArmId(one.subject).name, one.reason, one.remedy) for one in book.unchanged]
-        lines += ["", "## Considered and left alone", "", *markdown.table(("what", "why", "remedy"), left)]
+        unchanged = [
+            (untouched.name or ArmId(untouched.subject).name, untouched.reason, untouched.remedy)
+            for untouched in book.unchanged
+        ]
+        lines += ["", "## Considered and left alone", "", *markdown.table(("what", "why", "remedy"), unchanged)]
     counted = plural(len(book.steps), "step")
     return (
-        "\n".join([*lines, "", f"Approving approves exactly these bytes: {counted}, sha256 {markdown.code(digest)}."])
+        "\n".join([*lines, "", f"An approval covers exactly these bytes: {counted}, sha256 {markdown.code(digest)}."])
         + "\n"
     )

@@ -16,67 +16,72 @@ MOST_HIDDEN = 8
 MOST_SHOWN = 60
 
 
-def lines(found: Checked, concurrency: int) -> list[Any]:
-    """Findings, what changed since last time, and what was found in order."""
-    told = found.readiness
-    parts: list[Any] = [_title(told)]
-    rows = [(one.severity, one.rule, f"{one.what}{_owner(one)}; {one.remedy}") for one in told.findings[:MOST_SHOWN]]
+def lines(checked: Checked, concurrency: int) -> list[Any]:
+    """Findings, what is in order, and what changed since the last check."""
+    readiness = checked.readiness
+    parts: list[Any] = [_title(readiness)]
+    rows = [
+        (finding.severity, finding.rule, f"{finding.what}{_owner(finding)}; {finding.remedy}")
+        for finding in readiness.findings[:MOST_SHOWN]
+    ]
     if rows:
         parts.append(terminal.table("", "rule", "what, and what to do", rows=rows, ratios={2: 1}))
-    if len(told.findings) > MOST_SHOWN:
-        parts.append(f"and {len(told.findings) - MOST_SHOWN} more, none graver; --json and --summary have them all")
-    parts.extend(f"in order: {RULES[rule]}" for rule, word in told.rules.items() if word == "ok" and rule in RULES)
-    parts.extend(_forecasts(told))
-    parts.extend(_changes(told))
-    if found.runbook is not None:
-        parts += ["", *_assumed(found, concurrency)]
-    if found.path:
-        parts.append(f"kept as {found.path}")
-    parts.extend(f"kept as {path}" for path in found.written)
-    return [*parts, f"next: {_next(found)}"]
+    if len(readiness.findings) > MOST_SHOWN:
+        parts.append(
+            f"and {len(readiness.findings) - MOST_SHOWN} more, none more severe; --json and --summary have them all"
+        )
+    parts.extend(f"in order: {RULES[rule]}" for rule, word in readiness.rules.items() if word == "ok" and rule in RULES)
+    parts.extend(_forecasts(readiness))
+    parts.extend(_changes(readiness))
+    if checked.runbook is not None:
+        parts += ["", *_assumed(checked, concurrency)]
+    if checked.path:
+        parts.append(f"kept as {checked.path}")
+    parts.extend(f"kept as {path}" for path in checked.written)
+    return [*parts, f"next: {_next(checked)}"]
 
 
-def _owner(one: Finding) -> str:
-    return f" [owner {one.owner}]" if one.owner and one.owner not in one.remedy else ""
+def _owner(finding: Finding) -> str:
+    return f" [owner {finding.owner}]" if finding.owner and finding.owner not in finding.remedy else ""
 
 
-def _title(told: Readiness) -> str:
-    counts = Counter(one.severity for one in told.findings)
-    regions = ", ".join(told.protected) or "none"
+def _title(readiness: Readiness) -> str:
+    counts = Counter(finding.severity for finding in readiness.findings)
+    regions = ", ".join(readiness.protected) or "none"
     numbers = (
         f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['unknown']} not known"
     )
-    number = f" {told.generation}" if told.generation else ""
-    return f"{terminal.mark(told.cloud.simulated)}check{number}, {clock(told.taken)}: {numbers}; protected: {regions}"
+    number = f" {readiness.generation}" if readiness.generation else ""
+    return f"{terminal.mark(readiness.cloud.simulated)}check{number}, {clock(readiness.taken)}: {numbers}; protected: {regions}"
 
 
-def _forecasts(told: Readiness) -> list[str]:
+def _forecasts(readiness: Readiness) -> list[str]:
     return [
         (
-            f"if {safe(one.region)} is lost: {plural(one.steps, 'step')} for {plural(one.environments, 'environment')}, about "
-            f"{duration(one.seconds)} with deciding; objective {duration(one.objective_seconds)}"
+            f"if {safe(forecast.region)} is lost: {plural(forecast.steps, 'step')} for {plural(forecast.environments, 'environment')}, "
+            f"about {duration(forecast.seconds)} with deciding; objective {duration(forecast.objective_seconds)}"
         )
-        for one in told.forecasts
+        for forecast in readiness.forecasts
     ]
 
 
-def _changes(told: Readiness) -> list[str]:
-    compared = told.compared
+def _changes(readiness: Readiness) -> list[str]:
+    compared = readiness.compared
     if compared is None:
         return []
-    named = {one.id: one for one in told.findings}
-    said = [
-        f"against check {compared.generation}, {clock(compared.taken)}: {len(compared.worse)} worse, {len(compared.better)} better, "
+    named = {finding.id: finding for finding in readiness.findings}
+    changes = [
+        f"compared with check {compared.generation}, {clock(compared.taken)}: {len(compared.worse)} worse, {len(compared.better)} better, "
         f"{compared.unchanged} unchanged"
-        + (f", {len(compared.hidden)} that cannot be seen now" if compared.hidden else "")
+        + (f", {len(compared.hidden)} that cannot be read now" if compared.hidden else "")
     ]
-    said += [f"worse: {_short(named[key])}" for key in compared.worse[:MOST_HIDDEN] if key in named]
-    said += [f"better: {_plain(key, named)}" for key in compared.better[:MOST_HIDDEN]]
-    return said + [f"not seen now: {_plain(key, named)}" for key in compared.hidden[:MOST_HIDDEN]]
+    changes += [f"worse: {_short(named[key])}" for key in compared.worse[:MOST_HIDDEN] if key in named]
+    changes += [f"better: {_plain(key, named)}" for key in compared.better[:MOST_HIDDEN]]
+    return changes + [f"not read now: {_plain(key, named)}" for key in compared.hidden[:MOST_HIDDEN]]
 
 
-def _short(one: Finding) -> str:
-    return f"{one.severity}: {safe(one.rule)}: {safe(one.what, 160)}"
+def _short(finding: Finding) -> str:
+    return f"{finding.severity}: {safe(finding.rule)}: {safe(finding.what, 160)}"
 
 
 def _plain(key: str, named: dict[str, Finding]) -> str:
@@ -86,43 +91,49 @@ def _plain(key: str, named: dict[str, Finding]) -> str:
     return f"{safe(rule)}: {safe(ArmId(subject.split('|')[0]).name, 120)}"
 
 
-def _assumed(found: Checked, concurrency: int) -> list[Any]:
-    book = found.runbook
+def _assumed(checked: Checked, concurrency: int) -> list[Any]:
+    book = checked.runbook
     if book is None:
         return []
     return [
-        f"ASSUMED: {', '.join(safe(one) for one in book.lost_regions)} is lost; nobody may approve or apply runbook {found.digest[:12]}",
+        (
+            f"ASSUMED: {', '.join(safe(region) for region in book.lost_regions)} is lost; "
+            f"runbook {checked.digest[:12]} can be neither approved nor applied"
+        ),
         terminal.plan_table(book) if book.environments else "no environment is affected",
         terminal.effects_line(book, concurrency),
         *(f"note: {safe(note)}" for note in book.notes),
     ]
 
 
-def _next(found: Checked) -> str:
-    if found.exit_code == 5:
-        return "nothing could be told: Azure did not answer; `drkit check` again"
-    if found.readiness.errors:
-        return "mend what is an error, then `drkit check` again"
-    return "run it by a timer, and `drkit drill` now and then"
+def _next(checked: Checked) -> str:
+    if checked.exit_code == 5:
+        return "Azure did not answer; `drkit check` again"
+    if checked.readiness.errors:
+        return "fix the errors, then `drkit check` again"
+    return "run it on a timer, and `drkit drill` regularly"
 
 
-def summary(found: Checked) -> str:
+def summary(checked: Checked) -> str:
     """The same as Markdown."""
-    told = found.readiness
-    text = [f"# {_title(told)}", ""]
-    rows = [(one.severity, one.rule, one.what, one.remedy, one.owner, _evidence(one)) for one in told.findings]
+    readiness = checked.readiness
+    text = [f"# {_title(readiness)}", ""]
+    rows = [
+        (finding.severity, finding.rule, finding.what, finding.remedy, finding.owner, _evidence(finding))
+        for finding in readiness.findings
+    ]
     if rows:
         text += markdown.table(("severity", "rule", "what", "what to do", "owner", "evidence"), rows)
     else:
-        text += ["Nothing was found."]
+        text += ["There are no findings."]
     text += ["", "## In order", ""]
-    text += [f"- {RULES[rule]}" for rule, word in told.rules.items() if word == "ok" and rule in RULES]
-    if forecasts := _forecasts(told):
+    text += [f"- {RULES[rule]}" for rule, word in readiness.rules.items() if word == "ok" and rule in RULES]
+    if forecasts := _forecasts(readiness):
         text += ["", "## Forecast", "", *(f"- {markdown.escape(line)}" for line in forecasts)]
-    if changes := _changes(told):
+    if changes := _changes(readiness):
         text += ["", "## Since last time", "", *(f"- {markdown.escape(line)}" for line in changes)]
     return "\n".join(text) + "\n"
 
 
-def _evidence(one: Finding) -> str:
-    return "; ".join(f"{read.source} at {read.time}" for read in one.evidence[:3])
+def _evidence(finding: Finding) -> str:
+    return "; ".join(f"{read.source} at {read.time}" for read in finding.evidence[:3])

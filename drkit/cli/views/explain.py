@@ -12,49 +12,54 @@ from drkit.model.text import clock, safe
 from drkit.planning.explain import Explanation, PlanExplanation
 
 
-def lines(found: Explanation | PlanExplanation, columns: int = 80) -> list[str]:
+def lines(explanation: Explanation | PlanExplanation, columns: int = 80) -> list[str]:
     """An explanation as lines of at most so many columns."""
-    return _host(found, columns) if isinstance(found, Explanation) else _plan(found, columns)
+    return _host(explanation, columns) if isinstance(explanation, Explanation) else _plan(explanation, columns)
 
 
-def _host(found: Explanation, columns: int) -> list[str]:
-    verdict = words.verdict(found.outcome, found.reason)
+def _host(explanation: Explanation, columns: int) -> list[str]:
+    verdict = words.verdict(explanation.outcome, explanation.reason)
     out = [
-        f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)}: {verdict}; confidence {found.confidence}",
-        *_item(f"{found.meaning[0].upper()}{found.meaning[1:]}.", columns, 2),
-        *_item(f"Do now: {found.to_do}", columns, 2),
+        f"{'SIMULATED ' if explanation.simulated else ''}{safe(explanation.name)}: {verdict}; confidence {explanation.confidence}",
+        *_item(f"{explanation.meaning[0].upper()}{explanation.meaning[1:]}.", columns, 2),
+        *_item(f"Do now: {explanation.to_do}", columns, 2),
     ]
-    out += _section("Its registration", tuple(safe(one) for one in found.registration), columns)
-    out += _section("Also true", found.notes, columns)
-    out += _section("What people will notice", found.noticed, columns)
-    out += _section("What is known", found.signals, columns)
-    out += _section("What is not", found.unknown, columns)
-    out += ["", f"Row {found.row} of the table decided:"]
-    out += _item(found.row_text, columns, 2)
-    if found.otherwise:
-        out += ["", "It would have been otherwise:"]
-        for one in found.otherwise:
-            when = "; or ".join(one.when)
-            out += _item(f"{one.verdict} (row {one.row}), if {when}", columns, 2)
-    return out + _evidence(found.evidence, found.assessed, columns)
+    out += _section("Its registration", tuple(safe(registration) for registration in explanation.registration), columns)
+    out += _section("Also true", explanation.notes, columns)
+    out += _section("What people will notice", explanation.noticed, columns)
+    out += _section("What is known", explanation.signals, columns)
+    out += _section("What is not known", explanation.unknown, columns)
+    out += ["", f"Row {explanation.row} of the table decided:"]
+    out += _item(explanation.row_text, columns, 2)
+    if explanation.otherwise:
+        out += ["", "What would have changed the verdict:"]
+        for change in explanation.otherwise:
+            when = "; or ".join(change.when)
+            out += _item(f"{change.verdict} (row {change.row}), if {when}", columns, 2)
+    return out + _evidence(explanation.evidence, explanation.assessed, columns)
 
 
-def _plan(found: PlanExplanation, columns: int) -> list[str]:
-    since = f", failing since {found.failing_since}" if found.failing_since else ""
+def _plan(explanation: PlanExplanation, columns: int) -> list[str]:
+    since = f", failing since {explanation.failing_since}" if explanation.failing_since else ""
     out = [
-        f"{'SIMULATED ' if found.simulated else ''}{safe(found.name)} in {found.region}: {words.plan_state(found.state)}{since}",
-        *_item(f"{found.reason[:1].upper()}{found.reason[1:]}.", columns, 2),
-        *_item(f"Do now: {found.to_do}", columns, 2),
+        (
+            f"{'SIMULATED ' if explanation.simulated else ''}{safe(explanation.name)} in {explanation.region}: "
+            f"{words.plan_state(explanation.state)}{since}"
+        ),
+        *_item(f"{explanation.reason[:1].upper()}{explanation.reason[1:]}.", columns, 2),
+        *_item(f"Do now: {explanation.to_do}", columns, 2),
     ]
-    if found.advice:
-        out += _item(f"Advice: {safe(found.advice)}", columns, 2)
+    if explanation.advice:
+        out += _item(f"Advice: {safe(explanation.advice)}", columns, 2)
     out += _section(
-        "Claims", tuple(safe(one) for one in found.claims) or ("nobody claims that its region is lost",), columns
+        "Claims",
+        tuple(safe(claim) for claim in explanation.claims) or ("nobody claims that its region is lost",),
+        columns,
     )
-    out += _section("Shown beside, and never a claim", tuple(safe(one) for one in found.witnesses), columns)
-    out += _section("Its hosts", tuple(safe(one) for one in found.hosts), columns)
-    out += _section("It would have been otherwise", found.otherwise, columns)
-    return out + _evidence(found.evidence, found.assessed, columns)
+    out += _section("Also read, but not a claim", tuple(safe(witness) for witness in explanation.witnesses), columns)
+    out += _section("Its hosts", tuple(safe(host) for host in explanation.hosts), columns)
+    out += _section("What would have changed the state", explanation.otherwise, columns)
+    return out + _evidence(explanation.evidence, explanation.assessed, columns)
 
 
 def _section(title: str, items: Sequence[str], columns: int) -> list[str]:
@@ -77,10 +82,12 @@ def _item(text: str, columns: int, indent: int) -> list[str]:
 def _evidence(readings: Sequence[Reading], assessed: str, columns: int) -> list[str]:
     out = ["", f"Evidence, times in UTC (assessed {clock(assessed, short=True)}):"]
     if not readings:
-        out.append("  nothing was read of it")
-    for one in readings:
-        detail = f" ({safe(_detail(one), 160)})" if _detail(one) else ""
-        out += _item(f"{one.time[5:16].replace('T', ' ')}  {_what(one)}{detail}, by {safe(one.source)}", columns, 2)
+        out.append("  nothing was read")
+    for reading in readings:
+        detail = f" ({safe(_detail(reading), 160)})" if _detail(reading) else ""
+        out += _item(
+            f"{reading.time[5:16].replace('T', ' ')}  {_what(reading)}{detail}, by {safe(reading.source)}", columns, 2
+        )
     return out
 
 
@@ -101,17 +108,17 @@ NAMES = {
 }
 
 
-def _what(one: Reading) -> str:
-    name = NAMES.get(one.signal, one.signal)
-    if isinstance(one.value, dict):
-        inside = ", ".join(f"{key} {_short(value)}" for key, value in one.value.items() if value)
+def _what(reading: Reading) -> str:
+    name = NAMES.get(reading.signal, reading.signal)
+    if isinstance(reading.value, dict):
+        inside = ", ".join(f"{key} {_short(value)}" for key, value in reading.value.items() if value)
         return f"{name} up: {safe(inside, 200)}"
-    return f"{name} {safe(one.value, 200)}"
+    return f"{name} {safe(reading.value, 200)}"
 
 
-def _detail(one: Reading) -> str:
-    """What stands beside a value, without the empty parts."""
-    text = one.detail
+def _detail(reading: Reading) -> str:
+    """The detail of a value, without its empty parts."""
+    text = reading.detail
     for word in ("context= ", "since= "):
         text = text.replace(word, "")
     return text.removesuffix("since=").strip()

@@ -45,7 +45,7 @@ def _plain(value: Any) -> Any:
 
 def error(problem: DrkitError) -> dict[str, Any]:
     """An error as an object: kind, what, where, remedy, exit code, and Azure's own code where there is one."""
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "kind": type(problem).__name__,
         "what": problem.what,
         "where": problem.where,
@@ -53,8 +53,8 @@ def error(problem: DrkitError) -> dict[str, Any]:
         "exit_code": problem.exit_code,
     }
     if isinstance(problem, CloudError):
-        found |= {"status": problem.status, "code": problem.code, "request_id": problem.request_id}
-    return {"error": found}
+        fields |= {"status": problem.status, "code": problem.code, "request_id": problem.request_id}
+    return {"error": fields}
 
 
 def planned(runbook: Planned, run: str = "") -> dict[str, Any]:

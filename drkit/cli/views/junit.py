@@ -24,15 +24,15 @@ FAILED = frozenset({"failed", "drifted"})
 ENDED_BADLY = frozenset({"lost"})
 
 
-def report(found: Mapping[str, Any]) -> str:
+def report(run_report: Mapping[str, Any]) -> str:
     """The file. Failed and drifted steps are failures; skipped ones, and what was not done, are skipped."""
-    prefix = "SIMULATED " if found["simulated"] else ""
-    root = Element("testsuites", {"name": safe(f"{prefix}{found['kind']} {found['run']}")})
+    prefix = "SIMULATED " if run_report["simulated"] else ""
+    root = Element("testsuites", {"name": safe(f"{prefix}{run_report['kind']} {run_report['run']}")})
     suites = [
-        _suite(f"{prefix}{phase}", [step for step in found["steps"] if step["effect"] in effects], found)
+        _suite(f"{prefix}{phase}", [step for step in run_report["steps"] if step["effect"] in effects], run_report)
         for phase, effects in PHASES.items()
     ]
-    suites.append(_environments(f"{prefix}environments", found))
+    suites.append(_environments(f"{prefix}environments", run_report))
     for suite in suites:
         if len(suite):
             root.append(suite)
@@ -40,8 +40,8 @@ def report(found: Mapping[str, Any]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
 
 
-def _suite(name: str, steps: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Element:
-    suite = Element("testsuite", {"name": safe(name), "timestamp": safe(found["started"])})
+def _suite(name: str, steps: Sequence[Mapping[str, Any]], run_report: Mapping[str, Any]) -> Element:
+    suite = Element("testsuite", {"name": safe(name), "timestamp": safe(run_report["started"])})
     for step in steps:
         case = _case(suite, step["title"], step["id"], _seconds(step))
         said = f"{step['detail']}{' (' + step['who'] + ')' if step['who'] else ''}"
@@ -53,26 +53,26 @@ def _suite(name: str, steps: Sequence[Mapping[str, Any]], found: Mapping[str, An
     return suite
 
 
-def _environments(name: str, found: Mapping[str, Any]) -> Element:
-    suite = Element("testsuite", {"name": safe(name), "timestamp": safe(found["started"])})
+def _environments(name: str, run_report: Mapping[str, Any]) -> Element:
+    suite = Element("testsuite", {"name": safe(name), "timestamp": safe(run_report["started"])})
     properties = SubElement(suite, "properties")
     facts = {
-        "outcome": found["outcome"],
-        "recovery_seconds": "" if found["rto_seconds"] is None else round(found["rto_seconds"]),
-        "objective_seconds": round(found["objective_seconds"]),
-        "objective": found["objective"],
-        **{f"work_at_risk_{risk}": number for risk, number in found["work_at_risk"].items()},
-        "runbook": found["runbook"],
-        "journal_head": found["journal"]["head"],
+        "outcome": run_report["outcome"],
+        "recovery_seconds": "" if run_report["rto_seconds"] is None else round(run_report["rto_seconds"]),
+        "objective_seconds": round(run_report["objective_seconds"]),
+        "objective": run_report["objective"],
+        **{f"work_at_risk_{risk}": number for risk, number in run_report["work_at_risk"].items()},
+        "runbook": run_report["runbook"],
+        "journal_head": run_report["journal"]["head"],
     }
     for key, value in facts.items():
         SubElement(properties, "property", {"name": key, "value": safe(value)})
-    for one in found["outcomes"]:
-        case = _case(suite, f"{one['name']} of {ArmId(one['plan']).name}", one["environment"], 0.0)
-        if one["ending"] in ENDED_BADLY:
-            _said(case, "failure", one["detail"], one["ending"])
-        elif one["ending"] != "recovered":
-            _said(case, "skipped", f"{one['ending']}: {one['detail']}")
+    for outcome in run_report["outcomes"]:
+        case = _case(suite, f"{outcome['name']} of {ArmId(outcome['plan']).name}", outcome["environment"], 0.0)
+        if outcome["ending"] in ENDED_BADLY:
+            _said(case, "failure", outcome["detail"], outcome["ending"])
+        elif outcome["ending"] != "recovered":
+            _said(case, "skipped", f"{outcome['ending']}: {outcome['detail']}")
     _count(suite, list(suite.iter("testcase")))
     return suite
 
@@ -82,8 +82,8 @@ def _case(suite: Element, name: str, subject: str, seconds: float) -> Element:
 
 
 def _said(case: Element, tag: str, text: str, kind: str = "") -> None:
-    made = SubElement(case, tag, {"message": safe(text), **({"type": kind} if kind else {})})
-    made.text = safe(text, LONGEST)
+    element = SubElement(case, tag, {"message": safe(text), **({"type": kind} if kind else {})})
+    element.text = safe(text, LONGEST)
 
 
 def _seconds(step: Mapping[str, Any]) -> float:
@@ -92,9 +92,9 @@ def _seconds(step: Mapping[str, Any]) -> float:
     return max(0.0, (parse_time(step["ended"]) - parse_time(step["began"])).total_seconds())
 
 
-def _count(made: Element, cases: Sequence[Element]) -> None:
-    made.set("tests", str(len(cases)))
-    made.set("failures", str(sum(case.find("failure") is not None for case in cases)))
-    made.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
-    made.set("errors", "0")
-    made.set("time", f"{sum(float(case.get('time', '0')) for case in cases):.3f}")
+def _count(suite: Element, cases: Sequence[Element]) -> None:
+    suite.set("tests", str(len(cases)))
+    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
+    suite.set("errors", "0")
+    suite.set("time", f"{sum(float(case.get('time', '0')) for case in cases):.3f}")

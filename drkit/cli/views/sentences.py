@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from drkit.execution.progress import Progress
 
 
-def measured(found: Mapping[str, Any]) -> tuple[str, str]:
-    """A report's recovery time, and how it stands to the objective."""
-    took, numbers = found["rto_seconds"], found["environments"]
+def measured(report: Mapping[str, Any]) -> tuple[str, str]:
+    """A report's recovery time, and whether it meets the objective."""
+    took, numbers = report["rto_seconds"], report["environments"]
     away = numbers["total"] - numbers["recovered"]
     back = f"in time so far, {away} not back" if took is not None else "nothing is back yet"
-    said = {"met": "met", "missed": "missed", "open": back, "unknown": "not measured"}[found["objective"]]
-    return ("unknown" if took is None else duration(took)), f"objective {duration(found['objective_seconds'])}: {said}"
+    against_objective = {"met": "met", "missed": "missed", "open": back, "unknown": "not measured"}[report["objective"]]
+    return (
+        "unknown" if took is None else duration(took)
+    ), f"objective {duration(report['objective_seconds'])}: {against_objective}"
 
 
 def progress(at: Progress) -> str:

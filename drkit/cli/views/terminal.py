@@ -38,7 +38,7 @@ COLOURS = {
 }  # fmt: skip
 SIMULATED = "SIMULATED"
 NARROW = 36
-OF_WHAT_IS = "next: on the night, `drkit assess` and `drkit plan` make one of what is"
+NEXT_IF_ASSUMED = "next: in a real outage, `drkit assess` and `drkit plan` write a runbook for the real state"
 COPIED = ("kept as ", "next: ", "    ")
 
 
@@ -69,7 +69,7 @@ def render(*parts: Any, columns: int | None = None, colour: bool = False) -> str
 
 def table(*headers: str, rows: Sequence[Sequence[object]], ratios: dict[int, int] | None = None) -> Table:
     """A plain table; a cell whose text is a known state is coloured. ``ratios``: columns that share the room left."""
-    made = Table(
+    grid = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,
@@ -81,22 +81,22 @@ def table(*headers: str, rows: Sequence[Sequence[object]], ratios: dict[int, int
         ratio = (ratios or {}).get(number)
         # A name of any length must not squeeze the column that explains it.
         widest = NARROW if ratios and ratio is None else None
-        made.add_column(header, overflow="fold", ratio=ratio, max_width=widest)
+        grid.add_column(header, overflow="fold", ratio=ratio, max_width=widest)
     for row in rows:
-        made.add_row(
+        grid.add_row(
             *(Text(safe(cell), style=COLOURS.get(str(cell).split(" ")[0].removesuffix(":"), "")) for cell in row)
         )
-    return made
+    return grid
 
 
 def mark(simulated: bool) -> str:
-    """What stands before everything made against a simulator."""
+    """The mark in front of everything that comes from a simulator."""
     return f"{SIMULATED} " if simulated else ""
 
 
 def snapshot(taken: Snapshot, path: str) -> list[Any]:
     """What a capture read and what it could not."""
-    kinds = Counter(one.kind for one in taken.environments)
+    kinds = Counter(environment.kind for environment in taken.environments)
     failed = [capture for capture in taken.captures if capture.state != "complete"]
     identified = sum(host.baseline.guest is not None for host in taken.hosts)
     lines: list[Any] = [
@@ -106,19 +106,23 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
             f"{plural(len(taken.hosts), 'host')} ({identified} identified from inside)"
         )
     ]
-    unlinked = [one for one in taken.environments if one.kind == "self-hosted" and one.host is None]
+    unlinked = [
+        environment
+        for environment in taken.environments
+        if environment.kind == "self-hosted" and environment.host is None
+    ]
     if unlinked:
-        names = ", ".join(safe(one.name) for one in unlinked[:5])
+        names = ", ".join(safe(environment.name) for environment in unlinked[:5])
         lines.append(f"no host known for {len(unlinked)}: {names}; a [[host]] entry in drkit.toml names it")
     lines.extend(
         f"{capture.state}: {safe(ArmId(capture.subject).name)}: {safe(capture.detail, 160)}" for capture in failed[:8]
     )
     if len(failed) > 8:
-        lines.append(f"and {len(failed) - 8} more that were not read wholly")
+        lines.append(f"and {len(failed) - 8} more that could not be read completely")
     lines.extend(f"look: {safe(flag)}" for flag in taken.flags)
     lines.extend(f"not seen {safe(text, 220)}" for text in taken.unseen)
     lines.append(f"kept as {path}")
-    return [*lines, "next: `drkit assess` says how it all is now"]
+    return [*lines, "next: `drkit assess` reports the current state"]
 
 
 def assessment(taken: Assessment, path: str) -> list[Any]:
@@ -126,28 +130,28 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     parts: list[Any] = [f"{mark(taken.cloud.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
         (
-            ArmId(one.plan).name,
-            words.plan_state(one.state),
-            one.advice.advice if one.advice and one.state == "lost" else "",
-            one.reason,
+            ArmId(plan.plan).name,
+            words.plan_state(plan.state),
+            plan.advice.advice if plan.advice and plan.state == "lost" else "",
+            plan.reason,
         )
-        for one in taken.plans
+        for plan in taken.plans
     ]
     parts.append(table("plan", "state", "advice", "why", rows=plans, ratios={3: 1}))
-    for one in taken.plans:
-        if one.state == "lost" and one.advice:
-            parts.append(f"advice for {safe(ArmId(one.plan).name)}: {one.advice.advice}. {safe(one.advice.reason)}")
-            parts.extend(f"  assumed: {item}" for item in one.advice.assumed[:1])
+    for plan in taken.plans:
+        if plan.state == "lost" and plan.advice:
+            parts.append(f"advice for {safe(ArmId(plan.plan).name)}: {plan.advice.advice}. {safe(plan.advice.reason)}")
+            parts.extend(f"  assumed: {item}" for item in plan.advice.assumed[:1])
             break
     hosts = [
         (
-            ArmId(one.host).name,
-            words.verdict(one.outcome, one.reason),
-            one.confidence,
-            one.rule,
-            ", ".join(one.notes),
+            ArmId(host.host).name,
+            words.verdict(host.outcome, host.reason),
+            host.confidence,
+            host.rule,
+            ", ".join(host.notes),
         )
-        for one in sorted(taken.hosts, key=lambda one: (one.outcome == "no-failover", one.outcome, one.host))
+        for host in sorted(taken.hosts, key=lambda host: (host.outcome == "no-failover", host.outcome, host.host))
     ]
     if hosts:
         parts.append(table("host", "verdict", "confidence", "row", "notes", rows=hosts, ratios={1: 3, 4: 2}))
@@ -157,18 +161,18 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
         )
     for statement in taken.statements[:5]:
         parts.append(f"not a claim: {safe(statement.region)}: {safe(statement.text, 90)} ({safe(statement.why_not)})")
-    alive = [one for one in taken.zombies if one.state == "alive"]
+    alive = [record for record in taken.zombies if record.state == "alive"]
     if alive:
-        left = [(one.name, ArmId(one.plan).name, one.reason, one.run) for one in alive]
-        parts.append(table("left behind", "plan", "is", "by", rows=left, ratios={2: 1}))
-    parts.extend(f"registration: {safe(one.words)}" for one in taken.carried[:20])
+        rows = [(record.name, ArmId(record.plan).name, record.reason, record.run) for record in alive]
+        parts.append(table("left behind", "plan", "is", "by", rows=rows, ratios={2: 1}))
+    parts.extend(f"registration: {safe(registration.words)}" for registration in taken.carried[:20])
     if len(taken.carried) > 20:
         parts.append(f"registration: {len(taken.carried) - 20} more; `--json` lists them")
     parts.extend(_beside(taken))
     parts.extend(f"not read: {safe(text, 160)}" for text in taken.unread[:6])
     parts.append(f"kept as {path}")
-    lost = [one for one in taken.plans if one.state == "lost"]
-    doubtful = [one for one in taken.plans if one.state in ("unreachable", "unknown")]
+    lost = [plan for plan in taken.plans if plan.state == "lost"]
+    doubtful = [plan for plan in taken.plans if plan.state in ("unreachable", "unknown")]
     if lost:
         parts.append("next: `drkit plan` writes the runbook")
     elif alive and (way := leftovers.way_on(alive)):
@@ -176,23 +180,26 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     elif taken.carried:
         parts.append("next: `drkit plan --kind repair` registers again what carries no registration")
     elif doubtful or (taken.unread and not taken.plans):
-        parts.append("next: look again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
+        parts.append("next: assess again in 5 minutes, or `drkit assess --declare-lost REGION --reason TEXT`")
     else:
         parts.append("next: nothing is lost; `drkit plan` shows whether a host needs repair")
     return parts
 
 
 def _beside(taken: Assessment) -> list[str]:
-    """What stands outside ARM, for the person who waits: shown, and never taken for a claim."""
+    """What other sources say about the outage: shown to the person who waits, and never taken for a claim."""
     lines = [
-        f"shown beside, not a claim: {safe(one.source)}: {safe(one.subject)} {safe(one.value)} {safe(one.detail, 90)}".rstrip()
-        for one in taken.witnesses
-        if one.signal == "status"
+        f"also read, not a claim: {safe(witness.source)}: {safe(witness.subject)} {safe(witness.value)} "
+        f"{safe(witness.detail, 90)}".rstrip()
+        for witness in taken.witnesses
+        if witness.signal == "status"
     ]
-    silent = sorted({one.subject for one in taken.witnesses if one.signal == "service" and one.value != "yes"})
+    silent = sorted(
+        {witness.subject for witness in taken.witnesses if witness.signal == "service" and witness.value != "yes"}
+    )
     if silent:
         lines.insert(
-            0, f"shown beside, not a claim: the environment service does not answer in {', '.join(map(safe, silent))}"
+            0, f"also read, not a claim: the environment service does not answer in {', '.join(map(safe, silent))}"
         )
     return lines
 
@@ -200,9 +207,9 @@ def _beside(taken: Assessment) -> list[str]:
 def plan_table(book: Runbook) -> Table:
     """One row a source plan: where it goes, and what becomes of its environments."""
     rows = []
-    plans = list(dict.fromkeys([*book.source_plans, *(one.plan for one in book.environments)]))
+    plans = list(dict.fromkeys([*book.source_plans, *(environment.plan for environment in book.environments)]))
     for plan in plans:
-        mine = [one for one in book.environments if one.plan == plan]
+        mine = [environment for environment in book.environments if environment.plan == plan]
         if not mine and book.source_run:
             continue  # the plan that is gone back to
         counts = Counter(_group(one.disposition, one.final, book) for one in mine)
@@ -250,7 +257,7 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = (),
     about = f"of {book.source_run}" if book.source_run else f"lost: {lost}"
     parts.append(f"{mark(book.cloud.simulated)}{book.kind} runbook {digest[:12]}; {about}")
     if book.assumed:
-        parts.append("ASSUMED: nobody saw that region lost; this can be neither approved nor applied")
+        parts.append("ASSUMED: nobody observed this loss; the runbook can be neither approved nor applied")
     if book.environments:
         parts.append(plan_table(book))
     parts.append(effects_line(book, concurrency))
@@ -265,7 +272,7 @@ def planned(book: Runbook, digest: str, path: str, warnings: Sequence[str] = (),
     )
     parts.append(f"kept as {path}")
     if book.assumed:
-        return [*parts, OF_WHAT_IS]
+        return [*parts, NEXT_IF_ASSUMED]
     if book.steps:
         return [
             *parts,
@@ -278,62 +285,71 @@ def show(
     book: Runbook,
     digest: str,
     path: str,
-    told: Sequence[Described],
+    steps: Sequence[Described],
     warnings: Sequence[str] = (),
     candidates: Sequence[str] = (),
     *,
     concurrency: int,
 ) -> list[Any]:
-    """The whole runbook: each step with its ids, requests and inputs, what was left alone, the guards.
+    """The whole runbook: each step with its ids, requests and inputs, what is left alone, the guards.
 
-    ``told``: its steps. ``warnings``: why it would not be carried out here, as sentences. ``candidates``: sentences on what takes over
-    though only a tag speaks for it.
+    ``warnings``: sentences that say why it could not be applied here. ``candidates``: sentences about plans that would take over and that
+    only a tag names.
     """
     parts: list[Any] = planned(book, digest, path, warnings, concurrency=concurrency)[:-1]
     parts.extend(_bound(book))
     parts.extend(f"    LOOK: {exact(text.replace('DIGEST', digest[:12]))}" for text in candidates)
-    parts.extend(_steps(book, told))
-    finals = [(one.name, one.disposition, one.reason, one.data_at_risk) for one in book.environments if not one.final]
+    parts.extend(_steps(book, steps))
+    finals = [
+        (environment.name, environment.disposition, environment.reason, environment.data_at_risk)
+        for environment in book.environments
+        if not environment.final
+    ]
     if finals:
         parts.append(table("environment", "is", "why", "work", rows=finals, ratios={2: 1}))
     if book.unchanged:
-        rows_left = [(one.name, f"{one.reason}{f'; {one.remedy}' if one.remedy else ''}") for one in book.unchanged]
+        rows_left = [
+            (untouched.name, f"{untouched.reason}{f'; {untouched.remedy}' if untouched.remedy else ''}")
+            for untouched in book.unchanged
+        ]
         parts.append(table("left alone", "why", rows=rows_left, ratios={1: 1}))
-    rows_guards = [(one.name, "passed" if one.passed else f"forced: {one.forced}", one.detail) for one in book.guards]
+    rows_guards = [
+        (guard.name, "passed" if guard.passed else f"forced: {guard.forced}", guard.detail) for guard in book.guards
+    ]
     parts.append(table("guard", "result", "detail", rows=rows_guards, ratios={2: 1}))
     for name, sha in book.scripts.items():
         parts.append(f"host script {name}: sha256 {sha[:16]}")
     parts.append(f"digest {digest}")
     if book.assumed:
-        return [*parts, OF_WHAT_IS]
+        return [*parts, NEXT_IF_ASSUMED]
     return [*parts, f"next: `drkit approve {digest[:12]}`, then `drkit apply {digest[:12]}`"]
 
 
 def _bound(book: Runbook) -> list[Any]:
-    """Which plan takes over from which and why, and what drkit.toml said of things that change what the steps do."""
+    """Which plan takes over from which and why, and the settings that change what the steps do."""
     parts: list[Any] = []
-    for plan, one in book.target_plans.items():
-        parts.append(f"{safe(ArmId(plan).name)} -> {safe(ArmId(one.plan).name)}: {safe(one.why)}")
-        parts.extend(f"    {exact(known)}" for known in (plan, one.plan))
+    for plan, target in book.target_plans.items():
+        parts.append(f"{safe(ArmId(plan).name)} -> {safe(ArmId(target.plan).name)}: {safe(target.why)}")
+        parts.extend(f"    {exact(plan_id)}" for plan_id in (plan, target.plan))
     if book.settings:
-        parts.append("approved with it, and a run stops where drkit.toml says otherwise:")
+        parts.append("approved with the runbook; a run stops if drkit.toml differs:")
         parts.extend(f"    {exact(f'{key} = {value}')}" for key, value in book.settings.items())
     elif book.steps and book.drkit == "runbook/1":
-        parts.append("It is of an older drkit and names no settings: those of drkit.toml count when it is carried out.")
+        parts.append("An older drkit wrote it, without settings: those in drkit.toml at the time of the run apply.")
     return parts
 
 
-def _steps(book: Runbook, told: Sequence[Described]) -> list[Any]:
+def _steps(book: Runbook, steps: Sequence[Described]) -> list[Any]:
     """Every step, those of one environment together: ids, requests and inputs whole, on lines of their own."""
-    if not told:
+    if not steps:
         return []
-    names = {one.environment: one for one in book.environments}
+    names = {environment.environment: environment for environment in book.environments}
     groups: dict[str, list[Described]] = {}
-    for step in told:
+    for step in steps:
         groups.setdefault(step.environment or f"{step.product} {step.plan}", []).append(step)
     parts: list[Any] = [
         "",
-        "Steps, as their action, target and inputs say; `file says` is text from the file that nothing rests on.",
+        "Steps, described by action, target and inputs. `file says` is text of the file, on which nothing depends.",
     ]
     for mine in groups.values():
         known = names.get(mine[0].environment)
@@ -362,7 +378,7 @@ def _shared(mine: Sequence[Described]) -> dict[str, str]:
     for step in mine:
         for name, value in step.inputs.items():
             values.setdefault(name, []).append(value)
-    return {name: found[0] for name, found in values.items() if len(found) > 1 and len(set(found)) == 1}
+    return {name: same[0] for name, same in values.items() if len(same) > 1 and len(set(same)) == 1}
 
 
 def _step(step: Described, ids: Mapping[str, str], shared: Mapping[str, str]) -> list[Any]:
@@ -375,7 +391,7 @@ def _step(step: Described, ids: Mapping[str, str], shared: Mapping[str, str]) ->
         parts.append(f"    target {exact(step.target)}")
     others = {"host": step.host, "plan": step.plan}
     parts.extend(f"    {name} {exact(value)}" for name, value in others.items() if value and value != ids[name])
-    parts.extend(f"    sends {one.method} {exact(one.target)}" for one in step.requests)
+    parts.extend(f"    sends {request.method} {exact(request.target)}" for request in step.requests)
     if not step.requests:
         parts.append("    a person does it; sends nothing" if step.effect == "ask" else "    sends no write")
     parts.extend(f"    LOOK, differs from the product's default: {exact(text)}" for text in step.unusual)
@@ -402,9 +418,9 @@ def event(kind: str, step_id: str, text: str) -> str:
 
 
 def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str = "", replaced: str = "") -> list[Any]:
-    """A run: its steps by state, what waits for whom, and what to type.
+    """A run: its steps by state, who must do what, and what to type.
 
-    ``held``: who carries it out at this moment. ``replaced``: the run that carries out its rest.
+    ``held``: who holds the run now. ``replaced``: the run that carries out the rest of this one.
     """
     is_now = f"under way, held by {safe(held)}" if held else outcome
     parts: list[Any] = [f"{mark(book.cloud.simulated)}{state.run}: {is_now} ({safe(reason)})"]
@@ -417,7 +433,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         known = state.of(step.id)
         if known.status in ("pending", "done"):
             continue
-        # The id stands whole on its own line: it is what `answer`, `skip` and `retry` are told.
+        # The id is complete on its own line, to be copied for `answer`, `skip` and `retry`.
         parts.append(Text.assemble((f"{known.status:8}", COLOURS.get(known.status, "")), f"  {safe(step.id)}"))
         owner = safe(step.inputs.get("owner", "")) if known.status == "asked" else ""
         words = f"{safe(known.detail or step.title)}{f' ({owner})' if owner else ''}"
@@ -428,7 +444,7 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
         parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
         parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
     doubt = handover.in_doubt(book, state)
-    parts.extend(f"in doubt: {safe(one.words)}" for one in (*doubt, *handover.by_hand(book, state)))
+    parts.extend(f"in doubt: {safe(doubted.words)}" for doubted in (*doubt, *handover.by_hand(book, state)))
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
     unsettled = bool(doubt or state.under_way)
@@ -471,54 +487,60 @@ def verified(journal: Verified, head: str | None) -> list[Any]:
     return parts
 
 
-def codes(found: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Sign-in codes, which came from a host and are not to be believed further than shown."""
+def codes(every: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Sign-in codes. They came from a host: they are shown, and trusted no further."""
     lines = [
-        f"{safe(one['step'])}: {safe(SignIn(one['code'], one['url'], one['warning']).words, 400)}" for one in found
+        f"{safe(code['step'])}: {safe(SignIn(code['code'], code['url'], code['warning']).words, 400)}" for code in every
     ]
     return lines or ["no code now"]
 
 
-def report(found: dict[str, Any]) -> list[Any]:
-    """A run's end for people."""
-    numbers = found["environments"]
+def report(run_report: dict[str, Any]) -> list[Any]:
+    """The report of a run for people."""
+    numbers = run_report["environments"]
     parts: list[Any] = [
-        f"{mark(found['simulated'])}{found['run']}: {found['outcome']} ({safe(found['reason'])})",
+        f"{mark(run_report['simulated'])}{run_report['run']}: {run_report['outcome']} ({safe(run_report['reason'])})",
         (
             f"environments: {numbers['total']} affected, {numbers['recovered']} recovered, {numbers['needs_person']} need a person, "
             f"{numbers['waiting']} waiting, {numbers['lost']} lost"
         ),
     ]
-    took, objective = measured(found)
-    if found["rto_seconds"] is not None:
+    took, objective = measured(run_report)
+    if run_report["rto_seconds"] is not None:
         parts.append(f"recovery took {took} since the first sign; {objective}")
-    parts.extend(f"in doubt: {safe(one['detail'])}: {safe(one['next'])}" for one in found.get("in_doubt", ()))
-    rows = [(one["name"], one["ending"], one["data_at_risk"], one["detail"]) for one in found["outcomes"]]
+    parts.extend(
+        f"in doubt: {safe(doubt['detail'])}: {safe(doubt['next'])}" for doubt in run_report.get("in_doubt", ())
+    )
+    rows = [
+        (outcome["name"], outcome["ending"], outcome["data_at_risk"], outcome["detail"])
+        for outcome in run_report["outcomes"]
+    ]
     if rows:
         parts.append(table("environment", "is", "work", "detail", rows=rows, ratios={3: 1}))
-    exceptions = [step for step in found["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
+    exceptions = [step for step in run_report["steps"] if step["status"] in ("failed", "skipped", "drifted", "asked")]
     if exceptions:
-        told = [
+        rows_exceptions = [
             (step["id"], step["status"], f"{step['detail']}{' — ' + step['who'] if step['who'] else ''}")
             for step in exceptions
         ]
-        parts.append(table("exception", "is", "detail", rows=told, ratios={0: 1, 2: 1}))
-    cost = found.get("cost") or {}
+        parts.append(table("exception", "is", "detail", rows=rows_exceptions, ratios={0: 1, 2: 1}))
+    cost = run_report.get("cost") or {}
     if cost.get("calls"):
         calls = ", ".join(f"{number} {kind}" for kind, number in cost["calls"].items())
         parts.append(f"calls: {calls}; {cost['throttled']} throttled, {duration(cost['waited_seconds'])} waited")
-    for one in found.get("identities", ()):
-        grants = plural(len(one["grants"]), "grant")
+    for identity in run_report.get("identities", ()):
+        grants = plural(len(identity["grants"]), "grant")
         parts.append(
-            f"identity of {safe(ArmId(one['plan']).name)}: {safe(one['was'])} -> {safe(one['now'] or 'none')}; {grants} to be made by you:"
+            f"identity of {safe(ArmId(identity['plan']).name)}: {safe(identity['was'])} -> {safe(identity['now'] or 'none')}; "
+            f"you have to make {grants}:"
         )
-        parts.extend(f"    {exact(command)}" for command in one["grants"])
-    if found.get("deferred"):
-        ways = "failback" if found["kind"] == "failover" else "cleanup"
-        what = plural(len(found["deferred"]), "record")
+        parts.extend(f"    {exact(command)}" for command in identity["grants"])
+    if run_report.get("deferred"):
+        ways = "failback" if run_report["kind"] == "failover" else "cleanup"
+        what = plural(len(run_report["deferred"]), "record")
         parts.append(
-            f"{what} left behind: when the region is back, `drkit assess`, then `drkit {ways} {found['run']}`"
-            + (f" or `drkit cleanup {found['run']}`" if ways == "failback" else "")
+            f"{what} left behind: when the region is back, `drkit assess`, then `drkit {ways} {run_report['run']}`"
+            + (f" or `drkit cleanup {run_report['run']}`" if ways == "failback" else "")
         )
-    parts.append(f"journal: {found['journal']['records']} records, head {found['journal']['head']}")
+    parts.append(f"journal: {run_report['journal']['records']} records, head {run_report['journal']['head']}")
     return parts

@@ -16,23 +16,25 @@ Part = Element | str | int | float | None
 
 def el(tag: str, *parts: Part, **attributes: object) -> Element:
     """An element with these parts; ``class_`` is ``class``, and ``_`` stands for ``-`` in the names of attributes."""
-    made = Element(tag, {key.rstrip("_").replace("_", "-"): safe(value, LONGEST) for key, value in attributes.items()})
+    element = Element(
+        tag, {key.rstrip("_").replace("_", "-"): safe(value, LONGEST) for key, value in attributes.items()}
+    )
     for part in parts:
-        add(made, part)
-    return made
+        add(element, part)
+    return element
 
 
-def add(made: Element, part: Part) -> Element:
+def add(element: Element, part: Part) -> Element:
     """Put a part behind those that are there."""
     if isinstance(part, Element):
-        made.append(part)
+        element.append(part)
     elif part is not None:
         text = _text(part)
-        if len(made):
-            made[-1].tail = (made[-1].tail or "") + text
+        if len(element):
+            element[-1].tail = (element[-1].tail or "") + text
         else:
-            made.text = (made.text or "") + text
-    return made
+            element.text = (element.text or "") + text
+    return element
 
 
 def _text(part: object) -> str:
@@ -47,9 +49,9 @@ def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[Part]], 
 
     A long one comes in a box of its own, which scrolls; a short one stays on one printed page.
     """
-    made = el("table", el("caption", caption) if caption else None, class_="short" if len(rows) <= SHORT else "")
-    SubElement(made, "thead").append(el("tr", *(el("th", header, scope="col") for header in headers)))
-    body = SubElement(made, "tbody")
+    element = el("table", el("caption", caption) if caption else None, class_="short" if len(rows) <= SHORT else "")
+    SubElement(element, "thead").append(el("tr", *(el("th", header, scope="col") for header in headers)))
+    body = SubElement(element, "tbody")
     for row in rows:
         line = SubElement(body, "tr")
         for number, (header, cell) in enumerate(zip(headers, row, strict=True)):
@@ -59,10 +61,10 @@ def table(caption: str, headers: Sequence[str], rows: Sequence[Sequence[Part]], 
                 made_cell.set("class", kind)
             line.append(made_cell)
     if any(len(row) and _long(row[-1]) for row in body):
-        made.set("class", f"{made.get('class', '')} free".strip())
+        element.set("class", f"{element.get('class', '')} free".strip())
     if len(rows) <= MOST_ROWS:
-        return made
-    return el("div", made, class_="scroll", tabindex="0", role="group", aria_label=f"{caption or 'Table'}; scrolls")
+        return element
+    return el("div", element, class_="scroll", tabindex="0", role="group", aria_label=f"{caption or 'Table'}; scrolls")
 
 
 def _long(cell: Element) -> bool:

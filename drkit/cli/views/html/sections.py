@@ -21,9 +21,9 @@ LINKED = {"rebases": "takes over from", "of_run": "belongs to"}
 EXCEPTIONS = ("failed", "drifted", "skipped", "asked")
 
 
-def word(word: str, said: str = "") -> Element:
+def word(word: str, label: str = "") -> Element:
     kind = "good" if word in GOOD else "bad" if word in BAD else "wait" if word in WAITING else "calm"
-    return el("span", said or word, class_=f"word {kind}")
+    return el("span", label or word, class_=f"word {kind}")
 
 
 def _section(name: str, title: str, *parts: Part) -> Element:
@@ -52,32 +52,32 @@ def _short(time: str, after: str) -> str:
     return said[11:] if said[:10] == before[:10] else said
 
 
-def _in_doubt(found: Mapping[str, Any]) -> Element | None:
-    """The hosts that nothing proves to be registered, and what to type: the first thing to be seen to."""
+def _in_doubt(run_report: Mapping[str, Any]) -> Element | None:
+    """The hosts that nothing proves to be registered, and what to type: the most urgent part."""
     rows = [
-        (el("span", one["name"], el("small", f" {ArmId(one['host']).name}")), one["detail"], one["next"])
-        for one in found.get("in_doubt", ())
+        (el("span", doubt["name"], el("small", f" {ArmId(doubt['host']).name}")), doubt["detail"], doubt["next"])
+        for doubt in run_report.get("in_doubt", ())
     ]
     if not rows:
         return None
     return _section("doubt", "Hosts in doubt", table("", ("host", "what is known", "next"), rows))
 
 
-def _decision(found: Mapping[str, Any]) -> Element:
-    told = found["decision"]
-    if not told["known"]:
+def _decision(run_report: Mapping[str, Any]) -> Element:
+    decision = run_report["decision"]
+    if not decision["known"]:
         return _section("decision", "Decision", el("p", "The assessment behind it is not in this store any more."))
     rows, assumed = [], dict[str, None]()
-    for one in told["plans"]:
-        advice = one.get("advice") or {}
+    for plan in decision["plans"]:
+        advice = plan.get("advice") or {}
         minutes = f"move {advice['move_minutes']:.0f} min, wait {advice['wait_minutes']:.0f} min" if advice else ""
         assumed.update(dict.fromkeys(advice.get("assumed", ())))
         rows.append(
             (
-                ArmId(one["plan"]).name,
-                word(one["state"], words.plan_state(one["state"])),
-                one["reason"],
-                when(one["failing_since"]),
+                ArmId(plan["plan"]).name,
+                word(plan["state"], words.plan_state(plan["state"])),
+                plan["reason"],
+                when(plan["failing_since"]),
                 word(advice["advice"]) if advice else "",
                 minutes,
             )
@@ -85,8 +85,8 @@ def _decision(found: Mapping[str, Any]) -> Element:
     parts: list[Part] = [
         el(
             "p",
-            f"Assessed {when(told['assessed'])} UTC. Hosts: "
-            + (", ".join(f"{number} {words.verdict(name)}" for name, number in told["verdicts"].items()) or "none")
+            f"Assessed {when(decision['assessed'])} UTC. Hosts: "
+            + (", ".join(f"{number} {words.verdict(name)}" for name, number in decision["verdicts"].items()) or "none")
             + ".",
         ),
         table(
@@ -96,50 +96,53 @@ def _decision(found: Mapping[str, Any]) -> Element:
             (3,),
         ),
     ]
-    if told["claims"]:
+    if decision["claims"]:
         parts.append(
             table(
                 "Claims: who says that a region is lost",
                 ("region", "by", "since", "what was said"),
                 [
-                    (one["region"], f"{one['who']} ({one['kind']})", when(one["since"]), one["text"])
-                    for one in told["claims"]
+                    (claim["region"], f"{claim['who']} ({claim['kind']})", when(claim["since"]), claim["text"])
+                    for claim in decision["claims"]
                 ],
                 (2,),
             )
         )
-    if told["statements"]:
-        # One event is told once a subscription, in the same words.
-        said = list(
-            dict.fromkeys((one["region"], one["text"], one["why_not"], when(one["time"])) for one in told["statements"])
+    if decision["statements"]:
+        # One event is decision once a subscription, in the same words.
+        statements = list(
+            dict.fromkeys(
+                (statement["region"], statement["text"], statement["why_not"], when(statement["time"]))
+                for statement in decision["statements"]
+            )
         )
         headers = ("region", "what was said", "why it is no claim", "time")
-        parts.append(table("Statements that claimed nothing", headers, said, (3,)))
-    parts += _list("Assumed", list(assumed)) + _list("Not read", told["unread"])
-    parts += _list("Notes of the runbook", found["notes"])
+        parts.append(table("Statements that claimed nothing", headers, statements, (3,)))
+    parts += _list("Assumed", list(assumed)) + _list("Not read", decision["unread"])
+    parts += _list("Notes of the runbook", run_report["notes"])
     return _section("decision", "Decision", *parts)
 
 
 def _list(title: str, items: Sequence[object]) -> list[Part]:
-    return [el("h3", title), el("ul", *(el("li", str(one)) for one in items))] if items else []
+    return [el("h3", title), el("ul", *(el("li", str(item)) for item in items))] if items else []
 
 
-def _approvals(found: Mapping[str, Any]) -> Element:
+def _approvals(run_report: Mapping[str, Any]) -> Element:
     rows = [
         (
-            when(one.get("when") or one["time"]),
-            one.get("who", ""),
-            one.get("how", ""),
-            when(one.get("until", "")),
-            one.get("separate") or "not asked for",
-            one.get("note", ""),
+            when(approval.get("when") or approval["time"]),
+            approval.get("who", ""),
+            approval.get("how", ""),
+            when(approval.get("until", "")),
+            approval.get("separate") or "not asked for",
+            approval.get("note", ""),
         )
-        for one in found["approvals"]
+        for approval in run_report["approvals"]
     ]
     approved = table("", ("approved", "by", "how", "until", "separate approver", "note"), rows, (0, 3))
     guards = [
-        (one["name"], word("passed" if one["passed"] else "forced"), one["detail"], one.get("forced", ""))
-        for one in found["guards"]
+        (guard["name"], word("passed" if guard["passed"] else "forced"), guard["detail"], guard.get("forced", ""))
+        for guard in run_report["guards"]
     ]
     return _section(
         "approval",
@@ -149,37 +152,37 @@ def _approvals(found: Mapping[str, Any]) -> Element:
     )
 
 
-def _environments(found: Mapping[str, Any]) -> Element:
+def _environments(run_report: Mapping[str, Any]) -> Element:
     rows = [
         (
-            el("span", one["name"], el("small", f" {ArmId(one['plan']).name}")),
-            word(one["ending"], ENDINGS.get(one["ending"], "")),
-            one["now"],
-            el("span", one["data_at_risk"], el("small", "at risk") if one["work_at_risk"] else None),
-            words.verdict(one["verdict"]),
-            el("span", when(one["at"]), el("small", after) if after else None) if one["at"] else None,
-            el("span", one["detail"], el("small", f" owner {one['owner']}") if one["owner"] else None),
+            el("span", outcome["name"], el("small", f" {ArmId(outcome['plan']).name}")),
+            word(outcome["ending"], ENDINGS.get(outcome["ending"], "")),
+            outcome["now"],
+            el("span", outcome["data_at_risk"], el("small", "at risk") if outcome["work_at_risk"] else None),
+            words.verdict(outcome["verdict"]),
+            el("span", when(outcome["at"]), el("small", after) if after else None) if outcome["at"] else None,
+            el("span", outcome["detail"], el("small", f" owner {outcome['owner']}") if outcome["owner"] else None),
         )
-        for one in found["outcomes"]
-        for after in ["" if one["recovery_seconds"] is None else f"after {duration(one['recovery_seconds'])}"]
+        for outcome in run_report["outcomes"]
+        for after in ["" if outcome["recovery_seconds"] is None else f"after {duration(outcome['recovery_seconds'])}"]
     ]
     headers = ("environment", "is", "now called", "work", "its host", "recovered at", "detail")
     shown = table("", headers, rows, (5,)) if rows else el("p", "None.")
     return _section("environments", "Environments", shown)
 
 
-def _timeline(found: Mapping[str, Any]) -> Element:
-    drawn = timeline.pieces(found)
+def _timeline(run_report: Mapping[str, Any]) -> Element:
+    drawn = timeline.pieces(run_report)
     if not drawn:
         return _section("timeline", "Timeline", el("p", "Nothing was begun."))
     box = el("div", *drawn, class_="scroll", tabindex="0", role="group", aria_label="Timeline; scrolls")
-    return _section("timeline", "Timeline", timeline.legend(found), box)
+    return _section("timeline", "Timeline", timeline.legend(run_report), box)
 
 
-def _exceptions(found: Mapping[str, Any]) -> Element | None:
+def _exceptions(run_report: Mapping[str, Any]) -> Element | None:
     rows = [
         (step["title"], word(step["status"]), step["detail"], step["who"], when(step["ended"]), _code(step["id"]))
-        for step in found["steps"]
+        for step in run_report["steps"]
         if step["status"] in EXCEPTIONS
     ]
     if not rows:
@@ -188,17 +191,20 @@ def _exceptions(found: Mapping[str, Any]) -> Element | None:
     return _section("exceptions", "Exceptions", table("", headers, rows, (4,)))
 
 
-def _events(found: Mapping[str, Any]) -> Element:
-    rows = [(when(one["time"]), one["kind"], one["text"], one["who"], one["title"]) for one in found["events"]]
+def _events(run_report: Mapping[str, Any]) -> Element:
+    rows = [
+        (when(event["time"]), event["kind"], event["text"], event["who"], event["title"])
+        for event in run_report["events"]
+    ]
     headers = ("time", "what", "in words", "who", "step")
     return _section("events", "What people and processes did", table("", headers, rows, (0,)))
 
 
-def _untouched(found: Mapping[str, Any]) -> Element:
-    told = found["untouched"]
-    aimed = len(told["aimed_there"])
-    regions = ", ".join(told["regions"])
-    sentence = f"{plural(told['announced'], 'write')} announced" + (
+def _untouched(run_report: Mapping[str, Any]) -> Element:
+    untouched_ = run_report["untouched"]
+    aimed = len(untouched_["aimed_there"])
+    regions = ", ".join(untouched_["regions"])
+    sentence = f"{plural(untouched_['announced'], 'write')} announced" + (
         f", {aimed} of them to what is lost ({regions})." if regions else "."
     )
     how = (
@@ -207,77 +213,80 @@ def _untouched(found: Mapping[str, Any]) -> Element:
     )
     parts: list[Part] = [el("p", sentence), el("p", how, class_="soft") if regions else None]
     if aimed:
-        parts += _list("Aimed there", told["aimed_there"])
-    if found.get("deferred"):
+        parts += _list("Aimed there", untouched_["aimed_there"])
+    if run_report.get("deferred"):
         rows = [
             (
-                one["behind"]["name"],
-                one["behind"]["kind"],
-                ArmId(one["behind"]["plan"]).name,
-                one["behind"]["region"],
-                one.get("now_name") or one.get("now", ""),
-                when(one["when"]),
-                _code(one["behind"]["id"]),
+                record["behind"]["name"],
+                record["behind"]["kind"],
+                ArmId(record["behind"]["plan"]).name,
+                record["behind"]["region"],
+                record.get("now_name") or record.get("now", ""),
+                when(record["when"]),
+                _code(record["behind"]["id"]),
             )
-            for one in found["deferred"]
+            for record in run_report["deferred"]
         ]
         headers = ("what", "kind", "plan", "region", "answers now as", "since", "id")
         parts.append(table("Left behind, for a cleanup", headers, rows, (5,)))
-    if found["left_alone"]:
+    if run_report["left_alone"]:
         alone = [
-            (one["name"] or ArmId(one["subject"]).name, one["reason"], one["remedy"]) for one in found["left_alone"]
+            (untouched["name"] or ArmId(untouched["subject"]).name, untouched["reason"], untouched["remedy"])
+            for untouched in run_report["left_alone"]
         ]
         parts.append(table("Considered and left alone", ("what", "why", "what would change it"), alone))
     return _section("untouched", "What was not touched", *parts)
 
 
-def _grants(one: Mapping[str, Any]) -> Element:
-    commands = el("ul", *(el("li", _code(command)) for command in one["grants"]))
+def _grants(identity: Mapping[str, Any]) -> Element:
+    commands = el("ul", *(el("li", _code(command)) for command in identity["grants"]))
     return el(
-        "div", "what it held could not be read" if one["unread"] else None, commands if one["grants"] else "nothing"
+        "div",
+        "what it held could not be read" if identity["unread"] else None,
+        commands if identity["grants"] else "nothing",
     )
 
 
-def _identities(found: Mapping[str, Any]) -> Element | None:
-    if not found.get("identities"):
+def _identities(run_report: Mapping[str, Any]) -> Element | None:
+    if not run_report.get("identities"):
         return None
     rows = [
         (
-            ArmId(one["plan"]).name,
-            ArmId(one["now_plan"]).name,
-            _code(one["was"]),
-            _code(one["now"]),
-            _grants(one),
+            ArmId(identity["plan"]).name,
+            ArmId(identity["now_plan"]).name,
+            _code(identity["was"]),
+            _code(identity["now"]),
+            _grants(identity),
         )
-        for one in found["identities"]
+        for identity in run_report["identities"]
     ]
     return _section(
         "identities",
         "Identities made again",
-        el("p", "What the old identity was granted, the new one needs anew. drkit grants nothing."),
+        el("p", "The new identity needs the grants of the old identity. drkit grants nothing."),
         table("", ("of", "now of", "was", "is now", "to be typed by you"), rows),
     )
 
 
-def _cost(found: Mapping[str, Any]) -> Element:
-    told = found["cost"]
-    calls = ", ".join(f"{number} {kind}" for kind, number in told["calls"].items()) or "none counted"
-    uncounted = f", {told['uncounted']} of them ended without leaving a count" if told["uncounted"] else ""
+def _cost(run_report: Mapping[str, Any]) -> Element:
+    cost = run_report["cost"]
+    calls = ", ".join(f"{number} {kind}" for kind, number in cost["calls"].items()) or "none counted"
+    uncounted = f", {cost['uncounted']} of them ended without leaving a count" if cost["uncounted"] else ""
     return _section(
         "cost",
         "Calls and waits",
         _facts(
             ("calls to Azure", calls),
-            ("throttled (429)", told["throttled"]),
-            ("repeated", told["retries"]),
-            ("waited", duration(told["waited_seconds"])),
-            ("sent, received", f"{told['sent_bytes']:,} and {told['received_bytes']:,} bytes"),
-            ("processes", f"{told['processes']}{uncounted}"),
+            ("throttled (429)", cost["throttled"]),
+            ("repeated", cost["retries"]),
+            ("waited", duration(cost["waited_seconds"])),
+            ("sent, received", f"{cost['sent_bytes']:,} and {cost['received_bytes']:,} bytes"),
+            ("processes", f"{cost['processes']}{uncounted}"),
         ),
     )
 
 
-def _steps(found: Mapping[str, Any]) -> Element:
+def _steps(run_report: Mapping[str, Any]) -> Element:
     rows = [
         (
             step["title"],
@@ -285,11 +294,11 @@ def _steps(found: Mapping[str, Any]) -> Element:
             step["wave"] or "",
             word(step["status"]),
             when(step["began"]),
-            _short(step["ended"], step["began"] or found["started"]),
+            _short(step["ended"], step["began"] or run_report["started"]),
             step["attempts"],
             step["detail"],
         )
-        for step in found["steps"]
+        for step in run_report["steps"]
     ]
     headers = ("step, in the runbook's words", "effect", "wave", "is", "began", "ended", "tries", "detail")
     return _section(
@@ -297,16 +306,16 @@ def _steps(found: Mapping[str, Any]) -> Element:
     )
 
 
-def _deeds(found: Mapping[str, Any]) -> Element | None:
-    """Each step by what it does: told from its action, target and inputs, and not from its title."""
+def _deeds(run_report: Mapping[str, Any]) -> Element | None:
+    """Each step by what it does: described by its action, target and inputs, not by its title."""
     rows = [
         (
             _code(step["id"]),
             f"{step['effect']}: {step['product']} {step['action']} of {step['target']}",
-            "; ".join(f"{one['method']} {one['target']}" for one in step["requests"]) or "no write",
+            "; ".join(f"{request['method']} {request['target']}" for request in step["requests"]) or "no write",
             "; ".join(f"{name} = {value}" for name, value in step["inputs"].items()),
         )
-        for step in found["steps"]
+        for step in run_report["steps"]
         if "requests" in step
     ]
     if not rows:
@@ -314,26 +323,26 @@ def _deeds(found: Mapping[str, Any]) -> Element | None:
     return _section("deeds", "What each step may do", table("", ("step", "does", "may send", "inputs"), rows))
 
 
-def _record(found: Mapping[str, Any]) -> Element:
-    journal = found["journal"]
+def _record(run_report: Mapping[str, Any]) -> Element:
+    journal = run_report["journal"]
     return _section(
         "record",
         "The record",
         _facts(
             ("journal", plural(journal["records"], "record")),
             ("head", _code(journal["head"])),
-            ("runbook", _code(found["runbook"])),
-            ("snapshot", _code(found["digests"]["snapshot"])),
-            ("assessment", _code(found["digests"]["assessment"])),
-            ("cloud", found["made_against"]["arm"]),
-            ("planned with", f"drkit {found['made_with']}"),
-            *((title, found["linked"][key]) for key, title in LINKED.items() if found["linked"][key]),
-            *((f"host script {name}", _code(digest)) for name, digest in found["scripts"].items()),
+            ("runbook", _code(run_report["runbook"])),
+            ("snapshot", _code(run_report["digests"]["snapshot"])),
+            ("assessment", _code(run_report["digests"]["assessment"])),
+            ("cloud", run_report["made_against"]["arm"]),
+            ("planned with", f"drkit {run_report['made_with']}"),
+            *((title, run_report["linked"][key]) for key, title in LINKED.items() if run_report["linked"][key]),
+            *((f"host script {name}", _code(digest)) for name, digest in run_report["scripts"].items()),
         ),
         el(
             "p",
             "Each record is chained to the one before by its hash. ",
-            _code(f"drkit verify {found['run']} --head {journal['head']}"),
+            _code(f"drkit verify {run_report['run']} --head {journal['head']}"),
             " computes the chain again and says whether this head is in it. The chain is not signed: keep the head somewhere else.",
         ),
     )

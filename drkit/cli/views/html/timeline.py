@@ -16,7 +16,7 @@ WIDTH, LABEL, ROW, HEAD, PIECE = 960, 200, 18, 24, 60
 STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080, 43200)
 STRIPED = frozenset({"release", "delete", "disable"})
 EFFECTS = {
-    "create": "made anew (full)",
+    "create": "created again (full)",
     "register": "registered (full)",
     "release": "released (striped)",
     "verify": "verified (outline)",
@@ -28,17 +28,17 @@ EFFECTS = {
 LINES = {"taken": "taken over by another process (dashed)", "control": "paused, resumed or aborted (dotted)"}
 
 
-def pieces(found: Mapping[str, Any]) -> list[Element]:
+def pieces(run_report: Mapping[str, Any]) -> list[Element]:
     """The chart of a report, a piece for every sixty rows; none when nothing began."""
-    shown = [step for step in found["steps"] if _from(step)]
+    shown = [step for step in run_report["steps"] if _from(step)]
     if not shown:
         return []
     start = min(parse_time(_from(step)) for step in shown)
     ends = [parse_time(step["ended"] or step["began"]) for step in shown]
-    ends += [parse_time(one["time"]) for one in found.get("events", ())]
+    ends += [parse_time(event["time"]) for event in run_report.get("events", ())]
     end = max(*ends, start + timedelta(minutes=1))
-    rows = _rows(shown, found)
-    marks = [(parse_time(one["time"]), one) for one in found.get("events", ()) if _mark(one)]
+    rows = _rows(shown, run_report)
+    marks = [(parse_time(event["time"]), event) for event in run_report.get("events", ()) if _mark(event)]
     scale = _Scale(start, end)
     return [_piece(rows[at : at + PIECE], scale, marks, at, len(rows)) for at in range(0, len(rows), PIECE)]
 
@@ -55,14 +55,14 @@ def _mark(event: Mapping[str, Any]) -> str:
     return "control" if event["kind"] == "control" and not event["step"] else ""
 
 
-def legend(found: Mapping[str, Any]) -> Element:
+def legend(run_report: Mapping[str, Any]) -> Element:
     """What the bars mean, for the effects that occur."""
-    used = {step["effect"] for step in found["steps"]}
+    used = {step["effect"] for step in run_report["steps"]}
     items = [el("li", el("svg", *_bar(2, 2, 24, 10, effect), viewBox="0 0 28 14", aria_hidden="true"), words)
              for effect, words in EFFECTS.items() if effect in used]  # fmt: skip
     cross = el("svg", el("path", d="M10 3l8 8m0-8l-8 8", class_="cross"), viewBox="0 0 28 14", aria_hidden="true")
     items.append(el("li", cross, "failed, drifted or skipped"))
-    marks = {_mark(one) for one in found.get("events", ())}
+    marks = {_mark(event) for event in run_report.get("events", ())}
     for kind, words in LINES.items():
         if kind in marks:
             line = el("line", x1=14, x2=14, y1=0, y2=14, class_=kind)
@@ -96,11 +96,13 @@ class _Scale:
         ][:60]
 
 
-def _rows(shown: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def _rows(
+    shown: Sequence[Mapping[str, Any]], run_report: Mapping[str, Any]
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """Label and steps of each row, in the order in which they began."""
-    names = {one["environment"]: one["name"] for one in found["outcomes"]}
+    names = {outcome["environment"]: outcome["name"] for outcome in run_report["outcomes"]}
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for step in sorted(shown, key=lambda one: parse_time(_from(one))):
+    for step in sorted(shown, key=lambda step_: parse_time(_from(step_))):
         environment = step.get("environment", "")
         key = ("environment", environment) if environment else ("plan", step.get("plan", "") or step["target"])
         rows.setdefault(key, []).append(step)
@@ -119,7 +121,7 @@ def _piece(
 ) -> Element:
     height = HEAD + len(rows) * ROW + 6
     words = "Each row is an environment or a plan, each bar a step from its beginning to its end. The table of steps says the same."
-    made = el(
+    piece = el(
         "svg",
         el("title", f"Timeline, rows {at + 1} to {at + len(rows)} of {of}"),
         el("desc", words),
@@ -128,18 +130,18 @@ def _piece(
     )
     for tick in scale.ticks():
         x = scale.x(tick)
-        made.append(el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="grid"))
-        made.append(el("text", scale.said(tick), x=x, y=12, text_anchor="middle", class_="axis"))
+        piece.append(el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_="grid"))
+        piece.append(el("text", scale.said(tick), x=x, y=12, text_anchor="middle", class_="axis"))
     for moment, event in marks:
         x = scale.x(moment)
         line = el("line", x1=x, x2=x, y1=HEAD - 6, y2=height - 4, class_=_mark(event))
-        made.append(el("g", el("title", f"{event['text']}, {moment:%H:%M:%S} UTC"), line))
+        piece.append(el("g", el("title", f"{event['text']}, {moment:%H:%M:%S} UTC"), line))
     for number, (label, steps) in enumerate(rows):
         y = HEAD + number * ROW
-        made.append(el("text", el("title", label), cells(safe(label), 28), x=6, y=y + 12))
+        piece.append(el("text", el("title", label), cells(safe(label), 28), x=6, y=y + 12))
         for step in steps:
-            made.append(_step(step, scale, y))
-    return made
+            piece.append(_step(step, scale, y))
+    return piece
 
 
 def _step(step: Mapping[str, Any], scale: _Scale, y: int) -> Element:
