@@ -44,7 +44,7 @@ async def test_one_token_serves_all_requests(server: Server, session: Session) -
     await asyncio.gather(*(session.rest.request("GET", URL) for _ in range(8)))
     await session.rest.request("GET", URL)
     assert server.tokens_given == 1
-    assert len({one.token for one in server.calls("GET", "/thing")}) == 1
+    assert len({call.token for call in server.calls("GET", "/thing")}) == 1
 
 
 async def test_a_token_that_expires_midway_is_renewed_once(server: Server, session: Session) -> None:
@@ -66,9 +66,9 @@ async def test_a_token_that_expires_midway_is_renewed_once(server: Server, sessi
     server.on("POST", "oauth2/v2.0/token$", mint)
     results = await asyncio.gather(*(session.rest.request("GET", URL) for _ in range(6)))
     await session.rest.request("POST", URL, json={"once": True})
-    assert all(one.status == 200 for one in results)
+    assert all(result.status == 200 for result in results)
     assert server.tokens_given == 2
-    assert {one.token for one in server.calls("POST", "/thing")} == good
+    assert {call.token for call in server.calls("POST", "/thing")} == good
     assert old not in good
 
 
@@ -106,7 +106,7 @@ async def test_a_claims_challenge_is_answered(server: Server, session: Session) 
     challenge = 'Bearer authorization_uri="x", error="insufficient_claims", claims="eyJhIjoxfQ"'
     server.on("GET", "/thing", Answer(401, headers={"WWW-Authenticate": challenge}), OK)
     await session.rest.request("GET", URL)
-    asked = [one for one in server.seen if "oauth2" in one.path][-1]
+    asked = [call for call in server.seen if "oauth2" in call.path][-1]
     assert b"claims=%7B%22a%22%3A+1%7D" in asked.body or b"claims=%7B%22a%22%3A1%7D" in asked.body
 
 
@@ -195,7 +195,7 @@ async def test_a_principal_replaces_the_identity(server: Server, clock: FakeCloc
     server.on("GET", "/subscriptions", Answer(json={"value": []}))
     async with Session(cloud_of(server), clock=clock, guard=reading(), principal=other) as session:
         await session.resources.subscriptions()
-    asked = next(one for one in server.seen if "oauth2" in one.path)
+    asked = next(call for call in server.seen if "oauth2" in call.path)
     assert b"client_id=other-client" in asked.body
     assert b"client_secret=other-secret" in asked.body
 
@@ -259,7 +259,7 @@ async def test_auto_tries_only_what_the_machine_has(monkeypatch: pytest.MonkeyPa
         for key, value in chosen.items():
             monkeypatch.setenv(key, value)
         chain: Any = auth.credential(public(), None, chosen)
-        assert [type(one).__name__ for one in chain.credentials] == expected
+        assert [type(credential).__name__ for credential in chain.credentials] == expected
         await chain.close()
 
 

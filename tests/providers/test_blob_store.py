@@ -55,8 +55,8 @@ def store(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     made = blob_store.open_store(address, seconds=SHORT)
     yield made
     for name in blob_store.CONTAINERS:
-        for one in list(made.service.list_containers(name_starts_with=name)):
-            client = made.service.get_container_client(one.name)
+        for container in list(made.service.list_containers(name_starts_with=name)):
+            client = made.service.get_container_client(container.name)
             for item in list(client.list_blobs()):
                 if item.lease.state == "leased":
                     BlobLeaseClient(client.get_blob_client(item.name)).break_lease(lease_break_period=0)
@@ -69,11 +69,11 @@ def clock() -> Clock:
 
 
 def opened(store: blob_store.BlobStore, run: str, **more: Any) -> BlobJournal:
-    found = store.open_journal(run, clock())
-    assert isinstance(found, BlobJournal)
+    journal = store.open_journal(run, clock())
+    assert isinstance(journal, BlobJournal)
     for name, value in more.items():
-        setattr(found, name, value)
-    return found
+        setattr(journal, name, value)
+    return journal
 
 
 async def some(journal: BlobJournal, number: int) -> None:
@@ -88,19 +88,21 @@ def test_what_is_kept_is_read_by_another_machine(store: blob_store.BlobStore, ad
     store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     other = blob_store.BlobStore(tmp_path / "other", address, store.service, SHORT)
     assert other.runbook("latest")[2].stem == path.stem
-    found = other.approval(path.stem)
-    assert found is not None
-    assert found.who == "ada"
+    approval = other.approval(path.stem)
+    assert approval is not None
+    assert approval.who == "ada"
     assert other.runs() == [run]
     (found_there,) = other.inbox(run)
     assert found_there.message is not None
     assert (found_there.message.what, found_there.writer) == ("pause", ""), "the service tells no writer"
     other.obeyed(found_there.path)
     assert store.inbox(run) == []
-    (one,) = store.approvals(path.stem)
-    assert not store.approved_by_another(one), "this identity may write approvals"
-    assert (one.who, one.writer, one.own) == ("ada (claimed)", "", False), "the service tells no writer"
-    assert abs((one.changed - datetime.now(UTC)).total_seconds()) < 300, "the service says when"
+    (kept_approval,) = store.approvals(path.stem)
+    assert not store.approved_by_another(kept_approval), "this identity may write approvals"
+    assert (kept_approval.who, kept_approval.writer, kept_approval.own) == ("ada (claimed)", "", False), (
+        "the service tells no writer"
+    )
+    assert abs((kept_approval.changed - datetime.now(UTC)).total_seconds()) < 300, "the service says when"
 
 
 def test_a_blob_that_is_too_long_is_not_read(store: blob_store.BlobStore) -> None:
@@ -116,7 +118,7 @@ def test_an_empty_message_does_not_block_the_others(store: blob_store.BlobStore)
     run = store.new_run()
     store.send(run, Message(what="pause", who="ada", when="2026-11-23T07:00:00Z"))
     store.service.get_blob_client("state", f"inbox/{run}/000.json").upload_blob(b"")
-    assert "pause" in [one.message.what for one in store.inbox(run) if one.message]
+    assert "pause" in [received.message.what for received in store.inbox(run) if received.message]
 
 
 def test_a_generation_is_never_overwritten(store: blob_store.BlobStore) -> None:
@@ -132,9 +134,9 @@ def test_a_check_is_compared_with_the_one_that_another_machine_kept(
     made = Readiness(cloud=CloudMark("https://management.azure.com"), taken="2026-11-23T07:00:00Z")
     assert store.keep(made).parts[-2:] == ("readiness", "000001.json")
     other = blob_store.BlobStore(tmp_path / "other", address, store.service, SHORT)
-    found = other.newest(Readiness)
-    assert found is not None
-    assert found[0] == msgspec.structs.replace(made, generation=1)
+    newest = other.newest(Readiness)
+    assert newest is not None
+    assert newest[0] == msgspec.structs.replace(made, generation=1)
     assert other.keep(made).name == "000002.json"
 
 
@@ -237,7 +239,7 @@ def test_a_zombie_cannot_write_after_somebody_took_over(store: blob_store.BlobSt
         await zombie.close()
 
     asyncio.run(write())
-    assert [one.kind for one in store.records(run)] == ["control", "taken-over"]
+    assert [record.kind for record in store.records(run)] == ["control", "taken-over"]
 
 
 def test_a_block_whose_answer_was_lost_is_not_written_twice(
@@ -281,7 +283,7 @@ def test_a_plan_has_one_lock_and_the_refusal_names_its_holder(store: blob_store.
 def lock_blobs(store: blob_store.BlobStore, plan: str) -> dict[str, Any]:
     """The lock on a plan, by its container."""
     name = f"locks/{lock_name(plan)}"
-    return {one: store.service.get_blob_client(one, name) for one in ("journal", "state")}
+    return {container: store.service.get_blob_client(container, name) for container in ("journal", "state")}
 
 
 def test_a_lock_is_kept_with_the_journals_and_only_appended_to(store: blob_store.BlobStore) -> None:
@@ -289,7 +291,7 @@ def test_a_lock_is_kept_with_the_journals_and_only_appended_to(store: blob_store
     for run in ("run-0001", "run-0002"):
         with store.lock_plans(["/plans/One"], run, "2026-11-23T08:00:00Z"):
             held = lock_blobs(store, "/plans/one")
-            assert {one.get_blob_properties().lease.state for one in held.values()} == {"leased"}
+            assert {blob.get_blob_properties().lease.state for blob in held.values()} == {"leased"}
             assert held["state"].download_blob().readall().decode().startswith(f"{run}, ")
             with pytest.raises(LockedError, match=f"plan One is held by {run}, "):
                 held_by_another(store, "/plans/One")
@@ -323,8 +325,8 @@ def test_a_lease_without_end_is_broken_and_reported(store: blob_store.BlobStore,
     held_by_another(store, "/plans/one")
     lock_blobs(store, "/plans/one")[container].acquire_lease(lease_duration=-1)
     held_by_another(store, "/plans/one")
-    (said,) = store.taken_remarks()
-    assert f"the lease on the lock of plan one in {container} had no end" in said
+    (remark,) = store.taken_remarks()
+    assert f"the lease on the lock of plan one in {container} had no end" in remark
     assert store.taken_remarks() == []
 
 
@@ -361,20 +363,20 @@ def test_an_identity_that_may_not_write_the_planners_container_still_gets_the_lo
 
 def test_messages_where_the_previous_version_put_them_are_read(store: blob_store.BlobStore) -> None:
     run = store.new_run()
-    told = Declaration(region="westeurope", reason="dark", who="ada", when="2026-11-23T08:00:00Z")
+    declaration = Declaration(region="westeurope", reason="dark", who="ada", when="2026-11-23T08:00:00Z")
     message = Message(what="pause", who="ada", when="2026-11-23T08:00:00Z")
     state = store.service.get_container_client("state")
     with suppress(ResourceExistsError):
         state.create_container()
-    state.upload_blob("declarations/westeurope-20261123080000.json", msgspec.json.encode(told))
+    state.upload_blob("declarations/westeurope-20261123080000.json", msgspec.json.encode(declaration))
     state.upload_blob(f"inbox/{run}/00000000000000000001-0123456789ab.json", msgspec.json.encode(message))
-    store.declare(msgspec.structs.replace(told, region="eastus", when="2026-11-23T09:00:00Z"))
+    store.declare(msgspec.structs.replace(declaration, region="eastus", when="2026-11-23T09:00:00Z"))
     sent = store.send(run, msgspec.structs.replace(message, what="unpause"))
-    assert [one.region for one in store.declarations()] == ["eastus", "westeurope"]
+    assert [entry.region for entry in store.declarations()] == ["eastus", "westeurope"]
     assert store.service.get_blob_client("inbox", f"{run}/{sent.name}").exists()
-    found = store.inbox(run)
-    assert [one.path.name for one in found] == ["00000000000000000001-0123456789ab.json", sent.name]
-    for path in [one.path for one in found]:
+    inbox = store.inbox(run)
+    assert [received.path.name for received in inbox] == ["00000000000000000001-0123456789ab.json", sent.name]
+    for path in [received.path for received in inbox]:
         store.obeyed(path)
     assert store.inbox(run) == []
     assert list(state.list_blob_names(name_starts_with="inbox/")) == []
@@ -393,7 +395,7 @@ def test_a_blob_whose_name_leads_elsewhere_is_not_copied(store: blob_store.BlobS
         for name in ("inbox/run-0001//evil.json", "inbox/run-0001/.evil.json"):
             anybody.get_blob_client("state", name).upload_blob(b"{}", overwrite=True)
         anybody.get_blob_client("journal", "evil/000000.jsonl").upload_blob(b"", overwrite=True)
-    assert [one.message and one.message.what for one in store.inbox("run-0001")] == ["pause"]
+    assert [received.message and received.message.what for received in store.inbox("run-0001")] == ["pause"]
     assert store.runs() == ["run-0001"]
     assert not list(store.folder.parent.parent.rglob("*evil*"))
 
@@ -411,19 +413,19 @@ def test_a_real_account_is_signed_in_to_as_the_cloud_says_and_never_with_a_key(
         monkeypatch.setenv("AZURE_AUTHORITY_HOST", facts["authority"])
         for name in ("tenant", "client_id", "client_secret"):
             monkeypatch.setenv(f"AZURE_{name.upper().replace('TENANT', 'TENANT_ID')}", facts[name])
-        found = desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
-        assert isinstance(found, blob_store.BlobStore)
-        held = found.service.credential
+        store = desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
+        assert isinstance(store, blob_store.BlobStore)
+        held = store.service.credential
         assert held.get_token("https://storage.azure.com/.default").token in world.simulator.world.tokens
         monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
         again = desk(config=str(tmp_path / "drkit.toml"), store="https://drkit.blob.core.windows.net").store
         with pytest.raises(CredentialError, match="credential environment") as caught:
             again.snapshots()
         assert "wrong" not in str(caught.value)
-        for one in (found, again):
-            assert isinstance(one, blob_store.BlobStore)
-            one.service.close()
-            one.service.credential.close()
+        for opened_store in (store, again):
+            assert isinstance(opened_store, blob_store.BlobStore)
+            opened_store.service.close()
+            opened_store.service.credential.close()
 
 
 def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,9 +435,9 @@ def test_an_emulator_without_a_key_is_refused_before_anything_is_sent(monkeypatc
 
 
 def test_the_context_can_use_an_account_as_store(store: blob_store.BlobStore, address: str) -> None:
-    found = desk(store=address).store
-    assert isinstance(found, blob_store.BlobStore)
-    assert found.runs() == []
+    opened_store = desk(store=address).store
+    assert isinstance(opened_store, blob_store.BlobStore)
+    assert opened_store.runs() == []
 
 
 @pytest.mark.parametrize("elsewhere", ["http://198.51.100.7/account", "http://127.0.0.1.example/a"])
@@ -459,11 +461,11 @@ def test_killed_at_every_tenth_record_a_run_in_an_account_ends_as_if_undisturbed
         assert lives.one(place_of(site)) == 0
         undisturbed = found_end(site)
     with estate(tmp_path / "killed", account=address) as site:
-        found = killed_at_every_record(site, lives, every=10, between=lambda: azurite.let_leases_run_out(site.store))
-        assert found.exit_code == 0, (site.folder / "out.log").read_text()[-2000:]
-        assert found.twice == []
-        assert found.end == undisturbed
-        assert found.deaths >= 5
+        outcomes = killed_at_every_record(site, lives, every=10, between=lambda: azurite.let_leases_run_out(site.store))
+        assert outcomes.exit_code == 0, (site.folder / "out.log").read_text()[-2000:]
+        assert outcomes.twice == []
+        assert outcomes.end == undisturbed
+        assert outcomes.deaths >= 5
         assert verify(site.store.journal_bytes(site.run), site.run).holds
         assert [path for path, content in site.everything() if azurite.SECRET.encode() in content] == []
 

@@ -64,9 +64,9 @@ def immutable(request: Any) -> bool:
 
 @pytest.fixture
 def changes() -> Iterator[list[str]]:
-    found: list[str] = []
-    yield found
-    assert found == [], "the journal's container is immutable but for appends"
+    actions: list[str] = []
+    yield actions
+    assert actions == [], "the journal's container is immutable but for appends"
 
 
 @pytest.fixture
@@ -95,9 +95,12 @@ def asked(
 
 
 def not_granted(role: str, seen: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    granted = {(one.container, one.action.removeprefix(BLOBS)) for one in roles.load()[role].data_actions}
+    granted = {
+        (data_action.container, data_action.action.removeprefix(BLOBS))
+        for data_action in roles.load()[role].data_actions
+    }
     # Azure takes either for a block that is appended, and for a new blob.
-    either = {(container, "write") for container, one in granted if one == "add/action"}
+    either = {(container, "write") for container, action in granted if action == "add/action"}
     missing = seen - granted - either
     seen.clear()
     return missing
@@ -130,8 +133,8 @@ def test_each_role_may_do_to_the_store_what_its_commands_do(
                 journal.take_over()
                 await journal.append("started", data={"runbook": digest(BOOK), "holder": "ada"})
                 store.send(name, Message(what="pause", step="", text="", who="ada", when=NOW))
-                for one in store.inbox(name):
-                    store.obeyed(one.path)
+                for received in store.inbox(name):
+                    store.obeyed(received.path)
                 await journal.append("ended", data={"outcome": "partial", "reason": ""})
         store.records(name)
         store.holder(name)

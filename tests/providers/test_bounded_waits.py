@@ -42,8 +42,8 @@ async def test_a_probe_ends_with_its_own_limit(server: Server, prober: Session, 
     running = {"Retry-After": asked, "Location": f"{server.url}/operations/1?api-version=1"}
     server.on("POST", "/runCommand$", Answer(202, headers=running))
     server.on("GET", "/operations/1", Answer(202, headers=running))
-    found = await probe.run(prober, [MACHINE], {}, Settings(), clock)
-    assert found[MACHINE.key].state == "down"
+    results = await probe.run(prober, [MACHINE], {}, Settings(), clock)
+    assert results[MACHINE.key].state == "down"
     assert clock.at <= Settings().assess.probe_timeout_seconds + probe.POLL_SECONDS
 
 
@@ -80,7 +80,7 @@ async def test_an_endless_chain_of_next_links_is_given_up(server: Server, reader
     link = f"{server.url}/subscriptions/{SUB}/things?page="
     server.on("GET", "/things$", _always(lambda number: {"value": rows, "nextLink": f"{link}{number}"}))
     with pytest.raises(UnreachableError, match=r"repeat|empty"):
-        _ = [one async for one in reader.rest.pages(f"/subscriptions/{SUB}/things")]
+        _ = [item async for item in reader.rest.pages(f"/subscriptions/{SUB}/things")]
     assert len(server.calls("GET", "/things$")) <= EMPTY + 1
 
 

@@ -64,8 +64,8 @@ async def test_an_exhausted_quota_is_waited_for(reader: Session, server: Server,
 @pytest.mark.parametrize("body", [{}, [], {"data": "x"}, {"data": None}])
 async def test_annotations_that_cannot_be_read_are_reported(reader: Session, server: Server, body: Any) -> None:
     server.on("POST", GRAPH, Answer(json=body))
-    found, unread = await vm_annotations.read(reader, [SUB])
-    assert found == {}
+    annotations, unread = await vm_annotations.read(reader, [SUB])
+    assert annotations == {}
     assert len(unread) == 2
 
 
@@ -84,9 +84,9 @@ def event(**more: Any) -> dict[str, Any]:
 
 async def test_the_log_of_one_machine_is_read_with_an_allowed_filter(reader: Session, server: Server) -> None:
     server.on("GET", LOG, Answer(json={"value": [event()]}))
-    (found,) = await reader.monitor.activity(SUB, SINCE, UNTIL, resource=VM)
-    assert "claims" not in found
-    assert "authorization" not in found
+    (entry,) = await reader.monitor.activity(SUB, SINCE, UNTIL, resource=VM)
+    assert "claims" not in entry
+    assert "authorization" not in entry
     (seen,) = server.calls("GET", LOG)
     assert seen.query["$filter"] == (
         f"eventTimestamp ge '2026-11-23T07:00:00Z' and eventTimestamp le '2026-11-23T07:30:00Z' and resourceUri eq '{VM}'"
@@ -102,15 +102,15 @@ async def test_every_page_of_the_log_is_read(reader: Session, server: Server) ->
         Answer(json={"value": [], "nextLink": f"{url}3"}),
         Answer(json={"value": [event(caller="bob@contoso.com")]}),
     )
-    found = await reader.monitor.activity(SUB, SINCE, UNTIL)
-    assert [one["caller"] for one in found] == ["ada@contoso.com", "bob@contoso.com"]
+    entries = await reader.monitor.activity(SUB, SINCE, UNTIL)
+    assert [entry["caller"] for entry in entries] == ["ada@contoso.com", "bob@contoso.com"]
 
 
 async def test_a_repeated_page_of_the_log_is_reported(reader: Session, server: Server, clock: FakeClock) -> None:
     url = f"{server.url}/subscriptions/{SUB}/providers/Microsoft.Insights/eventtypes/management/values?page=2"
     server.on("GET", LOG, Answer(json={"value": [event()], "nextLink": url}))
-    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
-    assert found == []
+    readings, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
+    assert readings == []
     assert "circle" in why
 
 
@@ -129,9 +129,9 @@ async def test_an_event_with_members_of_odd_types_is_read(
     reader: Session, server: Server, clock: FakeClock, odd: Any
 ) -> None:
     server.on("GET", LOG, Answer(json={"value": [event(**odd), event()]}))
-    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
+    readings, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
     assert why == ""
-    assert [one.value for one in found][-1] == "restart"
+    assert [reading.value for reading in readings][-1] == "restart"
 
 
 @pytest.mark.parametrize("body", [{}, {"value": None}, []])
@@ -139,8 +139,8 @@ async def test_an_answer_that_is_not_a_log_is_reported(
     reader: Session, server: Server, clock: FakeClock, body: Any
 ) -> None:
     server.on("GET", LOG, Answer(json=body))
-    found, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
-    assert (found, bool(why)) == ([], True)
+    readings, why = await activity_log.read_machine(reader, SUB, VM, SINCE, clock)
+    assert (readings, bool(why)) == ([], True)
 
 
 async def test_service_health_that_does_not_answer_is_read_from_the_log(
@@ -148,13 +148,13 @@ async def test_service_health_that_does_not_answer_is_read_from_the_log(
 ) -> None:
     impacted = '[{"ImpactedRegions":[{"RegionName":"West Europe"}],"ServiceName":"Virtual Machines"}]'
     properties = {"trackingId": "T-1", "incidentType": "Incident", "stage": "Active", "impactedServices": impacted}
-    said = event(operationName={"value": "Microsoft.ServiceHealth/incident/action"}, properties=properties)
+    logged = event(operationName={"value": "Microsoft.ServiceHealth/incident/action"}, properties=properties)
     server.on(
         "GET", r"ResourceHealth/events$", Answer(403, json={"error": {"code": "AuthorizationFailed", "message": ""}})
     )
-    server.on("GET", LOG, Answer(json={"value": [said]}))
+    server.on("GET", LOG, Answer(json={"value": [logged]}))
     events, unread = await health.events(reader, [SUB], clock)
-    assert [one["name"] for one in events] == ["T-1"]
+    assert [entry["name"] for entry in events] == ["T-1"]
     assert len(unread) == 1
 
 
@@ -162,6 +162,6 @@ async def test_a_forbidden_history_is_reported(reader: Session, server: Server, 
     server.on(
         "GET", r"availabilityStatuses$", Answer(403, json={"error": {"code": "AuthorizationFailed", "message": ""}})
     )
-    found, why = await health.history(reader, VM, clock)
-    assert found == []
+    readings, why = await health.history(reader, VM, clock)
+    assert readings == []
     assert VM in why

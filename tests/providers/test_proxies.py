@@ -39,8 +39,8 @@ async def test_no_password_of_netrc_is_sent_with_a_request(server: Server) -> No
     async with Session(cloud, clock=FakeClock(), guard=anything) as session:
         await session.rest.request("GET", f"/subscriptions/{SUB}")
         await session.rest.request("GET", f"{server.url}/health", anonymous=True)
-    assert [one.headers.get("authorization", "").partition(" ")[0] for one in server.calls()] == ["Bearer", ""]
-    assert not [one for one in server.seen if "basic" in one.headers.get("authorization", "").lower()]
+    assert [call.headers.get("authorization", "").partition(" ")[0] for call in server.calls()] == ["Bearer", ""]
+    assert not [call for call in server.seen if "basic" in call.headers.get("authorization", "").lower()]
 
 
 @pytest.mark.usefixtures("netrc")
@@ -52,7 +52,7 @@ async def test_the_stores_client_reads_no_netrc_either(server: Server) -> None:
         for _ in range(2):
             await asyncio.to_thread(sending.send, HttpRequest("GET", f"{server.url}/x"))
     assert len(server.seen) == 2
-    assert not [one for one in server.seen if {"authorization", "cookie"} & one.headers.keys()]
+    assert not [call for call in server.seen if {"authorization", "cookie"} & call.headers.keys()]
     assert server.seen[0].headers["accept-encoding"] == "identity"
 
 
@@ -135,18 +135,18 @@ async def test_a_proxy_that_cannot_be_used_is_one_clear_message(
     server: Server, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
-    told: list[DrkitError] = []
+    errors: list[DrkitError] = []
     with pytest.raises(UsageError, match="the proxy cannot be used") as refused:
         async with Session(cloud_of(server, simulated=False), clock=FakeClock(), guard=anything):
             pass
-    told.append(refused.value)
+    errors.append(refused.value)
     with pytest.raises(UsageError, match="the proxy cannot be used") as refused:
         BlockingTransport()
-    told.append(refused.value)
-    for one in told:
-        assert (one.where, one.exit_code) == ("HTTPS_PROXY", 64)
-        assert "http://HOST:PORT" in one.remedy
-        assert "s3cret" not in str(one)
+    errors.append(refused.value)
+    for error in errors:
+        assert (error.where, error.exit_code) == ("HTTPS_PROXY", 64)
+        assert "http://HOST:PORT" in error.remedy
+        assert "s3cret" not in str(error)
 
 
 async def test_a_simulated_cloud_is_reached_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

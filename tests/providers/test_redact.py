@@ -95,13 +95,13 @@ def test_a_session_knows_its_secrets_as_json_and_in_joined_words_too() -> None:
 
 
 def test_the_secrets_of_the_environment_are_known() -> None:
-    given = {
+    environment = {
         "AZURE_CLIENT_SECRET": "one-secret",
         "SYSTEM_ACCESSTOKEN": "two-secret",
         "AZURE_STORAGE_KEY": "",
         "PATH": "/bin",
     }
-    assert set(of_environment(given)) == {"one-secret", "two-secret"}
+    assert set(of_environment(environment)) == {"one-secret", "two-secret"}
 
 
 # linear, and bounded

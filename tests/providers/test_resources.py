@@ -209,7 +209,7 @@ async def test_fleets_come_in_pages(server: Server, reader: Session) -> None:
     server.on("GET", "/more$", Answer(json={"value": [{"id": "2"}]}))
     assert await reader.compute.vms(SUB) == [{"id": "1"}, {"id": "2"}]
     assert await reader.compute.statuses(SUB) == [{"id": "1"}, {"id": "2"}]
-    assert [one.query.get("statusOnly") for one in server.calls("GET", "virtualMachines")] == [None, "true"]
+    assert [call.query.get("statusOnly") for call in server.calls("GET", "virtualMachines")] == [None, "true"]
     server.on("GET", "/more$", Answer(json={"value": [], "nextLink": f"{server.url}/more"}))
     with pytest.raises(UnreachableError, match="circle"):
         await reader.compute.vms(SUB)
@@ -342,7 +342,7 @@ async def test_health(server: Server, reader: Session) -> None:
     assert await reader.health.availability(VM) == [status]
     assert await reader.health.availability_by_subscription(SUB) == [status]
     assert await reader.health.events(SUB, datetime(2026, 11, 3, 5, tzinfo=UTC)) == [event, event]
-    paths = [one.path for one in server.calls("GET")]
+    paths = [call.path for call in server.calls("GET")]
     assert paths[:2] == [
         f"{VM}/providers/Microsoft.ResourceHealth/availabilityStatuses",
         f"{S}/providers/Microsoft.ResourceHealth/availabilityStatuses",

@@ -160,7 +160,7 @@ async def test_a_request_without_a_token_follows_no_redirect_elsewhere(server: S
 async def test_an_invalid_url_in_an_answer_is_an_error(server: Server, session: Session, link: str) -> None:
     server.on("GET", "/thing$", Answer(json={"value": [], "nextLink": link}))
     with pytest.raises(UnreachableError, match="not a URL"):
-        _ = [one async for one in session.rest.pages(URL)]
+        _ = [item async for item in session.rest.pages(URL)]
     server.on("GET", "/thing$", redirect(307, link))
     with pytest.raises(UnreachableError, match="not a URL"):
         await session.rest.request("GET", URL)
@@ -197,7 +197,7 @@ async def test_the_guard_sees_where_a_redirect_leads(server: Server, clock: Fake
     seen: list[str] = []
     server.on("POST", "^/global/", redirect())
     server.on("POST", "^/weu/", Answer(201, json={}))
-    async with Session(cloud_of(server), clock=clock, guard=lambda one: seen.append(one.url)) as session:
+    async with Session(cloud_of(server), clock=clock, guard=lambda outgoing: seen.append(outgoing.url)) as session:
         url = f"https://{GLOBAL_HOST}/api/v1/environments"
         await session.rest.request("POST", url, json={}, token=TOKEN, trusted_hosts=[REGION_HOST])
     assert set(seen) == {url, THERE}
@@ -263,8 +263,8 @@ async def test_azure_async_operation_from_start_to_end(server: Server, session: 
         Answer(200, json={"status": "Succeeded", "properties": {"output": {"x": 1}}}),
     )
     polls = [await session.rest.poll(begun) for _ in range(3)]
-    assert [one.state for one in polls] == ["running", "running", "succeeded"]
-    assert [one.retry_after for one in polls[:2]] == [3, 5]
+    assert [poll.state for poll in polls] == ["running", "running", "succeeded"]
+    assert [poll.retry_after for poll in polls[:2]] == [3, 5]
     assert polls[2].body == {"x": 1}
 
 
@@ -281,11 +281,11 @@ async def test_an_operation_is_resumed_by_another_session(server: Server, clock:
     server.on("PUT", "/thing", Answer(202, headers={"Azure-AsyncOperation": f"{server.url}/op"}))
     async with Session(cloud_of(server), clock=clock, guard=lambda _o: None) as first:
         begun = await first.rest.start("PUT", URL, {})
-    kept = msgspec.json.decode(msgspec.json.encode(begun), type=Operation)
+    stored = msgspec.json.decode(msgspec.json.encode(begun), type=Operation)
     server.on("GET", "/op", Answer(json={"status": "InProgress"}), Answer(json={"status": "Succeeded"}))
     async with Session(cloud_of(server), clock=clock, guard=reading()) as second:
-        assert (await second.rest.poll(kept)).state == "running"
-        assert (await second.rest.poll(kept)).state == "succeeded"
+        assert (await second.rest.poll(stored)).state == "running"
+        assert (await second.rest.poll(stored)).state == "succeeded"
     assert len(server.calls("PUT")) == 1
 
 
@@ -431,7 +431,7 @@ async def test_a_page_elsewhere_is_not_followed(
     with pytest.raises(UnreachableError, match="not a host of that service"):
         await anext(pages)
     assert got == [1]
-    assert [one.path for one in server.calls()] == ["/weu/list"]
+    assert [call.path for call in server.calls()] == ["/weu/list"]
 
 
 async def test_a_page_of_a_named_host_is_followed(server: Server, wide: Session) -> None:
@@ -439,7 +439,7 @@ async def test_a_page_of_a_named_host_is_followed(server: Server, wide: Session)
     server.on("GET", "/global/more", Answer(json={"value": [2]}))
     pages = wide.rest.pages(f"https://{REGION_HOST}/list", token=TOKEN, trusted_hosts=[GLOBAL_HOST])
     assert [item async for item in pages] == [1, 2]
-    assert {one.token for one in server.calls()} == {TOKEN}
+    assert {call.token for call in server.calls()} == {TOKEN}
 
 
 @pytest.mark.parametrize("style", ["azure-async-operation", "location", "none"])
@@ -457,7 +457,7 @@ async def test_an_operation_of_a_named_host_is_polled(server: Server, wide: Sess
     server.on("GET", "/weu/operation", Answer(json={"status": "Succeeded"}))
     operation = Operation(method="PUT", url=f"https://{REGION_HOST}/operation", style="azure-async-operation")
     assert (await wide.rest.poll(operation, token=TOKEN, trusted_hosts=[REGION_HOST])).state == "succeeded"
-    assert [one.token for one in server.calls()] == [TOKEN]
+    assert [call.token for call in server.calls()] == [TOKEN]
 
 
 async def test_a_token_goes_over_https_only(server: Server, wide: Session) -> None:

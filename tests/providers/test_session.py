@@ -52,7 +52,7 @@ async def test_the_guard_sees_public_urls(server: Server, clock: FakeClock) -> N
     server.on("POST", "/weu/api/v1/environments", Answer(201, json={}))
     async with Session(cloud_of(server), clock=clock, guard=seen.append) as session:
         await session.rest.request("POST", f"https://{REGION_HOST}/api/v1/environments", json={"a": 1}, token="t" * 12)
-    assert {(one.method, one.url, one.purpose) for one in seen} == {
+    assert {(request.method, request.url, request.purpose) for request in seen} == {
         ("POST", f"https://{REGION_HOST}/api/v1/environments", "write")
     }
     assert json.loads(seen[0].body or b"") == {"a": 1}

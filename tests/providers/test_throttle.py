@@ -99,11 +99,11 @@ async def test_a_burst_is_sent_at_once_and_the_rest_at_the_refill_rate(clock: Fa
 async def test_many_waiters_wait_together_and_in_order(clock: FakeClock) -> None:
     throttle, order = Throttle(clock, Counters(), {**LIMITS, "read": (1.0, 1.0)}), []
 
-    async def one(number: int) -> None:
+    async def wait(number: int) -> None:
         await throttle.take(key(operation="read"))
         order.append((number, round(clock.at)))
 
-    await asyncio.gather(*(one(number) for number in range(5)))
+    await asyncio.gather(*(wait(number) for number in range(5)))
     assert order == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)]
 
 

@@ -29,7 +29,7 @@ async def test_a_fleet_costs_few_calls_and_more_only_for_changed_hosts(tmp_path:
     assert set(quiet.verdicts.values()) == {"no-failover"}
     assert {number: after.verdicts[host(number).lower()] for number in OUTCOMES} == OUTCOMES
     changed = {host(number).lower() for number in OUTCOMES}
-    assert {word for one, word in after.verdicts.items() if one not in changed} == {"no-failover"}
+    assert {word for host_id, word in after.verdicts.items() if host_id not in changed} == {"no-failover"}
     assert after.total - quiet.total <= 8 * len(CHANGED)
     assert max(quiet.in_five_seconds, after.in_five_seconds) <= 15
 
@@ -62,12 +62,12 @@ def test_odd_members_of_a_row_are_unknown() -> None:
     from drkit.survey.machines import HostChannels
 
     row = {"id": host(1), "vmId": "AB", "zones": "1", "nics": [None, {"id": 5}], "power": None, "ephemeral": None}
-    found = surveyed.of_row(row, {}, HostChannels(Settings()), "2026-11-23T03:00:00Z")
-    assert found is not None
-    assert found.power == "unknown"
-    assert found.host.baseline.arm is not None
-    assert found.host.baseline.arm.zones == ()
-    assert found.host.baseline.arm.instance_id == "ab"
+    machine = surveyed.of_row(row, {}, HostChannels(Settings()), "2026-11-23T03:00:00Z")
+    assert machine is not None
+    assert machine.power == "unknown"
+    assert machine.host.baseline.arm is not None
+    assert machine.host.baseline.arm.zones == ()
+    assert machine.host.baseline.arm.instance_id == "ab"
 
 
 def test_the_fleet_of_the_benchmark_is_large_enough() -> None:

@@ -16,7 +16,9 @@ PLAN = a_plan()
 
 def with_registration(name: str, *ids: str) -> Host:
     host = a_vm(name)
-    registrations = tuple(Registration("codespaces", one, "dev", f"/home/{name}") for one in ids)
+    registrations = tuple(
+        Registration("codespaces", registration_id, "dev", f"/home/{name}") for registration_id in ids
+    )
     guest = GuestIdentity(registrations=registrations)
     return msgspec.structs.replace(host, baseline=msgspec.structs.replace(host.baseline, guest=guest, guest_time=TIME))
 
@@ -34,8 +36,8 @@ def linked(
 def test_the_probe_finds_the_host_by_the_registration_whatever_its_case() -> None:
     environment = unlinked("box")
     host = with_registration("vm-a", environment.id.upper())
-    found = linked(environment, a_vm("vm-b"), host).host
-    assert found == HostLink(host.id, "probe", "dev", "", "/home/vm-a")
+    link = linked(environment, a_vm("vm-b"), host).host
+    assert link == HostLink(host.id, "probe", "dev", "", "/home/vm-a")
     assert linked(msgspec.structs.replace(environment, product="other"), host).host is None
 
 
@@ -44,9 +46,9 @@ def test_an_entry_of_settings_names_environment_and_host_by_id_or_name() -> None
     by_name = HostSettings(id=host.name.upper(), environment="BOX", user="u", workspace="/w")
     assert linked(environment, host, entries=(by_name,)).host == HostLink(host.id, "settings", "u", "/w")
     by_id = HostSettings(id="rack-4", environment=environment.id)
-    found = linked(environment, host, entries=(by_id, by_name)).host
-    assert found is not None
-    assert found.host == "rack-4"
+    link = linked(environment, host, entries=(by_id, by_name)).host
+    assert link is not None
+    assert link.host == "rack-4"
     foreign = HostSettings(id=host.id, environment="box", product="hybrid-worker")
     assert linked(environment, host, entries=(foreign,)).host is None
 
@@ -70,6 +72,6 @@ def test_the_previous_snapshot_counts_only_without_another_source_and_for_an_exi
     assert linked(environment, host, previous=previous).host == old
     assert linked(environment, a_vm("vm-b"), previous=previous).host is None
     probed = with_registration("vm-c", environment.id)
-    found = linked(environment, host, probed, previous=previous).host
-    assert found is not None
-    assert found.host == probed.id
+    link = linked(environment, host, probed, previous=previous).host
+    assert link is not None
+    assert link.host == probed.id

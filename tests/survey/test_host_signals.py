@@ -103,7 +103,7 @@ def test_only_what_was_read_both_times_can_be_the_same(
     answering: frozenset[str],
     disowned: frozenset[str],
 ) -> None:
-    found = of(
+    result = of(
         a_host(arm, guest),
         current=a_host(arm_now) if arm_now else None,
         probe=ProbeResult("up", TIME, guest_now) if guest_now else None,
@@ -116,43 +116,43 @@ def test_only_what_was_read_both_times_can_be_the_same(
         before, now = getattr(guest, name, None), getattr(guest_now, name, None)
         return bool(before and now)
 
-    if found.boot != "unknown":
+    if result.boot != "unknown":
         assert both("boot_id")
-    if found.physical_host != "unknown":
+    if result.physical_host != "unknown":
         assert both("physical_host")
-    if found.os_id != "unknown":
+    if result.os_id != "unknown":
         assert both("machine_id") or both("ssh_host_keys")
-    if found.os_disk != "unknown":
+    if result.os_disk != "unknown":
         assert arm
         assert arm_now
-    if found.instance_id != "unknown":
+    if result.instance_id != "unknown":
         assert (arm and arm.instance_id) or (guest and guest.smbios_uuid)
         assert (arm_now and arm_now.instance_id) or (guest_now and guest_now.smbios_uuid)
-    if found.registration == "same":
-        assert {one.lower() for one in ours} & answering
-        assert not {one.lower() for one in ours} & disowned
+    if result.registration == "same":
+        assert {registration.lower() for registration in ours} & answering
+        assert not {registration.lower() for registration in ours} & disowned
     if not ours:
-        assert found.registration == "unknown"
+        assert result.registration == "unknown"
 
 
 def test_everything_about_a_host_that_was_not_read_is_unknown() -> None:
-    found = of(
+    result = of(
         a_host(ArmIdentity(VM_ID, os_disk_unique_id="d"), GuestIdentity(machine_id="m", boot_id="b", physical_host="p"))
     )
-    assert [getattr(found, name) for name in COMPARED] == ["unknown"] * 6
-    assert (found.arm, found.probe, found.health) == ("unreachable", "none", "unknown")
+    assert [getattr(result, name) for name in COMPARED] == ["unknown"] * 6
+    assert (result.arm, result.probe, result.health) == ("unreachable", "none", "unknown")
 
 
 def test_nothing_about_a_host_without_a_baseline_is_the_same() -> None:
-    found = of(
+    result = of(
         a_host(), current=a_host(ArmIdentity(VM_ID, os_disk_unique_id="d")), probe=up(machine_id="m", boot_id="b")
     )
-    assert [getattr(found, name) for name in COMPARED] == ["unknown"] * 6
+    assert [getattr(result, name) for name in COMPARED] == ["unknown"] * 6
 
 
 def test_a_failed_probe_says_nothing_about_the_guest() -> None:
-    found = of(a_host(None, GuestIdentity(machine_id="m", boot_id="b")), probe=ProbeResult("down", TIME))
-    assert (found.probe, found.os_id, found.boot) == ("down", "unknown", "unknown")
+    result = of(a_host(None, GuestIdentity(machine_id="m", boot_id="b")), probe=ProbeResult("down", TIME))
+    assert (result.probe, result.os_id, result.boot) == ("down", "unknown", "unknown")
 
 
 # --- each comparison -------------------------------------------------------------------------------------------------
@@ -172,8 +172,8 @@ GUEST_CASES: list[tuple[str, dict[str, Any], dict[str, str]]] = [
 
 @pytest.mark.parametrize(("now", "expected"), [case[1:] for case in GUEST_CASES], ids=[case[0] for case in GUEST_CASES])
 def test_a_guest_against_its_baseline(now: dict[str, Any], expected: dict[str, str]) -> None:
-    found = of(a_host(None, BEFORE), probe=up(**now))
-    assert {name: getattr(found, name) for name in expected} == expected
+    result = of(a_host(None, BEFORE), probe=up(**now))
+    assert {name: getattr(result, name) for name in expected} == expected
 
 
 def test_arms_instance_id_counts_before_the_guests() -> None:
@@ -210,21 +210,25 @@ REGISTERED: list[tuple[str, Any, list[str], list[str], str]] = [
     ids=[case[0] for case in REGISTERED],
 )
 def test_the_registration(disk: Any, answering: list[str], disowned: list[str], expected: str) -> None:
-    probe = None if disk is None else up(registrations=tuple(Registration("codespaces", one) for one in disk))
-    found = of(
+    probe = (
+        None
+        if disk is None
+        else up(registrations=tuple(Registration("codespaces", registration_id) for registration_id in disk))
+    )
+    result = of(
         a_host(), probe=probe, registration_ids=("E1",), answering=frozenset(answering), disowned=frozenset(disowned)
     )
-    assert found.registration == expected
+    assert result.registration == expected
 
 
 def test_other_observations_are_passed_on_unchanged() -> None:
     reading = Reading("/vm/box", "arm", "x", "ARM", TIME)
-    given = {"arm": "gone", "health": "down", "region": "both", "successor": "moved", "arc_cloned": True}
-    found = of(a_host(), **given, readings=(reading,))
-    assert {name: getattr(found, name) for name in given} == given
-    assert found.evidence == (reading,)
-    assert set(builtins(found)) == set(DOMAINS)
-    assert msgspec.json.decode(msgspec.json.encode(builtins(found))) == builtins(found)
+    observed = {"arm": "gone", "health": "down", "region": "both", "successor": "moved", "arc_cloned": True}
+    result = of(a_host(), **observed, readings=(reading,))
+    assert {name: getattr(result, name) for name in observed} == observed
+    assert result.evidence == (reading,)
+    assert set(builtins(result)) == set(DOMAINS)
+    assert msgspec.json.decode(msgspec.json.encode(builtins(result))) == builtins(result)
 
 
 # --- health ----------------------------------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ def put(folder: Path, **files: str | bytes) -> Path:
 
 def of(folder: Path, *base: Host, found: tuple[Host, ...] = ()) -> tuple[dict[ArmId, ProbeResult], list[str]]:
     outputs, faults = probe_output.read(folder)
-    given, unused = probe_output.assign(outputs, base, found, now=NOW, fresh_minutes=20)
-    return given, [*faults, *unused]
+    results, unused = probe_output.assign(outputs, base, found, now=NOW, fresh_minutes=20)
+    return results, [*faults, *unused]
 
 
 RACK = physical("rack-4-node-2")
@@ -71,9 +71,9 @@ RACK = physical("rack-4-node-2")
     ids=["plain", "as PowerShell writes", "with a mark", "big-endian", "line ends of Windows", "among other lines"],
 )
 def test_an_output_is_read_in_every_encoding(tmp_path: Path, content: bytes) -> None:
-    given, faults = of(put(tmp_path, x=content), RACK)
+    results, faults = of(put(tmp_path, x=content), RACK)
     assert faults == []
-    probed = given[ArmId("rack-4-node-2")]
+    probed = results[ArmId("rack-4-node-2")]
     assert (probed.state, probed.source, probed.time) == ("up", "probe by hand", "2026-11-23T07:55:00Z")
     assert probed.guest is not None
     assert probed.guest.boot_id == ID
@@ -101,8 +101,8 @@ def test_an_output_is_read_in_every_encoding(tmp_path: Path, content: bytes) -> 
     ],
 )
 def test_an_output_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
-    given, (fault,) = of(put(tmp_path, odd=content), RACK)
-    assert given == {}
+    results, (fault,) = of(put(tmp_path, odd=content), RACK)
+    assert results == {}
     assert fault.startswith("probe output odd: ")
     assert why in fault
 
@@ -125,13 +125,16 @@ def test_fields_of_odd_types_are_unknown_and_can_be_kept() -> None:
         hostname="\ud800x", machine_id=7, macs=["a", 1, "\udfff"], ssh_host_keys="x", imds={"vmId": 10**400, "more": 1},
         registrations=[1, {"id": 5}, {"id": ID, "user": [], "path": None, "product": "p"}],
     )  # fmt: skip
-    found = parse(odd)
-    assert found is not None
-    assert (found.hostname, found.machine_id, found.macs) == ("\ufffdx", None, ("a", "\ufffd"))
-    assert found.ssh_host_keys is None
-    assert found.imds == dict.fromkeys(("vmId", "resourceId", "location", "zone", "physicalZone"))
-    assert [(one.product, one.id, one.user, one.path) for one in found.registrations or ()] == [("p", ID, "", "")]
-    assert msgspec.json.decode(msgspec.json.encode(found), type=GuestIdentity) == found
+    guest = parse(odd)
+    assert guest is not None
+    assert (guest.hostname, guest.machine_id, guest.macs) == ("\ufffdx", None, ("a", "\ufffd"))
+    assert guest.ssh_host_keys is None
+    assert guest.imds == dict.fromkeys(("vmId", "resourceId", "location", "zone", "physicalZone"))
+    assert [
+        (registration.product, registration.id, registration.user, registration.path)
+        for registration in guest.registrations or ()
+    ] == [("p", ID, "", "")]
+    assert msgspec.json.decode(msgspec.json.encode(guest), type=GuestIdentity) == guest
 
 
 # ---- which host ----
@@ -141,43 +144,43 @@ def test_fields_of_odd_types_are_unknown_and_can_be_kept() -> None:
     "name", ["vm-a", "VM-A.txt", "vm-a.json", "vm-a.out", a_vm("vm-a").id.strip("/").replace("/", "_")]
 )
 def test_a_file_name_identifies_the_host(tmp_path: Path, name: str) -> None:
-    given, faults = of(put(tmp_path, **{name: output()}), a_vm("vm-a"), a_vm("vm-b"))
-    assert (list(given), faults) == ([a_vm("vm-a").id.lower()], [])
+    results, faults = of(put(tmp_path, **{name: output()}), a_vm("vm-a"), a_vm("vm-b"))
+    assert (list(results), faults) == ([a_vm("vm-a").id.lower()], [])
 
 
 @pytest.mark.parametrize("hostname", ["vm-a", "VM-A", "vm-a.contoso.example", "inside-name"])
 def test_without_it_the_host_name_in_the_output_identifies_the_host(tmp_path: Path, hostname: str) -> None:
     host = a_vm("vm-a", baseline=Baseline(guest=GuestIdentity(hostname="inside-name")))
-    given, faults = of(put(tmp_path, **{"notes-1.txt": output(hostname)}), host, a_vm("vm-b"))
-    assert (list(given), faults) == ([host.id.lower()], [])
+    results, faults = of(put(tmp_path, **{"notes-1.txt": output(hostname)}), host, a_vm("vm-b"))
+    assert (list(results), faults) == ([host.id.lower()], [])
 
 
 def test_the_arm_id_in_the_output_counts_before_the_host_name(tmp_path: Path) -> None:
     text = output("vm-a", imds={"resourceId": a_vm("vm-b").id.upper()})
-    given, faults = of(put(tmp_path, x=text), a_vm("vm-a"), a_vm("vm-b"))
-    assert (list(given), faults) == ([a_vm("vm-b").id.lower()], [])
+    results, faults = of(put(tmp_path, x=text), a_vm("vm-a"), a_vm("vm-b"))
+    assert (list(results), faults) == ([a_vm("vm-b").id.lower()], [])
 
 
 def test_a_file_name_that_contradicts_the_output_is_refused(tmp_path: Path) -> None:
-    given, (fault,) = of(put(tmp_path, **{"vm-a.txt": output("vm-b")}), a_vm("vm-a"), a_vm("vm-b"))
-    assert given == {}
+    results, (fault,) = of(put(tmp_path, **{"vm-a.txt": output("vm-b")}), a_vm("vm-a"), a_vm("vm-b"))
+    assert results == {}
     assert fault == f"probe output vm-a.txt: is named after {a_vm('vm-a').id}, and its content is of {a_vm('vm-b').id}"
 
 
 def test_two_hosts_of_one_name_are_distinguished_by_the_whole_id(tmp_path: Path) -> None:
-    one = a_vm("vm-a")
-    other = a_vm("vm-a", id=one.id.replace("/hosts/", "/rest/"))
-    given, (fault,) = of(put(tmp_path, **{"vm-a": output("vm-a")}), one, other)
-    assert given == {}
+    first = a_vm("vm-a")
+    other = a_vm("vm-a", id=first.id.replace("/hosts/", "/rest/"))
+    results, (fault,) = of(put(tmp_path, **{"vm-a": output("vm-a")}), first, other)
+    assert results == {}
     assert "may be of" in fault
     put(tmp_path, **{other.id.strip("/").replace("/", "_"): output("vm-a")})
-    assert list(of(tmp_path, one, other)[0]) == [other.id.lower()]
+    assert list(of(tmp_path, first, other)[0]) == [other.id.lower()]
 
 
 def test_a_machine_that_only_arm_knows_is_found(tmp_path: Path) -> None:
     restored = a_vm("vm-a-restored")
-    given, faults = of(put(tmp_path, **{"vm-a-restored": output("vm-a-restored")}), a_vm("vm-a"), found=(restored,))
-    assert (list(given), faults) == ([restored.id.lower()], [])
+    results, faults = of(put(tmp_path, **{"vm-a-restored": output("vm-a-restored")}), a_vm("vm-a"), found=(restored,))
+    assert (list(results), faults) == ([restored.id.lower()], [])
 
 
 # ---- when ----
@@ -185,8 +188,8 @@ def test_a_machine_that_only_arm_knows_is_found(tmp_path: Path) -> None:
 
 def test_of_two_outputs_of_a_host_the_newer_is_used(tmp_path: Path) -> None:
     put(tmp_path, **{"rack-4-node-2": output(minutes=3), "again.txt": output("rack-4-node-2", minutes=9)})
-    given, (fault,) = of(tmp_path, RACK)
-    assert given[ArmId("rack-4-node-2")].detail == "from rack-4-node-2"
+    results, (fault,) = of(tmp_path, RACK)
+    assert results[ArmId("rack-4-node-2")].detail == "from rack-4-node-2"
     assert fault == "probe output again.txt: rack-4-node-2 is of the same host and newer"
 
 
@@ -195,8 +198,8 @@ def test_an_output_from_before_the_baseline_is_not_used(tmp_path: Path) -> None:
         "rack-4-node-2", baseline=Baseline(guest=GuestIdentity(), guest_time=rfc3339(NOW - timedelta(minutes=5)))
     )
     put(tmp_path, x=output("rack-4-node-2", minutes=6))
-    given, (fault,) = of(tmp_path, host)
-    assert given == {}
+    results, (fault,) = of(tmp_path, host)
+    assert results == {}
     assert "before the snapshot read rack-4-node-2" in fault
     put(tmp_path, x=output("rack-4-node-2", minutes=4))
     assert of(tmp_path, host)[1] == []
@@ -213,9 +216,9 @@ def test_an_old_output_is_marked(tmp_path: Path, minutes: float, stale: bool) ->
     ("own", "by_a_person"), [("up", False), ("down", True), ("none", True), (None, True)]
 )  # fmt: skip
 def test_the_answer_to_drkits_own_probe_counts_before_one_by_hand(own: Any, by_a_person: bool) -> None:
-    given = ProbeResult("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
-    merged = probe_output.merge({ArmId("h"): ProbeResult(own, rfc3339(NOW))} if own else {}, {ArmId("h"): given})
-    assert (merged[ArmId("h")] is given) is by_a_person
+    by_hand = ProbeResult("up", rfc3339(NOW), GuestIdentity(), source=probe_output.SOURCE)
+    merged = probe_output.merge({ArmId("h"): ProbeResult(own, rfc3339(NOW))} if own else {}, {ArmId("h"): by_hand})
+    assert (merged[ArmId("h")] is by_hand) is by_a_person
 
 
 # ---- Windows: probed, and registered by a person ----
@@ -226,9 +229,9 @@ def test_a_windows_host_with_a_channel_is_registered_by_a_person() -> None:
     guest = GuestIdentity(machine_id="8b5a9f3e-1111-4222-8333-944445555666")
     host = a_vm("desk", os="windows", baseline=Baseline(guest=guest))
     book = one_lost(hosted("desk-client", plan, host), plan=plan, hosts=[host])
-    mine = [step for step in book.steps if step.environment]
-    assert [step.action for step in mine] == ["by-hand", "verify"]
-    assert f"MachineGuid {guest.machine_id}" in mine[0].inputs["see_first"]
+    steps = [step for step in book.steps if step.environment]
+    assert [step.action for step in steps] == ["by-hand", "verify"]
+    assert f"MachineGuid {guest.machine_id}" in steps[0].inputs["see_first"]
     assert book.scripts == {}
 
 
@@ -253,12 +256,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> Path:
 
 def test_a_windows_host_is_identified_from_inside(site: Path) -> None:
     taken = json.loads(next((site / ".drkit").rglob("snapshots/*.json")).read_text())
-    host = next(one for one in taken["hosts"] if one["name"] == "vm-desktop-win")
+    host = next(entry for entry in taken["hosts"] if entry["name"] == "vm-desktop-win")
     guest = host["baseline"]["guest"]
     assert (host["os"], host["channel"], guest["boot_id"]) == ("windows", "run-command", "2026-11-02T04:12:00Z")
     assert len(guest["machine_id"]) == 36
     assert guest["registrations"][0]["path"].endswith(r"\.vsonline\environment.json")
-    linked = next(one for one in taken["environments"] if one["name"] == "desktop-client")
+    linked = next(entry for entry in taken["environments"] if entry["name"] == "desktop-client")
     assert linked["host"]["host"] == host["id"]
     assert linked["host"]["source"] == "probe"
 
@@ -273,11 +276,11 @@ def test_outputs_of_a_person_are_read_and_unusable_ones_reported(site: Path, clo
     def assess() -> tuple[dict[str, Any], list[str]]:
         done = drkit("assess", "--probe-output", str(tmp_path), "--json", cwd=site, DRKIT_CLOUD=str(cloud.ready))
         assert done.code == 0, done.err
-        return next(one for one in done.json["hosts"] if one["host"] == rack["id"]), done.json["unread"]
+        return next(entry for entry in done.json["hosts"] if entry["host"] == rack["id"]), done.json["unread"]
 
     finding, unread = assess()
     assert unread[0].startswith("probe output odd.txt: holds no output of a probe")
-    reading = next(one for one in finding["readings"] if one["signal"] == "probe")
+    reading = next(entry for entry in finding["readings"] if entry["signal"] == "probe")
     assert (reading["source"], reading["time"]) == ("probe by hand", value["time"])
     assert finding["signals"]["probe"] == "up"
     assert "old-probe" not in finding.get("notes", [])
@@ -286,11 +289,11 @@ def test_outputs_of_a_person_are_read_and_unusable_ones_reported(site: Path, clo
     put(tmp_path, **{"rack-4-node-2.txt": json.dumps(value)})
     old, _ = assess()
     assert "old-probe" in old["notes"]
-    assert [(one["outcome"], one["rule"], one["confidence"]) for one in (finding, old)] == [
+    assert [(entry["outcome"], entry["rule"], entry["confidence"]) for entry in (finding, old)] == [
         ("re-register", 12, "medium"),
         ("re-register", 12, "low"),
     ]
-    assert "one level lower" in next(one for one in old["readings"] if one["signal"] == "probe")["detail"]
+    assert "one level lower" in next(entry for entry in old["readings"] if entry["signal"] == "probe")["detail"]
 
 
 def cloud_time(cloud: Cloud) -> str:
@@ -313,7 +316,7 @@ def test_the_script_is_printed_unchanged_with_the_command_that_runs_it(
     assert asked in done.err
     assert "drkit assess --probe-output" in done.err
     assert here("probe-script", system, "--quiet").err == ""
-    told = here("probe-script", system, "--json").json
-    assert (told["system"], told["text"], told["sha256"]) == (system, done.out, host_scripts.load(name).sha256)
-    assert asked in told["command"]
+    printed = here("probe-script", system, "--json").json
+    assert (printed["system"], printed["text"], printed["sha256"]) == (system, done.out, host_scripts.load(name).sha256)
+    assert asked in printed["command"]
     assert here("probe-script", "beos").code == 64

@@ -62,19 +62,22 @@ def test_a_host_without_a_registration_is_found_by_its_probe_explained_and_regis
 
 def by_probe(site: Site, **verdict: Any) -> list[tuple[str, str]]:
     """The findings of the newest assessment's readings, where the verdict about the machine of ``build`` is such."""
-    kept, known = site.store.newest(Assessment), site.store.newest(Snapshot)
-    assert kept is not None
+    assessment, known = site.store.newest(Assessment), site.store.newest(Snapshot)
+    assert assessment is not None
     assert known is not None
-    base, assessed = known[0], kept[0]
+    base, assessed = known[0], assessment[0]
     environments = [
-        msgspec.structs.replace(one, state="Unavailable") if one.name == "build" else one for one in base.environments
+        msgspec.structs.replace(environment, state="Unavailable") if environment.name == "build" else environment
+        for environment in base.environments
     ]
     captured = Captured(environments=tuple(environments), captures=base.captures)
     hosts = [
-        msgspec.structs.replace(one, **verdict) if one.host.lower() == host_id("build").lower() else one
-        for one in assessed.hosts
+        msgspec.structs.replace(finding, **verdict) if finding.host.lower() == host_id("build").lower() else finding
+        for finding in assessed.hosts
     ]
-    return [(one.name, one.another) for one in registrations.find(base, captured, registry(), hosts, [], "")]
+    return [
+        (carried.name, carried.another) for carried in registrations.find(base, captured, registry(), hosts, [], "")
+    ]
 
 
 def test_the_registration_of_a_serving_environment_is_reported_where_the_verdict_does_not(site: Site) -> None:

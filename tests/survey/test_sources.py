@@ -37,8 +37,8 @@ def example(name: str) -> Any:
     path = EXAMPLES / name
     if not path.exists():
         pytest.skip(f"the published bodies are not beside this checkout: {name}")
-    found = json.loads(path.read_text("utf-8"))
-    return found["responses"]["200"]["body"] if isinstance(found, dict) and "responses" in found else found
+    content = json.loads(path.read_text("utf-8"))
+    return content["responses"]["200"]["body"] if isinstance(content, dict) and "responses" in content else content
 
 
 # Resource Health
@@ -63,8 +63,10 @@ def test_a_malformed_status_is_skipped(row: Any) -> None:
 
 @pytest.mark.parametrize("state", [None, 5, "", ["Available"]])
 def test_a_state_that_is_not_a_text_is_unknown(state: Any) -> None:
-    (found,) = health.readings_of([{"name": "current", "properties": {"availabilityState": state, "new": 1}}], VM, NOW)
-    assert found.value == "Unknown"
+    (state_reading,) = health.readings_of(
+        [{"name": "current", "properties": {"availabilityState": state, "new": 1}}], VM, NOW
+    )
+    assert state_reading.value == "Unknown"
 
 
 # annotations
@@ -72,10 +74,10 @@ def test_a_state_that_is_not_a_text_is_unknown(state: Any) -> None:
 
 def test_the_published_annotation_is_read() -> None:
     row = {"properties": example("healthresources_properties_resourceannotation.json")}
-    found = vm_annotations.of_current(row)
-    assert found is not None
-    assert (found.value, found.time) == ("VirtualMachineHostRebootedForRepair", "2022-09-25T20:21:37Z")
-    assert vm_annotations.strongest([found]) == ("reboot-same-host", found)
+    annotation = vm_annotations.of_current(row)
+    assert annotation is not None
+    assert (annotation.value, annotation.time) == ("VirtualMachineHostRebootedForRepair", "2022-09-25T20:21:37Z")
+    assert vm_annotations.strongest([annotation]) == ("reboot-same-host", annotation)
 
 
 def test_the_published_availability_row_is_not_an_annotation() -> None:
@@ -104,9 +106,15 @@ def change(at: str, name: str = "") -> dict[str, Any]:
 
 def test_a_second_annotation_of_the_same_name_is_counted() -> None:
     rows = [change("2026-11-20T01:00:00Z", "LiveMigrationSucceeded"), change("2026-11-21T01:00:00Z")]
-    found = {ArmId(VM): [one for row in rows if not isinstance(one := vm_annotations.of_change(row), bool) and one]}
-    vm_annotations._fill_in_names(found)
-    assert [(one.value, one.time[:10]) for one in found[ArmId(VM)]] == [
+    annotations = {
+        ArmId(VM): [
+            annotation
+            for row in rows
+            if not isinstance(annotation := vm_annotations.of_change(row), bool) and annotation
+        ]
+    }
+    vm_annotations._fill_in_names(annotations)
+    assert [(annotation.value, annotation.time[:10]) for annotation in annotations[ArmId(VM)]] == [
         ("LiveMigrationSucceeded", "2026-11-20"),
         ("LiveMigrationSucceeded", "2026-11-21"),
     ]
@@ -160,10 +168,10 @@ def test_a_time_is_read_in_each_of_its_forms(text: Any, moment: str) -> None:
 
 
 def test_the_published_health_event_is_read() -> None:
-    found = activity_log.reading(example("activity_log_event_resourcehealth.json"))
-    assert found is not None
-    assert (found.signal, found.value, found.time) == ("health-event", "Unavailable", "2018-09-04T15:33:43Z")
-    assert "cause=PlatformInitiated" in found.detail
+    reading = activity_log.reading(example("activity_log_event_resourcehealth.json"))
+    assert reading is not None
+    assert (reading.signal, reading.value, reading.time) == ("health-event", "Unavailable", "2018-09-04T15:33:43Z")
+    assert "cause=PlatformInitiated" in reading.detail
 
 
 def test_both_spellings_of_a_health_event_say_the_same() -> None:
@@ -178,15 +186,17 @@ def test_both_spellings_of_a_health_event_say_the_same() -> None:
 
 
 def test_the_published_incident_becomes_a_claim_of_its_region() -> None:
-    found = activity_log.service_events([example("activity_log_event_servicehealth.json")])
-    claims, _ = read_claims(found, REGIONS, SERVICES)
-    assert [(one.region, one.id, one.since) for one in claims] == [("uksouth", "NA0F-BJG", "2017-07-20T21:41:00Z")]
+    events = activity_log.service_events([example("activity_log_event_servicehealth.json")])
+    claims, _ = read_claims(events, REGIONS, SERVICES)
+    assert [(claim.region, claim.id, claim.since) for claim in claims] == [
+        ("uksouth", "NA0F-BJG", "2017-07-20T21:41:00Z")
+    ]
 
 
 def test_the_published_administrative_event_concerns_no_machine() -> None:
-    assert [activity_log.reading(one) for one in example("activity_log_list_generic.json")["value"]] == [None] * len(
-        example("activity_log_list_generic.json")["value"]
-    )
+    assert [activity_log.reading(event) for event in example("activity_log_list_generic.json")["value"]] == [
+        None
+    ] * len(example("activity_log_list_generic.json")["value"])
 
 
 def test_the_log_shows_who_deleted_a_machine() -> None:
@@ -197,9 +207,13 @@ def test_the_log_shows_who_deleted_a_machine() -> None:
         "caller": "ada@contoso.com",
         "status": "Succeeded",
     }
-    found = activity_log.reading(event)
-    assert found is not None
-    assert (found.signal, found.value, found.detail) == ("operation", "delete", "by=ada@contoso.com status=Succeeded")
+    reading = activity_log.reading(event)
+    assert reading is not None
+    assert (reading.signal, reading.value, reading.detail) == (
+        "operation",
+        "delete",
+        "by=ada@contoso.com status=Succeeded",
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +226,7 @@ def test_a_malformed_event_is_skipped(event: Any) -> None:
 
 @pytest.mark.parametrize("text", [None, 7, "{", "[]", '"x"', '[{"ImpactedRegions": 5}]', "[" * 100_000])
 def test_impacted_services_that_are_not_json_name_no_region(text: Any) -> None:
-    assert not any(one["impactedRegions"] for one in activity_log.impacted(text))
+    assert not any(impact["impactedRegions"] for impact in activity_log.impacted(text))
 
 
 # the metric
@@ -231,10 +245,10 @@ def test_the_published_metric_is_read() -> None:
 
 
 def test_a_minute_without_a_value_is_not_a_minute_down() -> None:
-    found = availability_metric.counted(metric(1, None, 0, 0.5, None, 1))
-    assert found is not None
-    assert (found.down, found.unknown, found.measured) == (2, 2, 4)
-    assert (found.first, found.last) == ("2026-11-23T03:02:00Z", "2026-11-23T03:03:00Z")
+    downtime = availability_metric.counted(metric(1, None, 0, 0.5, None, 1))
+    assert downtime is not None
+    assert (downtime.down, downtime.unknown, downtime.measured) == (2, 2, 4)
+    assert (downtime.first, downtime.last) == ("2026-11-23T03:02:00Z", "2026-11-23T03:03:00Z")
 
 
 @pytest.mark.parametrize("body", [*ODD, {"value": [{"timeseries": [{"data": [{"timeStamp": "then"}]}]}]}])
@@ -243,9 +257,11 @@ def test_a_malformed_metric_is_unknown(body: Any) -> None:
 
 
 def test_a_value_of_the_wrong_type_is_unknown() -> None:
-    found = availability_metric.counted({"value": [{"timeseries": [{"data": [{"timeStamp": NOW, "average": "0"}]}]}]})
-    assert found is not None
-    assert (found.down, found.unknown) == (0, 1)
+    downtime = availability_metric.counted(
+        {"value": [{"timeseries": [{"data": [{"timeStamp": NOW, "average": "0"}]}]}]}
+    )
+    assert downtime is not None
+    assert (downtime.down, downtime.unknown) == (0, 1)
 
 
 # Service Health and emerging issues
@@ -255,19 +271,19 @@ def test_the_published_event_carries_the_tag_of_a_false_positive() -> None:
     events = example("servicehealth_events_list_by_subscription.json")["value"]
     claims, statements = read_claims(events, REGIONS, SERVICES)
     assert claims == []
-    assert [one.why_not for one in statements] == ["withdrawn as a false positive"]
+    assert [statement.why_not for statement in statements] == ["withdrawn as a false positive"]
 
 
 def issue(**more: Any) -> dict[str, Any]:
     region = {"name": "West US", "id": "us-west"}
     impacts = [{"name": "Virtual Machines", "id": "virtual-machines", "regions": [region]}]
-    found = {"trackingId": "T-1", "title": "VMs", "stage": "Active", "severity": "Error", "impacts": impacts, **more}
-    return {"properties": {"refreshTimestamp": NOW, "statusActiveEvents": [found]}}
+    body = {"trackingId": "T-1", "title": "VMs", "stage": "Active", "severity": "Error", "impacts": impacts, **more}
+    return {"properties": {"refreshTimestamp": NOW, "statusActiveEvents": [body]}}
 
 
 def test_an_active_emerging_issue_is_a_claim() -> None:
     claims, _ = emerging_issues.issues(issue(startTime="2026-11-23T02:00:00Z"), REGIONS, SERVICES)
-    assert [(one.region, one.kind, one.id, one.since) for one in claims] == [
+    assert [(claim.region, claim.kind, claim.id, claim.since) for claim in claims] == [
         ("westus", "emerging-issue", "T-1", "2026-11-23T02:00:00Z")
     ]
 
@@ -297,7 +313,7 @@ def test_malformed_issues_are_skipped(body: Any) -> None:
 def test_a_region_is_known_by_its_id_where_its_name_is_missing() -> None:
     impacts = [{"name": "Virtual Machines", "regions": [{"id": "central-us"}]}]
     claims, _ = emerging_issues.issues(issue(impacts=impacts), {"uscentral": "centralus"}, SERVICES)
-    assert [one.region for one in claims] == ["centralus"]
+    assert [claim.region for claim in claims] == ["centralus"]
 
 
 # Resource Graph, Site Recovery, VMs, status
@@ -341,7 +357,7 @@ def test_the_published_machines_are_read() -> None:
 
 @pytest.mark.parametrize("body", ODD)
 def test_a_status_page_that_says_nothing_is_unknown(body: Any) -> None:
-    assert [one.value for one in devops_status.readings(body, NOW)] == ["unknown"]
+    assert [reading.value for reading in devops_status.readings(body, NOW)] == ["unknown"]
 
 
 def test_a_status_page_names_what_is_not_healthy() -> None:
@@ -350,7 +366,7 @@ def test_a_status_page_names_what_is_not_healthy() -> None:
         "status": {"health": "degraded", "message": "slow"},
         "services": [{"id": "Pipelines", "geographies": places}, 5],
     }
-    assert [(one.subject, one.value) for one in devops_status.readings(body, NOW)] == [
+    assert [(reading.subject, reading.value) for reading in devops_status.readings(body, NOW)] == [
         ("Azure DevOps", "degraded"),
         ("Pipelines in Europe", "degraded"),
     ]

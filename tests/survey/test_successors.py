@@ -30,18 +30,18 @@ def known(name: str, instance_id: str, machine_id: str = "") -> Host:
 
 
 def answer(*registrations: str, machine_id: str = "") -> ProbeResult:
-    found = tuple(Registration("codespaces", one, "", "") for one in registrations)
-    return ProbeResult("up", TIME, GuestIdentity(machine_id=machine_id or None, registrations=found))
+    on_host = tuple(Registration("codespaces", registration_id, "", "") for registration_id in registrations)
+    return ProbeResult("up", TIME, GuestIdentity(machine_id=machine_id or None, registrations=on_host))
 
 
 def successors_of(
     base: Snapshot, machines: list[Host], probes: dict[Host, ProbeResult], *links: Link
 ) -> dict[str, tuple[str, str]]:
     listing = Machines({host.key: Machine(host, "running") for host in machines})
-    found = find(
-        base, listing, {host.key: result for host, result in probes.items()}, {one.source: one for one in links}
+    successors = find(
+        base, listing, {host.key: result for host, result in probes.items()}, {link.source: link for link in links}
     )
-    return {key.name: (one.kind, one.host.name) for key, one in found.items()}
+    return {key.name: (successor.kind, successor.host.name) for key, successor in successors.items()}
 
 
 def estate(*hosts: Host) -> tuple[Snapshot, dict[str, Environment]]:
@@ -55,8 +55,8 @@ def test_a_machine_with_the_hosts_registration_proves_it_and_the_first_of_two_is
     base, environments = estate(old)
     first, second = a_machine("first", "i-1"), a_machine("second", "i-2")
     ours = environments["old"].id
-    told = successors_of(base, [old, first, second], {first: answer(ours.upper()), second: answer(ours)})
-    assert told == {"old": ("proved", "first")}
+    successors = successors_of(base, [old, first, second], {first: answer(ours.upper()), second: answer(ours)})
+    assert successors == {"old": ("proved", "first")}
 
 
 def test_a_registration_counts_more_than_a_machine_id_wherever_it_is_read() -> None:
@@ -72,10 +72,10 @@ def test_a_machine_id_alone_is_name_only_and_never_names_a_known_host() -> None:
     base, _ = estate(old, neighbour)
     changed = a_machine("neighbour", "i-other")
     clone = a_machine("clone", "i-1")
-    told = successors_of(base, [old, changed], {changed: answer(machine_id="m")})
-    assert "old" not in told
-    told = successors_of(base, [old, neighbour, clone], {clone: answer(machine_id="m")})
-    assert told == {"old": ("name-only", "clone"), "neighbour": ("name-only", "clone")}
+    successors = successors_of(base, [old, changed], {changed: answer(machine_id="m")})
+    assert "old" not in successors
+    successors = successors_of(base, [old, neighbour, clone], {clone: answer(machine_id="m")})
+    assert successors == {"old": ("name-only", "clone"), "neighbour": ("name-only", "clone")}
 
 
 def test_the_same_vm_id_under_another_arm_id_is_the_moved_machine() -> None:
@@ -113,6 +113,6 @@ def test_the_cost_grows_with_the_hosts_and_not_with_their_square() -> None:
     probes: dict[Host, ProbeResult] = {
         copy: Counted("up", TIME, GuestIdentity(machine_id=f"m-{number}")) for number, copy in enumerate(copies)
     }
-    told = successors_of(base, [*hosts, *copies], probes)
-    assert told == {f"old-{number}": ("name-only", f"copy-{number}") for number in range(size)}
+    successors = successors_of(base, [*hosts, *copies], probes)
+    assert successors == {f"old-{number}": ("name-only", f"copy-{number}") for number in range(size)}
     assert reads < 10 * size
