@@ -303,8 +303,10 @@ def _near(text: str) -> str:
 
 def from_ready_file(path: Path, why: str) -> Cloud:
     """The cloud that a ready file describes. FileError for a file that cannot be used, RefusedError when its process has ended."""
-    remedy = "start `drkit simulate --ready FILE` first, or name a cloud: " + ", ".join(NAMED) + _near(str(path))
-    content = files.read(path, own=True, remedy="" if path.is_file() else remedy)
+    remedy = ""
+    if not path.is_file():
+        remedy = f"start `drkit simulate --ready FILE` first, or name a cloud: {', '.join(NAMED)}{_near(str(path))}"
+    content = files.read(path, own=True, remedy=remedy)
     try:
         ready = msgspec.json.decode(content, type=ReadyFile)
         fault = _ready_fault(ready)
