@@ -85,7 +85,7 @@ MEANING = [
     (MAIN, "default: check", "default: chek", "cannot be expanded"),
 ]  # fmt: skip
 FORM = [
-    (STAGES, "displayName: Fit for a recovery", "dispayName: Fit", "dispayName"),
+    (STAGES, "displayName: Check store and agents", "dispayName: Check", "dispayName"),
     (STAGES, "ManualValidation@1", "ManualValidation@9", "no such task"),
     (STAGES, "notifyUsers:", "notifyUser:", "notifyUser"),
     (STAGES, "onTimeout: reject", "onTimeout: refuse", "refuse"),
