@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from drkit.cli.views.drill import DrillPresenter
+from drkit.cli.views.drill import TerminalDrillPresenter
 from drkit.drills import simulate
 
 
@@ -29,6 +29,6 @@ async def drill(
     signal; ``kept`` is called first, with the result and what to type. Everything that the drill starts reaches only loopback.
     """
     return await simulate.drill(
-        DrillPresenter(), estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=folder, say=say, kept=kept,
+        TerminalDrillPresenter(), estate=estate, lose=lose, seed=seed, speed=speed, keep=keep, folder=folder, say=say, kept=kept,
         verbose=verbose, returning=returning,
     )  # fmt: skip

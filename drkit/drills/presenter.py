@@ -10,7 +10,7 @@ from drkit.model.runbook import Runbook
 from drkit.planning.explain import Explanation
 
 
-class Presenter(Protocol):
+class DrillPresenter(Protocol):
     """Turns values into lines and files. It decides nothing and writes nothing."""
 
     def width(self) -> int:

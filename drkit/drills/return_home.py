@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drkit.api import assess, failback, status
+from drkit.api import assess, cleanup, failback, status
 from drkit.api import plan as plan_
 from drkit.drills.scenario import Drill
 from drkit.errors import DrkitError
+from drkit.model.ids import ArmId
 from drkit.model.text import plural, safe
+
+WRITERS = {"failback": failback.failback, "cleanup": cleanup.cleanup}
+"""By command: what writes its runbook."""
 
 
 async def home(drill: Drill, runs: Sequence[str]) -> dict[str, Any]:
@@ -48,7 +52,7 @@ async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
     """Propose, approve, apply; the run, or none where there is nothing to do."""
     drill.command(f"{command} {run}")
     try:
-        planned = getattr(failback, command)(drill.context, run)
+        planned = WRITERS[command](drill.context, run)
     except DrkitError as error:
         drill.line(safe(str(error), 300))
         return []
@@ -60,17 +64,18 @@ async def _carry_out(drill: Drill, command: str, run: str) -> list[str]:
 
 def answering_twice(state: Mapping[str, Any]) -> int:
     """How many hosts answer to more than one plan of a kind: a machine may well serve two kinds."""
-    plans: dict[tuple[str, str], set[str]] = {}
+    plans: dict[tuple[ArmId, str], set[ArmId]] = {}
     for environment in state["environments"]:
         if environment["type"] == "staticEnvironment" and environment["state"] == "Available":
             for host in environment["hosts"]:
-                plans.setdefault((host.lower(), _kind(environment["plan"])), set()).add(environment["plan"].lower())
+                plans.setdefault((ArmId(host), _kind(environment["plan"])), set()).add(ArmId(environment["plan"]))
     for account in state["automation"]:
         for worker in account["workers"]:
             if worker["reports"]:
-                plans.setdefault((worker["machine"].lower(), _kind(account["id"])), set()).add(account["id"].lower())
+                plans.setdefault((ArmId(worker["machine"]), _kind(account["id"])), set()).add(ArmId(account["id"]))
     return sum(len(answering) > 1 for answering in plans.values())
 
 
 def _kind(plan: str) -> str:
+    """The type of a plan: a machine may serve a plan of each type."""
     return plan.lower().partition("/providers/")[2].rpartition("/")[0]

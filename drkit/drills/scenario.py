@@ -22,7 +22,7 @@ from drkit.api import assess, capture, control, report
 from drkit.api import plan as plan_
 from drkit.api import status as status_
 from drkit.api.context import Context
-from drkit.drills.presenter import Presenter
+from drkit.drills.presenter import DrillPresenter
 from drkit.errors import DrkitError, RefusedError
 from drkit.execution import results
 from drkit.model import files, suggest, words
@@ -92,7 +92,7 @@ class Drill:
     region: str
     story: Story
     say: Callable[[str], None]
-    presenter: Presenter
+    presenter: DrillPresenter
     verbose: bool
     columns: int
     told: set[tuple[str, str]] = field(default_factory=set)
@@ -186,14 +186,12 @@ class Drill:
         self.command("assess")
         assessed, _, _ = await assess.assess(self.context)
         lost = [plan for plan in assessed.plans if plan.state == "lost"]
-        self.line(
-            f"lost: {', '.join(ArmId(plan.plan).name for plan in lost) or 'nothing'}; {lost[0].reason if lost else ''}"
-        )
+        self.line(f"lost: {', '.join(plan.key.name for plan in lost) or 'nothing'}; {lost[0].reason if lost else ''}")
         if lost and lost[0].advice:
             self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
         verdicts: dict[str, list[str]] = {}
         for finding in assessed.hosts:
-            verdicts.setdefault(words.verdict(finding.outcome, finding.reason), []).append(ArmId(finding.host).name)
+            verdicts.setdefault(words.verdict(finding.outcome, finding.reason), []).append(finding.key.name)
         rows = [
             (verdict, len(names), _some(names, self.columns - 44))
             for verdict, names in sorted(verdicts.items(), key=lambda item: item[0])
@@ -236,7 +234,7 @@ class Drill:
     async def _disturb(self, taken: Snapshot) -> None:
         """Somebody moves a machine to another resource group after the approval."""
         host = next((host for host in taken.hosts if host.name == MOVED), None)
-        group = next((host.id for host in taken.hosts if ArmId(host.id).resource_group == MOVED_TO), "")
+        group = next((host.id for host in taken.hosts if host.key.resource_group == MOVED_TO), "")
         if host is None or not group:
             return
         await self.control.post("host", {"id": host.id, "event": "move", "group": group.split("/providers/")[0]})
@@ -519,22 +517,22 @@ class Drill:
         types = tuple(f"/{kind.lower()}" for product in registry().values() for kind in product.plan_types)
         done = [request for request in record if request["status"] in (200, 201, 202)]
         plans = Counter(
-            request["path"].lower()
+            ArmId(request["path"])
             for request in done
             if request["method"] == "PUT" and request["path"].lower().rpartition("/")[0].endswith(types)
         )
         moved = Counter(
-            (request["method"], request["path"].lower())
+            (request["method"], ArmId(request["path"]))
             for request in done
             if request["kind"] == "write" and "/extensions/" in request["path"]
         )
         managed = Counter(
-            (environment["plan"].lower(), environment["name"].lower())
+            (ArmId(environment["plan"]), environment["name"].lower())
             for environment in state["environments"]
             if "cloud" in environment["type"].lower() and environment["id"] not in self.stood
         )
         registered = Counter(
-            (host["id"].lower(), item["event"])
+            (ArmId(host["id"]), item["event"])
             for host in state["hosts"]
             for item in host["history"]
             if str(item["event"]).startswith("registered ")

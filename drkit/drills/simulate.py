@@ -20,13 +20,14 @@ import aiohttp
 import msgspec
 
 from drkit.api.context import Context
-from drkit.drills.presenter import Presenter
+from drkit.drills.presenter import DrillPresenter
 from drkit.drills.scenario import ANNOUNCED_AFTER, Control, Drill, Story
 from drkit.errors import CloudError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import files, settings
 from drkit.model.cloud import Cloud
 from drkit.model.estate import Host, Snapshot, region_name
+from drkit.model.ids import ArmId
 from drkit.products import registry, scripts, tables
 from drkit.simulator import Simulator, check_seed, sample_seed
 from drkit.simulator.core.clock import MAX_SPEED
@@ -184,7 +185,7 @@ def estate_seed(estate: str | None, seed: int) -> dict[str, Any]:
 
 def seed_of(snapshot: Snapshot) -> dict[str, Any]:
     """A captured estate as a simulator's seed: same ids, same identities; people who sign in are made up."""
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[ArmId, dict[str, Any]] = {}
     subscriptions: dict[str, None] = {}
 
     def group(arm_id: str, region: str) -> None:
@@ -192,7 +193,7 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
         if len(parts) >= 4 and parts[0].lower() == "subscriptions":
             subscriptions.setdefault(parts[1])
             key = "/".join(["", *parts[:4]])
-            groups.setdefault(key.lower(), {"id": key, "location": region, "tags": {}})
+            groups.setdefault(ArmId(key), {"id": key, "location": region, "tags": {}})
 
     for plan in snapshot.plans:
         group(plan.id, plan.group_region or plan.region)
@@ -201,7 +202,7 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
     owners = sorted({environment.owner for environment in snapshot.environments if environment.owner})
     tenant = snapshot.cloud.tenant or (owners[0].split("_")[0] if owners else "")
     parts = [product.rehearsal.seed(snapshot) for product in registry().values()]
-    extra: dict[str, dict[str, Any]] = {}
+    extra: dict[ArmId, dict[str, Any]] = {}
     seed: dict[str, Any] = {
         "drkit": "simulator-seed/1",
         "seed": 1,
@@ -215,13 +216,13 @@ def seed_of(snapshot: Snapshot) -> dict[str, Any]:
         for key, values in part.items():
             if key == "on_hosts":
                 for host_id, more in values.items():
-                    extra.setdefault(host_id.lower(), {}).update(more)
+                    extra.setdefault(ArmId(host_id), {}).update(more)
             elif key == "settings":
                 seed.setdefault("settings", {}).update(values)
             else:
                 seed[key] = [*seed.get(key, []), *values]
     seed["resources"] = [*seed.get("resources", []), *(_arc(host) for host in snapshot.hosts if host.kind == "arc")]
-    seed["hosts"] = [_host(host) | extra.get(host.id.lower(), {}) for host in snapshot.hosts]
+    seed["hosts"] = [_host(host) | extra.get(host.key, {}) for host in snapshot.hosts]
     if tenant:
         seed["tenant"] = {"id": tenant, "domain": "captured.example"}
     return seed
@@ -259,7 +260,7 @@ def _host(host: Host) -> dict[str, Any]:
 
 
 async def drill(
-    presenter: Presenter,
+    presenter: DrillPresenter,
     *,
     estate: str | None = None,
     lose: str = "westeurope",
@@ -345,7 +346,7 @@ async def _walk(
     region: str,
     story: Story,
     say: Callable[[str], None],
-    presenter: Presenter,
+    presenter: DrillPresenter,
     verbose: bool,
     *,
     returning: bool,

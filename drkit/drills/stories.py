@@ -24,10 +24,11 @@ import msgspec
 from drkit.api import assess as assess_
 from drkit.api import capture, explain
 from drkit.api.context import Context
-from drkit.drills.presenter import Presenter
+from drkit.drills.presenter import DrillPresenter
 from drkit.errors import RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model.estate import Assessment, HostFinding
+from drkit.model.ids import ArmId
 from drkit.model.settings import parse
 from drkit.planning.explain import Explanation
 from drkit.products import scripts, tables
@@ -78,7 +79,7 @@ class StoryClock(simulated.SimulatedClock):
 
 
 @dataclass
-class Stage:
+class StagedStory:
     """A story on its stage: the context to work in, and the steps not yet played."""
 
     story: HostStory
@@ -120,8 +121,8 @@ class Stage:
 
     def finding(self, assessed: Assessment) -> HostFinding:
         """What it says of the host that the story is about."""
-        wanted = self.story.subject.lower()
-        return next(host for host in assessed.hosts if host.host.lower() == wanted)
+        subject = ArmId(self.story.subject)
+        return next(host for host in assessed.hosts if host.key == subject)
 
 
 def named(name: str) -> HostStory:
@@ -139,7 +140,7 @@ def named(name: str) -> HostStory:
 
 
 @asynccontextmanager
-async def staged(story: HostStory, folder: Path, settings: str | None = None) -> AsyncIterator[Stage]:
+async def staged(story: HostStory, folder: Path, settings: str | None = None) -> AsyncIterator[StagedStory]:
     """A story on its stage, its baseline taken. ``settings``: the text of a drkit.toml (default: the story's own)."""
     clock = StoryClock(ORIGIN - timedelta(minutes=BEFORE), datetime.now(UTC), 1.0)
     seed = {**story.seed(), "origin": simulated.precise(clock.origin)}
@@ -154,7 +155,7 @@ async def staged(story: HostStory, folder: Path, settings: str | None = None) ->
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=facts["ca_bundle"]))
         async with aiohttp.ClientSession(connector=connector) as http:
             await capture.snapshot(context)
-            yield Stage(story, context, clock, http, str(facts["control"]), list(story.timeline))
+            yield StagedStory(story, context, clock, http, str(facts["control"]), list(story.timeline))
     finally:
         await simulator.stop()
 
@@ -185,7 +186,7 @@ def names() -> list[str]:
 
 
 async def tell(
-    name: str, say: Callable[[str], None], presenter: Presenter, *, folder: str | None = None, columns: int = 80
+    name: str, say: Callable[[str], None], presenter: DrillPresenter, *, folder: str | None = None, columns: int = 80
 ) -> dict[str, Any]:
     """Play a story, say what happens and what drkit concludes; returns what ``drkit drill --story --json`` prints.
 

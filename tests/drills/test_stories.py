@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drkit.cli.views.drill import DrillPresenter
+from drkit.cli.views.drill import TerminalDrillPresenter
 from drkit.drills import stories
 from drkit.model.estate import Assessment, HostFinding
 from drkit.simulator.samples.stories import STORIES, HostStory
@@ -116,14 +116,14 @@ async def test_the_same_story_is_told_in_the_same_words() -> None:
     for _ in range(2):
         said: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
-            await stories.tell("ASR failover", said.append, DrillPresenter(), folder=folder)
+            await stories.tell("ASR failover", said.append, TerminalDrillPresenter(), folder=folder)
         told.append(said)
     assert told[0] == told[1]
 
 
 async def test_a_story_tells_what_happens_and_explains_its_end() -> None:
     said: list[str] = []
-    value = await stories.tell("healing", said.append, DrillPresenter())
+    value = await stories.tell("healing", said.append, TerminalDrillPresenter())
     text = "\n".join(said)
     assert "it is healed on another node" in text
     assert "its temporary disk is empty" in text
@@ -133,7 +133,7 @@ async def test_a_story_tells_what_happens_and_explains_its_end() -> None:
 
 async def test_the_list_names_every_story() -> None:
     said: list[str] = []
-    value: dict[str, Any] = await stories.tell("list", said.append, DrillPresenter())
+    value: dict[str, Any] = await stories.tell("list", said.append, TerminalDrillPresenter())
     assert value["stories"] == list(STORIES)
     assert len(said) == len(STORIES)
 

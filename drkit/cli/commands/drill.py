@@ -35,14 +35,16 @@ def drill(
     """Lose a region of the simulated Azure, and recover from it. Reaches only the loopback network."""
     from drkit.cli import drill as drill_
     from drkit.cli.views import json
-    from drkit.cli.views.drill import DrillPresenter
+    from drkit.cli.views.drill import TerminalDrillPresenter
 
     silent = common.json or common.quiet
     show = (lambda _line: None) if silent else say
     if story is not None:
         from drkit.drills import stories
 
-        story_result = finish(stories.tell(story, show, DrillPresenter(), folder=common.store, columns=views().width()))
+        story_result = finish(
+            stories.tell(story, show, TerminalDrillPresenter(), folder=common.store, columns=views().width())
+        )
         if common.json:
             say(json.encode(story_result))
         return 0 if story_result.get("as_told", True) else 1

@@ -17,7 +17,7 @@ from drkit.errors import DrkitError, UsageError
 T = TypeVar("T")
 
 
-class Terminal:
+class TerminalPresenter:
     """The person at this terminal, if there is one. With ``--json`` the text goes to stderr, and nobody is asked."""
 
     def __init__(self, common: Common, concurrency: int) -> None:
@@ -99,7 +99,7 @@ def failover(
     )
     try:
         context = common.context()
-        talk = Terminal(common, context.settings.run.concurrency)
+        talk = TerminalPresenter(common, context.settings.run.concurrency)
         ended = api.failover(
             context, talk, again=again, yes=yes, targets=targets, anew=restart, declare_lost=declare_lost, reason=reason,
             wait_minutes=wait_minutes, run=_run,

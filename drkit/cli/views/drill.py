@@ -13,8 +13,8 @@ from drkit.model.runbook import Runbook
 from drkit.planning.explain import Explanation
 
 
-class DrillPresenter:
-    """``drkit.drills.presenter.Presenter``, as the other commands show the same things."""
+class TerminalDrillPresenter:
+    """``drkit.drills.presenter.DrillPresenter``, as the other commands show the same things."""
 
     def width(self) -> int:
         return terminal.width()

@@ -114,9 +114,7 @@ def snapshot(taken: Snapshot, path: str) -> list[Any]:
     if unlinked:
         names = ", ".join(safe(environment.name) for environment in unlinked[:5])
         lines.append(f"no host known for {len(unlinked)}: {names}; a [[host]] entry in drkit.toml names it")
-    lines.extend(
-        f"{capture.state}: {safe(ArmId(capture.subject).name)}: {safe(capture.detail, 160)}" for capture in failed[:8]
-    )
+    lines.extend(f"{capture.state}: {safe(capture.key.name)}: {safe(capture.detail, 160)}" for capture in failed[:8])
     if len(failed) > 8:
         lines.append(f"and {len(failed) - 8} more that could not be read completely")
     lines.extend(f"look: {safe(flag)}" for flag in taken.flags)
@@ -130,7 +128,7 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     parts: list[Any] = [f"{mark(taken.cloud.simulated)}assessment {taken.generation}, {clock(taken.taken)}"]
     plans = [
         (
-            ArmId(plan.plan).name,
+            plan.key.name,
             words.plan_state(plan.state),
             plan.advice.advice if plan.advice and plan.state == "lost" else "",
             plan.reason,
@@ -140,12 +138,12 @@ def assessment(taken: Assessment, path: str) -> list[Any]:
     parts.append(table("plan", "state", "advice", "why", rows=plans, ratios={3: 1}))
     for plan in taken.plans:
         if plan.state == "lost" and plan.advice:
-            parts.append(f"advice for {safe(ArmId(plan.plan).name)}: {plan.advice.advice}. {safe(plan.advice.reason)}")
+            parts.append(f"advice for {safe(plan.key.name)}: {plan.advice.advice}. {safe(plan.advice.reason)}")
             parts.extend(f"  assumed: {item}" for item in plan.advice.assumed[:1])
             break
     hosts = [
         (
-            ArmId(host.host).name,
+            host.key.name,
             words.verdict(host.outcome, host.reason),
             host.confidence,
             host.rule,
