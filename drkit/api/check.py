@@ -21,6 +21,7 @@ from drkit.model.ids import ArmId
 from drkit.model.readiness import Forecast, Readiness
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
+from drkit.model.summary import forecast_seconds
 from drkit.planning import failover, leftovers, readiness, recovery_point, replicas, what_if
 from drkit.planning.readiness import Projection, Seen, Write
 from drkit.products import actors, registry
@@ -264,7 +265,7 @@ class Reader:
             steps=len(book.steps),
             environments=len(book.environments),
             decision_seconds=self.settings.advice.decision_minutes * 60,
-            step_seconds=runbook.forecast_seconds(book.steps, self.settings.run.concurrency),
+            step_seconds=forecast_seconds(book.steps, self.settings.run.concurrency),
             bucket_seconds=max(
                 (limits.drain_seconds(count, operation) for (_, operation), count in by.items()), default=0.0
             ),

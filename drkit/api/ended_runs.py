@@ -11,12 +11,12 @@ from drkit.api.plan import Planned
 from drkit.errors import RefusedError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook
-from drkit.model.actions import described
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Leftover, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord
 from drkit.model.runbook import Runbook
+from drkit.model.summary import described
 from drkit.planning import leftovers
 from drkit.planning.cleanup import ANSWERING, refuse_if_empty
 from drkit.planning.runbook_builder import Provenance

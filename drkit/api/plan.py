@@ -15,12 +15,14 @@ from drkit.api.context import Context
 from drkit.errors import DrkitError, FileError, ForbiddenError, IntegrityError, RefusedError, UsageError
 from drkit.model import cloud as clouds
 from drkit.model import estate, files, runbook, suggest
-from drkit.model.actions import Described, described, differences, stopped
+from drkit.model.actions import differences
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment, Snapshot, region_name
+from drkit.model.guards import failed_guards
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord
 from drkit.model.runbook import Kind, Runbook, Takeover
+from drkit.model.summary import Described, described
 from drkit.planning import failover, leftovers, recovery_point, replicas
 from drkit.planning.runbook_builder import Provenance
 from drkit.products import actions, registry
@@ -245,7 +247,7 @@ def _stopped(context: Context, book: Runbook) -> list[str]:
         return [f"what {book.source_run} recorded cannot be read, and nothing is deleted without: {error}"]
     return [
         f"guard {guard.name} does not pass: {guard.detail}"
-        for guard in stopped(book, actions(), context.settings, recorded)
+        for guard in failed_guards(book, actions(), context.settings, recorded)
     ]
 
 

@@ -8,8 +8,8 @@ from drkit.api import status
 from drkit.api.context import Context
 from drkit.errors import DrkitError
 from drkit.execution import evidence, owner_notices, results
-from drkit.model.actions import described
 from drkit.model.estate import Assessment, Snapshot
+from drkit.model.summary import described
 from drkit.products import actions
 from drkit.store.store import File
 

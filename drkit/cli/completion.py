@@ -152,10 +152,10 @@ def clouds(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def guards(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
     """The guards of a runbook."""
-    from drkit.model import runbook
+    from drkit.model.guards import check_steps
 
-    guards_ = runbook.check(kind="failover", steps=(), source_plans=(), lost_regions=())
-    yield from ((guard.name, guard.detail) for guard in guards_)
+    results = check_steps(kind="failover", steps=(), source_plans=(), lost_regions=())
+    yield from ((guard.name, guard.detail) for guard in results)
 
 
 FILE = click.Path()

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from drkit.model.estate import Assessment
+from drkit.model.guards import aims_at_lost
 from drkit.model.run import Record
-from drkit.model.runbook import Runbook, aims_at_lost
+from drkit.model.runbook import Runbook
 
 EVENTS = frozenset(
     {"started", "approved", "taken-over", "repaired", "control", "answered", "skipped", "drifted", "failed", "ended"}

@@ -12,7 +12,8 @@ import msgspec
 
 from drkit.model.clock import parse_time
 from drkit.model.run import RunState
-from drkit.model.runbook import Runbook, Step, forecast_seconds
+from drkit.model.runbook import Runbook, Step
+from drkit.model.summary import forecast_seconds
 
 MEASURED = 3
 """Steps that must have been measured before the forecast is corrected by them."""

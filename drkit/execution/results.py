@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from drkit.model import runbook as book
 from drkit.model.clock import parse_time
 from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Affected, Runbook, Step
+from drkit.model.summary import effects
 from drkit.planning import handover, leftovers
 
 Ending = Literal["recovered", "needs_person", "waiting", "lost"]
@@ -241,7 +241,7 @@ def report(
             }
             for one in found
         ],
-        "effects": book.effects(runbook.steps),
+        "effects": effects(runbook.steps),
         "steps": [
             {
                 "id": step.id,

@@ -17,7 +17,7 @@ from drkit.execution import other_runs, schedule
 from drkit.execution.ports import HeldJournal, RunStore
 from drkit.execution.runner import Event, InterruptibleClock, Runner, acting, permitted
 from drkit.execution.sign_in_codes import Codes, socket_path
-from drkit.model import actions, runbook, sign_in
+from drkit.model import actions, guards, sign_in
 from drkit.model.actions import Tables
 from drkit.model.clock import Clock, StoppedError, rfc3339
 from drkit.model.cloud import Cloud, Principal
@@ -210,9 +210,9 @@ def guard_of(job: Job, journal: HeldJournal) -> Guard:
 
     def deletes(url: str) -> bool:
         step = acting()
-        return step is not None and actions.may_delete(step, job.runbook, url, arm, job.recorded)
+        return step is not None and guards.may_delete(step, job.runbook, url, arm, job.recorded)
 
-    return writing_guard(allowed, journal.check, partial(runbook.aims_at_lost, job.runbook), job.reads, deletes)
+    return writing_guard(allowed, journal.check, partial(guards.aims_at_lost, job.runbook), job.reads, deletes)
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def check_guards(job: Job) -> None:
             where=job.settings.path or "drkit.toml",
             remedy="set it back there, or `drkit plan` again, and approve that",
         )
-    if bad := actions.stopped(book, job.tables, job.settings, job.recorded):
+    if bad := guards.failed_guards(book, job.tables, job.settings, job.recorded):
         raise RefusedError(
             "; ".join(f"guard {guard.name}: {guard.detail}" for guard in bad), remedy="`drkit plan` again"
         )

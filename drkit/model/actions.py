@@ -7,10 +7,9 @@ reason are for people and decide nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -18,8 +17,7 @@ from msgspec import Meta
 from drkit.errors import FileError
 from drkit.model.ids import ArmId
 from drkit.model.operation import Request
-from drkit.model.runbook import DELETING_KINDS, NEVER_FORCED, Effect, GuardResult, Kind, Runbook, Step
-from drkit.model.runbook import check as check_steps
+from drkit.model.runbook import Effect, Kind, Runbook, Step
 from drkit.model.settings import Settings
 
 MOST_FAULTS = 5
@@ -336,96 +334,6 @@ def result_of(step: Step, around: Around, key: str, action: str, target: str) ->
     return []
 
 
-# where the requests go
-
-
-def guards(
-    book: Runbook,
-    tables: Tables,
-    settings: Settings,
-    recorded: Collection[str] = (),
-    *,
-    regions: Collection[str] | None = None,
-    forced: Mapping[str, str] | None = None,
-) -> tuple[GuardResult, ...]:
-    """Run every guard over a runbook, its requests included.
-
-    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``regions``: those that nothing is written to (default:
-    the lost ones). ``forced``: guard -> reason, by people.
-    """
-    arm = book.cloud.arm.rstrip("/")
-    requests = every_request(book.steps, tables, arm, settings)
-    own = _own(book)
-    known = frozenset(one.lower() for one in recorded)
-    outside: dict[str, str] = {}
-    deletions: dict[str, list[str]] = {}
-    for step in book.steps:
-        for one in requests.get(step.id, ()):
-            if one.method == "DELETE" and may_delete(step, book, one.target, arm, known):
-                continue  # what is recorded may be anywhere
-            if one.method == "DELETE":
-                deletions.setdefault(step.id, []).append(one.target)
-            if not _inside(one.target, arm, own):
-                outside.setdefault(step.id, one.target)
-    return check_steps(
-        kind=book.kind,
-        steps=book.steps,
-        source_plans=list(book.source_plans),
-        lost_regions=book.lost_regions if regions is None else regions,
-        recorded=recorded,
-        forced=dict(forced or {}),
-        outside=outside,
-        deletions=deletions,
-    )
-
-
-def stopped(book: Runbook, tables: Tables, settings: Settings, recorded: Collection[str]) -> tuple[GuardResult, ...]:
-    """The guards that do not pass now and that nobody forced in the runbook. ``recorded`` as in ``guards``."""
-    forced = {guard.name for guard in book.guards if guard.forced} - NEVER_FORCED
-    again = guards(book, tables, settings, recorded)
-    return tuple(guard for guard in again if not guard.passed and guard.name not in forced)
-
-
-def may_delete(step: Step, book: Runbook, url: str, arm: str, recorded: Collection[str]) -> bool:
-    """Whether a step may delete what is at a URL: the extension of a host that it releases, or what the linked run recorded.
-
-    ``recorded``: ids in lower case. Only a failback or a cleanup deletes what is recorded.
-    """
-    base = arm.rstrip("/").lower()
-    if step.effect == "release":
-        return bool(step.host) and url.lower().startswith(f"{base}{step.host.lower()}/extensions/")
-    if step.effect != "delete" or book.kind not in DELETING_KINDS or step.target.lower() not in recorded:
-        return False
-    if step.target.startswith("/"):
-        return ArmId(url) == f"{base}{step.target}"
-    return unquote(url).lower().endswith(f"/{step.target.lower()}")
-
-
-def _own(book: Runbook) -> tuple[frozenset[str], frozenset[str]]:
-    """Ids in lower case of what a runbook may write to: its plans, what takes over from them, and the hosts of their environments."""
-    plans = {plan.lower() for plan in book.source_plans}
-    if book.kind == "repair":
-        plans |= {one.plan.lower() for one in book.environments}
-    targets = {one.plan.lower() for one in book.target_plans.values()}
-    if book.drkit == "runbook/1":
-        targets = {
-            step.target.lower() for step in book.steps if not step.environment and step.effect in ("create", "verify")
-        }
-    hosts = {one.host.lower() for one in book.environments if one.host.startswith("/") and one.plan.lower() in plans}
-    groups = {"/".join(plan.split("/")[:5]) for plan in targets}
-    return frozenset(plans | targets | hosts), frozenset(groups)
-
-
-def _inside(url: str, arm: str, own: tuple[frozenset[str], frozenset[str]]) -> bool:
-    """Whether a request goes to one of them or to a part of it; what is not ARM's the table alone decides."""
-    if not url.lower().startswith(f"{arm.lower()}/"):
-        return True
-    path = unquote(url)[len(arm) :].lower()
-    whole, groups = own
-    parts = path.split("/")
-    return path in groups or any("/".join(parts[:end]) in whole for end in range(5, len(parts) + 1))
-
-
 # what resource groups need, which no product owns
 
 
@@ -498,94 +406,3 @@ def differences(book: Runbook, tables: Tables, settings: Settings) -> list[str]:
         for place, value in sorted(wanted.items())
         if now.get(place) != value
     ]
-
-
-# what a person reads of a step
-
-
-TYPED = frozenset({"see_first", "commands"})
-
-
-class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """One step as it will be carried out: computed from its action, target and inputs, and never from its title or reason.
-
-    ``requests``: every write it may send, method and URL. ``inputs``: name -> value, each whole. ``only_if``: what must still hold
-    just before. ``unusual``: what a snapshot brought into it that is not the product's default. ``text_of_file``: title and
-    reason, which the runbook brings along and nothing rests on. ``after``: numbers of the steps before it. ``see_first`` and
-    ``commands``: what a person looks at and types.
-    """
-
-    number: int
-    id: str
-    product: str
-    action: str
-    effect: str
-    target: str
-    host: str
-    environment: str
-    plan: str
-    wave: int
-    after: tuple[int, ...]
-    requests: tuple[Request, ...]
-    inputs: dict[str, str]
-    only_if: tuple[str, ...]
-    unusual: tuple[str, ...]
-    text_of_file: str
-    see_first: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-
-
-def described(book: Runbook, tables: Tables, settings: Settings) -> tuple[Described, ...]:
-    """Every step of a runbook for a person, in its order. ``settings``: those it would be carried out with."""
-    numbers = {step.id: number for number, step in enumerate(book.steps, 1)}
-    arm = book.cloud.arm
-    found = []
-    for step in book.steps:
-        row = action_of(step, tables)
-        found.append(
-            Described(
-                number=numbers[step.id],
-                id=step.id,
-                product=step.product,
-                action=step.action,
-                effect=step.effect,
-                target=step.target,
-                host=step.host,
-                environment=step.environment,
-                plan=step.plan,
-                wave=step.wave,
-                after=tuple(numbers[need] for need in step.needs if need in numbers),
-                requests=announced(step, tables, arm, settings) if row else (),
-                inputs=dict(_leaves("", {key: value for key, value in step.inputs.items() if key not in TYPED})),
-                see_first=tuple(map(str, step.inputs.get("see_first") or ())),
-                commands=tuple(map(str, step.inputs.get("commands") or ())),
-                only_if=_only_if(step),
-                unusual=tuple(row.unusual(step)) if row else (),
-                text_of_file=f"{step.title}; {step.reason}",
-            )
-        )
-    return tuple(found)
-
-
-def _only_if(step: Step) -> tuple[str, ...]:
-    """What must still hold, a sentence for each subject; the step's own ids, which stand beside it, are not repeated."""
-    own = {step.host.lower(): "its host", step.plan.lower(): "its plan", step.target.lower(): "its target"}
-    told: dict[str, list[str]] = {}
-    for one in step.preconditions:
-        expected = value_in_words(one.expected) if one.expected != "" else "(empty)"
-        told.setdefault(own.get(one.subject.lower(), one.subject), []).append(f"{one.signal} = {expected}")
-    return tuple(f"{subject} has {', '.join(values)}" for subject, values in told.items())
-
-
-def _leaves(name: str, value: Any) -> Iterable[tuple[str, str]]:
-    """Every value among inputs with the way to it: ``body.location`` -> ``eastus``."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
-    elif isinstance(value, list | tuple) and value and not all(isinstance(one, str | int | float) for one in value):
-        for number, inner in enumerate(value, 1):
-            yield from _leaves(f"{name}.{number}", inner)
-    elif isinstance(value, list | tuple) and len(value) == 1:
-        yield name, value_in_words(value[0])
-    elif name:
-        yield name, value_in_words(value) if value != "" else "(empty)"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -13,7 +12,6 @@ from drkit.errors import FileError, UsageError
 from drkit.model import suggest
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Environment, Leftover
-from drkit.model.operation import bare
 
 Kind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
@@ -284,97 +282,3 @@ def _guard_faults(book: Runbook) -> list[str]:
         if one.forced and one.name in NEVER_FORCED and book.drkit != "runbook/1":
             faults.append(f"guard {one.name} is said to be forced, which cannot be")
     return faults
-
-
-def check(
-    *,
-    kind: Kind,
-    steps: Sequence[Step],
-    source_plans: Collection[str],
-    lost_regions: Collection[str],
-    recorded: Collection[str] = (),
-    forced: dict[str, str] | None = None,
-    outside: Mapping[str, str] | None = None,
-    deletions: Mapping[str, Sequence[str]] | None = None,
-) -> tuple[GuardResult, ...]:
-    """Run every guard over what is to become a runbook.
-
-    ``recorded``: ids of the linked run that a cleanup or failback may delete. ``forced``: guard -> reason, by people. ``outside``:
-    step id -> a request of it that goes to none of the runbook's own plans and hosts. ``deletions``: step id -> what its requests
-    delete that is not recorded.
-    The caller refuses a runbook with a guard that neither passed nor was forced.
-    """
-    reasons = forced or {}
-    lower = {plan.lower() for plan in source_plans}
-    elsewhere, unrecorded = outside or {}, deletions or {}
-
-    def scope() -> list[str]:
-        if kind == "repair":
-            return []
-        return [step.id for step in steps if step.effect in WRITES and step.plan and step.plan.lower() not in lower]
-
-    def beyond() -> list[str]:
-        return [f"{step.id} ({url})" for step in steps if (url := elsewhere.get(step.id)) is not None]
-
-    def deletion() -> list[str]:
-        allowed = {item.lower() for item in recorded} if kind in DELETING_KINDS else set()
-        return [
-            step.id
-            for step in steps
-            if (step.effect == "delete" and step.target.lower() not in allowed) or step.id in unrecorded
-        ]
-
-    def cleaning() -> list[str]:
-        return [step.id for step in steps if kind == "cleanup" and step.effect not in OF_CLEANUP]
-
-    def confidence() -> list[str]:
-        return [step.id for step in steps if step.effect in WRITES and step.confidence == "low"]
-
-    def regions() -> list[str]:
-        return [step.id for step in steps if step.effect in WRITES and step.region and step.region in lost_regions]
-
-    rules = (
-        ("only-source-plans", [*scope(), *beyond()], "effects on environments of other plans"),
-        ("no-deletion", deletion(), "deletions that this kind does not allow"),
-        ("only-cleanup", cleaning(), "effects that are no deletion, in a cleanup"),
-        ("confident-verdicts", confidence(), "acts on a verdict below medium confidence"),
-        ("no-write-to-lost-region", regions(), "writes to a lost region"),
-    )
-    results = []
-    for name, offenders, what in rules:
-        detail = f"{what}: {', '.join(offenders[:5])}" if offenders else f"no {what}"
-        results.append(GuardResult(name, not offenders, detail, reasons.get(name, "") if offenders else ""))
-    return tuple(results)
-
-
-def aims_at_lost(book: Runbook, url: str) -> bool:
-    """Whether a request to this URL goes to what the runbook calls lost: a service of a lost region, or a plan that was there."""
-    parts = urlsplit(bare(url).lower())
-    host, path = parts.hostname or "", unquote(parts.path)
-    if any(host.startswith(f"{region}.") for region in book.lost_regions):
-        return True
-    plans = [plan.rstrip("/").lower() for plan in book.source_plans] if book.lost_regions else []
-    return any(f"{path}/".startswith(f"{plan}/") for plan in plans)
-
-
-def effects(steps: Sequence[Step]) -> dict[str, int]:
-    """How many steps of each effect, in the order of ``Effect``."""
-    counts = dict.fromkeys(("create", "register", "release", "disable", "verify", "wait", "ask", "delete"), 0)
-    for step in steps:
-        counts[step.effect] += 1
-    return {effect: number for effect, number in counts.items() if number}
-
-
-def forecast_seconds(steps: Sequence[Step], concurrency: int) -> float:
-    """Seconds the steps are expected to take: list scheduling by ``needs`` on ``concurrency`` hands; people cost what was estimated."""
-    finish: dict[str, float] = {}
-    hands = [0.0] * max(1, concurrency)
-    for step in steps:
-        ready = max((finish[need] for need in step.needs if need in finish), default=0.0)
-        if step.effect in ("ask", "wait"):
-            finish[step.id] = ready + step.estimate.seconds
-            continue
-        hand = min(range(len(hands)), key=hands.__getitem__)
-        begin = max(ready, hands[hand])
-        finish[step.id] = hands[hand] = begin + step.estimate.seconds
-    return max(finish.values(), default=0.0)

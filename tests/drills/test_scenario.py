@@ -21,7 +21,7 @@ from drkit import products
 from drkit.api import plan as plan_
 from drkit.api.context import desk
 from drkit.drills.simulate import seed_of
-from drkit.model import actions, runbook
+from drkit.model import runbook, summary
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.runbook import Runbook
 from drkit.simulator import sample_seed
@@ -438,7 +438,7 @@ def test_show_tells_every_id_and_an_input_that_is_another_one(sample: tuple[Path
         for value in (step.target, step.host, step.plan, step.environment):
             assert any(value in line for line in lines), value
     own = desk(config=str(folder / "drkit.toml"), store=str(folder / "store")).settings
-    for one in actions.described(book, products.actions(), own):
+    for one in summary.described(book, products.actions(), own):
         assert {f"sends {sent.method} {sent.target}" for sent in one.requests} <= lines, one.id
     step = next(one for one in book.steps if one.action == "create" and one.inputs.get("body", {}).get("seed"))
     other = json.loads(json.dumps(step.inputs))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from drkit import products
 from drkit.api.context import Context
 from drkit.errors import FileError, IntegrityError, RefusedError, UsageError
-from drkit.model import actions, runbook
+from drkit.model import actions, guards, runbook
 from drkit.model.actions import Tables
 from drkit.model.runbook import Runbook, Step, Takeover
 from drkit.model.settings import ChannelSettings, Settings
@@ -259,7 +259,7 @@ def test_a_verify_step_deletes_nothing() -> None:
 def test_a_deletion_in_a_failover_is_refused_by_the_guard_whatever_the_step_says_of_its_plan() -> None:
     _, step = reached("codespaces", "delete-plan")
     hidden = msgspec.structs.replace(FAILOVER, steps=(*FAILOVER.steps, msgspec.structs.replace(step, needs=())))
-    results = {one.name: one for one in actions.guards(hidden, TABLES, OWN, {step.target})}
+    results = {one.name: one for one in guards.check_runbook(hidden, TABLES, OWN, {step.target})}
     assert not results["no-deletion"].passed
     assert "https://" not in results["no-deletion"].detail
 
@@ -274,16 +274,16 @@ def test_a_write_is_looked_at_by_its_url_and_not_by_what_the_step_says_of_its_pl
     other = a_plan("healthy", "southeastasia", "rg-sea")
     create = next(step for step in FAILOVER.steps if (step.product, step.action) == ("codespaces", "create"))
     inputs = {**create.inputs, "plan": other.id, "body": {**create.inputs["body"], "planId": other.id}}
-    results = {one.name: one for one in actions.guards(with_step(FAILOVER, create, inputs=inputs), TABLES, OWN)}
+    results = {one.name: one for one in guards.check_runbook(with_step(FAILOVER, create, inputs=inputs), TABLES, OWN)}
     assert not results["only-source-plans"].passed
     assert f"{other.id}/writeDelegates" in results["only-source-plans"].detail
     release = next(step for step in FAILOVER.steps if step.action == "release")
     stranger = a_vm("stranger").id
     hosted_there = with_step(FAILOVER, release, host=stranger, inputs={**release.inputs, "host": stranger})
     assert broken(hosted_there) == []
-    results = {one.name: one for one in actions.guards(hosted_there, TABLES, OWN)}
+    results = {one.name: one for one in guards.check_runbook(hosted_there, TABLES, OWN)}
     assert f"{stranger}/runCommand" in results["only-source-plans"].detail
-    assert all(one.passed for one in actions.guards(FAILOVER, TABLES, OWN))
+    assert all(one.passed for one in guards.check_runbook(FAILOVER, TABLES, OWN))
 
 
 RECORDED = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VSOnline/plans/made"
@@ -310,7 +310,7 @@ RECORDED = "/subscriptions/s/resourceGroups/g/providers/Microsoft.VSOnline/plans
 def test_what_may_be_deleted(kind: Any, effect: Any, target: str, host: str, url: str, allowed: bool) -> None:
     book = msgspec.structs.replace(FAILOVER, kind=kind)
     step = msgspec.structs.replace(FAILOVER.steps[0], effect=effect, target=target, host=host)
-    assert actions.may_delete(step, book, url, ARM, {RECORDED.lower(), "record-1"}) is allowed
+    assert guards.may_delete(step, book, url, ARM, {RECORDED.lower(), "record-1"}) is allowed
 
 
 # wherever it is read
@@ -389,7 +389,7 @@ def test_a_runbook_of_the_first_format_is_read_and_carries_nothing_of_the_second
     found = runbook.decode(first, "x")
     assert (found.drkit, found.target_plans, found.settings) == ("runbook/1", {}, {})
     assert broken(found) == []
-    assert all(one.passed for one in actions.guards(found, TABLES, OWN))
+    assert all(one.passed for one in guards.check_runbook(found, TABLES, OWN))
     mixed = msgspec.structs.replace(found, target_plans={"a": Takeover("b", "c")})
     with pytest.raises(FileError, match="keys of runbook/2"):
         runbook.decode(runbook.encode(mixed), "x")

@@ -1,4 +1,4 @@
-"""A runbook's bytes, its digest, its guards, and what is no runbook."""
+"""A runbook's bytes, its digest, and what is no runbook."""
 
 from __future__ import annotations
 
@@ -181,131 +181,9 @@ def test_a_step_is_found_by_its_id_or_a_part_that_only_it_has() -> None:
         made.step("create")
 
 
-# --- guards ----------------------------------------------------------------------------------------------------------
-
-WRITING = ("create", "register", "release", "disable")
-
-
-def verdicts(steps: list[Step], **given: Any) -> dict[str, bool]:
-    asked: dict[str, Any] = {"kind": "failover", "source_plans": ["/P"], "lost_regions": ["westeurope"]}
-    return {one.name: one.passed for one in book.check(steps=steps, **(asked | given))}
-
-
-@pytest.mark.parametrize("effect", WRITING)
-def test_a_failover_touches_only_what_belongs_to_its_source_plans(effect: str) -> None:
-    assert verdicts([a_step(effect=effect, plan="/p")])["only-source-plans"]
-    assert not verdicts([a_step(effect=effect, plan="/other")])["only-source-plans"]
-    assert verdicts([a_step(effect=effect, plan="/other")], kind="repair")["only-source-plans"]
-
-
-@pytest.mark.parametrize("kind", ["failover", "repair", "failback", "cleanup"])
-def test_deletion_is_for_cleanup_and_failback_of_what_the_linked_run_made(kind: str) -> None:
-    step = a_step(effect="delete", target="/X")
-    assert verdicts([step], kind=kind, source_plans=[], recorded=["/x"])["no-deletion"] is (
-        kind in ("failback", "cleanup")
-    )
-    assert not verdicts([step], kind=kind, recorded=["/y"])["no-deletion"]
-
-
-@pytest.mark.parametrize("effect", [*WRITING, "delete", "verify", "ask", "wait"])
-def test_low_confidence_and_the_lost_region_stop_writes_and_nothing_else(effect: str) -> None:
-    writes = effect in book.WRITES
-    assert verdicts([a_step(effect=effect, confidence="low")])["confident-verdicts"] is not writes
-    assert verdicts([a_step(effect=effect, confidence="medium")])["confident-verdicts"]
-    assert verdicts([a_step(effect=effect, region="westeurope")])["no-write-to-lost-region"] is not writes
-    assert verdicts([a_step(effect=effect, region="eastus")])["no-write-to-lost-region"]
-
-
-def test_a_forced_guard_is_written_down_with_its_reason_and_still_as_not_passed() -> None:
-    steps = [a_step(confidence="low")]
-    results = book.check(
-        kind="repair",
-        steps=steps,
-        source_plans=[],
-        lost_regions=[],
-        forced={"confident-verdicts": "seen", "no-deletion": "x"},
-    )
-    forced = {one.name: (one.passed, one.forced) for one in results}
-    assert forced["confident-verdicts"] == (False, "seen")
-    assert forced["no-deletion"] == (True, "")
-    kept = book.decode(book.encode(a_runbook(*steps, guards=results)), "x")
-    assert kept.guards == results
-    assert "p:x:create" in next(one.detail for one in kept.guards if one.forced)
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
-
-
-def test_effects_are_counted_in_order_without_the_absent_ones() -> None:
-    steps = [a_step("1", "verify"), a_step("2", "create"), a_step("3", "verify")]
-    assert list(book.effects(steps).items()) == [("create", 1), ("verify", 2)]
-
-
-durations = st.lists(st.tuples(st.floats(0, 1000), st.sampled_from(["create", "ask", "verify", "wait"])), max_size=12)
-
-
-@given(durations, st.integers(1, 5), st.data())
-def test_the_forecast_lies_between_the_longest_chain_and_one_after_the_other(
-    lengths: list[tuple[float, str]], hands: int, data: st.DataObject
-) -> None:
-    steps: list[Step] = []
-    chain: dict[str, float] = {}
-    for number, (seconds, effect) in enumerate(lengths):
-        needs = data.draw(st.sets(st.sampled_from([one.id for one in steps]), max_size=2)) if steps else set()
-        steps.append(a_step(str(number), effect, needs=tuple(sorted(needs)), estimate=Estimate(1, seconds)))
-        chain[str(number)] = seconds + max((chain[need] for need in needs), default=0.0)
-    forecast = book.forecast_seconds(steps, hands)
-    assert max(chain.values(), default=0.0) <= forecast + 1e-6
-    assert forecast <= sum(seconds for seconds, _ in lengths) + 1e-6
-
-
-def test_many_hands_make_the_forecast_short() -> None:
-    steps = [a_step(str(number), estimate=Estimate(1, 60.0)) for number in range(8)]
-    assert [book.forecast_seconds(steps, hands) for hands in (1, 2, 8, 100)] == [480, 240, 60, 60]
-    assert book.forecast_seconds([], 4) == 0
-
-
 def test_values_of_every_plain_type_come_back_from_the_bytes() -> None:
     expected = ["", "ü\n\u2028", 7, -1, 1.5, True, None, ["a", 1], {"k": [None]}]
     conditions = tuple(Precondition("/x", str(number), value, "test") for number, value in enumerate(expected))
     one = Affected(environment="e", name="n", plan="p", owner="", disposition="lost", reason="", data_at_risk="unknown")
     made = a_runbook(a_step(preconditions=conditions, inputs={"z": expected, "a": 1}), environments=(one,))
     assert book.decode(book.encode(made), "x") == made
-
-
-PLAN_THERE = "/subscriptions/0/resourceGroups/gr (a)/providers/Microsoft.VSOnline/plans/Plan-WEU"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://westeurope.online.visualstudio.com/api/v1/environments",
-        "https://WestEurope.online.visualstudio.com",
-        f"https://management.azure.com{PLAN_THERE}?api-version=2020-05-26-preview",
-        f"https://management.azure.com{PLAN_THERE.upper()}/writeDelegates?a=b",
-        "https://management.azure.com/subscriptions/0/resourceGroups/gr%20%28a%29/providers/Microsoft.VSOnline/plans/plan-weu/",
-        "https://management.azure.com/subscriptions/0/resourcegroups/gr%20(a)/providers/Microsoft.VSOnline/plans%2Fplan-weu",
-    ],
-)
-def test_what_goes_to_the_lost_plan_or_region_is_known_however_it_is_spelt(url: str) -> None:
-    assert book.aims_at_lost(a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=("westeurope",)), url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://eastus.online.visualstudio.com/api/v1/environments",
-        "https://westeurope2.online.visualstudio.com/api/v1/environments",
-        f"https://management.azure.com{PLAN_THERE}-2/writeDelegates",
-        f"https://management.azure.com/x?next={PLAN_THERE}",
-        "https://management.azure.com/x?next=https://westeurope.online.visualstudio.com",
-    ],
-)
-def test_what_only_looks_like_the_lost_plan_or_region_is_not(url: str) -> None:
-    assert not book.aims_at_lost(a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=("westeurope",)), url)
-
-
-def test_where_nothing_is_lost_nothing_aims_there() -> None:
-    assert not book.aims_at_lost(
-        a_runbook(source_plans={PLAN_THERE: "westeurope"}, lost_regions=()), f"https://management.azure.com{PLAN_THERE}"
-    )

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from drkit.cli.views import markdown
-from drkit.model.actions import Described
 from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding
 from drkit.model.runbook import Runbook
+from drkit.model.summary import Described
 from drkit.model.text import duration, exact, plural, safe
 
 MOST_ISSUES = 30

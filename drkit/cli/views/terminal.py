@@ -16,13 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from drkit.cli.views.sentences import measured
-from drkit.model import runbook, words
-from drkit.model.actions import Described
+from drkit.model import words
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.run import RunState
 from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
+from drkit.model.summary import Described, effects, forecast_seconds
 from drkit.model.text import clock, duration, exact, plural, safe
 from drkit.planning import handover, leftovers
 
@@ -242,8 +242,8 @@ def _group(disposition: str, final: str, book: Runbook) -> str:
 
 def effects_line(book: Runbook, concurrency: int) -> str:
     """``82 steps: 14 create, 7 register …``, and the forecast for so many steps at once (``[run] concurrency``)."""
-    counts = ", ".join(f"{number} {effect}" for effect, number in runbook.effects(book.steps).items())
-    forecast = duration(runbook.forecast_seconds(book.steps, concurrency))
+    counts = ", ".join(f"{number} {effect}" for effect, number in effects(book.steps).items())
+    forecast = duration(forecast_seconds(book.steps, concurrency))
     calls = sum(step.estimate.calls for step in book.steps)
     return f"{plural(len(book.steps), 'step')}: {counts or 'nothing to do'}; about {forecast} and {calls} calls"
 

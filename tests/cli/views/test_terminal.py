@@ -19,11 +19,11 @@ from drkit.cli.views import markdown, terminal
 from drkit.errors import CloudError, UsageError
 from drkit.execution import results
 from drkit.model import runbook, text
-from drkit.model.actions import Described, described
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Runbook
 from drkit.model.settings import Settings
+from drkit.model.summary import Described, described
 from drkit.products import actions
 from drkit.store.store import load
 from tests.support.command_line import recorded, runbook_of

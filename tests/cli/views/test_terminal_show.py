@@ -16,9 +16,9 @@ from drkit import products
 from drkit.api.plan import Planned
 from drkit.cli.views import azure_pipelines, terminal
 from drkit.model import actions, runbook
-from drkit.model.actions import described
 from drkit.model.runbook import Runbook, Step
 from drkit.model.settings import Settings
+from drkit.model.summary import described
 from tests.support.sample_runbooks import every_book
 from tests.support.workers import SECRET, apply, lost, site
 
