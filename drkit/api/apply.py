@@ -23,7 +23,7 @@ from drkit.products import actions, actors, reading_posts, scripts
 from drkit.version import __version__
 
 if TYPE_CHECKING:
-    from drkit.execution.runner import Event
+    from drkit.execution.events import Event
 
 MOST_WAIT_MINUTES = 7 * 24 * 60.0
 EXIT = {"succeeded": 0, "succeeded-with-exceptions": 0, "failed": 1, "partial": 3}

@@ -20,7 +20,7 @@ from drkit.model.runbook import Kind
 from drkit.planning import handover
 
 if TYPE_CHECKING:
-    from drkit.execution.runner import Event
+    from drkit.execution.events import Event
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PATIENCE_SECONDS = 180.0

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from drkit.model.run import RunState, StepState
-from drkit.model.runbook import Precondition, Runbook, Step
+from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover, leftovers
-from drkit.products.base import Observation
 
 HELD = frozenset({"failed", "skipped", "drifted", "asked"})
-UNKNOWN_VALUE = "unknown"
 NAMED = 3
 """So many steps under way are named in one sentence."""
 
@@ -236,50 +233,6 @@ def _unfinished_elsewhere(runbook: Runbook, state: RunState) -> bool:
         if status == "pending" and not blocked_by(step, runbook, state):
             return True
     return False
-
-
-def compare(preconditions: Sequence[Precondition], observation: Observation) -> list[str]:
-    """What differs from what was planned on, in words; an empty list when all of it holds.
-
-    A precondition nothing was read for, or whose reading is unknown, is not drift: the caller looks again.
-    """
-    read: Mapping[tuple[str, str], Any] = {
-        (reading.subject.lower(), reading.signal): reading.value for reading in observation.readings
-    }
-    drift = []
-    for condition in differing(preconditions, observation):
-        value = read[(condition.subject.lower(), condition.signal)]
-        changed = observation.changed.get(condition.subject.lower())
-        by = "" if changed is None else f"; changed by {changed}" if changed else "; Azure does not tell by whom"
-        drift.append(f"{condition.signal} of {_short(condition.subject)} is {value!r}, not {condition.expected!r}{by}")
-    return drift
-
-
-def differing(preconditions: Sequence[Precondition], observation: Observation) -> list[Precondition]:
-    """The preconditions that were read, and are not what was planned on."""
-    read = {(one.subject.lower(), one.signal): one.value for one in observation.readings}
-    return [
-        one
-        for one in preconditions
-        if read.get((one.subject.lower(), one.signal), UNKNOWN_VALUE) != UNKNOWN_VALUE
-        and _plain(read[(one.subject.lower(), one.signal)]) != _plain(one.expected)
-    ]
-
-
-def unread(preconditions: Sequence[Precondition], observation: Observation) -> list[str]:
-    """Preconditions that could not be looked at."""
-    read = {
-        (reading.subject.lower(), reading.signal) for reading in observation.readings if reading.value != UNKNOWN_VALUE
-    }
-    return [
-        f"{condition.signal} of {_short(condition.subject)}"
-        for condition in preconditions
-        if (condition.subject.lower(), condition.signal) not in read
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _short(subject: str) -> str:

@@ -14,8 +14,11 @@ from typing import Any
 
 from drkit.errors import DrkitError, IntegrityError, RefusedError
 from drkit.execution import other_runs, schedule
+from drkit.execution.events import Event
+from drkit.execution.intent import acting, permitted
+from drkit.execution.interrupt import InterruptibleClock
 from drkit.execution.ports import HeldJournal, RunStore
-from drkit.execution.runner import Event, InterruptibleClock, Runner, acting, permitted
+from drkit.execution.runner import Runner
 from drkit.execution.sign_in_codes import Codes, socket_path
 from drkit.model import actions, guards, sign_in
 from drkit.model.actions import Tables

@@ -26,7 +26,10 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.execution import schedule
-from drkit.execution.runner import Event, InterruptibleClock, Runner, permitted
+from drkit.execution.events import Event
+from drkit.execution.intent import permitted
+from drkit.execution.interrupt import InterruptibleClock
+from drkit.execution.runner import Runner
 from drkit.model import files
 from drkit.model.actions import Action
 from drkit.model.clock import Clock, rfc3339

@@ -1,20 +1,16 @@
-"""Which steps may start, what waits on what, how a run ends, and what counts as drift."""
+"""Which steps may start, what waits on what, and how a run ends."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkit.execution import schedule
-from drkit.execution.schedule import blocked_by, compare, ending, reopenable, startable, unread
-from drkit.model.estate import Reading
+from drkit.execution.schedule import blocked_by, ending, reopenable, startable
 from drkit.model.run import RunState, StepState, StepStatus
-from drkit.model.runbook import Precondition, Runbook, Step
+from drkit.model.runbook import Runbook, Step
 from drkit.planning.handover import in_doubt
-from drkit.products.base import Observation
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support.builders import a_plan, a_vm, hosted, managed, one_lost
 
@@ -263,53 +259,6 @@ def test_a_run_succeeds_exactly_when_all_is_done_and_with_exceptions_never_witho
 @pytest.mark.parametrize("status", STATUSES)
 def test_resume_tries_again_what_failed_or_had_drifted(status: StepStatus) -> None:
     assert reopenable(StepState(status)) is (status in ("failed", "drifted"))
-
-
-# --- drift -----------------------------------------------------------------------------------------------------------
-
-
-def seen(*readings: tuple[str, str, Any]) -> Observation:
-    return Observation(
-        readings=tuple(Reading(who, what, value, "test", "2026-03-01T08:00:00Z") for who, what, value in readings)
-    )
-
-
-WANTED = (Precondition("/Plans/Dev", "answers", "no", "service"), Precondition("/vm/box", "instance_id", "AB-1", "ARM"))
-
-
-def test_what_holds_is_no_drift_in_whatever_case_azure_writes_it() -> None:
-    look = seen(("/plans/DEV", "answers", "NO"), ("/VM/box", "instance_id", "ab-1"))
-    assert compare(WANTED, look) == []
-    assert unread(WANTED, look) == []
-
-
-def test_what_differs_is_drift_and_says_of_whom_what_and_what_was_planned_on() -> None:
-    (said,) = compare(WANTED, seen(("/plans/dev", "answers", "yes"), ("/vm/box", "instance_id", "AB-1")))
-    assert said == "answers of Dev is 'yes', not 'no'"
-
-
-def test_what_was_not_read_or_is_unknown_is_no_drift_but_has_to_be_looked_at_again() -> None:
-    for look in (seen(), seen(("/plans/dev", "answers", "unknown"), ("/vm/box", "boot", "x"))):
-        assert compare(WANTED, look) == []
-        assert unread(WANTED, look) == ["answers of Dev", "instance_id of box"]
-
-
-values = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=5), st.sampled_from(["unknown", "yes", "YES"])
-)
-
-
-@given(values, values)
-def test_a_precondition_holds_drifted_or_was_not_read_and_only_one_of_them(expected: Any, found: Any) -> None:
-    wanted = (Precondition("/x", "s", expected, "test"),)
-    look = seen(("/X", "s", found))
-    drift, missing = compare(wanted, look), unread(wanted, look)
-    assert not (drift and missing)
-    assert bool(missing) == (found == "unknown")
-    if isinstance(expected, str) and isinstance(found, str):
-        assert bool(drift) == (not missing and expected.lower() != found.lower())
-    elif not missing:
-        assert bool(drift) == (expected != found)
 
 
 def test_the_waves_of_one_plan_do_not_wait_for_those_of_another() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from drkit.execution.runner import InterruptibleClock
+from drkit.execution.interrupt import InterruptibleClock
 from drkit.model.clock import StoppedError
 from drkit.store import journal
 from tests.support import forked

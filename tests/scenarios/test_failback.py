@@ -15,7 +15,7 @@ from drkit.cli.group import GROUPS, main_group
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
 from drkit.execution import results
-from drkit.execution.runner import Event
+from drkit.execution.events import Event
 from drkit.planning import leftovers
 from drkit.simulator.arm.identity import assign
 from tests.support import round_trip as way

@@ -8,7 +8,7 @@ from typing import Any
 
 from drkit.api import apply, capture, plan
 from drkit.api import assess as assess_
-from drkit.execution.runner import Event
+from drkit.execution.events import Event
 from drkit.model.estate import Assessment
 from drkit.simulator.codespaces.environments import bearers, state_of
 from drkit.simulator.hybrid_worker.model import reporting

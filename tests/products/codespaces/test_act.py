@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from drkit.api import apply, assess, plan
-from drkit.execution.runner import Event
+from drkit.execution.events import Event
 from drkit.execution.sign_in_codes import socket_path
 from drkit.model.clock import parse_time
 from drkit.simulator.codespaces.environments import SimulatedEnvironment
