@@ -10,17 +10,15 @@ from drkit.api.context import Context
 from drkit.api.plan import Planned
 from drkit.errors import RefusedError
 from drkit.model import cloud as clouds
-from drkit.model import estate, files, runbook
+from drkit.model import estate, files
 from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Leftover, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord
 from drkit.model.runbook import Runbook
-from drkit.model.summary import described
 from drkit.planning import leftovers
 from drkit.planning.cleanup import ANSWERING, refuse_if_empty
 from drkit.planning.runbook_builder import Provenance
-from drkit.products import actions
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,4 @@ def evidence(context: Context, runs: EndedRuns) -> Evidence:
 def keep(context: Context, book: Runbook, out: str | None) -> Planned:
     """Keep a runbook in the store, and write it to the file ``out``. RefusedError for one that does nothing."""
     refuse_if_empty(book)
-    content = runbook.encode(book)
-    if out:
-        plan_.write_out(out, content)
-    path = context.store.keep_runbook(content)
-    return Planned(book, content, runbook.digest(content), path, (), described(book, actions(), context.settings))
+    return plan_.keep(context, book, out)

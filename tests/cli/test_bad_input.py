@@ -128,7 +128,7 @@ def test_a_record_at_a_time_that_is_none_is_named(time: str) -> None:
     record, line = journal.seal(
         Record(seq=0, time=time, run="run-0001", token=1, kind="started", data={"runbook": "x"}, prev=GENESIS)
     )
-    with pytest.raises(FileError, match="line 1: its time is none"):
+    with pytest.raises(FileError, match="line 1: its time cannot be read"):
         journal.parse(line, "run-0001.jsonl")
     assert record.time == time
 
