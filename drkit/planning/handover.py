@@ -23,11 +23,12 @@ NAMED = 3
 class InDoubt:
     """An environment whose host is in doubt.
 
-    ``release``: the step that may have left; ``certain``: it did. ``register``: the step that registers it. ``begun``: that one was
-    begun, and ``registered``: is done. ``another``: whose registration was found on the host instead, empty when none was.
-    ``skipped``: a step of the chain is left out. ``left``: the ids of the steps that finish the chain. ``answered``: a person
-    answered that it is registered by hand; ``release`` and ``register`` are the step that asked for it. ``aborted``: the run is,
-    and looks no more.
+    ``release``: the step that may have left; ``certain``: it did. ``register``: the step that registers the host; ``begun``: it was
+    begun; ``registered``: it is done; ``failed``: it was begun and failed. ``another``: whose registration was found on the host
+    instead, empty when none was. ``skipped``: a step of the chain is left out. ``left``: the ids of the steps that finish the chain.
+
+    ``answered``: a person answered that it is registered by hand; ``release`` and ``register`` are the step that asked for it.
+    ``aborted``: the run is, and looks no more.
     """
 
     environment: str
@@ -42,6 +43,7 @@ class InDoubt:
     another: str
     skipped: bool
     left: tuple[str, ...]
+    failed: bool = False
     answered: bool = False
     aborted: bool = False
 
@@ -57,6 +59,9 @@ class InDoubt:
             return f"{taken} and registered again, and is not proved to serve"
         if self.begun:
             return f"{taken}, and whether it is registered anywhere is not known"
+        if self.failed:
+            # What failed may have changed something on the host all the same.
+            return f"{taken}, and its registration failed"
         return f"{taken} and is registered nowhere"
 
 
@@ -146,6 +151,7 @@ def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterat
         register=registers[-1].id,
         certain=known.status == "done",
         begun=register.status == "open" or register.in_doubt,
+        failed=register.intended,
         registered=register.status == "done",
         another=another,
         skipped=any(state.of(step.id).status == "skipped" for step in steps[place:]),

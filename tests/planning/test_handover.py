@@ -72,7 +72,7 @@ def test_a_skip_left_for_a_run_that_lies_takes_nothing_out_of_such_a_chain(bench
     assert made.go(Scripted(register__act=[StepFailedError("the machine is off")])).outcome == "partial"
     made.say("skip", "register")
     assert made.go(Scripted(register__act=[StepFailedError("the machine is off")]), resumed=True).outcome == "partial"
-    assert doubts(made) == ["e was taken off old and is registered nowhere"]
+    assert doubts(made) == ["e was taken off old, and its registration failed"]
     assert made.go(Scripted(), resumed=True).outcome == "succeeded"
 
 
@@ -120,7 +120,7 @@ def test_one_that_was_not_put_back_is_in_doubt_and_an_abort_asks_its_owner_once_
     made.say("abort", "")
     ending = made.go(Scripted(), resumed=True, wait=1)
     assert ending.outcome == "failed"
-    assert "registered nowhere" in ending.reason
+    assert "its registration failed" in ending.reason
     assert made.state.of("e:ready").status == "asked"
     made.say("answer", "e:ready")
     ending = made.go(Scripted(), resumed=True)
