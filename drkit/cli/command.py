@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Common:
-    """The options every command has, in force for this one."""
+    """The values of the options that every command has."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.config: str | None = options.pop("config")
@@ -69,25 +69,25 @@ class Common:
 
 
 class JsonOutput:
-    """Whether errors go out as JSON too, and whether the one object was said."""
+    """Whether errors are printed as JSON too, and whether the one object was printed."""
 
     wanted = False
     told = False
 
 
 class Pipelines:
-    """Whether an agent of Azure Pipelines reads what is printed."""
+    """Whether an agent of Azure Pipelines reads the output."""
 
     wanted = False
 
     @classmethod
     def look(cls) -> None:
-        """By what the agent sets for every step, or as asked."""
+        """The agent sets a variable for every step; an option asks for the same."""
         cls.wanted = os.environ.get("TF_BUILD", "").lower() == "true" or "--pipelines" in sys.argv[1:]
 
 
 def say(text: str, *, newline: bool = True) -> None:
-    """A result, to stdout. A reader that has gone (``| head``) changes nothing of what the command does or ends with."""
+    """Print a result to stdout. A reader that is gone (``| head``) changes neither what the command does nor its exit code."""
     if Pipelines.wanted:
         text = _defused(text)
     elif not (JsonOutput.wanted and text[:1] in "{["):
@@ -106,7 +106,7 @@ def say(text: str, *, newline: bool = True) -> None:
 
 
 def note(text: str) -> None:
-    """Progress, to stderr. Nobody listening, or no room for it, must not end a run."""
+    """Print progress to stderr. A closed stream or a full disk must not end a run."""
     from drkit.model.text import exact
 
     shown = "\n".join(exact(line) for line in text.split("\n"))
@@ -125,17 +125,17 @@ def _echo(text: str, *, err: bool) -> None:
 
 
 def _defused(text: str) -> str:
-    """What is printed in a pipeline, without anything an agent could take for a command."""
+    """Text for a pipeline, without anything that an agent could take for a command."""
     from drkit.cli.views import azure_pipelines
 
-    # One JSON object keeps its values: in it an escape says the same.
+    # In a JSON object an escape has the same meaning, so that its values do not change.
     if JsonOutput.wanted and text[:1] in "{[":
         return azure_pipelines.defuse_json(text)
     return azure_pipelines.defuse(text)
 
 
 def _let_go(stream: Any) -> None:
-    """Write what is left, and all that follows, to nowhere, so that the interpreter does not stumble over it at its end."""
+    """Discard all further output of a stream, so that the interpreter does not fail when it flushes it at exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -143,7 +143,7 @@ def _let_go(stream: Any) -> None:
 
 
 class RenamedOption(click.Option):
-    """An option that is also understood under the names it had in the version before (``old``); help shows its new name only."""
+    """An option that also has the names of the previous version (``old``), which help does not show."""
 
     def __init__(self, *args: Any, old: tuple[str, ...], **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -160,7 +160,7 @@ class RenamedOption(click.Option):
 
 
 def renamed(option: str, old: str, name: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option that was called ``old`` in the version before. ``name``: the parameter that gets its value."""
+    """An option that was called ``old`` in the previous version. ``name``: the parameter that gets its value."""
     return click.option(option, name, cls=RenamedOption, old=(old,), **attributes)
 
 
@@ -189,7 +189,7 @@ def command(
         def run(**options: Any) -> Any:
             common = Common(options)
             JsonOutput.wanted = common.json
-            # What a person wants written is looked at before anything is read, asked or kept for it.
+            # The output files are checked first, before the command reads, asks or keeps anything.
             for name in written:
                 if options.get(name):
                     files.check_out(options[name], remedy=f"choose another --{name}")
@@ -249,7 +249,7 @@ def views() -> Any:
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run to its end. SIGTERM cancels it in good order, and the command leaves with 143."""
+    """Run a coroutine to its end. SIGTERM cancels it in good order, and the command exits with 143."""
 
     async def guarded() -> T:
         loop, task, signals = asyncio.get_running_loop(), asyncio.current_task(), []

@@ -20,7 +20,7 @@ PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 
 @add_completion_class
 class Bash(BashComplete):
-    """What bash sources. click's own leaves a value to be split, to be taken for a pattern and to be read as the shell's language.
+    """What bash sources. With click's own script, bash would split a value, take it for a pattern, or run it.
 
     Each character that could mean something is escaped, which holds inside quotes that somebody opened, too. A bash that sourced
     click's script before drkit had this one is offered plain values only.
@@ -31,7 +31,7 @@ class Bash(BashComplete):
     ).replace("response=$(env ", "response=$(env DRKIT_COMPLETE_ESCAPED=1 ")  # fmt: skip
 
     def format_completion(self, item: CompletionItem) -> str:
-        """The line of one value; an empty one is passed over."""
+        """The line of one value; bash ignores an empty line."""
         if item.type != "plain" or PLAIN.fullmatch(item.value):
             return super().format_completion(item)
         if not os.environ.get("DRKIT_COMPLETE_ESCAPED"):
@@ -40,7 +40,7 @@ class Bash(BashComplete):
 
 
 class CompletableText(click.types.StringParamType):
-    """A text, for which the shell offers what ``values`` finds; one it does not offer is as good."""
+    """A text, for which the shell offers what ``values`` finds. Any other text is valid too."""
 
     name = "text"
 
@@ -96,7 +96,7 @@ def runbooks(context: Context, ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 
 def regions(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
-    """The regions in which the newest snapshot has something."""
+    """The regions of the newest snapshot."""
     from drkit.model.estate import Snapshot
 
     newest = context.store.newest(Snapshot)
@@ -117,7 +117,7 @@ def subjects(context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]
 
 
 def verdicts(_context: Context, _ctx: click.Context) -> Iterable[tuple[str, str]]:
-    """The words of the table of verdicts."""
+    """The verdicts."""
     from drkit.model.words import VERDICTS
     from drkit.planning.transparency import ROWS
 
@@ -182,7 +182,7 @@ TYPES: dict[str, Any] = {
 
 
 def offer(command: click.Command) -> click.Command:
-    """The command with what its values may be."""
+    """Add completion to the parameters of a command."""
     for param in command.params:
         if param.type is click.STRING and param.name in TYPES:
             param.type = TYPES[param.name]

@@ -88,7 +88,7 @@ class Grouped(click.Group):
 @click.version_option(__version__, prog_name="drkit")
 @click.pass_context
 def main_group(ctx: click.Context) -> None:
-    """Brings region-bound registrations back when an Azure region is lost."""
+    """Recover registrations of machines whose Azure region is lost."""
     if ctx.invoked_subcommand is None:
         from drkit.api import status
         from drkit.api.context import desk

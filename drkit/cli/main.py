@@ -78,7 +78,7 @@ def _switch_off_core_dumps() -> None:
 
 
 def _open_streams() -> None:
-    """A stream that was closed before drkit began leads nowhere, and no file that drkit opens takes its place."""
+    """Open the null device for a stream that was closed before drkit began, so that no file of drkit gets its number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
             continue
