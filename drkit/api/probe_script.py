@@ -25,7 +25,7 @@ def probe_script(settings: Settings, system: str) -> ProbeScript:
     from drkit.survey.context import registration_paths
 
     script = host_scripts.probe_for(system)
-    asked = host_scripts.encode(probe.asked(registration_paths(registry(), settings)))
+    asked = host_scripts.encode(probe.registrations_parameter(registration_paths(registry(), settings)))
     command = (
         f"powershell -NoProfile -ExecutionPolicy Bypass -File probe.ps1 {asked} > HOST.txt"
         if script.shell == "powershell"

@@ -28,7 +28,7 @@ IMDS = ("vmId", "resourceId", "location", "zone", "physicalZone")
 class ProbeResult:
     """The result of one probe: ``up`` with what it read, ``down``, or ``none`` (not tried, or the channel refused), and why.
 
-    ``source``: who ran it; ``stale``: older than readings may be; ``busy``: another run command was in progress on the host.
+    ``source``: who ran it; ``stale``: older than readings may be; ``busy``: another run command was in poll on the host.
     """
 
     state: Literal["up", "down", "none"]
@@ -48,13 +48,13 @@ async def run(
 
     async def probe_one(host: Host) -> tuple[ArmId, ProbeResult]:
         async with limit:
-            return host.key, await _one(azure, host, registrations, settings, clock)
+            return host.key, await _probe(azure, host, registrations, settings, clock)
 
     return dict(await asyncio.gather(*(probe_one(host) for host in hosts)))
 
 
 def still_silent(results: Mapping[ArmId, ProbeResult], silent: Collection[ArmId]) -> dict[ArmId, ProbeResult]:
-    """The results, with a host ``down`` that refused the probe because the one before is still in progress and unanswered.
+    """The results, with a host ``down`` that refused the probe because the one before is still in poll and unanswered.
 
     ``silent``: the hosts that did not answer the probe of the assessment before.
     """
@@ -66,52 +66,52 @@ def still_silent(results: Mapping[ArmId, ProbeResult], silent: Collection[ArmId]
     }
 
 
-async def _one(
+async def _probe(
     azure: Session, host: Host, registrations: Mapping[str, str], settings: Settings, clock: Clock
 ) -> ProbeResult:
     script = host_scripts.probe_for(host.os)
-    lines = asked(registrations)
+    lines = registrations_parameter(registrations)
     began = clock.monotonic()
     try:
         with azure.budget(attempts=2, seconds=30), reading_azure(host.id):
             operation = await azure.compute.run_command(host.id, script, {"drkit_registrations": lines})
         while True:
             with reading_azure(host.id):
-                progress = await azure.rest.poll(operation)
-            if progress.state != "running":
+                poll = await azure.rest.poll(operation)
+            if poll.state != "running":
                 break
             seconds_left = settings.assess.probe_timeout_seconds - (clock.monotonic() - began)
             if seconds_left <= 0:
                 return ProbeResult("down", rfc3339(clock.now()), None, "no answer in time")
-            await clock.sleep(min(max(progress.retry_after, POLL_SECONDS), seconds_left))
+            await clock.sleep(min(max(poll.retry_after, POLL_SECONDS), seconds_left))
     except (ForbiddenError, ConflictError, UnreadableError) as error:
         # An answer that cannot be understood says nothing about the host.
         busy = isinstance(error, ConflictError)
         return ProbeResult("none", rfc3339(clock.now()), None, f"not probed: {error.what}", busy=busy)
     except CloudError as error:
         return ProbeResult("down", rfc3339(clock.now()), None, error.what)
-    if progress.state == "failed":
-        return ProbeResult("down", rfc3339(clock.now()), None, f"the run command failed: {progress.message}")
+    if poll.state == "failed":
+        return ProbeResult("down", rfc3339(clock.now()), None, f"the run command failed: {poll.message}")
     from drkit.providers.compute import run_command_output
 
-    answer = parse(run_command_output(progress.body)[0])
+    answer = parse(run_command_output(poll.body)[0])
     if answer is None:
         return ProbeResult("none", rfc3339(clock.now()), None, "the host answered, but the output is not the probe's")
     return ProbeResult("up", rfc3339(clock.now()), answer)
 
 
-def asked(registrations: Mapping[str, str]) -> str:
+def registrations_parameter(registrations: Mapping[str, str]) -> str:
     """The probe's parameter ``drkit_registrations``: a line for each product, with the path of its registration."""
     return "\n".join(f"{product}\t{path}" for product, path in sorted(registrations.items()))
 
 
 def parse(stdout: str) -> GuestIdentity | None:
     """A probe's output as an identity; None when there is no output of a probe. Fields of the wrong type are unknown."""
-    value = printed(stdout)
+    value = probe_object(stdout)
     return _identity(value) if value is not None else None
 
 
-def printed(stdout: str) -> Mapping[str, Any] | None:
+def probe_object(stdout: str) -> Mapping[str, Any] | None:
     """The last line that is a probe's JSON object, with or without other lines around it; None when there is none."""
     for line in reversed(stdout.splitlines()):
         if not line.strip().startswith("{"):

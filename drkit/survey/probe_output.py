@@ -12,7 +12,7 @@ from drkit.model import files
 from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import GuestIdentity, Host
 from drkit.model.ids import ArmId
-from drkit.survey.probe import ProbeResult, parse, printed
+from drkit.survey.probe import ProbeResult, parse, probe_object
 
 SOURCE = "probe by hand"
 REPORT = "probe output"
@@ -72,7 +72,7 @@ def text_of(content: bytes) -> str:
 
 def understand(file: str, text: str) -> ProbeOutput | str:
     """The output in a file's text, or why it cannot be used."""
-    value = printed(text)
+    value = probe_object(text)
     guest = parse(text)
     if value is None or guest is None:
         return "holds no output of a probe: one line that begins with " + '{"drkit":"probe/1"'

@@ -17,7 +17,7 @@ import pytest
 from drkit.model import host_scripts
 from drkit.model.estate import Baseline, GuestIdentity, Host
 from drkit.survey.host_signals import HostObservation, signals
-from drkit.survey.probe import ProbeResult, asked, parse
+from drkit.survey.probe import ProbeResult, parse, registrations_parameter
 from tests.model.host_folder import MOST, key_blob, metadata_service
 from tests.support.patience import PATIENCE
 
@@ -196,7 +196,7 @@ class Windows:
 
 def encoded(registrations: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """The probe's parameters as they travel: none that is empty."""
-    return host_scripts.load("probe_windows").encode({"drkit_registrations": asked(registrations)})
+    return host_scripts.load("probe_windows").encode({"drkit_registrations": registrations_parameter(registrations)})
 
 
 FIELDS = [
@@ -486,7 +486,7 @@ def test_a_parameter_that_is_malformed_leaves_registrations_unknown(windows: Win
 @needs_engine
 def test_a_parameter_in_its_place_or_with_its_name_in_front(windows: Windows) -> None:
     windows.register(windows.profile("anna"))
-    value = host_scripts.encode(asked(HOME))
+    value = host_scripts.encode(registrations_parameter(HOME))
     for argument in (value, f"drkit_registrations={value}"):
         assert len(windows.run(argument)["registrations"]) == 1
     assert windows.run()["registrations"] is None
