@@ -123,11 +123,11 @@ def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
     found = _ending(runbook, state)
     doubt = handover.in_doubt(runbook, state)
     if state.aborted and (by_hand := handover.by_hand(runbook, state)):
-        found = Ending(found.outcome, f"{found.reason}; {handover.told(by_hand, state.run, held=held)}")
+        found = Ending(found.outcome, f"{found.reason}; {handover.doubts_in_words(by_hand, state.run, held=held)}")
     if not doubt:
         return found
     outcome = "failed" if found.outcome.startswith("succeeded") else found.outcome
-    return Ending(outcome, f"{found.reason}; {handover.told(doubt, state.run, held=held)}")
+    return Ending(outcome, f"{found.reason}; {handover.doubts_in_words(doubt, state.run, held=held)}")
 
 
 def _ending(runbook: Runbook, state: RunState) -> Ending:

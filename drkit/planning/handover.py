@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from drkit.model.ids import ArmId
 from drkit.model.run import RunState
 from drkit.model.runbook import Runbook, Step
 
@@ -52,7 +53,7 @@ class InDoubt:
         """What is known of the host, as one clause."""
         if self.answered:
             return f"{self.name} was registered by hand, as a person answered, and is not proved to serve"
-        taken = f"{self.name} {'was' if self.certain else 'may have been'} taken off {_last(self.plan)}"
+        taken = f"{self.name} {'was' if self.certain else 'may have been'} taken off {ArmId(self.plan).name}"
         if self.another:
             return f"{taken}, and another registration is on it now: {self.another}"
         if self.registered:
@@ -67,8 +68,8 @@ class InDoubt:
 
 def in_doubt(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
     """The environments whose hosts are in doubt, in the runbook's order."""
-    names = {one.environment: one.name for one in book.environments}
-    return tuple(found for steps in _chains(book) for found in _of(steps, names, state))
+    names = {affected.environment: affected.name for affected in book.environments}
+    return tuple(doubt for steps in _chains(book) for doubt in _of(steps, names, state))
 
 
 def by_hand(book: Runbook, state: RunState) -> tuple[InDoubt, ...]:
@@ -97,7 +98,7 @@ def _by_hand(steps: Sequence[Step], names: dict[str, str], state: RunState) -> I
         if not any(state.of(proof.id).status == "done" for proof in proofs):
             yield InDoubt(
                 environment=step.environment,
-                name=names.get(step.environment) or _last(step.environment),
+                name=names.get(step.environment) or ArmId(step.environment).name,
                 host=step.host,
                 plan=step.plan,
                 release=step.id,
@@ -115,16 +116,16 @@ def _by_hand(steps: Sequence[Step], names: dict[str, str], state: RunState) -> I
 
 def proved(book: Runbook, state: RunState) -> frozenset[str]:
     """The hosts that a run proved to be registered: the last step of their environment, or any proof after a registration, is done."""
-    finals = {one.final for one in book.environments if one.final}
+    finals = {affected.final for affected in book.environments if affected.final}
     begun: set[str] = set()
-    found: set[str] = set()
+    hosts: set[str] = set()
     for step in book.steps:
         done = state.of(step.id).status == "done"
         if done and step.host and (step.id in finals or (step.effect == "verify" and step.environment in begun)):
-            found.add(step.host)
+            hosts.add(step.host)
         if done and step.effect == "register":
             begun.add(step.environment)
-    return frozenset(found)
+    return frozenset(hosts)
 
 
 def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterator[InDoubt]:
@@ -144,7 +145,7 @@ def _of(steps: Sequence[Step], names: dict[str, str], state: RunState) -> Iterat
     known = state.of(release.id)
     yield InDoubt(
         environment=release.environment,
-        name=names.get(release.environment) or _last(release.environment),
+        name=names.get(release.environment) or ArmId(release.environment).name,
         host=release.host,
         plan=release.plan,
         release=release.id,
@@ -172,26 +173,26 @@ def _may_have_left(step: Step, steps: Sequence[Step], state: RunState) -> bool:
     )
 
 
-def told(found: Sequence[InDoubt], run: str, *, held: bool = False) -> str:
+def doubts_in_words(doubts: Sequence[InDoubt], run: str, *, held: bool = False) -> str:
     """What a run's end says of hosts in doubt, with what to type unless a process holds it; empty when there are none."""
-    if not found:
+    if not doubts:
         return ""
-    said = "; ".join(one.words for one in found[:NAMED])
-    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"{said}{more}{'' if held else f': {remedy(found, run)}'}"
+    listed = "; ".join(doubt.words for doubt in doubts[:NAMED])
+    more = f"; and {len(doubts) - NAMED} more" if len(doubts) > NAMED else ""
+    return f"{listed}{more}{'' if held else f': {remedy(doubts, run)}'}"
 
 
-def remedy(found: Sequence[InDoubt], run: str) -> str:
+def remedy(doubts: Sequence[InDoubt], run: str) -> str:
     """What to type about them. What an earlier version skipped is no run's any more."""
-    if found and all(doubt.answered for doubt in found):
-        ended = all(doubt.aborted for doubt in found)
+    if doubts and all(doubt.answered for doubt in doubts):
+        ended = all(doubt.aborted for doubt in doubts)
         return "`drkit assess`, then `drkit plan` asks for it again" if ended else f"`drkit resume {run}` looks again"
-    if any(one.skipped for one in found):
+    if any(doubt.skipped for doubt in doubts):
         return "`drkit assess`, then `drkit plan --kind repair` registers what is off"
-    if all(one.another for one in found):
-        commands = ", ".join(f"`drkit skip {run} {one.register} --reason TEXT`" for one in found[:NAMED])
+    if all(doubt.another for doubt in doubts):
+        commands = ", ".join(f"`drkit skip {run} {doubt.register} --reason TEXT`" for doubt in doubts[:NAMED])
         return f"ask whose it is; {commands} leaves it so"
-    return f"`drkit resume {run}` goes on with {'it' if len(found) == 1 else 'them'}"
+    return f"`drkit resume {run}` goes on with {'it' if len(doubts) == 1 else 'them'}"
 
 
 def asked(book: Runbook, state: RunState) -> str:
@@ -199,7 +200,7 @@ def asked(book: Runbook, state: RunState) -> str:
     waiting = [step for step in book.steps if state.of(step.id).status == "asked"]
     if not waiting:
         return ""
-    doubtful = {one.environment for one in in_doubt(book, state) if not one.another}
+    doubtful = {doubt.environment for doubt in in_doubt(book, state) if not doubt.another}
     free = [step.id for step in waiting if step.environment not in doubtful]
     answer = f"`drkit answer {state.run} STEP` when it is done"
     if not free:
@@ -212,9 +213,6 @@ def refusal(book: Runbook, state: RunState, step: Step) -> str:
     """Why a step may not be left out now; empty when it may."""
     if not step.environment:
         return ""
-    found = [one for one in in_doubt(book, state) if one.environment == step.environment and not one.another]
-    return f"{found[0].words}; until it is proved registered, that is one act" if found else ""
-
-
-def _last(name: str) -> str:
-    return name.rstrip("/").rsplit("/", 1)[-1]
+    doubts = (doubt for doubt in in_doubt(book, state) if doubt.environment == step.environment and not doubt.another)
+    doubt = next(doubts, None)
+    return f"{doubt.words}; until it is proved registered, that is one act" if doubt else ""

@@ -96,20 +96,20 @@ class Proposal:
 def identity_change(proposal: Proposal) -> dict[str, Any]:
     """For the inputs of the step that verifies a plan: whose identity ends there, what it holds, and who holds what on its plan.
 
-    A step that notes ``principal`` in its result completes it; ``results.identities`` tells of both. Nothing where nobody's
-    grants are concerned.
+    A step that notes ``principal`` in its result completes it; ``results.identities`` reports both. Nothing where no grants are
+    concerned.
     """
-    plan, target, there = proposal.plan, proposal.target, proposal.existing_target
+    plan, target, existing = proposal.plan, proposal.target, proposal.existing_target
     if target is None:
         return {}
     was = str((plan.properties.get("identity") or {}).get("principalId") or "")
-    held = {_grant(one) for one in (there.properties.get("identityGrants") or () if there else ())}
-    grants = [one for one in plan.properties.get("identityGrants") or () if _grant(one) not in held]
-    known = {(one.role.lower(), one.principal.lower()) for one in there.grants} if there else set()
+    held = {_grant(grant) for grant in (existing.properties.get("identityGrants") or () if existing else ())}
+    grants = [grant for grant in plan.properties.get("identityGrants") or () if _grant(grant) not in held]
+    known = {(grant.role.lower(), grant.principal.lower()) for grant in existing.grants} if existing else set()
     on_plan = [
-        {"scope": one.scope, "role": one.role, "principal": one.principal}
-        for one in proposal.grants or plan.grants
-        if (one.role.lower(), one.principal.lower()) not in known
+        {"scope": grant.scope, "role": grant.role, "principal": grant.principal}
+        for grant in proposal.grants or plan.grants
+        if (grant.role.lower(), grant.principal.lower()) not in known
     ]
     if not was and not on_plan:
         return {}
@@ -117,8 +117,8 @@ def identity_change(proposal: Proposal) -> dict[str, Any]:
     return {"identity": {"plan": plan.id, "was": was, "grants": grants, "on_plan": on_plan, "unread": unread}}
 
 
-def _grant(one: Mapping[str, str]) -> tuple[str, str]:
-    return (one["scope"].lower(), one["role"].lower())
+def _grant(grant: Mapping[str, str]) -> tuple[str, str]:
+    return (grant["scope"].lower(), grant["role"].lower())
 
 
 def granted_again(proposal: Proposal) -> list[LeftAlone]:
@@ -128,27 +128,27 @@ def granted_again(proposal: Proposal) -> list[LeftAlone]:
         LeftAlone(
             plan.id,
             plan.name,
-            f"grant of {one.role} to {one.principal} on {one.scope} must be made again",
-            f"az role assignment create --assignee {shlex.quote(one.principal)} --role {shlex.quote(one.role)} --scope {scope}",
+            f"grant of {grant.role} to {grant.principal} on {grant.scope} must be made again",
+            f"az role assignment create --assignee {shlex.quote(grant.principal)} --role {shlex.quote(grant.role)} --scope {scope}",
         )
-        for one in proposal.grants
+        for grant in proposal.grants
     ]
 
 
 def made_for(plan: Plan, candidates: Sequence[Plan]) -> list[Plan]:
-    """The plans of its subscription that drkit made for that one, as their tags say; only a journal proves it."""
-    near = plan.subscription.lower()
+    """The plans of its subscription that drkit made for ``plan``, as their tags say; only a journal proves it."""
+    subscription = plan.subscription.lower()
     return [
-        one
-        for one in candidates
-        if one.tags.get(TAG_SOURCE, "").lower() == plan.id.lower() and one.subscription.lower() == near
+        candidate
+        for candidate in candidates
+        if plan.key == candidate.tags.get(TAG_SOURCE, "") and candidate.subscription.lower() == subscription
     ]
 
 
 def replica_of(plan: str, replicas: Mapping[str, str]) -> str:
     """The ARM id that ``replicas`` of a product gives for a plan, by the plan's ARM id or else its name; empty without one."""
-    named = {one.lower(): two for one, two in replicas.items()}
-    return named.get(plan.lower()) or named.get(ArmId(plan).name.lower()) or ""
+    replica_by_source = {source.lower(): replica for source, replica in replicas.items()}
+    return replica_by_source.get(plan.lower()) or replica_by_source.get(ArmId(plan).name.lower()) or ""
 
 
 def spare_names(name: str, taken: Collection[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from drkit.model.clock import parse_time
 from drkit.model.estate import Capture, Claim, Environment, Host, Plan, Snapshot
+from drkit.model.ids import ArmId
 
 
 def failing_since(plan: str, generations: Sequence[Snapshot], earlier: str = "") -> str:
@@ -34,7 +35,7 @@ def failing_since(plan: str, generations: Sequence[Snapshot], earlier: str = "")
 
 def capture_of(plan: str, snapshot: Snapshot) -> Capture | None:
     """How this generation's reading of a plan went."""
-    return next((one for one in snapshot.captures if one.subject.lower() == plan.lower()), None)
+    return next((capture for capture in snapshot.captures if capture.key == plan), None)
 
 
 def cutoff(failing: str, claims: Sequence[Claim], region: str) -> str:
@@ -58,27 +59,25 @@ def compose(generations: Sequence[Snapshot], cutoffs: Mapping[str, str]) -> Snap
     newest = generations[-1]
     plans: list[Plan] = []
     environments: list[Environment] = []
-    hosts: dict[str, Host] = {}
+    hosts: dict[ArmId, Host] = {}
     general = _before(generations, min(cutoffs.values(), key=parse_time)) if cutoffs else newest
     for host in (*newest.hosts, *general.hosts):
-        hosts[host.id.lower()] = host
-    listed = {plan.id.lower() for plan in newest.plans}
-    older = {plan.id.lower(): plan for snapshot in generations for plan in snapshot.plans}
-    for plan in (*newest.plans, *(older[key] for key in sorted(cutoffs) if key in older and key not in listed)):
-        chosen = _choose(plan.id, generations, cutoffs.get(plan.id.lower(), ""))
-        known = next((one for one in chosen.plans if one.id.lower() == plan.id.lower()), plan)
-        plans.append(known)
-        mine = [one for one in chosen.environments if one.plan.lower() == plan.id.lower()]
-        environments.extend(mine)
-        linked = {one.host.host.lower() for one in mine if one.host}
-        for host in chosen.hosts:
-            if host.id.lower() in linked:
-                hosts[host.id.lower()] = host
+        hosts[host.key] = host
+    listed = {plan.key for plan in newest.plans}
+    older = {plan.key: plan for snapshot in generations for plan in snapshot.plans}
+    unlisted = (older[ArmId(key)] for key in sorted(cutoffs) if ArmId(key) in older and ArmId(key) not in listed)
+    for plan in (*newest.plans, *unlisted):
+        chosen = _choose(plan.id, generations, cutoffs.get(plan.key, ""))
+        plans.append(next((captured for captured in chosen.plans if captured.key == plan.key), plan))
+        own = [environment for environment in chosen.environments if environment.plan_key == plan.key]
+        environments.extend(own)
+        linked = {environment.host.key for environment in own if environment.host}
+        hosts |= {host.key: host for host in chosen.hosts if host.key in linked}
     return msgspec.structs.replace(
         newest,
         plans=tuple(plans),
         environments=tuple(environments),
-        hosts=tuple(sorted(hosts.values(), key=lambda host: host.id.lower())),
+        hosts=tuple(sorted(hosts.values(), key=lambda host: host.key)),
     )
 
 

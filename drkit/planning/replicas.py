@@ -13,8 +13,8 @@ from drkit.planning.proposal import replica_of
 
 def named(source: str, plan: str, settings: Settings) -> bool:
     """Whether ``replicas`` of a product in drkit.toml names ``plan``, by its ARM id, for the plan ``source``."""
-    tables = (table.get("replicas") for table in settings.products.values())
-    return any(ArmId(replica_of(source, one)) == plan for one in tables if isinstance(one, Mapping))
+    tables = (product.get("replicas") for product in settings.products.values())
+    return any(ArmId(replica_of(source, table)) == plan for table in tables if isinstance(table, Mapping))
 
 
 def targets(book: Runbook) -> dict[str, Takeover]:
@@ -24,12 +24,12 @@ def targets(book: Runbook) -> dict[str, Takeover]:
     """
     if book.kind != "failover":
         return {}
-    made = {step.target.lower() for step in book.steps if step.effect == "create"}
-    found = {one.plan.lower(): (one.plan, Takeover(source, one.why)) for source, one in book.target_plans.items()}
+    created = {ArmId(step.target) for step in book.steps if step.effect == "create"}
+    takeovers = {ArmId(takeover.plan): Takeover(source, takeover.why) for source, takeover in book.target_plans.items()}
     for step in book.steps:
         if step.effect == "verify" and step.plan and not step.environment and ArmId(step.plan) != step.target:
-            found.setdefault(step.target.lower(), (step.target, Takeover(step.plan, "the runbook does not say why")))
-    return {plan: one for key, (plan, one) in found.items() if key not in made}
+            takeovers.setdefault(ArmId(step.target), Takeover(step.plan, "the runbook does not say why"))
+    return {str(plan): takeover for plan, takeover in takeovers.items() if plan not in created}
 
 
 def candidates(book: Runbook, settings: Settings, made: Mapping[str, str]) -> dict[str, Takeover]:
@@ -38,34 +38,35 @@ def candidates(book: Runbook, settings: Settings, made: Mapping[str, str]) -> di
     ``made``: what journals say drkit made, plan -> source plan, in lower case.
     """
     return {
-        plan: one
-        for plan, one in targets(book).items()
-        if not named(one.plan, plan, settings) and made.get(plan.lower()) != one.plan.lower()
+        plan: takeover
+        for plan, takeover in targets(book).items()
+        if not named(takeover.plan, plan, settings) and made.get(plan.lower()) != takeover.plan.lower()
     }
 
 
-def unnamed(found: Mapping[str, Takeover], given: Collection[str]) -> list[str]:
+def unnamed(takeovers: Mapping[str, Takeover], given: Collection[str]) -> list[str]:
     """The candidates that ``given``, whole ARM ids, does not name."""
-    return [plan for plan in found if not any(ArmId(plan) == one for one in given)]
+    named_plans = {ArmId(plan) for plan in given}
+    return [plan for plan in takeovers if ArmId(plan) not in named_plans]
 
 
-def options(found: Iterable[str]) -> str:
+def options(plans: Iterable[str]) -> str:
     """The options that name candidates on the command line."""
-    return " ".join(f"--target {plan}" for plan in found)
+    return " ".join(f"--target {plan}" for plan in plans)
 
 
-def line(plan: str, one: Takeover) -> str:
+def line(plan: str, takeover: Takeover) -> str:
     """What drkit.toml would say to name a candidate for good."""
-    return f'{{ "{ArmId(one.plan).name}" = "{plan}" }}'
+    return f'{{ "{ArmId(takeover.plan).name}" = "{plan}" }}'
 
 
-def refusal(found: Mapping[str, Takeover], missing: Iterable[str], command: str, where: str) -> RefusedError:
+def refusal(takeovers: Mapping[str, Takeover], missing: Iterable[str], command: str, where: str) -> RefusedError:
     """Why a runbook with these candidates is not approved or carried out. ``command``: what to type, without the options."""
     rest = list(missing)
-    told = "; ".join(f"{plan} for {found[plan].plan} ({found[plan].why})" for plan in rest)
-    lines = ", ".join(line(plan, found[plan]) for plan in rest)
+    listed = "; ".join(f"{plan} for {takeovers[plan].plan} ({takeovers[plan].why})" for plan in rest)
+    lines = ", ".join(line(plan, takeovers[plan]) for plan in rest)
     return RefusedError(
-        f"neither drkit.toml nor a journal speaks for what takes over: {told}",
+        f"neither drkit.toml nor a journal speaks for what takes over: {listed}",
         where=where,
         remedy=f"where that is the one you mean, name it: `{command} {options(rest)}`, or, before planning, `replicas = {lines}` "
         "under [products.NAME] in drkit.toml",

@@ -1,4 +1,4 @@
-"""An assessment of a night that has not come: one region taken for lost, all else as the snapshot has it. Pure.
+"""The assessment of an outage that has not happened: one region assumed lost, all else as the snapshot has it. Pure.
 
 Marked ``assumed``; a runbook made of it is marked too, and nobody may approve it or carry it out.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from drkit.model import estate
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Assessment, Host, HostFinding, Plan, PlanFinding, Snapshot, TargetFacts
+from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning.proposal import Proposer
 from drkit.planning.transparency import Signals, judge
@@ -32,8 +33,7 @@ def assume(
     Each host's verdict is what the table gives for it: one in the region is lost with it, one nobody can look at stays unknown.
     """
     lost = [plan for plan in snapshot.plans if plan.region == region]
-    ready = _stand_ins(lost, snapshot, settings, products)
-    ids = {plan.id.lower() for plan in ready}
+    stand_ins = _stand_ins(lost, snapshot, settings, products)
     return Assessment(
         cloud=cloud,
         taken=now,
@@ -47,21 +47,26 @@ def assume(
             for plan in snapshot.plans
         ),
         hosts=tuple(_verdict(host, region) for host in snapshot.hosts),
-        targets=tuple(one for one in targets if one.region != region),
-        present=tuple(one for one in snapshot.environments if one.plan.lower() in ids),
-        present_plans=tuple(ready),
+        targets=tuple(target for target in targets if target.region != region),
+        present=tuple(environment for environment in snapshot.environments if environment.plan_key in stand_ins),
+        present_plans=tuple(stand_ins.values()),
     )
 
 
 def _stand_ins(
     lost: Sequence[Plan], snapshot: Snapshot, settings: Settings, products: Mapping[str, Proposer]
-) -> list[Plan]:
-    found: dict[str, Plan] = {}
-    for plan in lost:
-        if plan.product in products:
-            others = [one for one in snapshot.plans if one.product == plan.product and one.region != plan.region]
-            found |= {one.id.lower(): one for one in products[plan.product].stand_ins(plan, others, settings)}
-    return list(found.values())
+) -> dict[ArmId, Plan]:
+    """The plans that may take over from the lost ones, which are all in one region."""
+    others: dict[str, list[Plan]] = {}
+    for plan in snapshot.plans:
+        if lost and plan.region != lost[0].region:
+            others.setdefault(plan.product, []).append(plan)
+    return {
+        stand_in.key: stand_in
+        for plan in lost
+        if plan.product in products
+        for stand_in in products[plan.product].stand_ins(plan, others.get(plan.product, []), settings)
+    }
 
 
 def _verdict(host: Host, region: str) -> HostFinding:
@@ -73,15 +78,15 @@ def _verdict(host: Host, region: str) -> HostFinding:
     elif host.kind == "physical":
         signals = Signals(host_kind=host.kind, arm="none")
     else:
-        seen = host.baseline.guest is not None and host.channel == "run-command"
+        reachable = host.baseline.guest is not None and host.channel == "run-command"
         signals = Signals(
             host_kind=host.kind,
             arm="found",
             instance_id="same",
-            os_id="same" if seen else "unknown",
-            boot="same" if seen else "unknown",
+            os_id="same" if reachable else "unknown",
+            boot="same" if reachable else "unknown",
             health="ok",
-            probe="up" if seen else "none",
+            probe="up" if reachable else "none",
         )
-    told = judge(signals)
-    return HostFinding(host.id, told.outcome, told.confidence, told.rule, told.reason, told.notes)
+    verdict = judge(signals)
+    return HostFinding(host.id, verdict.outcome, verdict.confidence, verdict.rule, verdict.reason, verdict.notes)
