@@ -1,16 +1,16 @@
 # shellcheck shell=sh
-# Sourced by its neighbours: makes the virtual environment they work in, once, and makes it again when it is half-made or
-# out of date. What it installs is known by its hash. Python runs isolated (-I): a module in the current folder is not loaded.
+# The other scripts source this file. It creates the virtual environment that they use, and creates it again if it is incomplete or
+# out of date. It installs only files with known hashes. Python runs isolated (-I): a module in the current folder is not loaded.
 # The caller sets drkit_root; drkit_environment then sets drkit_venv, drkit_tool sets drkit_command.
 
 : "${drkit_root:?is set by the caller}"
 
-drkit_fail() { # what to say, exit status
+drkit_fail() { # message, exit code
   printf '%s\n' "$1" >&2
   exit "$2"
 }
 
-drkit_help() { # the caller's arguments; when they ask for help, prints the comment that the caller begins with, and leaves
+drkit_help() { # the caller's arguments; if they ask for help, it prints the first comment of the caller and exits
   case ${1:-} in
     -h | --help) ;;
     *) return 0 ;;
@@ -69,7 +69,7 @@ else:
     fi
     drkit_said=${drkit_said:-"$drkit_name $drkit_answer"}
   done
-  drkit_fail "${drkit_said:-there is no python3}: drkit needs Python 3.11 or newer with venv; on Debian: apt-get install python3 python3-venv" 64
+  drkit_fail "${drkit_said:-python3 is not installed}: drkit needs Python 3.11 or newer with venv; on Debian: apt-get install python3 python3-venv" 64
 }
 
 drkit_ready() { # whether the environment is whole and of today
@@ -96,17 +96,17 @@ drkit_install() { # Python, lock; noisy. The lock's files first, by their hashes
 
 drkit_make() { # Python, lock
   if [ -n "$(ls -A "$drkit_venv" 2>/dev/null)" ] && [ ! -e "$drkit_venv/pyvenv.cfg" ] && [ ! -e "$drkit_venv/drkit.making" ]; then
-    drkit_fail "$drkit_venv is no virtual environment: name another folder in DRKIT_VENV" 64
+    drkit_fail "$drkit_venv is not a virtual environment: name another folder in DRKIT_VENV" 64
   fi
   printf 'setting up %s (once)\n' "$drkit_venv" >&2
-  drkit_log=$(mktemp) || drkit_fail 'no temporary file can be made: look at TMPDIR' 1
+  drkit_log=$(mktemp) || drkit_fail 'a temporary file cannot be created: check TMPDIR' 1
   if (drkit_install "$@") >"$drkit_log" 2>&1; then
     printf '%s' "$drkit_stamp" >"$drkit_venv/drkit.stamp"
     rm -f "$drkit_venv/drkit.making" "$drkit_log"
   else
     cat "$drkit_log" >&2
     rm -f "$drkit_log"
-    drkit_fail "$drkit_venv could not be made, see above; the next call begins anew" 1
+    drkit_fail "$drkit_venv could not be created, see above; the next call starts again" 1
   fi
 }
 

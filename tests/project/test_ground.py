@@ -504,7 +504,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(checkout: Checkout) -> No
     (home / "letter").touch()
     done = checkout.run(DRKIT_VENV=str(home))
     assert done.returncode == 64
-    assert done.stderr == f"{home} is no virtual environment: name another folder in DRKIT_VENV\n"
+    assert done.stderr == f"{home} is not a virtual environment: name another folder in DRKIT_VENV\n"
     assert [path.name for path in home.iterdir()] == ["letter"]
 
 
@@ -512,7 +512,7 @@ def test_pips_noise_is_shown_only_when_it_fails(checkout: Checkout) -> None:
     failed = checkout.run(PIP_FAILS="1")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.count("noise of pip") == 2
-    assert failed.stderr.endswith("could not be made, see above; the next call begins anew\n")
+    assert failed.stderr.endswith("could not be created, see above; the next call starts again\n")
     assert checkout.run().returncode == 0
 
 
@@ -548,7 +548,7 @@ def test_a_python_that_will_not_do_gets_one_line(checkout: Checkout, fault: str,
 def test_no_python_gets_one_line(checkout: Checkout) -> None:
     (checkout.path / "python3").unlink()
     done = checkout.run()
-    assert (done.returncode, done.stdout, done.stderr) == (64, "", f"there is no python3{NEEDS}")
+    assert (done.returncode, done.stdout, done.stderr) == (64, "", f"python3 is not installed{NEEDS}")
 
 
 def test_a_newer_python_beside_one_that_is_too_old_is_found(checkout: Checkout) -> None:
@@ -616,7 +616,7 @@ def test_missing_tools_are_installed_by_root(tools: Checkout) -> None:
     (tools.path / "ssh-keygen").unlink()
     done = tools.run(script="test")
     assert (done.returncode, "noise" in done.stdout + done.stderr) == (0, False)
-    assert "installing by apt-get, for tests that need them: dash openssh-client chromium npm" in done.stderr
+    assert "installing with apt-get, for the tests that need them: dash openssh-client chromium npm" in done.stderr
     assert tools.journal[-2:] == [
         "apt-get -qq update",
         "apt-get -qq install -y --no-install-recommends dash openssh-client chromium npm",
@@ -627,7 +627,7 @@ def test_root_can_keep_the_system_as_it_is(tools: Checkout) -> None:
     tools.put("id", "#!/bin/sh\necho 0\n")
     tools.put("apt-get", '#!/bin/sh\necho "apt-get $*" >>"$JOURNAL"\n')
     done = tools.run(script="test", DRKIT_APT="no")
-    assert (done.returncode, "missing, tests that need them are skipped: chromium npm" in done.stderr) == (0, True)
+    assert (done.returncode, "missing, so the tests that need them are skipped: chromium npm" in done.stderr) == (0, True)
     assert [line for line in tools.journal if line.startswith("apt-get")] == []
 
 
@@ -638,8 +638,8 @@ def test_tools_that_cannot_be_had_are_named_and_fatal_in_ci(tools: Checkout, use
     (tools.path / "shellcheck").unlink()
     here = tools.run(script="test")
     assert here.returncode == 0
-    assert "missing, tests that need them are skipped: shellcheck" in here.stderr
+    assert "missing, so the tests that need them are skipped: shellcheck" in here.stderr
     ci = tools.run(script="test", CI="true")
     assert (ci.returncode, ci.stdout) == (1, "")
-    assert "tests need what cannot be installed here: shellcheck" in ci.stderr
+    assert "the tests need tools that cannot be installed here: shellcheck" in ci.stderr
     assert ("no network" in ci.stderr) == (user == "0")
