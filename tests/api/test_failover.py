@@ -322,7 +322,7 @@ def test_a_stranger_with_a_terminal_recovers_though_it_is_killed_midway(
     seat.until(r"codespaces:\S+:create-plan")
     assert "scripts/failover" in seat.text  # how to go on
     seat.process.send_signal(signal.SIGKILL)
-    seat.process.wait(10)
+    seat.process.wait(PATIENCE)
     os.close(seat.master)
 
     # Ctrl-C, too: in good order
@@ -336,11 +336,11 @@ def test_a_stranger_with_a_terminal_recovers_though_it_is_killed_midway(
 
     seat = night()
     asked = 0
-    while seat.until(r"Who is ready", r"Type `", "", seconds=90) == r"Who is ready":
+    while seat.until(r"Who is ready", r"Type `", "") == r"Who is ready":
         asked += 1
         offered = re.findall(r"^\s*(\d+)  ask the owner", seat.text.rsplit("steps for people", 1)[1], re.MULTILINE)
         seat.type(f"{' '.join(offered)}\n" if asked == 1 else "\n")
-    assert seat.process.wait(20) == 3  # what is to be done by hand at machines nobody did
+    assert seat.process.wait(PATIENCE) == 3  # what is to be done by hand at machines nobody did
     assert "SIGN IN" in seat.text
     assert re.search(r"\d+ recovered", seat.text)
     assert decisions == 1

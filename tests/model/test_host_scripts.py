@@ -51,6 +51,7 @@ from tests.model.host_folder import (
     shell_command,
     tools,
 )
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -695,15 +696,16 @@ def test_a_redirection_is_an_answer_and_is_not_followed(plain: Host, tmp_path: P
 
 def test_services_that_do_not_answer_are_given_up(varied: Host) -> None:
     host = varied
-    with metadata_service(b"late", delay=60) as (metadata, _), socket.create_server(("127.0.0.1", 0)) as silent:
+    with (
+        metadata_service(b"late", delay=2 * PATIENCE) as (metadata, _),
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         host.environment = {"DRKIT_IMDS": metadata}
-        began = time.monotonic()
         probe = host.start("probe", asks(""))
         reach = host.start("reach", {"drkit_urls": url, "drkit_timeout": "1"})
         assert outcome(reach)["results"] == [{"url": url, "http": 0}]
         assert outcome(probe)["imds"] is None
-        assert time.monotonic() - began < 50
 
 
 def test_urls_that_do_not_fit_are_left_out_and_said(varied: Host) -> None:

@@ -627,7 +627,10 @@ def test_root_can_keep_the_system_as_it_is(tools: Checkout) -> None:
     tools.put("id", "#!/bin/sh\necho 0\n")
     tools.put("apt-get", '#!/bin/sh\necho "apt-get $*" >>"$JOURNAL"\n')
     done = tools.run(script="test", DRKIT_APT="no")
-    assert (done.returncode, "missing, so the tests that need them are skipped: chromium npm" in done.stderr) == (0, True)
+    assert (done.returncode, "missing, so the tests that need them are skipped: chromium npm" in done.stderr) == (
+        0,
+        True,
+    )
     assert [line for line in tools.journal if line.startswith("apt-get")] == []
 
 

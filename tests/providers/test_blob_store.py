@@ -140,7 +140,7 @@ def test_a_check_is_compared_with_the_one_that_another_machine_kept(
     assert other.keep(made).name == "000002.json"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 def test_an_account_that_never_keeps_a_container_is_one_clear_error(
     store: blob_store.BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from typing import Any
 import pytest
 
 from tests.support.estates import People, Site, done_twice, estate, found_end, kill_when, wait_for
+from tests.support.kill_points import place_of
 from tests.support.patience import PATIENCE
+from tests.support.run_process import KILLED, Death, Life, Lives
 
 SERIES = int(os.environ.get("DRKIT_KILLS", "3"))
 KILLS = 8
@@ -102,41 +103,20 @@ POINTS = [
 TORN = ("done", ":create-plan")
 
 
-def _tear(site: Site) -> None:
-    """The last line was only half written."""
-    path = journal_of(site)
-    assert path is not None
-    path.write_bytes(path.read_bytes()[:-17])
-
-
 def test_killed_right_after_a_record_it_ends_as_if_undisturbed(tmp_path: Path, undisturbed: Any) -> None:
     """An intent before its request, a polling URL before the first poll, an end before the next step; once half a record."""
     struck = []
     with estate(tmp_path) as site, People(site):
         for kind, action in POINTS:
-            path = journal_of(site)
-            before = path.stat().st_size if path else 0
-            process = go_on(site)
-            if kill_when(process, partial(journal_of, site), _tells(before, kind, action)):
+            death: Death = "torn" if (kind, action) == TORN else "after"
+            if Lives().one(place_of(site), Life(death=death, at=(kind, action))) == KILLED:
                 struck.append((kind, action))
-                if (kind, action) == TORN:
-                    _tear(site)
         to_the_end(site)
         assert done_twice(site) == []
         assert found_end(site) == undisturbed
         assert any(one["kind"] == "repaired" for one in site.journal())
     assert set(POINTS[:5]) <= set(struck)
     assert len(struck) > len(POINTS) // 2, struck
-
-
-def _tells(before: int, kind: str, action: str) -> Callable[[bytes], bool]:
-    def seen(content: bytes) -> bool:
-        lines = content[before:].split(b"\n")[:-1]
-        return any(
-            f'"kind":"{kind}"'.encode() in line and (not action or f'{action}"'.encode() in line) for line in lines
-        )
-
-    return seen
 
 
 def test_told_to_stop_it_leaves_the_rest_to_resume_and_what_has_ended_is_not_begun_again(
@@ -146,7 +126,7 @@ def test_told_to_stop_it_leaves_the_rest_to_resume_and_what_has_ended_is_not_beg
         process = go_on(site)
         wait_for(lambda: any(one["kind"] == "operation" for one in site.journal()))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 3
+        assert process.wait() == 3
         left = site.journal()
         assert left[-1]["kind"] == "ended"
         assert left[-1]["data"]["outcome"] == "partial"

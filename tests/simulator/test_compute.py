@@ -130,7 +130,7 @@ def test_a_run_command_is_resumed_from_its_polling_url(fresh: Fresh) -> None:
 
 
 def test_a_polling_url_without_its_signature_leads_nowhere(fresh: Fresh) -> None:
-    azure = fresh()
+    azure = fresh(speed=1.0)
     url = azure.ready["arm"] + vm_id("web-01") + "/runCommand?api-version=2024-11-01"
     body: Any = {"commandId": "RunShellScript", "script": ["true"]}
     accepted = azure.http.post(url, json=body, headers=azure.bearer(), timeout=PATIENCE)
