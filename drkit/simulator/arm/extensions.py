@@ -222,7 +222,7 @@ def put(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    """Accepted, or 204 where there is none. Whatever it was registered with is not told."""
+    """Accepted, or 204 if there is none. The service that the worker was registered with is not informed."""
     machine, host = _machine(call)
     extension = host.extensions.get(call.path["extension"].lower())
     if extension is None:

@@ -1,4 +1,4 @@
-"""What stands in the way of a write, and what is there beside: locks, policies, deleted accounts, VM sizes and usages.
+"""What can prevent a write: locks, policies, deleted accounts, VM sizes and quotas.
 
 Locks and the built-in policies about locations are enforced, as Resource Manager does, before a provider sees the request.
 https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources

@@ -79,7 +79,7 @@ def assign(world: World, principal: str, role: str, scope: str, kind: str = "Ser
 
 
 def within(path: str, scope: str) -> bool:
-    """Whether a path is the scope or lies below it."""
+    """Whether a path is the scope or is below it."""
     return f"{path.lower().rstrip('/')}/".startswith(f"{scope.lower().rstrip('/')}/")
 
 

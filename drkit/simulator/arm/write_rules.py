@@ -34,7 +34,7 @@ def group(call: Call) -> ResourceGroup:
 
 
 def parent(call: Call, resource_id: str) -> Resource:
-    """The resource that the path goes on below; ParentResourceNotFound where there is none."""
+    """The resource that the path is below; ParentResourceNotFound if there is none."""
     group(call)
     resource = call.world.resource(resource_id)
     if resource is None:

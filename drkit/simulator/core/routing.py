@@ -100,7 +100,7 @@ class Route:
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """Fixed segments before caught ones, those before the rest, and a rest that goes on before one that ends."""
+        """Fixed segments before caught ones, those before the rest, and a longer rest before one that ends."""
         parts = self.pattern.strip("/").split("/")
         return (*(2 if part.endswith("*}") else 1 if part.startswith("{") else 0 for part in parts), 3)
 
@@ -160,7 +160,7 @@ def routes() -> list[Route]:
 
 
 def service_hosts() -> dict[str, str | None]:
-    """Public host name -> the region it stands in (None: a global host)."""
+    """Public host name -> its region (None: a global host)."""
     from drkit.simulator.codespaces import environments
     from drkit.simulator.hybrid_worker import model
 

@@ -27,7 +27,7 @@
 ``locks``, ``policies``, ``policy_definitions``, ``deleted_accounts``: as ``World`` describes them
 ``protected``        [{vault: its ARM id, host: a VM's, group: the group it is recovered into, location}]: Site Recovery
 ``signals``          {delays: {source: [least, most] minutes}, gaps: [VM ids]}: how Azure's signals lag (``state.DELAYS``)
-``settings``         hints for whoever drives the simulator; not read here
+``settings``         hints for the program that uses the simulator; not read here
 ==================== ==============================================================================================
 """
 

@@ -38,7 +38,7 @@ from drkit.simulator.hybrid_worker import model
 
 ARM_HOST, LOGIN_HOST = "management.azure.com", "login.microsoftonline.com"
 ARM_REGION = "northeurope"
-"""Where the Resource Manager that answers stands: it counts its token buckets by region."""
+"""The region of the Resource Manager that answers: it has token buckets for each region."""
 FAULT_CODES = {429: "TooManyRequests", 502: "BadGateway", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 

@@ -11,7 +11,7 @@ How the parts plug in:
 - An Automation account is a resource and, of that id, a ``hybrid_worker.model.AutomationAccount`` with its groups and workers; extensions
   are their machine's, ``SimulatedHost.extensions``; what reports to an account follows from both (``hybrid_worker.model.reporting``).
 - Time passes in ``World.advance()``, which the server calls before each request: it runs what ``World.later(seconds,
-  action)`` put off, in order, each at its own moment (``World.now()`` is that moment meanwhile).
+  action)`` postponed, in order, each at its own moment (``World.now()`` is that moment while it runs).
 - ARM resources (plans, VMs, disks, Arc machines) are ``Resource`` in ``World.resources``. A VM's power and guest are
   its ``SimulatedHost`` in ``World.hosts``, found by the VM's id; its ARM fields (``vmId``, ``timeCreated``, OS disk) are the
   resource's.
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 DELAYS = {"resource_health": (0.0, 0.0), "graph": (5.0, 5.0), "activity_log": (3.0, 20.0), "metrics": (3.0, 3.0)}
-"""Minutes, at least and at most, after which a source tells what happened. Resource Health: within 10 minutes."""
+"""Minutes, at least and at most, after which a source reports what happened. Resource Health: within 10 minutes."""
 VIRTUAL_MACHINES = "microsoft.compute/virtualmachines"
 
 
@@ -114,7 +114,7 @@ class Resource:
 
     @property
     def group(self) -> str:
-        """The resource group's name as it stands in the id."""
+        """The resource group's name as it is written in the id."""
         return self.id.split("/")[4]
 
     @property
@@ -248,7 +248,7 @@ class World:
 
     @contextmanager
     def at(self, moment: datetime) -> Iterator[None]:
-        """Meanwhile it is that moment: for what is told to have happened before."""
+        """While the block runs, it is that moment: for what is said to have happened earlier."""
         held, self._moment = self._moment, moment
         try:
             yield
@@ -256,7 +256,7 @@ class World:
             self._moment = held
 
     def lag(self, source: str, *names: str) -> timedelta:
-        """How late that source tells of the thing of those names: always the same for the same names."""
+        """The delay with which that source reports the thing with those names: always the same for the same names."""
         least, most = self.delays[source]
         share = int(self.named_id(source, *names)[:8], 16) / 0xFFFFFFFF
         return timedelta(minutes=least + (most - least) * share)

@@ -1,4 +1,4 @@
-"""A certificate authority and a certificate for loopback, made anew at each start."""
+"""A certificate authority and a certificate for loopback, created at each start."""
 
 from __future__ import annotations
 

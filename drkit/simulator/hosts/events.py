@@ -61,11 +61,11 @@ def all_events() -> dict[str, Act]:
 
 
 def region_changed(world: World, region: str, lost: bool, since: datetime | None = None) -> None:
-    """A region was lost (``since``: default now), or came back: its VMs were off meanwhile and start anew."""
+    """A region was lost (``since``: default now), or came back: its VMs were off in between and start again."""
     for host in world.hosts.values():
         if host.kind == "azure-vm" and host.running and normal(host.location) == normal(region):
             if lost:
-                text = "The region this virtual machine stands in is unavailable"
+                text = "The region of this virtual machine is unavailable"
                 take_down(world, host.id, since=since, summary=text, value=None)
             else:
                 bring_up(world, host.id)
@@ -73,14 +73,14 @@ def region_changed(world: World, region: str, lost: bool, since: datetime | None
                 boot(host, world.now().timestamp())
 
 
-def told(details: Json, name: str) -> str:
-    """The annotation's name, or nothing where the event asks for none."""
+def annotation_name(details: Json, name: str) -> str:
+    """The name of the annotation; empty if the event asks for none."""
     return name if details.get("annotated", True) else ""
 
 
 def note(world: World, host: SimulatedHost, details: Json, name: str) -> None:
     """An annotation of a VM, unless the event asks for none."""
-    if host.kind == "azure-vm" and told(details, name):
+    if host.kind == "azure-vm" and annotation_name(details, name):
         annotate(world, host.id, name)
 
 
@@ -141,7 +141,7 @@ def _reboot(world: World, around: Surroundings, host: SimulatedHost, details: Js
     if host.kind == "azure-vm":
         if details.get("by"):
             asked(world, host, f"{WRITE[:-6]}/restart/action", details)
-        name = told(details, "VirtualMachineRestarted")
+        name = annotation_name(details, "VirtualMachineRestarted")
         take_down(world, host.id, name, since=ago(world, 1), until=world.now(), context=CUSTOMER)
     return host
 
@@ -149,7 +149,7 @@ def _reboot(world: World, around: Surroundings, host: SimulatedHost, details: Js
 def _heal(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Azure moves it off a failed node. The minutes it takes are over at once, but Resource Health remembers them."""
     _renew(host, around)
-    name = told(details, "VirtualMachineMigrationInitiatedForRepair")
+    name = annotation_name(details, "VirtualMachineMigrationInitiatedForRepair")
     text = "We're sorry, your virtual machine was unavailable: its host failed"
     take_down(world, host.id, name, since=ago(world, 4), until=world.now(), summary=text)
     return host
@@ -166,7 +166,7 @@ def _renew(host: SimulatedHost, around: Surroundings) -> None:
 def _redeploy(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     _renew(host, around)
     asked(world, host, f"{WRITE[:-6]}/redeploy/action", details)
-    name = told(details, "VirtualMachineRedeployInitiatedByControlPlane")
+    name = annotation_name(details, "VirtualMachineRedeployInitiatedByControlPlane")
     take_down(world, host.id, name, since=ago(world, 3), until=world.now(), context=CUSTOMER)
     return host
 
@@ -187,7 +187,10 @@ def _stop(world: World, around: Surroundings, host: SimulatedHost, details: Json
     if host.kind == "azure-vm":
         asked(world, host, f"{WRITE[:-6]}/{'deallocate' if deallocate else 'powerOff'}/action", details)
         kind = "DeallocationInitiated" if deallocate else "StopInitiatedByControlPlane"
-        name, title = told(details, f"VirtualMachine{kind}"), "Stopped and deallocated" if deallocate else "Stopped"
+        name, title = (
+            annotation_name(details, f"VirtualMachine{kind}"),
+            "Stopped and deallocated" if deallocate else "Stopped",
+        )
         take_down(world, host.id, name, title=title, context=CUSTOMER, value=None)
     return host
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from drkit.simulator.core.state import Json, World, normal
 from drkit.simulator.hosts import events
-from drkit.simulator.hosts.events import ago, boot, new, note, told
+from drkit.simulator.hosts.events import ago, annotation_name, boot, new, note
 from drkit.simulator.hosts.machine import SimulatedHost, Surroundings, mac
 from drkit.simulator.signals.vm_annotations import PLATFORM, bring_up, take_down
 
@@ -16,7 +16,7 @@ NODE = "We're sorry, your virtual machine isn't available because of a failure o
 
 
 def _freeze(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
-    """Its node is updated while it stands still for seconds."""
+    """Its node is updated while the VM is paused for some seconds."""
     note(world, host, details, "VirtualMachinePlannedFreezeSucceeded")
     return host
 
@@ -24,7 +24,7 @@ def _freeze(world: World, _: Surroundings, host: SimulatedHost, details: Json) -
 def _crash(world: World, around: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
     """Its node crashed and came back, ``minutes`` (6) later."""
     boot(host, around.now())
-    name = told(details, "VirtualMachineHostCrashed")
+    name = annotation_name(details, "VirtualMachineHostCrashed")
     take_down(world, host.id, name, since=ago(world, float(details.get("minutes", 6))), until=world.now(), summary=NODE)
     return host
 
@@ -33,16 +33,16 @@ def _blip(world: World, around: Surroundings, host: SimulatedHost, details: Json
     """Its storage was away for ``minutes`` (2); ``reboot``: it restarted by that, else it stood still."""
     if details.get("reboot"):
         boot(host, around.now())
-    name = told(details, "VirtualMachineStorageOffline")
+    name = annotation_name(details, "VirtualMachineStorageOffline")
     since = ago(world, float(details.get("minutes", 2)))
     take_down(world, host.id, name, since=since, until=world.now(), summary="Storage connectivity lost")
     return host
 
 
 def _down(world: World, _: Surroundings, host: SimulatedHost, details: Json) -> SimulatedHost:
-    """Its node failed; the platform says so, and it stays down. ``value``: the metric meanwhile."""
+    """Its node failed; the platform reports it, and the VM stays down. ``value``: the metric during that time."""
     host.silent = True
-    name = told(details, "VirtualMachineHostRebootedForRepair")
+    name = annotation_name(details, "VirtualMachineHostRebootedForRepair")
     take_down(world, host.id, name, summary=NODE, value=details.get("value", 0.0))
     return host
 
@@ -67,7 +67,7 @@ def _wake(world: World, around: Surroundings, host: SimulatedHost) -> None:
 def in_zone(world: World, host: SimulatedHost) -> list[SimulatedHost]:
     """The running VMs of this host's zone, itself among them."""
     if not host.zone:
-        raise ValueError(f"{host.id} stands in no zone")
+        raise ValueError(f"{host.id} is in no zone")
     place = (normal(host.location), host.zone)
     return [
         neighbour
@@ -77,7 +77,7 @@ def in_zone(world: World, host: SimulatedHost) -> list[SimulatedHost]:
 
 
 def _zone_down(world: World, _: Surroundings, host: SimulatedHost, __: Json) -> SimulatedHost:
-    """The whole zone that the host stands in: VMs stay down until it recovers. There is no annotation of it."""
+    """The whole zone of the host fails: its VMs stay down until it recovers, without an annotation."""
     for neighbour in in_zone(world, host):
         neighbour.silent = True
         take_down(

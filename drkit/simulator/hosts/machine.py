@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from drkit.simulator.hosts.people import Job, Person
 
 WINDOWS_STARTED = "2026-11-02T04:12:09Z"
-"""Windows knows no boot id: when it started stands for one."""
+"""Windows has no boot id; the time of its start is used instead."""
 NAMESPACE = uuid.UUID("6f0f3a52-53c3-4f0e-9d0b-3d6a52a6b6c1")
 
 

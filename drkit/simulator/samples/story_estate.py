@@ -1,6 +1,6 @@
-"""The small estate that a story is told on: one host to watch, peers in its region and zone, others as control.
+"""The small estate of a story: one host to watch, peers in its region and zone, others as control.
 
-The plan stands in East US and stays well, so that what is judged is the host.
+The plan is in East US and stays available, so that the verdict is about the host.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ KEPT = timedelta(days=90)
 UNSEEN = timedelta(seconds=35)
 """A VM that was unavailable for less leaves nothing in the log."""
 REPEATED = timedelta(minutes=15)
-"""A VM still unavailable after so long is told of again."""
+"""If a VM is still unavailable after this time, there is another event."""
 SIZE = 200
 MANAGEMENT = "management.azure.com"
 EPOCH = datetime(1, 1, 1, tzinfo=UTC)
@@ -168,7 +168,7 @@ def _requests(world: World, callers: dict[str, Caller]) -> Iterator[Json]:
 
 
 def _resource_health(world: World, subscription_id: str) -> Iterator[Json]:
-    """Changes of availability. Not told: those to unknown, and a VM unavailable for a few seconds."""
+    """Changes of availability, except those to unknown and those that last a few seconds."""
     now, root = world.now(), f"/subscriptions/{subscription_id}/".lower()
     for key, notes in world.notes.items():
         if not key.startswith(root) or VM_PART not in key:

@@ -145,7 +145,7 @@ def make_event(
 ) -> Json:
     """An event about a region, by its display name, that can be read so many simulated minutes after it began.
 
-    Only those ``services`` and ``subscriptions`` are told of (default: all). ``emerging``: minutes after which it is
+    It names only those ``services`` and ``subscriptions`` (default: all). ``emerging``: minutes after which it is
     among the emerging issues too (None: never).
     """
     number = len(world.events) + 1

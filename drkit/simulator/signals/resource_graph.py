@@ -260,7 +260,7 @@ def _wanted(row: Json, table: str, types: list[str], text: str) -> bool:
 
 
 def _stages(text: str) -> list[str]:
-    """The pipeline's stages, without cutting what stands in parentheses or quotes."""
+    """The pipeline's stages, without cutting inside parentheses or quotes."""
     stages, depth, quoted, start = [], 0, False, 0
     for at, letter in enumerate(text):
         quoted = quoted != (letter == "'")

@@ -1,7 +1,7 @@
 """What the platform notes of a VM: its annotations, and when it was unavailable and why.
 
 Names, contexts and kinds of impact: https://learn.microsoft.com/azure/service-health/resource-health-vm-annotation.
-Every source that tells of a VM's health (Resource Health, the activity log, Resource Graph, the availability metric)
+Every source that reports a VM's health (Resource Health, the activity log, Resource Graph, the availability metric)
 is read from these notes, each with its own delay.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PLATFORM, CUSTOMER, GUEST = "Platform Initiated", "Customer Initiated", "VM Initiated"
 PLANNED, UNPLANNED, NEITHER = "Planned", "Unplanned", "Not Applicable"
-FREEZE, REBOOT, TOLD, DEGRADED = "Downtime Freeze", "Downtime Reboot", "Informational", "Degraded"
+FREEZE, REBOOT, INFORMATIONAL, DEGRADED = "Downtime Freeze", "Downtime Reboot", "Informational", "Degraded"
 
 
 class AnnotationKind(NamedTuple):
@@ -65,22 +65,28 @@ NAMES: dict[str, AnnotationKind] = {
         "Unexpected host failure",
     ),
     "VirtualMachineRedeployInitiatedByControlPlane": AnnotationKind(
-        CUSTOMER, NEITHER, TOLD, "The virtual machine is redeployed as an authorized user or process requested."
+        CUSTOMER,
+        NEITHER,
+        INFORMATIONAL,
+        "The virtual machine is redeployed as an authorized user or process requested.",
     ),
     "VirtualMachineRestarted": AnnotationKind(
-        CUSTOMER, NEITHER, TOLD, "The virtual machine restarts as an authorized user or a process inside it requested."
+        CUSTOMER,
+        NEITHER,
+        INFORMATIONAL,
+        "The virtual machine restarts as an authorized user or a process inside it requested.",
     ),
     "VirtualMachineDeallocationInitiated": AnnotationKind(
         CUSTOMER,
         NEITHER,
-        TOLD,
+        INFORMATIONAL,
         "The virtual machine is stopped and deallocated as an authorized user or process requested.",
     ),
     "VirtualMachineStopInitiatedByControlPlane": AnnotationKind(
-        CUSTOMER, NEITHER, TOLD, "The virtual machine is stopping as an authorized user or process requested."
+        CUSTOMER, NEITHER, INFORMATIONAL, "The virtual machine is stopping as an authorized user or process requested."
     ),
     "VirtualMachineStartInitiatedByControlPlane": AnnotationKind(
-        CUSTOMER, NEITHER, TOLD, "The virtual machine is starting as an authorized user or process requested."
+        CUSTOMER, NEITHER, INFORMATIONAL, "The virtual machine is starting as an authorized user or process requested."
     ),
     "VirtualMachineScheduledForServiceHealing": AnnotationKind(
         PLATFORM, UNPLANNED, DEGRADED, "The host of the virtual machine may fail; it is scheduled to be moved."
@@ -93,7 +99,7 @@ NAMES: dict[str, AnnotationKind] = {
 class Annotation:
     """Something that happened to a VM at ``at``. ``down``: it was unavailable from then until ``until`` (None: it is).
 
-    ``value``: the availability metric meanwhile; None where nobody measured.
+    ``value``: the availability metric during that time; None if it was not measured.
     """
 
     vm: str
@@ -127,7 +133,7 @@ class AvailabilityChange(NamedTuple):
 
 
 def annotate(world: World, vm: str, name: str, *, since: datetime | None = None) -> Annotation:
-    """An annotation that tells of no change of availability."""
+    """Add an annotation that is not about a change of availability."""
     kind = NAMES[name]
     at = since or world.now()
     return _keep(
