@@ -56,14 +56,14 @@ def ended(context: Context, run: str) -> EndedRuns:
     """
     named = status.status(context, run).run
     chain = history.chain(context, named)
-    found = status.status(context, chain[-1].run if chain else named)
-    clouds.check_same(found.runbook.cloud, context.cloud, found.run)
-    if found.outcome == "partial" or not found.state.outcome:
+    last = status.status(context, chain[-1].run if chain else named)
+    clouds.check_same(last.runbook.cloud, context.cloud, last.run)
+    if last.outcome == "partial" or not last.state.outcome:
         raise RefusedError(
-            f"{found.run} is unfinished: {found.reason}",
-            remedy=f"`drkit resume {found.run}`, or `drkit abort {found.run} --reason TEXT`, then `drkit resume {found.run}`",
+            f"{last.run} is unfinished: {last.reason}",
+            remedy=f"`drkit resume {last.run}`, or `drkit abort {last.run} --reason TEXT`, then `drkit resume {last.run}`",
         )
-    return EndedRuns(tuple(chain) or (RunRecord(found.run, found.runbook, found.state),))
+    return EndedRuns(tuple(chain) or (RunRecord(last.run, last.runbook, last.state),))
 
 
 @dataclass(frozen=True)

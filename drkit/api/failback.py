@@ -58,15 +58,15 @@ def _back_already(context: Context, runs: EndedRuns, every_run: Sequence[RunReco
     for other in every_run:
         if other.book.source_run not in runs.names:
             continue
-        found = status.status(context, other.run)
-        if found.outcome == "partial":
+        run_status = status.status(context, other.run)
+        if run_status.outcome == "partial":
             raise RefusedError(
-                f"{other.run}, the {other.book.kind} of {runs.last.run}, is unfinished: {found.reason}",
+                f"{other.run}, the {other.book.kind} of {runs.last.run}, is unfinished: {run_status.reason}",
                 remedy=f"`drkit resume {other.run}`, or give it up: `drkit abort {other.run} --reason TEXT`",
             )
         if other.book.kind != "failback":
             continue
-        if found.outcome in status.DONE:
+        if run_status.outcome in status.DONE:
             raise RefusedError(
                 f"{runs.last.run} went back as {other.run}",
                 remedy=f"`drkit cleanup {other.run}` deletes what is left after that",

@@ -468,36 +468,42 @@ def is_region(name: str) -> bool:
 
 def faults_of(value: Snapshot | Assessment) -> list[str]:
     """What of a snapshot or assessment cannot be used, with its place: times, regions and ids, and references that lead nowhere."""
-    faults = time_faults("taken", value.taken)
-    if isinstance(value, Assessment):
-        for number, finding in enumerate(value.plans):
-            if finding.failing_since:
-                faults += time_faults(f"plans[{number}].failing_since", finding.failing_since)
-        for number, claim in enumerate(value.claims):
-            faults += time_faults(f"claims[{number}].since", claim.since)
-        named = [(f"lost_regions[{n}]", region) for n, region in enumerate(value.lost_regions)]
-        named += [(f"targets[{n}]", one.region) for n, one in enumerate(value.targets)]
-        named += [(f"present_plans[{n}]", plan.region) for n, plan in enumerate(value.present_plans)]
-        faults += _region_faults(named)
-        present = {plan.id.lower() for plan in value.present_plans}
-        faults += [
-            f"present_plans[{n}]: {fault}"
-            for n, plan in enumerate(value.present_plans)
-            if (fault := _id_fault(plan.id))
-        ]
-        faults += [
-            f"present[{number}] ({one.name}): its plan is not there: {one.plan}"
-            for number, one in enumerate(value.present)
-            if one.plan.lower() not in present
-        ]
-        return faults
-    plans: set[str] = set()
+    faults = _snapshot_faults(value) if isinstance(value, Snapshot) else _assessment_faults(value)
+    return time_faults("taken", value.taken) + faults
+
+
+def _assessment_faults(value: Assessment) -> list[str]:
+    faults: list[str] = []
+    for number, finding in enumerate(value.plans):
+        if finding.failing_since:
+            faults += time_faults(f"plans[{number}].failing_since", finding.failing_since)
+    for number, claim in enumerate(value.claims):
+        faults += time_faults(f"claims[{number}].since", claim.since)
+    named = [(f"lost_regions[{n}]", region) for n, region in enumerate(value.lost_regions)]
+    named += [(f"targets[{n}]", target.region) for n, target in enumerate(value.targets)]
+    named += [(f"present_plans[{n}]", plan.region) for n, plan in enumerate(value.present_plans)]
+    faults += _region_faults(named)
+    present = {plan.key for plan in value.present_plans}
+    faults += [
+        f"present_plans[{n}]: {fault}" for n, plan in enumerate(value.present_plans) if (fault := _id_fault(plan.id))
+    ]
+    faults += [
+        f"present[{number}] ({environment.name}): its plan is not there: {environment.plan}"
+        for number, environment in enumerate(value.present)
+        if environment.plan_key not in present
+    ]
+    return faults
+
+
+def _snapshot_faults(value: Snapshot) -> list[str]:
+    faults: list[str] = []
+    plans: set[ArmId] = set()
     for number, plan in enumerate(value.plans):
         if fault := _id_fault(plan.id):
             faults.append(f"plans[{number}]: {fault}")
-        if plan.id.lower() in plans:
+        if plan.key in plans:
             faults.append(f"plans[{number}]: two plans have the id {plan.id}")
-        plans.add(plan.id.lower())
+        plans.add(plan.key)
     named = [(f"plans[{n}]", plan.region) for n, plan in enumerate(value.plans)]
     named += [
         (f"plans[{n}].group_region", plan.group_region) for n, plan in enumerate(value.plans) if plan.group_region
@@ -511,14 +517,14 @@ def faults_of(value: Snapshot | Assessment) -> list[str]:
             faults.append(f"plans[{number}]: unknown region {plan.region!r}")
     seen: set[tuple[str, str]] = set()
     for number, environment in enumerate(value.environments):
-        if environment.plan.lower() not in plans:
+        if environment.plan_key not in plans:
             faults.append(f"environments[{number}] ({environment.name}): its plan is not there: {environment.plan}")
         if (environment.product, environment.id) in seen:
             faults.append(f"environments[{number}]: two environments have the id {environment.id}")
         seen.add((environment.product, environment.id))
-    hosts = {host.id.lower() for host in value.hosts}
+    hosts = {host.key for host in value.hosts}
     for number, environment in enumerate(value.environments):
-        if environment.host and environment.host.host.lower() not in hosts:
+        if environment.host and environment.host.key not in hosts:
             faults.append(
                 f"environments[{number}] ({environment.name}): its host is not there: {environment.host.host}"
             )
@@ -526,7 +532,7 @@ def faults_of(value: Snapshot | Assessment) -> list[str]:
 
 
 def plan_fault(plan: Plan) -> str:
-    """Why a plan as it was read cannot be kept: its id or its region is none. Empty for one that can."""
+    """Why a plan from Azure cannot be kept: its id or its region has another shape. Empty for a plan that can."""
     if fault := _id_fault(plan.id):
         return fault
     return "" if is_region(plan.region) else f"its location {plan.region[:100]!r} is no region"
