@@ -132,10 +132,13 @@ class Needed:
     def met(self, step: Step) -> bool:
         """Whether the step carries it."""
         return any(
-            one.signal == self.signal
-            and one.subject.lower() in self.subjects
-            and (self.expected is ANY or (type(one.expected) is type(self.expected) and one.expected == self.expected))
-            for one in step.preconditions
+            precondition.signal == self.signal
+            and precondition.subject.lower() in self.subjects
+            and (
+                self.expected is ANY
+                or (type(precondition.expected) is type(self.expected) and precondition.expected == self.expected)
+            )
+            for precondition in step.preconditions
         )
 
 
@@ -257,11 +260,11 @@ def faults(steps: Iterable[Step], tables: Tables, beside: Iterable[Step] = ()) -
 
 def check(book: Runbook, tables: Tables, where: str) -> None:
     """FileError for a runbook that breaks a table: it is no runbook."""
-    found = faults(book.steps, tables) or unheld(book, tables)
-    if found:
-        more = f"; and {len(found) - MOST_FAULTS} more" if len(found) > MOST_FAULTS else ""
+    problems = faults(book.steps, tables) or unheld(book, tables)
+    if problems:
+        more = f"; and {len(problems) - MOST_FAULTS} more" if len(problems) > MOST_FAULTS else ""
         raise FileError(
-            f"is no runbook that this drkit carries out: {'; '.join(found[:MOST_FAULTS])}{more}",
+            f"is no runbook that this drkit carries out: {'; '.join(problems[:MOST_FAULTS])}{more}",
             where=where,
             remedy="`drkit plan` writes one; find out who wrote this one",
         )
@@ -272,15 +275,19 @@ def unheld(book: Runbook, tables: Tables) -> list[str]:
     if book.drkit == "runbook/1":
         return []
     occasion = Occasion.of(book)
-    found: list[str] = []
+    problems: list[str] = []
     for step in book.steps:
         row = action_of(step, tables)
         if row is None:
             continue
         # Of every product: nothing is released from a plan that answers again.
         wanted = (*row.required(step, occasion), *(occasion.still(step) if step.effect == "release" else ()))
-        found.extend(f"step {step.id}: it does not depend on {one}" for one in wanted if not one.met(step))
-    return list(dict.fromkeys(found))
+        problems.extend(
+            f"step {step.id}: it does not depend on {requirement}"
+            for requirement in wanted
+            if not requirement.met(step)
+        )
+    return list(dict.fromkeys(problems))
 
 
 def _faults(step: Step, around: Around, tables: Tables) -> list[str]:
@@ -290,18 +297,18 @@ def _faults(step: Step, around: Around, tables: Tables) -> list[str]:
     action = table.get(step.action)
     if action is None:
         return [f"{step.product} has no action {step.action!r}"]
-    found = []
+    problems = []
     if step.effect != action.effect:
-        found.append(f"the effect of {step.action} is {action.effect}, not {step.effect}")
+        problems.append(f"the effect of {step.action} is {action.effect}, not {step.effect}")
     if not step.id.startswith(f"{step.product}:") or not step.id.endswith(f":{step.action}"):
-        found.append(f"its id does not say that it is {step.action} of {step.product}")
+        problems.append(f"its id does not say that it is {step.action} of {step.product}")
     if not re.fullmatch(action.target, step.target, re.IGNORECASE):
-        found.append(f"the target of {step.action} is not of the right kind: {step.target!r:.200}")
+        problems.append(f"the target of {step.action} is not of the right kind: {step.target!r:.200}")
     try:
         msgspec.convert(step.inputs, action.inputs)
     except msgspec.ValidationError as error:
-        return [*found, f"its inputs are not those of {step.action}: {error}"]
-    return [*found, *action.check(step, around)]
+        return [*problems, f"its inputs are not those of {step.action}: {error}"]
+    return [*problems, *action.check(step, around)]
 
 
 def same_inputs(step: Step, **wanted: str) -> list[str]:
@@ -374,20 +381,20 @@ def value_in_words(value: Any) -> str:
 def bound(book: Runbook, tables: Tables, settings: Settings) -> dict[str, str]:
     """The settings that change what a runbook's steps do: place in drkit.toml -> value, as they are now. No secrets."""
     own = {one.id.lower(): one.channel for one in settings.hosts if one.id and one.channel}
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     if book.kind == "failover":
         for region in sorted(set(book.target_regions.values())):
             among = not settings.targets or region in settings.targets
-            found[f"targets names {region}"] = "yes" if among else "no"
+            values[f"targets names {region}"] = "yes" if among else "no"
     for step in book.steps:
         row = action_of(step, tables)
         if row is None:
             continue
-        found |= row.bound(step, settings)
+        values |= row.bound(step, settings)
         if row.channel:
             host = str(step.inputs[row.channel])
-            found[f"channel of {host}"] = own.get(host.lower()) or settings.channels.azure_vm or "none"
-    return dict(sorted(found.items()))
+            values[f"channel of {host}"] = own.get(host.lower()) or settings.channels.azure_vm or "none"
+    return dict(sorted(values.items()))
 
 
 def differences(book: Runbook, tables: Tables, settings: Settings) -> list[str]:

@@ -90,17 +90,17 @@ def check_runbook(
     arm = book.cloud.arm.rstrip("/")
     requests = every_request(book.steps, tables, arm, settings)
     own = _own(book)
-    known = frozenset(one.lower() for one in recorded)
+    known = frozenset(recorded_id.lower() for recorded_id in recorded)
     outside: dict[str, str] = {}
     deletions: dict[str, list[str]] = {}
     for step in book.steps:
-        for one in requests.get(step.id, ()):
-            if one.method == "DELETE" and may_delete(step, book, one.target, arm, known):
+        for request in requests.get(step.id, ()):
+            if request.method == "DELETE" and may_delete(step, book, request.target, arm, known):
                 continue  # what is recorded may be anywhere
-            if one.method == "DELETE":
-                deletions.setdefault(step.id, []).append(one.target)
-            if not _inside(one.target, arm, own):
-                outside.setdefault(step.id, one.target)
+            if request.method == "DELETE":
+                deletions.setdefault(step.id, []).append(request.target)
+            if not _inside(request.target, arm, own):
+                outside.setdefault(step.id, request.target)
     return check_steps(
         kind=book.kind,
         steps=book.steps,
@@ -141,13 +141,17 @@ def _own(book: Runbook) -> tuple[frozenset[str], frozenset[str]]:
     """Ids in lower case of what a runbook may write to: its plans, what takes over from them, and the hosts of their environments."""
     plans = {plan.lower() for plan in book.source_plans}
     if book.kind == "repair":
-        plans |= {one.plan.lower() for one in book.environments}
-    targets = {one.plan.lower() for one in book.target_plans.values()}
+        plans |= {affected.plan.lower() for affected in book.environments}
+    targets = {takeover.plan.lower() for takeover in book.target_plans.values()}
     if book.drkit == "runbook/1":
         targets = {
             step.target.lower() for step in book.steps if not step.environment and step.effect in ("create", "verify")
         }
-    hosts = {one.host.lower() for one in book.environments if one.host.startswith("/") and one.plan.lower() in plans}
+    hosts = {
+        affected.host.lower()
+        for affected in book.environments
+        if affected.host.startswith("/") and affected.plan.lower() in plans
+    }
     groups = {"/".join(plan.split("/")[:5]) for plan in targets}
     return frozenset(plans | targets | hosts), frozenset(groups)
 

@@ -184,13 +184,13 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def find(self, text: str) -> Step:
         """The one step whose id is, begins with or contains ``text``; UsageError naming the candidates otherwise."""
         exact = [step for step in self.steps if step.id == text]
-        found = exact or [step for step in self.steps if text in step.id]
-        if len(found) == 1:
-            return found[0]
-        listed = f"one of: {', '.join(step.id for step in (found or self.steps)[:8])}"
+        matches = exact or [step for step in self.steps if text in step.id]
+        if len(matches) == 1:
+            return matches[0]
+        listed = f"one of: {', '.join(step.id for step in (matches or self.steps)[:8])}"
         raise UsageError(
-            f"{'no step' if not found else 'more than one step'} is called {text!r}",
-            remedy=listed if found else suggest.remedy(text, (step.id for step in self.steps), listed),
+            f"{'no step' if not matches else 'more than one step'} is called {text!r}",
+            remedy=listed if matches else suggest.remedy(text, (step.id for step in self.steps), listed),
         )
 
 
@@ -237,16 +237,16 @@ def decode(content: bytes, where: str) -> Runbook:
     return runbook
 
 
-def _says_no_other(told: Any, whole: Any) -> bool:
+def _says_no_other(written: Any, whole: Any) -> bool:
     """Whether values are those of the whole runbook, fields left out that were unknown when it was written.
 
     A drkit that was brought up to date in the middle of a night goes on with what was approved before.
     """
-    if isinstance(told, dict) and isinstance(whole, dict):
-        return all(key in whole and _says_no_other(value, whole[key]) for key, value in told.items())
-    if isinstance(told, list) and isinstance(whole, list):
-        return len(told) == len(whole) and all(map(_says_no_other, told, whole))
-    return type(told) is type(whole) and bool(told == whole)
+    if isinstance(written, dict) and isinstance(whole, dict):
+        return all(key in whole and _says_no_other(value, whole[key]) for key, value in written.items())
+    if isinstance(written, list) and isinstance(whole, list):
+        return len(written) == len(whole) and all(map(_says_no_other, written, whole))
+    return type(written) is type(whole) and bool(written == whole)
 
 
 def _wrong_marker(marker: object, wanted: str) -> tuple[str]:
@@ -272,13 +272,13 @@ def faults_of(steps: Sequence[Step]) -> list[str]:
 def _guard_faults(book: Runbook) -> list[str]:
     """What its guards say that no planner writes: who approves would read that one passed where it was forced."""
     faults = []
-    for number, one in enumerate(book.guards):
-        if one.name not in GUARDS or one.name in {before.name for before in book.guards[:number]}:
-            faults.append(f"it has a guard {one.name!r:.80} that there is not, or twice")
-        if one.passed == bool(one.forced):
+    for number, guard in enumerate(book.guards):
+        if guard.name not in GUARDS or guard.name in {earlier.name for earlier in book.guards[:number]}:
+            faults.append(f"it has a guard {guard.name!r:.80} that there is not, or twice")
+        if guard.passed == bool(guard.forced):
             faults.append(
-                f"guard {one.name[:80]} is said to have {'passed and been' if one.passed else 'neither passed nor been'} forced"
+                f"guard {guard.name[:80]} is said to have {'passed and been' if guard.passed else 'neither passed nor been'} forced"
             )
-        if one.forced and one.name in NEVER_FORCED and book.drkit != "runbook/1":
-            faults.append(f"guard {one.name} is said to be forced, which cannot be")
+        if guard.forced and guard.name in NEVER_FORCED and book.drkit != "runbook/1":
+            faults.append(f"guard {guard.name} is said to be forced, which cannot be")
     return faults

@@ -48,10 +48,10 @@ def described(book: Runbook, tables: Tables, settings: Settings) -> tuple[Descri
     """Every step of a runbook for a person, in its order. ``settings``: those it would be carried out with."""
     numbers = {step.id: number for number, step in enumerate(book.steps, 1)}
     arm = book.cloud.arm
-    found = []
+    descriptions = []
     for step in book.steps:
         row = action_of(step, tables)
-        found.append(
+        descriptions.append(
             Described(
                 number=numbers[step.id],
                 id=step.id,
@@ -73,17 +73,19 @@ def described(book: Runbook, tables: Tables, settings: Settings) -> tuple[Descri
                 text_of_file=f"{step.title}; {step.reason}",
             )
         )
-    return tuple(found)
+    return tuple(descriptions)
 
 
 def _only_if(step: Step) -> tuple[str, ...]:
     """What must still hold, a sentence for each subject; the step's own ids, which stand beside it, are not repeated."""
     own = {step.host.lower(): "its host", step.plan.lower(): "its plan", step.target.lower(): "its target"}
-    told: dict[str, list[str]] = {}
-    for one in step.preconditions:
-        expected = value_in_words(one.expected) if one.expected != "" else "(empty)"
-        told.setdefault(own.get(one.subject.lower(), one.subject), []).append(f"{one.signal} = {expected}")
-    return tuple(f"{subject} has {', '.join(values)}" for subject, values in told.items())
+    conditions: dict[str, list[str]] = {}
+    for precondition in step.preconditions:
+        expected = value_in_words(precondition.expected) if precondition.expected != "" else "(empty)"
+        conditions.setdefault(own.get(precondition.subject.lower(), precondition.subject), []).append(
+            f"{precondition.signal} = {expected}"
+        )
+    return tuple(f"{subject} has {', '.join(values)}" for subject, values in conditions.items())
 
 
 def _leaves(name: str, value: Any) -> Iterable[tuple[str, str]]:
@@ -91,7 +93,7 @@ def _leaves(name: str, value: Any) -> Iterable[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(f"{name}.{key}" if name else str(key), inner)
-    elif isinstance(value, list | tuple) and value and not all(isinstance(one, str | int | float) for one in value):
+    elif isinstance(value, list | tuple) and value and not all(isinstance(part, str | int | float) for part in value):
         for number, inner in enumerate(value, 1):
             yield from _leaves(f"{name}.{number}", inner)
     elif isinstance(value, list | tuple) and len(value) == 1:

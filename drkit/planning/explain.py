@@ -10,6 +10,7 @@ import msgspec
 
 from drkit.errors import RefusedError
 from drkit.model.estate import Assessment, Baseline, Carried, Host, HostFinding, Plan, PlanFinding, Reading, Snapshot
+from drkit.model.ids import ArmId
 from drkit.planning import transparency
 from drkit.planning.dispositions import MACHINE_PRESENT
 from drkit.planning.plan_state import PlanSignals, plan_state
@@ -188,7 +189,7 @@ def explain_host(
     ``in_doubt``: what runs know of it that they released and did not prove to be registered since, and what to type.
     """
     given, row = _known(finding)
-    carried = [one for one in assessed.carried if one.host.lower() == finding.host.lower()]
+    carried = [registration for registration in assessed.carried if finding.key == registration.host]
     shown = [name for name in DOMAINS if name != "host_kind" and not _silent(name, finding.signals[name], given)]
     known = tuple(
         words(name, finding.signals[name], given) for name in shown if not _ignorant(name, finding.signals[name])
@@ -198,7 +199,7 @@ def explain_host(
     )
     return Explanation(
         subject=finding.host,
-        name=before.name or finding.host.rsplit("/", 1)[-1],
+        name=before.name or finding.key.name,
         kind=WORDS["host_kind", before.kind],
         outcome=finding.outcome,
         confidence=finding.confidence,
@@ -210,10 +211,10 @@ def explain_host(
         signals=known,
         unknown=unknown,
         otherwise=otherwise(given, trust_registration=trust_registration),
-        evidence=tuple(sorted(finding.readings, key=lambda one: one.time)),
+        evidence=tuple(sorted(finding.readings, key=lambda reading: reading.time)),
         noticed=noticed(finding, before.baseline),
         to_do=_to_do(finding, carried, in_doubt),
-        registration=(*(words for words, _ in in_doubt), *(one.words for one in carried)),
+        registration=(*(words for words, _ in in_doubt), *(registration.words for registration in carried)),
         assessed=assessed.taken,
         simulated=assessed.cloud.simulated,
     )
@@ -221,7 +222,7 @@ def explain_host(
 
 def _known(finding: HostFinding) -> tuple[Signals, Row]:
     """The signals of a finding and the row that decided. RefusedError for a finding with words that no table has."""
-    row = next((one for one in ROWS if one.number == finding.rule), None)
+    row = next((table_row for table_row in ROWS if table_row.number == finding.rule), None)
     odd = [
         *(word for word in finding.notes if word not in NOTES),
         *(name for name in DOMAINS if name not in finding.signals),
@@ -245,7 +246,7 @@ def _to_do(finding: HostFinding, carried: Sequence[Carried], in_doubt: Sequence[
     """What to do: first about a registration that is missing, then about the machine."""
     if in_doubt:
         return f"{in_doubt[0][1][:1].upper()}{in_doubt[0][1][1:]}."
-    if any(one.another for one in carried):
+    if any(registration.another for registration in carried):
         return "Ask whose registration it carries: drkit writes over nobody's."
     if carried and finding.outcome in MACHINE_PRESENT:
         return "`drkit plan --kind repair` writes the steps that register it again, with its plan where that answers."
@@ -280,16 +281,16 @@ def otherwise(given: Signals, *, trust_registration: bool = False) -> tuple[Chan
     What is not known comes first, since it may yet be learnt.
     """
     mine = transparency.judge(given, trust_registration=trust_registration)
-    found: dict[int, tuple[int, str, list[str]]] = {}
+    rows: dict[int, tuple[int, str, list[str]]] = {}
     values = {name: getattr(given, name) for name in DOMAINS}
     for rank, changed, text in _alternatives(given):
         other = transparency.judge(Signals(**(values | changed)), trust_registration=trust_registration)
         if (other.outcome, other.reason) == (mine.outcome, mine.reason):
             continue
         verdict = other.outcome + (f" ({other.reason})" if other.reason else "")
-        before = found.get(other.rule, (rank, verdict, []))
-        found[other.rule] = (min(rank, before[0]), verdict, [*before[2], text])
-    ordered = sorted(found.items(), key=lambda item: (item[1][0], abs(item[0] - mine.rule)))
+        before = rows.get(other.rule, (rank, verdict, []))
+        rows[other.rule] = (min(rank, before[0]), verdict, [*before[2], text])
+    ordered = sorted(rows.items(), key=lambda item: (item[1][0], abs(item[0] - mine.rule)))
     return tuple(Change(rule, text, tuple(when)) for rule, (_, text, when) in ordered[:MOST])
 
 
@@ -322,41 +323,42 @@ def _alternatives(given: Signals) -> Iterator[tuple[int, dict[str, Any], str]]:
 def noticed(finding: HostFinding, before: Baseline) -> tuple[str, ...]:
     """What a person on the machine will notice of it."""
     signals = finding.signals
-    found: list[str] = []
+    notices: list[str] = []
     alive = finding.outcome in ("transparent", "transparent-with-interruption", "re-register", "no-failover")
-    lengths = [one for one in finding.readings if one.signal == "downtime"]
+    lengths = [reading for reading in finding.readings if reading.signal == "downtime"]
     if lengths:
         detail = dict(part.partition("=")[::2] for part in lengths[-1].detail.split())
-        found.append(
+        notices.append(
             f"it was down for about {int(lengths[-1].value) // 60} min, "
             f"between {detail.get('from', '')[11:16]} and {_next_minute(detail.get('to', ''))} UTC by the platform's count"
         )
     if not alive:
-        return tuple(found)
+        return tuple(notices)
     if finding.outcome == "transparent":
-        found.append("a pause of seconds (live migration: typically under 5, an update of the host: under 10)")
+        notices.append("a pause of seconds (live migration: typically under 5, an update of the host: under 10)")
     if signals["boot"] == "different":
-        found.append("it restarted: what ran in memory, and every connection, is gone")
+        notices.append("it restarted: what ran in memory, and every connection, is gone")
     moved = signals["event"] == "reboot-other-host" or (signals["boot"], signals["physical_host"]) == (
         "different",
         "different",
     )
     if moved:
-        found.append("its temporary disk is empty: it stands on another physical host")
+        notices.append("its temporary disk is empty: it stands on another physical host")
     if any(
-        one.signal in ("operation", "annotation") and "dealloc" in str(one.value).lower() for one in finding.readings
+        reading.signal in ("operation", "annotation") and "dealloc" in str(reading.value).lower()
+        for reading in finding.readings
     ):
-        found.append("a dynamic public address may be another: it was deallocated")
+        notices.append("a dynamic public address may be another: it was deallocated")
     if "state-rolled-back" in finding.notes:
-        found.append("its files are as of the restore point: what was written since is gone")
+        notices.append("its files are as of the restore point: what was written since is gone")
     if signals["os_id"] == "different":
-        found.append("its system is a new one, or was given new SSH host keys: clients will warn of another machine")
+        notices.append("its system is a new one, or was given new SSH host keys: clients will warn of another machine")
     if finding.successor:
-        found.append(f"another machine carries on: {finding.successor}")
-    found.extend(_addresses(before, finding.found))
+        notices.append(f"another machine carries on: {finding.successor}")
+    notices.extend(_addresses(before, finding.found))
     if "moved" in finding.notes and finding.found:
-        found.append(f"its ARM id is {finding.found.id} now: grants and alerts on the old id are not with it")
-    return tuple(found)
+        notices.append(f"its ARM id is {finding.found.id} now: grants and alerts on the old id are not with it")
+    return tuple(notices)
 
 
 def _next_minute(text: str) -> str:
@@ -376,8 +378,11 @@ def _addresses(before: Baseline, now: Host | None) -> list[str]:
 
 def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base: Snapshot) -> PlanExplanation:
     """Explain a plan's state."""
-    mine = {one.host.host.lower() for one in base.environments if one.plan.lower() == subject.id.lower() and one.host}
-    told = [one for one in assessed.hosts if one.host.lower() in mine]
+    hosts = {
+        environment.host.key
+        for environment in base.environments
+        if environment.plan_key == subject.key and environment.host
+    }
     advice = finding.advice
     to_do = {
         "lost": "`drkit plan` writes the way to another region; read it before you approve it.",
@@ -394,17 +399,20 @@ def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base
         failing_since=finding.failing_since,
         advice=f"{advice.advice}: {advice.reason}" if advice else "",
         claims=tuple(
-            f"{one.kind} {one.id} by {one.who} since {one.since or 'unknown'}: {one.text}"
-            for one in assessed.claims
-            if one.region == subject.region
+            f"{claim.kind} {claim.id} by {claim.who} since {claim.since or 'unknown'}: {claim.text}"
+            for claim in assessed.claims
+            if claim.region == subject.region
         ),
         witnesses=tuple(
-            f"{one.source}: {one.value}" + (f" ({one.detail})" if one.detail else "") for one in assessed.witnesses
+            f"{witness.source}: {witness.value}" + (f" ({witness.detail})" if witness.detail else "")
+            for witness in assessed.witnesses
         ),
         otherwise=_plan_otherwise(finding, subject, assessed),
-        evidence=tuple(sorted(finding.readings, key=lambda one: one.time)),
+        evidence=tuple(sorted(finding.readings, key=lambda reading: reading.time)),
         hosts=tuple(
-            f"{one.host.rsplit('/', 1)[-1]}: {one.outcome}" + (f" ({one.reason})" if one.reason else "") for one in told
+            f"{verdict.key.name}: {verdict.outcome}" + (f" ({verdict.reason})" if verdict.reason else "")
+            for verdict in assessed.hosts
+            if verdict.key in hosts
         ),
         to_do=to_do.get(
             finding.state,
@@ -419,12 +427,12 @@ def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base
 def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -> tuple[str, ...]:
     """What one other answer would have made of it."""
     values: dict[str, Any] = {}
-    for one in finding.readings:
-        name = "control" if one.signal == "control" else one.signal
+    for reading in finding.readings:
+        name = "control" if reading.signal == "control" else reading.signal
         if name in ("listing", "control", "arm", "heard"):
-            values[name] = one.value
-        elif name not in values and one.value in ("yes", "no", "unknown"):
-            values["service"] = one.value
+            values[name] = reading.value
+        elif name not in values and reading.value in ("yes", "no", "unknown"):
+            values["service"] = reading.value
     values["claimed"] = any(claim.region == subject.region for claim in assessed.claims)
     asked: tuple[tuple[str, tuple[Any, ...], str], ...] = (
         ("claimed", (True, False), "its region's loss is claimed"),
@@ -433,7 +441,7 @@ def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -
         ("listing", ("yes", "no"), "its environments can be listed"),
         ("arm", ("found", "gone"), "Resource Manager has it"),
     )
-    found = []
+    changes = []
     for name, allowed, text in asked:
         for value in allowed:
             if value == values.get(name):
@@ -441,8 +449,8 @@ def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -
             state, _ = plan_state(PlanSignals(**(values | {name: value})))
             if state != finding.state:
                 no = value in (False, "no", "gone")
-                found.append(f"{state}: if it were {'not ' if no else ''}so that {text}")
-    return tuple(found)
+                changes.append(f"{state}: if it were {'not ' if no else ''}so that {text}")
+    return tuple(changes)
 
 
 def subjects(name: str, base: Snapshot) -> tuple[list[Host], list[Plan]]:
@@ -450,28 +458,35 @@ def subjects(name: str, base: Snapshot) -> tuple[list[Host], list[Plan]]:
     wanted = name.rstrip("/").lower()
 
     def fits(arm_id: str, called: str) -> bool:
-        return wanted in (arm_id.lower().rstrip("/"), arm_id.lower().rstrip("/").rsplit("/", 1)[-1], called.lower())
+        return wanted in (ArmId(arm_id).folded, ArmId(arm_id).name.lower(), called.lower())
 
-    hosts = [one for one in base.hosts if fits(one.id, one.name)]
-    plans = [one for one in base.plans if fits(one.id, one.name)]
+    hosts = [host for host in base.hosts if fits(host.id, host.name)]
+    plans = [plan for plan in base.plans if fits(plan.id, plan.name)]
     if not hosts and not plans:
-        held = {
-            one.host.host.lower()
-            for one in base.environments
-            if one.host and wanted in (one.id.lower(), one.name.lower())
+        linked = {
+            environment.host.key
+            for environment in base.environments
+            if environment.host and wanted in (environment.id.lower(), environment.name.lower())
         }
-        hosts = [one for one in base.hosts if one.id.lower() in held]
+        hosts = [host for host in base.hosts if host.key in linked]
     return hosts, plans
 
 
 def names(base: Snapshot) -> list[str]:
     """What hosts, plans and environments are called."""
-    hosts, plans = [one.name for one in base.hosts], [one.name for one in base.plans]
-    return [*hosts, *plans, *(one.name for one in base.environments)]
+    return [
+        *(host.name for host in base.hosts),
+        *(plan.name for plan in base.plans),
+        *(environment.name for environment in base.environments),
+    ]
 
 
 def plan_of(name: str, base: Snapshot) -> str:
     """The id of the plan of an environment that has no host of its own; empty when the name is no such environment's."""
     wanted = name.lower()
-    homes = {one.plan for one in base.environments if not one.host and wanted in (one.id.lower(), one.name.lower())}
+    homes = {
+        environment.plan
+        for environment in base.environments
+        if not environment.host and wanted in (environment.id.lower(), environment.name.lower())
+    }
     return homes.pop() if len(homes) == 1 else ""

@@ -14,32 +14,32 @@ def compare(before: Readiness, now: Sequence[Finding]) -> Compared:
     A finding that is no longer there counts as better only if its rule could look: where the rule has come to find something
     unknown, it is hidden. So is what is unknown now and was not before.
     """
-    old = {one.id: one for one in before.findings}
-    new = {one.id: one for one in now}
+    old = {finding.id: finding for finding in before.findings}
+    new = {finding.id: finding for finding in now}
     blind = {
-        one.rule
-        for one in now
-        if one.severity == "unknown" and (one.id not in old or old[one.id].severity != "unknown")
+        finding.rule
+        for finding in now
+        if finding.severity == "unknown" and (finding.id not in old or old[finding.id].severity != "unknown")
     }
     worse: list[str] = []
     better: list[str] = []
     hidden: list[str] = []
     unchanged = 0
-    for key, one in new.items():
+    for key, finding in new.items():
         known = old.get(key)
         if known is None:
-            (hidden if one.severity == "unknown" else worse).append(key)
-        elif known.severity == one.severity:
+            (hidden if finding.severity == "unknown" else worse).append(key)
+        elif known.severity == finding.severity:
             unchanged += 1
-        elif one.severity == "unknown":
+        elif finding.severity == "unknown":
             hidden.append(key)
-        elif known.severity == "unknown" or RANK[one.severity] < RANK[known.severity]:
+        elif known.severity == "unknown" or RANK[finding.severity] < RANK[known.severity]:
             worse.append(key)
         else:
             better.append(key)
-    for key, one in old.items():
+    for key, finding in old.items():
         if key not in new:
-            (hidden if one.rule in blind and one.severity != "unknown" else better).append(key)
+            (hidden if finding.rule in blind and finding.severity != "unknown" else better).append(key)
     return Compared(
         generation=before.generation,
         taken=before.taken,

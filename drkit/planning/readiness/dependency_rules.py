@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drkit.model.estate import Reading
+from drkit.model.ids import ArmId
 from drkit.model.readiness import Finding
 from drkit.planning.readiness.values import UNKNOWN, Seen, finding
 
@@ -18,52 +19,56 @@ ELSE = "make one in another region, and name that in drkit.toml"
 
 def places(seen: Seen) -> Iterator[Finding]:
     """The store, the identity, this machine and what [check] needs names stand outside every protected region; so do their groups."""
-    for one in seen.all("needs"):
-        what, name = str(one.detail).partition(": ")[0] or "it", one.subject.rstrip("/").rsplit("/", 1)[-1]
-        if one.value == UNKNOWN:
-            said = one.detail.partition(": ")[2]
-            text = f"where {_called(what, name)} stands is not known{f': {said}' if said else ''}"
-            yield finding("place", "unknown", one.subject, text, _how(what), key=what, evidence=[one])
-        elif one.value in seen.protected:
-            yield from _inside(one, what, name, str(one.value), "stands")
-        group = seen.one("needs-group", one.subject)
-        if group is not None and group.value in seen.protected and group.value != one.value:
+    for reading in seen.all("needs"):
+        what, name = str(reading.detail).partition(": ")[0] or "it", ArmId(reading.subject).name
+        if reading.value == UNKNOWN:
+            problem = reading.detail.partition(": ")[2]
+            text = f"where {_called(what, name)} stands is not known{f': {problem}' if problem else ''}"
+            yield finding("place", "unknown", reading.subject, text, _how(what), key=what, evidence=[reading])
+        elif reading.value in seen.protected:
+            yield from _inside(reading, what, name, str(reading.value), "stands")
+        group = seen.one("needs-group", reading.subject)
+        if group is not None and group.value in seen.protected and group.value != reading.value:
             yield from _inside(group, what, name, str(group.value), "lies in a resource group whose metadata is")
-    for one in seen.all("isolation"):
-        if str(one.value).lower() == "regional":
-            name = one.subject.rsplit("/", 1)[-1]
+    for reading in seen.all("isolation"):
+        if str(reading.value).lower() == "regional":
+            name = ArmId(reading.subject).name
             text = f"the identity {name} may be given to resources of its own region only (isolation scope Regional), to no agent elsewhere"
             remedy = "set its isolation scope to None, or keep one in each region that drkit may run from"
-            yield finding("place", "warning", one.subject, text, remedy, key="isolation", evidence=[one])
-    for one in seen.all("target-group"):
-        if one.value in seen.protected and one.value not in seen.settings.targets:
+            yield finding("place", "warning", reading.subject, text, remedy, key="isolation", evidence=[reading])
+    for reading in seen.all("target-group"):
+        if reading.value in seen.protected and reading.value not in seen.settings.targets:
             text = (
-                f"the group {one.subject.rsplit('/', 1)[-1]} is tagged for drkit's targets and its metadata is in {one.value}, which is "
+                f"the group {ArmId(reading.subject).name} is tagged for drkit's targets and its metadata is in {reading.value}, which is "
                 "protected: while that region is down, ARM may refuse every write into it"
             )
             remedy = "make the target group in a target region, and take the tag off this one"
-            yield finding("group-place", "warning", one.subject, text, remedy, region=str(one.value), evidence=[one])
-    for one in seen.all("target-plan"):
-        if one.value in seen.protected:
+            yield finding(
+                "group-place", "warning", reading.subject, text, remedy, region=str(reading.value), evidence=[reading]
+            )
+    for reading in seen.all("target-plan"):
+        if reading.value in seen.protected:
             text = (
-                f"the plan {one.subject.rsplit('/', 1)[-1]} is to take over, and its resource group's metadata is in {one.value}, which "
+                f"the plan {ArmId(reading.subject).name} is to take over, and its resource group's metadata is in {reading.value}, which "
                 "is protected: while that region is down, ARM may refuse every write to it"
             )
             remedy = "move it to a group in its own region (az resource move)"
-            yield finding("group-place", "error", one.subject, text, remedy, region=str(one.value), evidence=[one])
+            yield finding(
+                "group-place", "error", reading.subject, text, remedy, region=str(reading.value), evidence=[reading]
+            )
 
 
-def _inside(one: Reading, what: str, name: str, region: str, how: str) -> Iterator[Finding]:
+def _inside(reading: Reading, what: str, name: str, region: str, how: str) -> Iterator[Finding]:
     text = f"{_called(what, name)} {how} in {region}, a region you protect: when it is lost, drkit is without it"
     yield finding(
         "place",
         "error",
-        one.subject,
+        reading.subject,
         text,
         REMEDY.get(what, ELSE),
         key=f"{what} {region}",
         region=region,
-        evidence=[one],
+        evidence=[reading],
     )
 
 

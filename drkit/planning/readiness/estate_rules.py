@@ -29,16 +29,16 @@ def snapshot(seen: Seen) -> Iterator[Finding]:
     if age > timedelta(hours=hours):
         what = f"the newest snapshot is {_hours(age)} old; {hours:g} h is what [check] snapshot_hours allows"
         yield finding("snapshot", "error", "snapshot", what, TAKE, key="age", evidence=[read])
-    machines = {host.id.lower() for host in taken.hosts}
+    machines = {host.key for host in taken.hosts}
     for capture in taken.captures:
         if capture.state == "complete":
             continue
         source = Reading(capture.subject, "capture", capture.state, capture.source, capture.time, capture.detail)
-        last = capture.subject.rstrip("/").rsplit("/", 1)[-1]
+        last = capture.key.name
         what = f"{last} was captured {'not at all' if capture.state == 'failed' else 'in part'} ({capture.source}): {capture.detail}"
         yield finding(
             "snapshot",
-            "error" if capture.state == "failed" and capture.subject.lower() not in machines else "warning",
+            "error" if capture.state == "failed" and capture.key not in machines else "warning",
             capture.subject,
             what,
             "see why, then `drkit snapshot`; what it could not read is carried over from before, and grows old",
@@ -64,13 +64,13 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
     limit = timedelta(minutes=seen.settings.objectives.recovery_point_minutes)
     dark: dict[str, list[Environment]] = {}
     risky = [one for one in (seen.snapshot.environments if seen.snapshot else ()) if one.data_at_risk == "unpushed"]
-    told = rows_since(risky, seen.generations)
+    since_when = rows_since(risky, seen.generations)
     for environment in seen.snapshot.environments if seen.snapshot else ():
         if environment.data_at_risk == "unknown":
             dark.setdefault(environment.plan, []).append(environment)
         if environment.data_at_risk != "unpushed":
             continue
-        since = told[environment.product, environment.id]
+        since = since_when[environment.product, environment.id]
         if since is None or seen.now - since <= limit:
             continue
         source = seen.kept(environment.id, "data_at_risk", "unpushed", f"since {rfc3339(since)} at the latest")
@@ -154,10 +154,10 @@ def hosts(seen: Seen) -> Iterator[Finding]:
 
 
 def _agents(seen: Seen) -> Iterator[Finding]:
-    for one in seen.all("agents-unread"):
-        what = f"whether their agents are ready is not known for {one.value} virtual machines: so many are not asked one by one"
+    for reading in seen.all("agents-unread"):
+        what = f"whether their agents are ready is not known for {reading.value} virtual machines: so many are not asked one by one"
         yield finding(
-            "host", "unknown", "hosts", what, "look at a few of them: `az vm get-instance-view`", evidence=[one]
+            "host", "unknown", "hosts", what, "look at a few of them: `az vm get-instance-view`", evidence=[reading]
         )
 
 
@@ -201,28 +201,28 @@ def linked_hosts(seen: Seen) -> list[Host]:
     """The hosts that environments run on."""
     if seen.snapshot is None:
         return []
-    wanted = {one.host.host.lower() for one in seen.snapshot.environments if one.host}
-    return [host for host in seen.snapshot.hosts if host.id.lower() in wanted]
+    wanted = {environment.host.key for environment in seen.snapshot.environments if environment.host}
+    return [host for host in seen.snapshot.hosts if host.key in wanted]
 
 
 def people(seen: Seen) -> Iterator[Finding]:
     """Every environment would be brought up, and no person must do what drkit could."""
     for projection in seen.projections:
-        for one in projection.runbook.environments if projection.runbook else ():
-            if one.disposition not in ("person", "lost", "start"):
+        for affected in projection.runbook.environments if projection.runbook else ():
+            if affected.disposition not in ("person", "lost", "start"):
                 continue
-            lost = one.disposition == "lost"
-            what = f"if {projection.region} is lost, {one.name} {'is lost too' if lost else 'waits for a person'}: {one.reason}"
+            lost = affected.disposition == "lost"
+            what = f"if {projection.region} is lost, {affected.name} {'is lost too' if lost else 'waits for a person'}: {affected.reason}"
             remedy = (
                 "it comes back only with a copy of its machine elsewhere (Site Recovery, a backup)"
                 if lost
                 else "a [[host]] entry or a channel in drkit.toml, where drkit should do it"
             )
             source = "the planner, on an assumed loss"
-            evidence = [seen.here(one.environment, "disposition", one.disposition, source)]
-            region, owner = projection.region, one.owner
+            evidence = [seen.here(affected.environment, "disposition", affected.disposition, source)]
+            region, owner = projection.region, affected.owner
             yield finding(
-                "person", "warning", one.environment, what, remedy, region=region, owner=owner, evidence=evidence
+                "person", "warning", affected.environment, what, remedy, region=region, owner=owner, evidence=evidence
             )
 
 

@@ -226,16 +226,16 @@ def policies(seen: Seen) -> Iterator[Finding]:
 
 def _made(seen: Seen) -> list[tuple[str, Write, str]]:
     """(region lost, write, region it is made in) of everything that runbooks would create in a target region."""
-    found = []
+    writes = []
     for projection in seen.projections:
         steps = projection.runbook.steps if projection.runbook else ()
         places = {step.id: step.region for step in steps if step.effect == "create" and step.region}
-        found += [
+        writes += [
             (projection.region, write, places[write.step])
             for write in projection.writes
             if write.method == "PUT" and write.step in places
         ]
-    return found
+    return writes
 
 
 def _applies(known: Mapping[str, Any], path: str) -> bool:
@@ -243,4 +243,4 @@ def _applies(known: Mapping[str, Any], path: str) -> bool:
     # A management group is above the subscription, else the assignment would not have been listed for it.
     above = scope.lower().startswith("/providers/microsoft.management/")
     excluded: Sequence[object] = known.get("not_scopes") or ()
-    return (above or within(path, scope)) and not any(within(path, str(one)) for one in excluded)
+    return (above or within(path, scope)) and not any(within(path, str(excluded_scope)) for excluded_scope in excluded)

@@ -58,11 +58,11 @@ _APPLIED: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
 
 def judge(seen: Seen) -> tuple[list[Finding], dict[str, Word]]:
     """Every finding, the gravest first; and, for each rule, the gravest it found, or ``ok``."""
-    found = reported(one for rule in _APPLIED for one in rule(seen))
-    explained = {one.region for one in found if one.severity == "error" and one.rule in EXPLAINED}
+    findings = reported(finding for rule in _APPLIED for finding in rule(seen))
+    explained = {finding.region for finding in findings if finding.severity == "error" and finding.rule in EXPLAINED}
     # A consequence is not told beside its cause.
-    found = [one for one in found if one.rule != "runbook" or one.region not in explained]
+    findings = [finding for finding in findings if finding.rule != "runbook" or finding.region not in explained]
     words: dict[str, Word] = dict.fromkeys(RULES, "ok")
-    for one in reversed(found):
-        words[one.rule] = one.severity
-    return found, words
+    for finding in reversed(findings):
+        words[finding.rule] = finding.severity
+    return findings, words

@@ -73,17 +73,17 @@ def targets(seen: Seen) -> Iterator[Finding]:
             evidence = [_set(seen), seen.kept(region, "plans", held)]
             remedy = "add a target region that holds nothing"
             yield finding("target", "warning", region, what, remedy, region=region, evidence=evidence)
-    for one in wanted(seen):
-        if not candidates(one, seen):
-            what = f"if {one.region} is lost, the {one.product.name} plans there have nowhere to go"
+    for request in wanted(seen):
+        if not candidates(request, seen):
+            what = f"if {request.region} is lost, the {request.product.name} plans there have nowhere to go"
             yield finding(
                 "target",
                 "error",
-                one.region,
+                request.region,
                 what,
-                f"add another region than {one.region} to `targets` in drkit.toml",
-                key=f"{one.product.name} {one.subscription}",
-                region=one.region,
+                f"add another region than {request.region} to `targets` in drkit.toml",
+                key=f"{request.product.name} {request.subscription}",
+                region=request.region,
                 evidence=[_set(seen)],
             )
 
@@ -95,26 +95,29 @@ def _set(seen: Seen) -> Reading:
 def takeovers(seen: Seen) -> Iterator[Finding]:
     """What would take over is named in drkit.toml, or was made by a run of this store: a tag can be set by many people."""
     for projection in seen.projections:
-        for plan, one in projection.candidates.items():
-            candidate, source = ArmId(plan).name, ArmId(one.plan).name
+        for plan, takeover in projection.candidates.items():
+            candidate, source = ArmId(plan).name, ArmId(takeover.plan).name
             what = (
                 f"if {projection.region} is lost, {candidate} would take over from {source}, and only its tags speak for it: "
                 "nobody can approve that without typing its whole id"
             )
-            remedy = f"if it is the right one, name it now: `replicas = {replicas.line(plan, one)}` under [products.NAME] in drkit.toml"
-            evidence = [seen.here(plan, "candidate", one.why, "the planner, on an assumed loss")]
+            line = replicas.line(plan, takeover)
+            remedy = f"if it is the right one, name it now: `replicas = {line}` under [products.NAME] in drkit.toml"
+            evidence = [seen.here(plan, "candidate", takeover.why, "the planner, on an assumed loss")]
             yield finding(
-                "replica", "warning", plan, what, remedy, key=one.plan, region=projection.region, evidence=evidence
+                "replica", "warning", plan, what, remedy, key=takeover.plan, region=projection.region, evidence=evidence
             )
 
 
-def candidates(one: Wanted, seen: Seen) -> list[str]:
+def candidates(request: Wanted, seen: Seen) -> list[str]:
     """The regions that these plans may move to."""
     ready = {
-        two.region for plan in one.plans for two in one.product.stand_ins(plan, _others(plan, seen), seen.settings)
+        stand_in.region
+        for plan in request.plans
+        for stand_in in request.product.stand_ins(plan, _others(plan, seen), seen.settings)
     }
-    regions = list(seen.settings.targets) or list(one.product.regions) or sorted(ready)
-    return [region for region in regions if region != one.region]
+    regions = list(seen.settings.targets) or list(request.product.regions) or sorted(ready)
+    return [region for region in regions if region != request.region]
 
 
 def _others(plan: Plan, seen: Seen) -> list[Plan]:
@@ -128,15 +131,15 @@ def offers(seen: Seen) -> Iterator[Finding]:
     What is in the way in one target region while another is clear is a warning; in every one, an error.
     """
     every = wanted(seen)
-    several = len({one.subscription for one in every}) > 1
+    several = len({request.subscription for request in every}) > 1
     dark: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
-    for one in every:
-        regions = candidates(one, seen)
-        faults = {region: list(_faults(one, region, facts_of(one, region, seen), seen)) for region in regions}
+    for request in every:
+        regions = candidates(request, seen)
+        faults = {region: list(_faults(request, region, facts_of(request, region, seen), seen)) for region in regions}
         stuck = all(any(fault.sure for fault in some) for some in faults.values())
         for region, some in faults.items():
-            facts = facts_of(one, region, seen)
-            whose = f"{one.product.name} from {one.region}{f' (subscription {one.subscription})' if several else ''}"
+            facts = facts_of(request, region, seen)
+            whose = f"{request.product.name} from {request.region}{f' (subscription {request.subscription})' if several else ''}"
             for fault in some:
                 if not fault.sure:
                     dark.setdefault((fault.rule, region), []).append((whose, fault))
@@ -147,16 +150,16 @@ def offers(seen: Seen) -> Iterator[Finding]:
                     region,
                     f"{whose} to {region}: {fault.what}",
                     fault.remedy,
-                    key=f"{one.product.name} {one.subscription} {one.region}",
-                    region=one.region,
-                    evidence=[_told(fault, one, region, seen), *(facts.readings if facts else ())],
+                    key=f"{request.product.name} {request.subscription} {request.region}",
+                    region=request.region,
+                    evidence=[_told(fault, request, region, seen), *(facts.readings if facts else ())],
                 )
     for (rule, region), unseen in sorted(dark.items()):
         more = f"; and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
         what = "; ".join(f"{whose}: {fault.what}" for whose, fault in unseen[:NAMED])
-        told = seen.here(region, rule, UNKNOWN, "the product's own look at the target region")
+        reading = seen.here(region, rule, UNKNOWN, "the product's own look at the target region")
         evidence = [
-            told,
+            reading,
             *(
                 read
                 for facts in seen.targets
@@ -165,32 +168,34 @@ def offers(seen: Seen) -> Iterator[Finding]:
             ),
         ]
         yield finding(rule, "unknown", region, f"to {region}, {what}{more}", unseen[0][1].remedy, evidence=evidence)
-    if places := sorted({region for one in wanted(seen) for region in candidates(one, seen)}):
+    if places := sorted({region for request in wanted(seen) for region in candidates(request, seen)}):
         what = f"{', '.join(places)}: {CAPACITY}"
         remedy = "a warm plan or a capacity reservation, where it matters"
         nobody = seen.here("targets", "capacity", UNKNOWN, "nothing of Azure's tells it beforehand")
         yield finding("capacity", "unknown", "targets", what, remedy, evidence=[nobody])
 
 
-def _told(fault: Fault, one: Wanted, region: str, seen: Seen) -> Reading:
+def _told(fault: Fault, request: Wanted, region: str, seen: Seen) -> Reading:
     """What was read of the target region that the fault rests on."""
-    facts = facts_of(one, region, seen)
+    facts = facts_of(request, region, seen)
     value = (
         {"offer": facts.offered, "provider": facts.provider, "sku": facts.skus, "quota": facts.cores_left}
         if facts
         else {}
     )
-    return seen.here(region, fault.rule, value.get(fault.rule), f"{one.product.name}: its look at the target region")
+    return seen.here(
+        region, fault.rule, value.get(fault.rule), f"{request.product.name}: its look at the target region"
+    )
 
 
-def facts_of(one: Wanted, region: str, seen: Seen) -> TargetFacts | None:
+def facts_of(request: Wanted, region: str, seen: Seen) -> TargetFacts | None:
     """What was read of a target region for these plans."""
-    key = (one.product.name, one.subscription, region)
+    key = (request.product.name, request.subscription, region)
     return next((fact for fact in seen.targets if (fact.product, fact.subscription.lower(), fact.region) == key), None)
 
 
-def _faults(one: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> Iterator[Fault]:
-    product, elsewhere = one.product, "choose another target region"
+def _faults(request: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> Iterator[Fault]:
+    product, elsewhere = request.product, "choose another target region"
     if product.regions and region not in product.regions:
         yield Fault("offer", f"it is offered in {', '.join(product.regions)} only", elsewhere)
         return
@@ -208,18 +213,18 @@ def _faults(one: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> 
     if not facts.provider:
         yield Fault("provider", "whether the provider is registered is not known", "grant Reader", sure=False)
     elif facts.provider.lower() != "registered":
-        names = sorted({plan.id.split("/providers/")[-1].split("/")[0] for plan in one.plans})
+        names = sorted({plan.id.split("/providers/")[-1].split("/")[0] for plan in request.plans})
         yield Fault(
             "provider",
-            f"the provider is {facts.provider} in subscription {one.subscription}",
-            f"az provider register --subscription {shlex.quote(one.subscription)} --namespace {shlex.quote(names[0])}",
+            f"the provider is {facts.provider} in subscription {request.subscription}",
+            f"az provider register --subscription {shlex.quote(request.subscription)} --namespace {shlex.quote(names[0])}",
         )
-    yield from _rooms(one, facts, seen)
+    yield from _rooms(request, facts, seen)
 
 
-def _rooms(one: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
-    environments = [environment for plan in one.plans for environment in seen.environments(plan)]
-    need = one.product.need(environments)
+def _rooms(request: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
+    environments = [environment for plan in request.plans for environment in seen.environments(plan)]
+    need = request.product.need(environments)
     if need.skus and facts.skus is None:
         yield Fault(
             "sku", f"whether {', '.join(sorted(need.skus))} is offered is not known", "see the service", sure=False
@@ -234,12 +239,12 @@ def _rooms(one: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
         )
     elif need.cores and facts.cores_left is not None and need.cores > facts.cores_left:
         yield Fault("quota", f"{need.cores} cores are needed, {facts.cores_left} are left", "ask for more quota there")
-    standing = [
-        plan for plan in one.plans
-        if any(two.region == facts.region for two in one.product.stand_ins(plan, _others(plan, seen), seen.settings))
+    existing = [
+        plan for plan in request.plans
+        if any(stand_in.region == facts.region for stand_in in request.product.stand_ins(plan, _others(plan, seen), seen.settings))
     ]  # fmt: skip
-    new = len(one.plans) - len(standing)
-    limit, used = one.product.plan_limit(seen.settings), facts.plans_in_subscription
+    new = len(request.plans) - len(existing)
+    limit, used = request.product.plan_limit(seen.settings), facts.plans_in_subscription
     if new and limit and used is None:
         yield Fault("quota", f"{new} plans are needed, and how many there are is not known", "grant Reader", sure=False)
     elif new and limit and used is not None and used + new > limit:
@@ -292,9 +297,9 @@ def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str
         remedy = "grant Microsoft.Compute/locations/usages/read"
         yield finding("quota", "unknown", target, what, remedy, key=key, region=region, evidence=evidence)
         return
-    left = int(cores.value["limit"]) - int(cores.value["used"])
-    if need > left:
-        what = f"the machines of {region} would need {need} cores in {target}; quota leaves {left}"
+    available = int(cores.value["limit"]) - int(cores.value["used"])
+    if need > available:
+        what = f"the machines of {region} would need {need} cores in {target}; quota leaves {available}"
         remedy = "ask for more regional vCPU quota there, if they are to be made anew there"
         yield finding("quota", "warning", target, what, remedy, key=key, region=region, evidence=[cores])
 
@@ -334,15 +339,13 @@ def _deleted(kind: str, some: Mapping[str, str], seen: Seen) -> Iterator[Finding
         remedy = "a plan prepared beforehand in the target region needs no new name"
         evidence = [asked or seen.here(kind, "deleted-asked", UNKNOWN, "it was not asked")]
         yield finding("deleted", "unknown", kind, what, remedy, evidence=evidence)
-    for one in seen.all("deleted"):
+    for reading in seen.all("deleted"):
         for path, region in some.items():
-            if one.subject.rstrip("/").rsplit("/", 1)[-1].lower() == path.rsplit("/", 1)[-1].lower():
+            if reading.subject.rstrip("/").rsplit("/", 1)[-1].lower() == path.rsplit("/", 1)[-1].lower():
                 name = path.rsplit("/", 1)[-1]
-                what = (
-                    f"{name} was in {one.value} ({one.detail}) and can still be restored; the same name may be refused"
-                )
+                what = f"{name} was in {reading.value} ({reading.detail}) and can still be restored; the same name may be refused"
                 remedy = "restore it and use it, or wait until it is gone for good"
-                yield finding("deleted", "warning", path, what, remedy, region=region, evidence=[one])
+                yield finding("deleted", "warning", path, what, remedy, region=region, evidence=[reading])
 
 
 def runbook(seen: Seen) -> Iterator[Finding]:
@@ -354,10 +357,10 @@ def runbook(seen: Seen) -> Iterator[Finding]:
             what = f"if {region} is lost, there is no runbook: {projection.refused}"
             remedy = projection.remedy or f"`drkit check --if-lost {region}` says more"
             yield finding("runbook", "error", region, what, remedy, region=region, evidence=evidence)
-        for left in _unplaced(projection):
-            what = f"if {region} is lost, {left} would not move"
+        for unplaced in _unplaced(projection):
+            what = f"if {region} is lost, {unplaced} would not move"
             remedy = f"`drkit check --if-lost {region}` shows the runbook"
-            yield finding("runbook", "error", region, what, remedy, key=left, region=region, evidence=evidence)
+            yield finding("runbook", "error", region, what, remedy, key=unplaced, region=region, evidence=evidence)
 
 
 def _unplaced(projection: Projection) -> Sequence[str]:
@@ -369,21 +372,21 @@ def _unplaced(projection: Projection) -> Sequence[str]:
 def forecast(seen: Seen) -> Iterator[Finding]:
     """Recovery fits in the objective, by the runbook's own estimate and by how many requests ARM takes."""
     for projection in seen.projections:
-        told = projection.forecast
-        if told is None or told.seconds <= told.objective_seconds:
+        projected = projection.forecast
+        if projected is None or projected.seconds <= projected.objective_seconds:
             continue
         read = Reading(
             projection.region,
             "forecast",
-            round(told.seconds),
+            round(projected.seconds),
             "the runbook's estimates, and ARM's published token buckets",
             rfc3339(seen.now),
-            ", ".join(f"{count} {kind}s" for kind, count in told.requests.items()),
+            ", ".join(f"{count} {kind}s" for kind, count in projected.requests.items()),
         )
-        slow = "Azure's limit on requests" if told.bucket_seconds > told.step_seconds else "the steps"
+        slow = "Azure's limit on requests" if projected.bucket_seconds > projected.step_seconds else "the steps"
         what = (
-            f"recovery from the loss of {projection.region} would take about {_minutes(told.seconds)} ({told.steps} steps, "
-            f"{told.environments} environments; the slower part is {slow}); the objective is {_minutes(told.objective_seconds)}"
+            f"recovery from the loss of {projection.region} would take about {_minutes(projected.seconds)} ({projected.steps} steps, "
+            f"{projected.environments} environments; the slower part is {slow}); the objective is {_minutes(projected.objective_seconds)}"
         )
         remedy = "more hands (`[run] concurrency`), a warm plan, fewer environments a subscription; or promise what can be kept"
         yield finding("forecast", "error", projection.region, what, remedy, region=projection.region, evidence=[read])

@@ -172,22 +172,22 @@ def protected_regions(snapshot: Snapshot | None, settings: Settings) -> tuple[st
     """
     if snapshot is None:
         return ()
-    held = {one.plan.lower() for one in snapshot.environments}
-    found = {plan.region for plan in snapshot.plans if plan.id.lower() in held or plan.region not in settings.targets}
+    used = {environment.plan_key for environment in snapshot.environments}
+    regions = {plan.region for plan in snapshot.plans if plan.key in used or plan.region not in settings.targets}
     if not snapshot.plans:
-        found = {host.region for host in snapshot.hosts if host.region and host.region not in settings.targets}
-    return tuple(sorted(found))
+        regions = {host.region for host in snapshot.hosts if host.region and host.region not in settings.targets}
+    return tuple(sorted(regions))
 
 
 def writes_of(step: str, requests: Iterable[Request], arm: str, environment: str = "") -> list[Write]:
     """The requests of a step that go to ARM; what goes to a product's own service needs no role of Azure's."""
     host = urlsplit(arm).netloc.lower()
-    found = []
+    writes = []
     for request in requests:
         parts = urlsplit(request.target)
         if parts.netloc.lower() == host and parts.path.lower().startswith("/subscriptions/"):
-            found.append(Write(step, request.method.upper(), parts.path.rstrip("/"), environment))
-    return found
+            writes.append(Write(step, request.method.upper(), parts.path.rstrip("/"), environment))
+    return writes
 
 
 def action_of(method: str, path: str) -> str:
@@ -201,11 +201,11 @@ def action_of(method: str, path: str) -> str:
     return "/".join([parts[last + 1], *parts[last + 2 :: 2], verb])
 
 
-def reported(found: Iterable[Any]) -> list[Finding]:
+def reported(findings: Iterable[Any]) -> list[Finding]:
     """Findings in the order people read them: the gravest first, then by rule and subject; each id once."""
     once: dict[str, Finding] = {}
-    for one in found:
-        known = once.get(one.id)
-        if known is None or RANK[one.severity] < RANK[known.severity]:
-            once[one.id] = one
-    return sorted(once.values(), key=lambda one: (RANK[one.severity], one.rule, one.id))
+    for finding in findings:
+        known = once.get(finding.id)
+        if known is None or RANK[finding.severity] < RANK[known.severity]:
+            once[finding.id] = finding
+    return sorted(once.values(), key=lambda finding: (RANK[finding.severity], finding.rule, finding.id))
