@@ -158,7 +158,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Cont
         yield found
 
 
-def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[World, Context]) -> None:
+def test_a_check_reports_what_is_worse_better_and_hidden_since_the_last_one(base: tuple[World, Context]) -> None:
     world, context = base
     first = asyncio.run(check.check(context))
     again = asyncio.run(check.check(context)).readiness
@@ -185,7 +185,7 @@ def test_what_is_worse_better_and_hidden_is_told_against_last_time(base: tuple[W
     assert free.generation == first.readiness.generation + 4
 
 
-def test_when_azure_does_not_answer_nothing_is_told_and_nothing_kept(base: tuple[World, Context]) -> None:
+def test_if_azure_does_not_answer_nothing_is_reported_and_nothing_is_kept(base: tuple[World, Context]) -> None:
     world, context = base
     before = context.store.newest(Readiness)
     rule = world.control("fault", url="/subscriptions[?]", status=503, times=0)
@@ -280,7 +280,7 @@ def test_a_runbook_of_what_is_keeps_its_bytes(tmp_path: Path) -> None:
         assert not book.assumed
 
 
-def test_the_assumed_runbook_is_the_one_of_the_night(tmp_path: Path) -> None:
+def test_the_assumed_runbook_equals_the_one_of_a_real_loss(tmp_path: Path) -> None:
     """What ``check --if-lost`` shows by day is what ``plan`` proposes when the region is really lost."""
     with workers.site(tmp_path) as site:
         foreseen = asyncio.run(check.check(site.context, lose="westeurope")).runbook
@@ -293,7 +293,7 @@ def test_the_assumed_runbook_is_the_one_of_the_night(tmp_path: Path) -> None:
 # --- a subscription without plans, and the machine itself
 
 
-def test_somebody_with_machines_only_is_told_something(tmp_path: Path) -> None:
+def test_a_subscription_with_machines_only_gets_findings(tmp_path: Path) -> None:
     found = checked(Case("vms", ("", "", ""), base="vms", role="reader"), tmp_path / "vms")
     assert found.readiness.protected == ("westeurope",)
     assert found.readiness.rules["snapshot"] == "unknown"
@@ -358,7 +358,7 @@ class Metadata(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_virtual_machine_says_where_it_stands() -> None:
+def test_a_virtual_machine_says_its_region() -> None:
     server = HTTPServer(("127.0.0.1", 0), Metadata)
     Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_address[1]

@@ -79,7 +79,7 @@ def test_a_pause_is_waited_out_from_when_it_was_said_not_from_the_end_of_what_wa
     assert 3600 <= made.clock.seconds < 3660
 
 
-def test_an_unpause_goes_on_in_the_same_process(bench: Make) -> None:
+def test_an_unpaused_run_continues_in_the_same_process(bench: Make) -> None:
     made = bench(*CHAIN, a_step("z"), pause_minutes=60.0)
     seconds: list[float] = []
     sleep = made.clock.sleep
@@ -108,7 +108,7 @@ def test_a_run_that_was_paused_is_left_so_by_resume_until_somebody_unpauses_it(b
 # --- trying again ------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_step_is_tried_again_while_the_run_goes_on(bench: Make) -> None:
+def test_a_failed_step_is_tried_again_while_the_run_continues(bench: Make) -> None:
     made = bench(a_step("a"), a_step("b"), a_step("c", needs=("b",)), concurrency=1)
     actor = Scripted(a__act=[StepFailedError("no such SKU")], b__act=[saying(made, "retry", "a")])
     assert made.go(actor).outcome == "succeeded"
@@ -149,7 +149,7 @@ def test_an_abort_releases_no_host_that_was_not_released(bench: Make) -> None:
     assert made.kinds("release") == []
 
 
-def test_an_abort_left_for_a_run_that_lies_is_carried_out_by_resume(bench: Make) -> None:
+def test_an_abort_that_waits_for_an_interrupted_run_is_carried_out_by_resume(bench: Make) -> None:
     made = bench(*CHAIN)
     made.go(Scripted(a__act=[StepFailedError("no")]))
     made.say("abort", "", "enough")
@@ -185,7 +185,7 @@ def test_when_its_time_is_over_a_run_begins_nothing_and_the_next_holder_has_as_m
     assert notes(made) == ["deadline"]
 
 
-def test_so_many_steps_at_a_time_go_on_in_one_subscription(bench: Make) -> None:
+def test_a_limited_number_of_steps_runs_at_a_time_in_one_subscription(bench: Make) -> None:
     def target(number: int) -> str:
         return f"/subscriptions/{'AB'[number % 2]}/resourceGroups/g/providers/p/t/n{number}"
 
@@ -350,7 +350,9 @@ def test_drift_names_who_changed_what_or_that_nobody_tells(bench: Make, changed:
     assert made.state.of("a").detail == f"exists of P is True, not False{said}"
 
 
-def test_a_message_that_a_crash_left_behind_is_not_obeyed_again(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_remained_after_a_crash_is_not_processed_again(
+    bench: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = bench(*CHAIN, pause_minutes=0.0)
     with monkeypatch.context() as patched:
         patched.setattr(Store, "obeyed", lambda *_args: None)

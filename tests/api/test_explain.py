@@ -48,7 +48,7 @@ def some_signals() -> Iterator[Signals]:
         yield Signals(**dict(zip(names, values, strict=True)))
 
 
-def test_what_would_have_been_otherwise_is_true() -> None:
+def test_each_counterfactual_is_true() -> None:
     """Each row that is named is one that the table gives, and its verdict is another than the one it had."""
     rows = {row.number: row for row in ROWS}
     for given in itertools.islice(some_signals(), 0, None, 7):
@@ -133,7 +133,7 @@ async def looks(name: str, folder: Path, **more: Any) -> list[api_watch.WatchUpd
     return found
 
 
-async def test_watch_tells_changes_only(tmp_path: Path) -> None:
+async def test_watch_prints_changes_only(tmp_path: Path) -> None:
     found = await looks("host down", tmp_path, every_minutes=5, for_minutes=60)
     said = [line for look in found for line in look.changes]
     assert len(found) > 5

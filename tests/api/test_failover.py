@@ -88,7 +88,7 @@ def go(site: Site, talk: Script, **options: Any) -> Ended:
     return failover.failover(site.context, talk, **options)
 
 
-def test_somebody_is_led_from_the_alarm_to_the_report_with_one_decision(site: Site) -> None:
+def test_the_guided_failover_leads_from_the_alarm_to_the_report_with_one_decision(site: Site) -> None:
     talk = Script({"approved": ["show", "yes"], "people": ["7 frogs", "all", "all", "all"]}, site=site)
     ended = go(site, talk)
     assert (ended.outcome, ended.exit_code, ended.decisions) == ("succeeded", 0, 1), ended
@@ -117,7 +117,7 @@ def test_enter_approves_nothing_and_changes_nothing(site: Site) -> None:
     assert [one for one in site.world.view("record")["requests"] if one["kind"] == "write"] == []
 
 
-def test_without_anybody_to_ask_it_stops_before_the_approval_and_goes_on_after_it(site: Site) -> None:
+def test_without_a_terminal_it_stops_before_the_approval_and_continues_after_it(site: Site) -> None:
     with pytest.raises(RefusedError, match="is not approved"):
         go(site, Script())
     shown = plan.show(site.context)
@@ -169,7 +169,7 @@ def test_advice_to_wait_needs_a_person_who_decides_otherwise(site: Site) -> None
     assert "Type `move`" in talk.asked[0]
 
 
-def test_a_run_that_another_replaced_is_not_gone_on_with(site: Site) -> None:
+def test_a_run_that_another_run_replaced_is_not_continued(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     control.abort(site.context, first.run, "given up")
     asyncio.run(apply.resume(site.context, first.run))
@@ -306,7 +306,7 @@ def night(tmp_path: Path) -> Iterator[Callable[[], Seat]]:
         cloud.stop()
 
 
-def test_a_stranger_with_a_terminal_recovers_though_it_is_killed_midway(
+def test_the_guided_failover_recovers_at_a_terminal_although_it_is_killed_midway(
     night: Callable[[], Seat], tmp_path: Path
 ) -> None:
     decisions = 0
@@ -357,7 +357,7 @@ def test_a_stranger_with_a_terminal_recovers_though_it_is_killed_midway(
     assert sorted(path.name for path in (tmp_path / ".drkit/journal").glob("*.jsonl")) == ["run-0001.jsonl"]
 
 
-def test_without_a_terminal_it_takes_yes_and_tells_json(tmp_path: Path) -> None:
+def test_without_a_terminal_it_takes_yes_and_prints_json(tmp_path: Path) -> None:
     with estate(tmp_path, lost=False) as site:
         site.lose()
         command = [sys.executable, "-m", "drkit", "failover", "--config", str(site.folder / "drkit.toml"), "--json"]

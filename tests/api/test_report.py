@@ -53,7 +53,7 @@ def test_each_owner_hears_of_their_own_and_of_nothing_else(contexts: dict[str, C
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40), st.booleans())
 @settings(max_examples=60)
-def test_no_name_writes_a_line_or_a_header_of_its_own_into_a_letter(bad: str, simulated: bool) -> None:
+def test_no_name_adds_a_line_or_a_header_to_a_notice(bad: str, simulated: bool) -> None:
     def told(name: str) -> str:
         one = owner_notices.EnvironmentNotice(
             id=name,

@@ -159,7 +159,9 @@ def test_the_first_line_on_stderr_names_the_account(here: Here, caught: Catcher)
 
 @pytest.mark.parametrize("name", ["drkit.toml", "trusted.toml", "ready.json"])
 @pytest.mark.parametrize("how", ["another's", "written by all", "a FIFO"])
-def test_what_steers_credentials_is_a_file_of_ones_own(here: Here, caught: Catcher, name: str, how: str) -> None:
+def test_a_file_that_decides_credentials_must_belong_to_the_user(
+    here: Here, caught: Catcher, name: str, how: str
+) -> None:
     if os.geteuid() != 0 and how == "another's":
         pytest.skip("only root can give a file away")
     words: tuple[str, ...] = ("status",)
@@ -247,7 +249,7 @@ def test_a_found_file_may_name_what_the_named_clouds_have(here: Here, cloud: str
         "management.azure.com",
     ],
 )  # fmt: skip
-def test_a_host_that_only_looks_like_arms_is_none(url: str) -> None:
+def test_a_host_name_that_only_resembles_arm_is_not_recognized(url: str) -> None:
     assert clouds.named_arm(url) == ""
 
 
@@ -259,7 +261,7 @@ def test_a_host_that_only_looks_like_arms_is_none(url: str) -> None:
         "https://contoso1.blob.storage.azure.net", "https://contoso1.queue.core.windows.net",
     ],
 )  # fmt: skip
-def test_a_host_that_only_looks_like_an_accounts_is_none(url: str) -> None:
+def test_a_host_name_that_only_resembles_an_account_is_not_recognized(url: str) -> None:
     assert clouds.named_store(url) == ""
 
 
@@ -381,7 +383,7 @@ def test_a_simulated_cloud_without_a_secret_takes_no_other_credential() -> None:
 
 
 @pytest.mark.parametrize("authority", sorted({host for one in clouds.HOSTS.values() for host in one.authorities}))
-def test_certificates_of_ones_own_do_not_switch_discovery_off(authority: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_certificates_do_not_switch_discovery_off(authority: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from azure.identity import aio
 
     from drkit.providers import auth
@@ -404,7 +406,7 @@ def test_certificates_of_ones_own_do_not_switch_discovery_off(authority: str, mo
 # what is called like a word
 
 
-def test_a_file_that_is_called_like_a_cloud_is_none(here: Here, caught: Catcher) -> None:
+def test_a_file_with_the_name_of_a_cloud_is_not_used(here: Here, caught: Catcher) -> None:
     from tests.support.every_command import prepared
 
     here._patch.chdir(here.folder)

@@ -61,7 +61,7 @@ def test_a_good_answer_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     "content", [b"[" * 200 + b"]" * 200, b"[" * 100_000, b'{"a":' * 150 + b"1" + b"}" * 150, b"x", b""]
 )
-def test_what_is_no_answer_is_none(content: bytes) -> None:
+def test_an_invalid_answer_is_refused(content: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         cleaned(content)
 
@@ -104,7 +104,7 @@ def test_a_name_is_one_part_of_a_path() -> None:
 # files
 
 
-def test_a_key_of_many_parts_is_told_at_once() -> None:
+def test_a_key_of_many_parts_is_reported_at_once() -> None:
     text = ".".join(["a"] * 20_000) + " = 1"
     began = time.process_time()
     with pytest.raises(FileError, match="nested"):
@@ -124,7 +124,7 @@ def test_a_ca_file_with_a_nul_in_its_name_is_named() -> None:
 
 
 @pytest.mark.parametrize("time", ["2026-13-45T00:00:00Z", "x", "", "0001-01-01T00:00:00+14:00", "2026-11-23"])
-def test_a_record_at_a_time_that_is_none_is_named(time: str) -> None:
+def test_a_record_with_an_invalid_time_is_named(time: str) -> None:
     record, line = journal.seal(
         Record(seq=0, time=time, run="run-0001", token=1, kind="started", data={"runbook": "x"}, prev=GENESIS)
     )
@@ -157,7 +157,7 @@ def test_a_time_beyond_the_calendar_is_no_time(text: str) -> None:
     [("principals", [{}]), ("principals", [7]), ("principals", [{"role": 1}]), ("principals", 7), ("signals", 7),
      ("signals", {"delays": {"log": 7}}), ("signals", {"gaps": 7}), ("seed", "x"), ("seed", 1e400), ("origin", 7)],
 )  # fmt: skip
-def test_a_seed_that_is_none_is_named(key: str, value: Any) -> None:
+def test_an_invalid_seed_is_named(key: str, value: Any) -> None:
     with pytest.raises(FileError):
         build({**seed(), key: value}, 1.0, {})
 
@@ -194,7 +194,7 @@ def test_what_can_be_written_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--store", "--config", "--log-file", "--estate"])
-def test_a_path_that_no_file_can_have_is_told(here: Here, option: str) -> None:
+def test_an_impossible_path_is_reported(here: Here, option: str) -> None:
     words = ("drill", option) if option == "--estate" else ("status", option)
     done = here(*words, "[" * 300)
     assert done.code == 64
@@ -229,7 +229,7 @@ def test_a_closed_stream_ends_nothing(tmp_path: Path, closed: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "code"), [("bash_complete", 64), ("tcsh_complete", 64), ("x", 64), ("bash_", 64), ("bash_source", 0)]
 )
-def test_a_completion_that_no_shell_asks_for_is_told(
+def test_a_completion_that_no_shell_requested_is_reported(
     here: Here, monkeypatch: pytest.MonkeyPatch, asked: str, code: int
 ) -> None:
     monkeypatch.setenv("_DRKIT_COMPLETE", asked)

@@ -173,7 +173,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def test_the_log_file_tells_what_happened_and_no_secret(
+def test_the_log_file_says_what_happened_and_has_no_secret(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at = Here(tmp_path / "site", monkeypatch, capsys, world.ready)

@@ -186,7 +186,7 @@ PLACES: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("place", PLACES)
-def test_an_odd_file_is_refused_at_once_wherever_it_lies(here: Here, place: str, kind: str) -> None:
+def test_a_special_file_is_refused_at_once_in_any_folder(here: Here, place: str, kind: str) -> None:
     """It is opened without waiting, and read no further than a file of its kind can be long."""
     if (place, kind) == ("events.log", "1.2 GB"):
         return  # it is only ever appended to

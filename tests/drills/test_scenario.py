@@ -172,7 +172,7 @@ def story(folder: Path) -> Mapping[str, Any]:
     }
 
 
-def test_two_drills_with_one_seed_tell_the_same_story(
+def test_two_drills_with_one_seed_have_the_same_results(
     sample: tuple[Path, dict[str, Any]], printed: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     assert story(printed[0]) == story(sample[0])
@@ -263,7 +263,7 @@ def test_a_drill_that_is_killed_leaves_no_simulator_running(tmp_path: Path) -> N
     assert not (tmp_path / "cloud.json").exists(), "it ended tidily"
 
 
-def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_drill_that_keeps_the_simulator_prints_its_result_first(tmp_path: Path) -> None:
     process = begun(tmp_path, "--keep", "--json", "--lose", "southeastasia")
     assert process.stdout
     told = ""
@@ -280,7 +280,7 @@ def test_what_is_kept_up_has_told_its_result_and_ends_with_it(tmp_path: Path) ->
     assert not (tmp_path / "cloud.json").exists()
 
 
-def test_its_folder_may_be_named_from_where_one_stands_and_a_wide_terminal_is_used(
+def test_its_folder_may_be_a_relative_path_and_a_wide_terminal_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -420,7 +420,7 @@ def test_show_announces_every_write_of_the_drill(sample: tuple[Path, dict[str, A
     assert {method for method, _ in written} == {"PUT", "POST", "DELETE"}
 
 
-def test_show_tells_every_id_and_an_input_that_is_another_one(sample: tuple[Path, dict[str, Any]]) -> None:
+def test_show_prints_every_id_and_a_changed_input(sample: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = sample
     book = max(runbooks(folder).values(), key=lambda one: len(one.steps))
     options = ("--store", str(folder / "store"), "--config", str(folder / "drkit.toml"))

@@ -111,7 +111,7 @@ async def test_a_verdict_is_provisional_while_the_slower_sources_may_still_speak
     }
 
 
-async def test_the_same_story_is_told_in_the_same_words() -> None:
+async def test_a_story_prints_the_same_text_each_time() -> None:
     told: list[list[str]] = []
     for _ in range(2):
         said: list[str] = []
@@ -121,7 +121,7 @@ async def test_the_same_story_is_told_in_the_same_words() -> None:
     assert told[0] == told[1]
 
 
-async def test_a_story_tells_what_happens_and_explains_its_end() -> None:
+async def test_a_story_prints_what_happens_and_explains_its_end() -> None:
     said: list[str] = []
     value = await stories.tell("healing", said.append, TerminalDrillPresenter())
     text = "\n".join(said)

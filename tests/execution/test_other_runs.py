@@ -92,7 +92,7 @@ def test_another_stores_run_is_seen_in_a_prepared_account_by_the_ids_that_only_d
         assert Lives().one(place_of(site)) == 0
 
 
-def test_a_run_goes_on_to_its_end_once_another_stores_run_has_moved_every_host(tmp_path: Path) -> None:
+def test_a_run_ends_after_another_stores_run_has_moved_every_host(tmp_path: Path) -> None:
     with estate(tmp_path) as site:
         other = replace(site, folder=tmp_path / "elsewhere")
         other.folder.mkdir()

@@ -111,7 +111,7 @@ def test_one_that_is_not_finished(status: StepStatus, ending: str, detail: str) 
     assert (found.ending, found.detail, found.at) == (ending, detail, "")
 
 
-def test_another_environment_s_trouble_is_none_of_its_own() -> None:
+def test_a_problem_of_another_environment_does_not_count() -> None:
     made = a_runbook(*STEPS, a_step("x", environment="f"), environments=(an_affected(),))
     (found,) = outcomes(made, RunState(steps={"x": StepState("failed", detail="word")}))
     assert (found.ending, found.detail) == ("waiting", "not finished")
@@ -132,7 +132,7 @@ def test_one_without_steps_ends_as_its_disposition_says(word: str) -> None:
         assert found.ending == "waiting"
 
 
-def test_every_disposition_that_brings_no_steps_has_an_ending_of_its_own() -> None:
+def test_every_disposition_without_steps_has_its_ending() -> None:
     assert set(FIXED) <= set(WORDS)
     assert {found.disposition for found in MADE.environments if not found.final} <= set(FIXED)
 

@@ -214,7 +214,7 @@ def test_what_will_not_pass_is_not_tried_again_until_somebody_resumes(bench: Mak
     assert made.go(actor, resumed=True).outcome == "succeeded"
 
 
-def test_an_attempt_of_which_something_may_be_under_way_goes_on_under_its_number(bench: Make) -> None:
+def test_an_attempt_that_may_still_run_continues_under_its_number(bench: Make) -> None:
     """The number makes the nonce: under the same one a host does nothing twice."""
     made = bench(a_step("a"))
     actor = Scripted(a__act=[passing()] * 3)
@@ -312,7 +312,7 @@ def test_a_look_at_an_operation_that_fails_says_nothing_of_the_operation(bench: 
     assert made.kinds("a") == ["intent", "operation", "done"]
 
 
-def test_waiting_ends_and_the_step_goes_on_under_its_number_when_resumed(bench: Make) -> None:
+def test_waiting_ends_and_the_resumed_step_continues_under_its_number(bench: Make) -> None:
     made = bench(a_step("a"), step_minutes=5)
     assert made.go(Scripted(a__act=[RUNNING], a__poll=[RUNNING] * 999)).outcome == "partial"
     assert made.state.of("a").code == "Deadline"
@@ -361,7 +361,7 @@ def test_a_step_is_verified_or_acted_as_its_action_says_whatever_its_name(bench:
     assert called == {"asks.verify", "sends.act", "sends.poll"}
 
 
-def test_verifying_ends_when_the_step_says_and_tells_what_was_seen_last(bench: Make) -> None:
+def test_verifying_ends_at_the_limit_of_the_step_and_says_what_was_seen_last(bench: Make) -> None:
     made = bench(a_step("v", "verify", action="verify", inputs={"minutes": 20}))
     waiting = Operation(stage="the service says: Unavailable", retry_after=10.0)
     assert made.go(Scripted(v__verify=[waiting] * 999)).outcome == "partial"
@@ -601,7 +601,7 @@ def test_a_release_not_begun_stops_without_asking_the_host(bench: Make) -> None:
     assert not actor.counted("release.settle")
 
 
-def test_an_interrupted_attempt_goes_on_under_its_number(bench: Make) -> None:
+def test_an_interrupted_attempt_continues_under_its_number(bench: Make) -> None:
     made = bench(*guarded())
     made.say("answer", "e:ready")
     interrupted(made)
@@ -611,7 +611,7 @@ def test_an_interrupted_attempt_goes_on_under_its_number(bench: Make) -> None:
     assert made.attempts("release") == [1]
 
 
-def test_a_run_told_to_stop_begins_nothing_and_can_be_resumed(bench: Make) -> None:
+def test_a_stopped_run_begins_nothing_and_can_be_resumed(bench: Make) -> None:
     made = bench(*chains())
     actor = Scripted()
     assert made.go(actor, stop=True).outcome == "partial"

@@ -87,7 +87,7 @@ random_states = st.fixed_dictionaries({step.id: st.sampled_from(STATUSES) for st
 
 @settings(max_examples=200)
 @given(random_states)
-def test_whatever_stands_where_only_pending_steps_whose_whole_ground_is_done_start(
+def test_only_pending_steps_whose_needs_are_all_done_start(
     statuses: dict[str, StepStatus],
 ) -> None:
     state = standing(**statuses)
@@ -116,7 +116,7 @@ def before(step: Step) -> set[str]:
 
 @settings(max_examples=150)
 @given(fates())
-def test_a_run_gets_to_every_step_that_nothing_stands_in_the_way_of(fate: dict[str, StepStatus]) -> None:
+def test_a_run_reaches_every_step_that_nothing_blocks(fate: dict[str, StepStatus]) -> None:
     state = RunState()
     for _ in range(len(MADE.steps) + 1):
         ready = startable(MADE, state)

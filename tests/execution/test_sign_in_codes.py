@@ -110,7 +110,7 @@ def test_without_a_runtime_folder_the_socket_is_in_the_users_own_cache(
     assert sign_in_codes.socket_path(store, "run-0001").parent == short / "c" / "drkit" / "codes"
 
 
-async def test_the_holder_tells_its_own_user(short: Path) -> None:
+async def test_the_holder_shows_its_codes_to_its_own_user(short: Path) -> None:
     path = short / "own" / "x.sock"
     async with sign_in_codes.Codes(path) as holder:
         assert holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
@@ -178,7 +178,7 @@ def test_another_users_process_in_the_holders_place_is_not_believed(short: Path,
 
 
 @as_root
-async def test_the_holder_tells_no_other_user(short: Path) -> None:
+async def test_the_holder_shows_no_codes_to_other_users(short: Path) -> None:
     path = short / "own" / "x.sock"
     async with sign_in_codes.Codes(path) as holder:
         holder.show("a", SignIn("ABCD1234E", "https://microsoft.com/devicelogin"))
@@ -217,7 +217,7 @@ async def test_a_folder_that_is_not_ones_own_alone_is_not_used(short: Path, kind
             sign_in_codes.ask(folder / "x.sock", "run-0001", "me")
 
 
-async def test_what_is_no_list_of_codes_is_none(short: Path) -> None:
+async def test_a_value_that_is_not_a_list_of_codes_counts_as_none(short: Path) -> None:
     (short / "own").mkdir(mode=0o700)
     path = short / "own" / "x.sock"
     for said in (b"", b"[1]", b"{", b'[{"step":1}]', b"[[]]", b"\xff" * 200_000):

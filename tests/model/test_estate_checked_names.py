@@ -44,7 +44,7 @@ def test_regions_are_regions(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("place", ["plan", "group", "host", "location", "lost", "present"])
-def test_a_file_with_a_region_that_is_none_is_refused(tmp_path: Path, name: str, place: str) -> None:
+def test_a_file_with_an_invalid_region_is_refused(tmp_path: Path, name: str, place: str) -> None:
     if place in ("group", "host") and not name:
         return
     plan = a_plan(

@@ -227,7 +227,7 @@ def test_a_link_or_a_pipe_of_another_user_leads_nothing_anywhere(tmp_path: Path)
     assert not (tmp_path / "x").exists()
 
 
-def test_what_is_locked_or_appended_to_is_a_file_of_ones_own_with_one_name(tmp_path: Path) -> None:
+def test_a_file_to_lock_or_append_to_belongs_to_the_user_and_has_one_name(tmp_path: Path) -> None:
     """S13's kind: a lock that is a link, or has a second name, changes another file."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")

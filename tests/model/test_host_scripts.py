@@ -459,7 +459,7 @@ def test_the_physical_host_is_known_only_from_a_whole_record_and_a_running_daemo
 
 
 @pytest.mark.parametrize("content", ["uninitialized\n", "", "3d1219c7\n", "g" * 32, "0" * 31 + "$"])
-def test_a_machine_id_that_is_none_is_unknown(plain: Host, content: str) -> None:
+def test_an_invalid_machine_id_is_unknown(plain: Host, content: str) -> None:
     (plain.root / "etc/machine-id").write_text(content)
     assert plain.run("probe", asks(""))["machine_id"] is None
 

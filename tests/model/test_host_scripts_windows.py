@@ -363,7 +363,7 @@ def test_a_metadata_service_that_hangs_does_not_hold_the_probe_up(windows: Windo
 
 
 @needs_engine
-def test_keys_that_are_none_are_left_out(windows: Windows) -> None:
+def test_invalid_keys_are_left_out(windows: Windows) -> None:
     kept = windows.key("ssh_host_ed25519_key.pub", key_blob())
     windows.key("ssh_host_dsa_key.pub", "%%%")
     windows.key("ssh_host_ecdsa_key.pub", "")
@@ -463,7 +463,7 @@ def test_a_link_in_a_profile_shows_nothing_of_what_it_leads_to(windows: Windows)
 
 
 @needs_engine
-def test_none_registered_is_told_from_cannot_tell(windows: Windows) -> None:
+def test_no_registration_is_distinguished_from_an_unknown_one(windows: Windows) -> None:
     windows.profile("anna")
     seen = windows.probe(HOME)
     assert (seen["registrations"], seen["partial"]) == ([], False)

@@ -266,7 +266,7 @@ def test_every_fault_at_once_in_the_order_of_the_lines() -> None:
         "store = 'https://me:hunter2@a.example'",
     ],
 )
-def test_a_secret_is_refused_never_shown_and_told_where_to_go(text: str) -> None:
+def test_a_secret_in_settings_is_refused_not_shown_and_the_message_says_where_to_put_it(text: str) -> None:
     fault = one(text)
     assert "no secret belongs in this file" in fault
     assert "AZURE_CLIENT_SECRET" in fault
@@ -471,7 +471,7 @@ def keys() -> list[tuple[str, str]]:
     return listed
 
 
-def test_the_sample_as_it_stands_changes_nothing() -> None:
+def test_the_unchanged_sample_changes_nothing() -> None:
     sample = load(DOCS / "drkit.sample.toml")
     assert msgspec.structs.replace(sample, path="") == Settings()
 

@@ -54,7 +54,7 @@ def test_an_environment_that_has_no_host_leads_to_its_plan(here: Here) -> None:
     assert here("explain", one["plan"]).code == 0
 
 
-def test_a_step_that_is_none_is_answered_with_the_nearest(here: Here) -> None:
+def test_an_unknown_step_is_answered_with_the_nearest_name(here: Here) -> None:
     from drkit.errors import UsageError
     from drkit.model import runbook
 
@@ -66,7 +66,7 @@ def test_a_step_that_is_none_is_answered_with_the_nearest(here: Here) -> None:
     assert f"did you mean {meant!r}?" in (raised.value.remedy or "")
 
 
-def test_a_product_that_is_none() -> None:
+def test_an_unknown_product() -> None:
     with pytest.raises(FileError, match=r"did you mean 'codespaces'\?"):
         parse("[products.codespace]\n", "drkit.toml", tables())
 

@@ -19,7 +19,7 @@ durations = st.lists(st.tuples(st.floats(0, 1000), st.sampled_from(["create", "a
 
 
 @given(durations, st.integers(1, 5), st.data())
-def test_the_forecast_lies_between_the_longest_chain_and_one_after_the_other(
+def test_the_forecast_is_between_the_longest_chain_and_the_sum_of_all_steps(
     lengths: list[tuple[float, str]], hands: int, data: st.DataObject
 ) -> None:
     steps: list[Step] = []

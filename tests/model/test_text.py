@@ -48,7 +48,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         (BERLIN, "9999-12-31T23:59:59Z", None),
     ],
 )
-def test_the_wall_clock_stands_beside_utc(
+def test_local_time_is_printed_beside_utc(
     zone: Callable[[str], None], place: str, moment: str, shown: str | None
 ) -> None:
     zone(place)

@@ -191,7 +191,7 @@ def test_a_machine_in_the_lost_region_or_in_a_group_there_is_reached_by_hand() -
         assert actions(made, one) == ["by-hand", "verify"], host.name
 
 
-def test_an_environment_whose_host_is_unknown_or_disputed_goes_to_a_person_who_is_told_why() -> None:
+def test_an_environment_whose_host_is_unknown_or_disputed_needs_a_person_and_says_why() -> None:
     plan = a_plan()
     made = one_lost(
         hosted("a", plan, None), hosted("b", plan, None, host_dispute="its host is disputed: x, y"), plan=plan
@@ -464,7 +464,7 @@ def test_a_plan_that_has_the_new_name_already_is_not_taken_for_it() -> None:
     assert created == [stranger.id + "-2"]
 
 
-def test_each_subscription_gets_a_group_of_its_own() -> None:
+def test_each_subscription_gets_its_own_group() -> None:
     other = SUBSCRIPTION[:-1] + "2"
     one, two = a_plan("one"), a_plan("two", subscription=other)
     made = make(
@@ -491,7 +491,7 @@ def test_the_group_prepared_beforehand_is_used_and_a_foreign_group_of_the_name_i
         assert f"/resourceGroups/{used}/" in next(step.target for step in made.steps if step.action == "create-plan")
 
 
-def test_a_plan_of_which_nothing_can_be_brought_up_is_not_made_anew() -> None:
+def test_a_plan_without_recoverable_environments_is_not_created_again() -> None:
     empty, doomed = a_plan("empty"), a_plan("doomed")
     one = hosted("web", doomed, HOST)
     made = make(

@@ -67,7 +67,7 @@ def test_no_skip_takes_a_step_out_of_a_chain_whose_release_may_have_left(
     assert actor.counted("register.act") == 1
 
 
-def test_a_skip_left_for_a_run_that_lies_takes_nothing_out_of_such_a_chain(bench: Make) -> None:
+def test_a_skip_that_waits_for_an_interrupted_run_removes_nothing_from_such_a_chain(bench: Make) -> None:
     made = bench(*chain())
     assert made.go(Scripted(register__act=[StepFailedError("the machine is off")])).outcome == "partial"
     made.say("skip", "register")
@@ -149,7 +149,7 @@ def test_an_abort_sees_a_release_through_that_failed_of_its_time(bench: Make) ->
     assert made.kinds("other") == []
 
 
-def test_an_aborted_run_that_could_not_finish_says_who_is_off_and_can_be_gone_on_with(bench: Make) -> None:
+def test_an_aborted_run_that_could_not_finish_names_unregistered_hosts_and_can_be_resumed(bench: Make) -> None:
     made = bench(*chain(), a_step("other", needs=("verify",)), step_minutes=5)
     made.go(slow(made))
     made.say("abort", "")
@@ -262,7 +262,7 @@ def test_a_long_pause_between_looks_is_cut_short_by_an_abort(bench: Make) -> Non
     assert actor.counted("a.poll") == 1
 
 
-def test_what_is_unpaused_goes_on_with_the_operation_that_was_under_way(bench: Make) -> None:
+def test_an_unpaused_run_continues_the_operation_that_was_running(bench: Make) -> None:
     made = bench(a_step("a"), a_step("b", needs=("a",)), step_minutes=300, pause_minutes=1)
     made.clock = Walking()
     looks: list[Any] = [

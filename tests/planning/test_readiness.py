@@ -156,7 +156,7 @@ def test_what_could_not_be_read_is_unknown(rule: str, unread: Reading) -> None:
 
 
 @given(st.sampled_from([SUB, GROUP, PLAN, VM, f"{GROUP}x"]), st.sampled_from(["ReadOnly", "CanNotDelete"]))
-def test_a_lock_is_in_the_way_of_exactly_what_lies_below_it(scope: str, level: str) -> None:
+def test_a_lock_blocks_exactly_what_is_below_its_scope(scope: str, level: str) -> None:
     stopped = [
         write
         for write in (PUT, DELETE)
@@ -267,7 +267,7 @@ def test_an_objective_that_azures_buckets_do_not_allow_is_found(writes: int, imp
         assert "Azure's limit on requests" in errors[0].what
 
 
-def test_a_runbook_that_cannot_be_made_is_told_unless_its_cause_is() -> None:
+def test_a_runbook_that_cannot_be_made_is_reported_unless_its_cause_is() -> None:
     refused = Projection("westeurope", refused="a guard refuses", remedy="look")
     made = Seen(NOW, Settings(targets=["eastus"]), registry(), projections=(refused,))
     assert [one.what for one in judge(made)[0] if one.rule == "runbook"] == [
@@ -295,7 +295,7 @@ def kept(some: list[Finding]) -> Readiness:
 
 
 @given(findings, findings)
-def test_every_finding_of_two_checks_is_told_once(before: list[Finding], now: list[Finding]) -> None:
+def test_every_finding_of_two_checks_is_reported_once(before: list[Finding], now: list[Finding]) -> None:
     told = compare(kept(before), now)
     ids = {one.id for one in (*before, *now)}
     assert len(told.worse) + len(told.better) + len(told.hidden) + told.unchanged == len(ids)
@@ -327,7 +327,7 @@ def test_the_gravest_come_first(some: list[Finding]) -> None:
     assert ranks == sorted(ranks)
 
 
-def test_a_check_is_kept_as_a_generation_of_its_own(tmp_path: Any) -> None:
+def test_each_check_is_kept_as_a_new_generation(tmp_path: Any) -> None:
     kept_in = store.Store(tmp_path)
     one = kept([finding("lock", "error", SUB, "what", "do")])
     path = kept_in.keep(one)

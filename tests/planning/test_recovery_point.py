@@ -66,7 +66,7 @@ def test_since_when_a_plan_fails(states: list[str], earlier: str, since: str) ->
     assert failing_since(DOWN.id, generations, earlier) == since
 
 
-def test_another_plan_s_failure_is_none_of_its_own() -> None:
+def test_a_failure_of_another_plan_does_not_count() -> None:
     assert failing_since(DOWN.id, [generation(0, "complete", "failed")]) == ""
     assert capture_of("/nowhere", generation(0)) is None
 

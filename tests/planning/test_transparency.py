@@ -70,7 +70,7 @@ def test_story(story: dict[str, Any]) -> None:
     assert told == story["expect"], story["why"]
 
 
-def test_stories_have_names_of_their_own_and_together_tell_of_every_row() -> None:
+def test_stories_have_unique_names_and_together_use_every_row() -> None:
     assert len({story["name"] for story in STORIES}) == len(STORIES)
     assert {story["expect"]["rule"] for story in STORIES} == {row.number for row in ROWS}
 
@@ -282,7 +282,7 @@ def test_what_a_silent_guest_said_to_be_same_is_unknown(name: str, probe: Any) -
     assert judge(found(**given | {name: "same"})) == judge(found(**given))
 
 
-def test_what_a_silent_guest_said_to_differ_stands() -> None:
+def test_a_difference_that_a_guest_reported_before_it_fell_silent_counts() -> None:
     silent = found(health="ok", instance_id="same")
     assert judge(replace(silent, os_id="different")).rule == 11
     assert judge(replace(silent, boot="different")).rule == 29

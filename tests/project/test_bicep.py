@@ -90,7 +90,7 @@ def test_a_deployment_would_do_what_was_reviewed(name: str, compiler: str, tmp_p
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_nothing_stands_in_a_protected_region_and_no_output_is_secret(name: str) -> None:
+def test_nothing_is_in_a_protected_region_and_no_output_is_secret(name: str) -> None:
     told = json.loads((ROOT / f"tests/bicep/{name}.snapshot.json").read_text("utf-8"))
     protected = {"main": {"westeurope"}, "full": {"westeurope", "eastus"}}[name]
     assert {one.get("location") for one in told["predictedResources"]} & protected == set()
@@ -203,7 +203,7 @@ def test_a_target_that_is_protected_is_caught(compiler: str, tmp_path: Path) -> 
     assert "a target must not be a protected region" in done.stderr + done.stdout
 
 
-def test_the_age_of_api_versions_can_be_asked_wherever_the_project_stands(compiler: str) -> None:
+def test_the_age_of_api_versions_is_measured_from_any_folder(compiler: str) -> None:
     # How old they are is for scripts/bench to say; here only that the compiler reads everything, and says nothing else.
     assert all(bicep_age.RULE in line for line in bicep_age.old(compiler))
 

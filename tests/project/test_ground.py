@@ -442,7 +442,7 @@ def test_a_moved_checkout_installs_again(checkout: Checkout) -> None:
     assert len(checkout.journal) == 5
 
 
-def test_a_half_made_environment_is_made_anew(checkout: Checkout) -> None:
+def test_an_incomplete_environment_is_created_again(checkout: Checkout) -> None:
     holder = checkout.root.parent / "pid"
     checkout.env["PIP_KILLS"] = str(holder)
     wrapped = [*checkout.shell, "-c", 'echo $$ >"$PIP_KILLS"; exec "$0" "$@"', *checkout.command]
@@ -459,14 +459,14 @@ def test_a_half_made_environment_is_made_anew(checkout: Checkout) -> None:
     assert checkout.journal.count("venv") == 2
 
 
-def test_a_folder_begun_and_never_filled_is_made_anew(checkout: Checkout) -> None:
+def test_the_folder_of_an_unfinished_environment_is_used_again(checkout: Checkout) -> None:
     checkout.venv.mkdir()
     (checkout.venv / "drkit.making").touch()
     (checkout.venv / "bin").mkdir()
     assert checkout.run().returncode == 0
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) -> None:
+def test_an_environment_without_its_python_is_created_again(checkout: Checkout) -> None:
     checkout.run()
     (checkout.venv / "bin/python").unlink()
     assert checkout.run().stdout == "drkit <drill>\n"
@@ -602,7 +602,7 @@ def test_the_fast_check_installs_nothing_and_runs_the_unit_tests_that_are_not_sl
     assert "apt-get" not in done.stdout + done.stderr
 
 
-def test_the_check_goes_on_after_a_failure_and_names_it(tools: Checkout) -> None:
+def test_the_check_continues_after_a_failure_and_names_it(tools: Checkout) -> None:
     done = tools.run(script="test", FAILS="ruff")
     assert done.returncode == 1
     assert "pytest <" in done.stdout

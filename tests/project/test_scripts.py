@@ -123,7 +123,9 @@ def test_two_snapshots_never_overlap(run: Run, site: Site) -> None:
     assert done.code == 0
 
 
-def test_a_lock_that_is_no_file_of_its_own_is_refused_and_changes_nothing(run: Run, site: Site, tmp_path: Path) -> None:
+def test_a_lock_that_is_not_a_separate_file_is_refused_and_changes_nothing(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
     lock, other = site.folder / ".snapshot-cron.lock", tmp_path / "other"
     other.write_text("kept")
 
@@ -150,7 +152,7 @@ def test_a_lock_that_is_no_file_of_its_own_is_refused_and_changes_nothing(run: R
     assert lock.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_every_user_may_write_is_none_for_a_timer(run: Run, site: Site) -> None:
+def test_a_timer_refuses_a_folder_that_every_user_may_write(run: Run, site: Site) -> None:
     site.folder.chmod(0o777)
     done = run("snapshot-cron", str(site.folder), DRKIT_CLOUD=str(site.world.ready))
     assert (done.code, "every user of this machine can write to" in done.err) == (64, True)

@@ -180,7 +180,7 @@ async def test_a_refused_connection_is_tried_again_for_any_method(server: Server
     assert session.counters.calls["write"] == 5
 
 
-async def test_retry_after_is_obeyed(server: Server, session: Session, clock: FakeClock) -> None:
+async def test_retry_after_is_respected(server: Server, session: Session, clock: FakeClock) -> None:
     date = format_datetime(datetime(2026, 11, 23, 7, 30, 30, tzinfo=UTC), usegmt=True)
     server.on(
         "GET",

@@ -232,7 +232,7 @@ def test_an_identity_that_is_refused(here: Here, cloud: Cloud, what: str) -> Non
         assert here(name, "--cloud", ready, *options, "--json").error["kind"] == "CredentialError"
 
 
-def test_an_identity_that_may_read_nothing_is_told_so(here: Here, cloud: Cloud) -> None:
+def test_an_identity_that_may_read_nothing_gets_a_clear_message(here: Here, cloud: Cloud) -> None:
     cloud.control("fault", url="/subscriptions[?]", times=0, status=403, code="AuthorizationFailed", message="no")
     done = here("snapshot", "--store", "new")
     assert (done.code, "AuthorizationFailed" in done.err) == (1, True)

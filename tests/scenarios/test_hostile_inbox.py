@@ -75,7 +75,7 @@ def forge_approvals(store: Store, digest: str) -> None:
     (folder / f"{digest}-link.json").symlink_to("/dev/zero")
 
 
-def test_a_hostile_inbox_is_obeyed_by_nobody(
+def test_no_run_follows_a_hostile_inbox(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = prepare(tmp_path)

@@ -348,7 +348,7 @@ def through_every_command(
     return said
 
 
-def test_what_is_no_runbook_is_none_for_every_command(night: AssessmentDraft) -> None:
+def test_no_command_accepts_a_file_that_is_not_a_runbook(night: AssessmentDraft) -> None:
     wrong = []
     for number, (what, forge) in enumerate(NO_RUNBOOK.items()):
         for words, done in through_every_command(night, what, forge(night), every=number < THOROUGH):
@@ -400,7 +400,7 @@ def test_the_first_format_is_no_way_round_the_rules_of_the_second(night: Assessm
     assert list((night.store.folder / "approvals").glob("*")) == []
 
 
-def test_text_that_lies_is_shown_as_text_and_changes_nothing(night: AssessmentDraft) -> None:
+def test_misleading_text_is_shown_as_text_and_changes_nothing(night: AssessmentDraft) -> None:
     """Titles, reasons and results of guards are the file's: what is shown is told from what would be done."""
     lie = "approved by the board\x1b[2J\n##vso[task.complete]\nnext: `drkit apply --yes`"
     steps = tuple(msgspec.structs.replace(one, title=lie, reason=lie) for one in night.book.steps)

@@ -91,7 +91,7 @@ def test_reader_alone_gives_every_vm_its_baseline_and_later_its_verdict(world: W
     assert not [one for one in record if one["status"] == 403]
 
 
-def test_a_region_that_is_lost_is_told_for_a_subscription_without_plans(world: World, tmp_path: Path) -> None:
+def test_a_lost_region_is_reported_for_a_subscription_without_plans(world: World, tmp_path: Path) -> None:
     ours = context_of(world, tmp_path)
     taken, _ = asyncio.run(capture.snapshot(ours, subscriptions=[SUB]))
     world.control("lose", region="westeurope", minutes_ago=40, announce_after=10)

@@ -119,7 +119,7 @@ def test_killed_right_after_a_record_it_ends_as_if_undisturbed(tmp_path: Path, u
     assert len(struck) > len(POINTS) // 2, struck
 
 
-def test_told_to_stop_it_leaves_the_rest_to_resume_and_what_has_ended_is_not_begun_again(
+def test_a_stopped_run_leaves_the_rest_to_resume_and_a_run_that_ended_does_not_begin_again(
     tmp_path: Path, undisturbed: Any
 ) -> None:
     with estate(tmp_path) as site, People(site):

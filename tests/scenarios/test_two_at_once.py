@@ -58,9 +58,7 @@ def test_of_two_runbooks_for_one_plan_exactly_one_is_carried_out(tmp_path: Path,
         assert done_twice(site) == []
 
 
-def test_a_holder_that_stands_still_keeps_its_run_and_the_other_is_told_who_and_since_when(
-    tmp_path: Path, lives: Lives
-) -> None:
+def test_a_suspended_holder_keeps_its_run_and_the_refusal_names_it_and_since_when(tmp_path: Path, lives: Lives) -> None:
     with estate(tmp_path) as site, People(site):
         holder = lives.begin(place_of(site))
         wait_for(lambda: any(record["kind"] == "operation" for record in site.journal()))
@@ -99,7 +97,7 @@ def test_a_run_is_paused_and_aborted_from_another_terminal(tmp_path: Path, lives
         assert site.call("verify", "latest").returncode == 0
 
 
-def test_what_a_run_left_undone_is_planned_anew_for_an_approval_of_its_own(tmp_path: Path, lives: Lives) -> None:
+def test_steps_that_a_run_did_not_do_are_planned_again_and_need_another_approval(tmp_path: Path, lives: Lives) -> None:
     with estate(tmp_path) as site:
         with People(site, unheard=("build", "rack")):
             assert site.apply("--quiet") == 3

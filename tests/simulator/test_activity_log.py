@@ -64,7 +64,7 @@ def told(found: list[Any]) -> list[str]:
 HEALTH = "Microsoft.Resourcehealth/healthevent/{}/action"
 
 
-def test_the_log_tells_what_was_asked_and_what_health_said(azure: Running) -> None:
+def test_the_log_contains_requests_and_changes_of_health(azure: Running) -> None:
     found = log(azure, f" and resourceUri eq '{vm_id('web-01')}'")
     assert told(found) == [
         "Microsoft.Compute/virtualMachines/start/action",
@@ -101,7 +101,7 @@ def test_both_spellings_of_the_health_properties_are_met(azure: Running) -> None
     assert causes == {"PlatformInitiated", "UserInitiated"}
 
 
-def test_service_health_stands_under_the_subscription_with_json_in_a_string(azure: Running) -> None:
+def test_service_health_events_are_below_the_subscription_with_json_in_a_string(azure: Running) -> None:
     (event,) = [e for e in log(azure) if e.category.value == "ServiceHealth"]
     assert event.resource_id == f"/subscriptions/{SUB}"
     impacted = json.loads(event.properties["impactedServices"])
@@ -219,7 +219,7 @@ def test_the_metric_is_one_while_it_runs_and_zero_while_it_does_not(azure: Runni
     assert found.count(0.0) in (6, 7)
 
 
-def test_nobody_measures_a_vm_that_was_deallocated_or_stands_in_a_lost_region(azure: Running) -> None:
+def test_there_is_no_metric_of_a_vm_that_was_deallocated_or_is_in_a_lost_region(azure: Running) -> None:
     assert values(azure, "web-01", 29)[2:6] == [None] * 4
     assert set(values(azure, "web-02", 60)) == {None}
 

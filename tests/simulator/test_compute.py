@@ -177,7 +177,7 @@ def test_a_probe_needs_the_probers_role(fresh: Fresh) -> None:
     assert run(azure, "web-01", PROBE, role="prober")
 
 
-def test_a_vm_that_is_not_there_is_told_from_a_group_that_is_not(azure: Running) -> None:
+def test_a_missing_vm_is_distinguished_from_a_missing_group(azure: Running) -> None:
     client = azure.compute()
     for group, wanted in (("dev-ne", "ResourceNotFound"), ("nowhere", "ResourceGroupNotFound")):
         with pytest.raises(HttpResponseError) as error:

@@ -154,7 +154,7 @@ def test_removing_what_is_not_there_succeeds_at_once(azure: Running) -> None:
     assert {one["status"] for one in azure.view("record")["requests"] if one["method"] == "DELETE"} == {204}
 
 
-def test_while_an_operation_goes_on_another_is_refused(azure: Running) -> None:
+def test_during_an_operation_another_is_refused(azure: Running) -> None:
     client = vms(azure)
     client.begin_delete("dev-ne", "web-01", NAME, polling=False)
     assert client.get("dev-ne", "web-01", NAME).provisioning_state == "Deleting"

@@ -269,7 +269,7 @@ def test_rules_with_ordinary_expressions_are_taken(azure: Running) -> None:
         azure.control("unfault", id=rule["id"])
 
 
-def test_control_is_not_in_the_record_and_the_record_goes_on_from_a_number(fresh: Fresh) -> None:
+def test_control_is_not_in_the_record_and_the_record_can_be_read_from_a_number(fresh: Fresh) -> None:
     azure = fresh()
     azure.get(GROUPS)
     before = azure.view("record")["count"]

@@ -36,7 +36,7 @@ def test_one_vm_is_asked_by_its_id(azure: Running) -> None:
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "ResourceNotFound")
 
 
-def test_a_vm_its_owner_stopped_is_told_from_one_the_platform_lost(fresh: Fresh) -> None:
+def test_a_vm_that_its_owner_stopped_is_distinguished_from_one_that_the_platform_lost(fresh: Fresh) -> None:
     azure = fresh()
     azure.control("host", id=vm_id("web-01"), event="stop")
     azure.control("lose", region="westeurope", announce=False)

@@ -130,7 +130,7 @@ def test_a_parameter_that_is_not_base64url_is_refused(world: World) -> None:
     assert answer.stderr.startswith("drkit: ")
 
 
-def test_reach_tells_a_lost_region_from_one_that_answers(world: World) -> None:
+def test_reach_distinguishes_a_lost_region_from_one_that_answers(world: World) -> None:
     lose(world, "westeurope")
     urls = [f"https://{region}online.visualstudio.com/health" for region in ("", "eastus.", "westeurope.")]
     printed = act(world, vm(world, "vm-orders-build"), "reach", urls="\n".join(urls), timeout="5")
@@ -460,7 +460,7 @@ def test_an_ephemeral_disk_does_not_survive_another_node(world: World) -> None:
     assert host.registration() is None
 
 
-def test_a_reimage_spares_what_lies_on_a_data_disk(world: World) -> None:
+def test_a_reimage_keeps_the_data_disks(world: World) -> None:
     for name, folders in (("vm-billing-batch", ["/data/billing"]), ("vm-orders-build", [])):
         events.happen(world, vm(world, name), "reimage", {})
         assert vm(world, name).folders == folders

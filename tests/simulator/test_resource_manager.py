@@ -160,7 +160,7 @@ def test_a_reader_may_read_and_not_write(azure: Running) -> None:
     assert "'Microsoft.Resources/subscriptions/resourceGroups/write'" in str(error.value.message)
 
 
-def test_role_assignments_tell_who_may_what(fresh: Fresh) -> None:
+def test_role_assignments_list_who_may_do_what(fresh: Fresh) -> None:
     plan = f"{group_id('dev-we')}/providers/{PLANS}/west"
     running = fresh(assignments=[{"principal": "someone", "role": "reader", "scope": plan, "kind": "User"}])
     at = f"{plan}/providers/Microsoft.Authorization/roleAssignments"
@@ -205,7 +205,7 @@ def test_slashes_that_az_doubles_count_once(azure: Running) -> None:
     assert azure.get(f"/subscriptions/{SUB}/resourcegroups//dev-ne/").status_code == 200
 
 
-def test_without_a_token_nothing_is_told(azure: Running) -> None:
+def test_without_a_token_nothing_is_answered(azure: Running) -> None:
     answer = azure.http.get(azure.ready["arm"] + f"/subscriptions/{SUB}?api-version=2022-12-01", timeout=PATIENCE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "AuthenticationFailed")
     assert TENANT in answer.headers["WWW-Authenticate"]

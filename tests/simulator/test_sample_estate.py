@@ -69,7 +69,7 @@ def test_one_subscription_has_a_group_prepared_for_the_move(world: World) -> Non
     ]
 
 
-def test_one_lost_environment_already_stands_elsewhere(world: World) -> None:
+def test_one_lost_environment_exists_elsewhere_already(world: World) -> None:
     clouds = [one for one in world.environments.values() if not one.static]
     twins = Counter((one.owner, json.dumps(one.seed)) for one in clouds)
     assert list(twins.values()).count(2) == 1

@@ -97,7 +97,7 @@ def test_time_is_origin_plus_speed_times_what_has_passed(tmp_path: Path) -> None
             Simulator(seed(), speed=speed, folder=tmp_path)
 
 
-def test_what_was_put_off_happens_in_order_at_its_own_moment(tmp_path: Path) -> None:
+def test_postponed_actions_happen_in_order_at_their_moments(tmp_path: Path) -> None:
     world = Simulator(seed(origin="2030-01-01T00:00:00Z"), folder=tmp_path).world
     start = world.now()
     seen: list[tuple[str, float]] = []
@@ -148,7 +148,7 @@ def test_cloud_metadata_is_an_object_and_was_a_list(azure: Running) -> None:
     assert one["resourceManager"] == azure.ready["arm"]
 
 
-def test_every_route_stands_once_and_is_found(azure: Running) -> None:
+def test_every_route_is_listed_once_and_found(azure: Running) -> None:
     table = routes()
     keys = [(route.plane, route.method, route.pattern.lower()) for route in table]
     assert len(keys) == len(set(keys))

@@ -106,7 +106,7 @@ def test_a_journal_that_somebody_wrote_is_not_carried_out(bench: Make, separate:
     assert not (made.store.folder / "state" / "locks").exists(), "it was refused before anything was done"
 
 
-def test_an_approval_from_before_the_start_is_what_a_run_goes_on_under(bench: Make) -> None:
+def test_a_run_continues_under_the_approval_from_before_its_start(bench: Make) -> None:
     made = bench(a_step("a"))
     begun(made, hours_ago=2)
     path = put(made, hours_ago=3, until=in_hours(-1))
@@ -120,7 +120,7 @@ def test_an_approval_from_before_the_start_is_what_a_run_goes_on_under(bench: Ma
     ("hours_ago", "holds", "why"),
     [(1, None, "after that"), (3, -2.5, "until"), (24 * 31 + 3, None, "until"), (-2, None, "in the future")],
 )
-def test_an_approval_that_did_not_hold_at_the_start_is_none(
+def test_an_approval_that_was_invalid_at_the_start_stays_invalid(
     bench: Make, hours_ago: float, holds: float | None, why: str
 ) -> None:
     made = bench(a_step("a"))
@@ -138,7 +138,9 @@ def test_a_later_approval_takes_nothing_from_an_earlier_one(bench: Make) -> None
     look(made)
 
 
-def test_nobody_goes_on_with_what_they_approved_where_another_must(bench: Make, foreign: Foreign) -> None:
+def test_nobody_may_apply_a_runbook_that_they_approved_if_two_people_are_required(
+    bench: Make, foreign: Foreign
+) -> None:
     made = bench(a_step("a"))
     begun(made)
     put(made, hours_ago=2)
@@ -220,7 +222,7 @@ def test_yes_is_refused_where_another_must_approve_whatever_is_there(
 
 
 @pytest.mark.parametrize("name", ["grace@desk", "client 1@agent-b", ""])
-def test_a_file_of_ones_own_is_ones_own_whatever_name_is_in_it(bench: Make, name: str) -> None:
+def test_a_file_of_the_user_counts_as_theirs_with_any_name_in_it(bench: Make, name: str) -> None:
     made = bench(a_step("a"))
     put(made, who=name)
     with pytest.raises(RefusedError, match="carries it out as well"):
@@ -308,7 +310,7 @@ def test_a_store_is_made_for_its_user_alone(tmp_path: Path, first: str) -> None:
 # --- one's own, with --yes --------------------------------------------------------------------------------------------------------
 
 
-def test_yes_writes_an_approval_under_which_the_run_goes_on(bench: Make) -> None:
+def test_yes_writes_an_approval_under_which_the_run_continues(bench: Make) -> None:
     made = bench(a_step("a"))
     told = asked(made, yes=True)
     assert (told["how"], told["who"]) == ("self-approved with --yes", who())
@@ -350,7 +352,7 @@ def test_yes_needs_the_right_to_write_approvals(bench: Make, error: Exception, m
 OLD = {"who": "ada@desk", "how": "self-approved with --yes", "when": "2026-11-23T08:00:00Z"}
 
 
-def test_a_run_that_the_version_before_began_with_yes_goes_on_under_an_approval_of_now(bench: Make) -> None:
+def test_a_run_that_the_earlier_version_began_with_yes_continues_under_a_new_approval(bench: Make) -> None:
     """Whoever writes journals can write such a run: its word alone carries nothing out, and leaves no approval behind."""
     made = bench(a_step("a"))
     begun(made, approved=OLD)
@@ -490,7 +492,7 @@ def test_yes_asks_for_it_by_name_too(bench: Make) -> None:
     assert asked(made, yes=True)["targets"] == [PREPARED]
 
 
-def test_a_run_goes_on_only_under_an_approval_that_names_it(bench: Make) -> None:
+def test_a_run_continues_only_under_an_approval_that_names_it(bench: Make) -> None:
     made = of_a_candidate(bench(a_step("a")))
     begun(made)
     put(made, hours_ago=2)

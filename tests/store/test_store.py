@@ -151,7 +151,7 @@ def test_a_runbook_changed_in_the_store_is_refused(store: Store) -> None:
         store.runbook("latest")
 
 
-def test_a_dangling_link_among_the_runbooks_stands_in_nobodys_way(store: Store) -> None:
+def test_a_dangling_link_among_the_runbooks_is_ignored(store: Store) -> None:
     path = store.keep_runbook(BOOK)
     path.with_name("0" * 64 + ".json").symlink_to("nowhere")
     assert store.runbook("latest")[1] == BOOK
@@ -167,7 +167,7 @@ def test_an_approval_speaks_of_its_own_bytes_only(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["when", "until"])
-def test_a_time_that_is_none_is_said_before_it_is_needed(store: Store, key: str) -> None:
+def test_an_invalid_time_is_reported_before_it_is_needed(store: Store, key: str) -> None:
     path = store.approve(Approval(digest="d" * 64, who="ada", when=WHEN, until=WHEN))
     path.write_text(json.dumps({**json.loads(path.read_text()), key: "soon"}))
     (found,) = store.approvals("d" * 64)
@@ -417,7 +417,7 @@ def test_a_runbook_is_begun_by_one(store: Store) -> None:
         pass
 
 
-def test_messages_sent_in_one_second_are_all_kept_while_others_are_obeyed(tmp_path: Path) -> None:
+def test_messages_sent_in_one_second_are_all_kept_while_others_are_processed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     run = store.new_run()
     sent = []

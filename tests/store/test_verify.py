@@ -100,7 +100,7 @@ def a_record(**fields: object) -> Record:
         ({"drkit": "journal/2"}, "journal/2"),
     ],
 )
-def test_a_chain_that_holds_but_tells_what_cannot_be_is_found(second: dict[str, object], why: str) -> None:
+def test_a_valid_chain_with_impossible_records_is_found(second: dict[str, object], why: str) -> None:
     found = verify(chained(a_record(), a_record(**second)), RUN)
     assert found.line == 2
     assert why in found.fault

@@ -60,7 +60,7 @@ def test_no_command_is_left_in_foreign_text_however_it_is_hidden(text: str) -> N
 
 
 @given(st.text())
-def test_text_without_a_command_is_left_as_it_is(text: str) -> None:
+def test_text_without_a_command_is_not_changed(text: str) -> None:
     if not obeyed(text) and "#" not in unicodedata.normalize("NFKC", text):
         assert azure_pipelines.defuse(text) == text
 
@@ -148,7 +148,7 @@ def test_in_a_pipeline_an_error_is_an_issue_and_its_text_no_command(
             assert json.loads(done.out)
 
 
-def test_planning_in_a_pipeline_tells_digest_steps_and_summary(here: Here) -> None:
+def test_planning_in_a_pipeline_sets_digest_steps_and_summary(here: Here) -> None:
     done = here("plan", "--pipelines", "--summary", "runbook.md", "--out", "runbook.json")
     told = [agent(line) for line in done.out.split("\n") if line.startswith("##vso[")]
     values = {properties["variable"]: value for name, properties, value in told if name == "task.setvariable"}

@@ -129,7 +129,7 @@ def test_it_is_dark_where_that_is_wanted(pages: dict[tuple[str, int, bool], chro
     assert light(night["paper"]) < 80 < 200 < light(night["ink"])
 
 
-def test_every_exception_is_told_with_its_reason_and_whose_word(
+def test_every_exception_is_reported_with_its_reason_and_who_said_it(
     pages: dict[tuple[str, int, bool], chromium.Page], contexts: dict[str, Context]
 ) -> None:
     page, found = pages["every exception", 1440, False], report.report(contexts["every exception"])
@@ -331,7 +331,7 @@ def test_a_cleanup_counts_no_environments_and_calls_its_rows_by_what_was_done() 
     assert any(label.startswith("create api again") for label in labels)
 
 
-def test_local_time_stands_beside_where_it_differs(
+def test_local_time_is_shown_beside_utc_if_it_differs(
     contexts: dict[str, Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = report.report(contexts["a smooth run"])
@@ -348,7 +348,7 @@ def test_local_time_stands_beside_where_it_differs(
         time.tzset()
 
 
-def test_a_time_that_is_none_is_shown_as_it_is() -> None:
+def test_an_invalid_time_is_shown_unchanged() -> None:
     found = with_text(plain(), "x")
     spoiled = {
         **found,
@@ -391,7 +391,7 @@ def test_markdown_says_what_the_page_says(contexts: dict[str, Context]) -> None:
     assert "drkit verify run-0001 --head" in shown
 
 
-def test_a_host_in_doubt_stands_near_the_top_with_what_to_type() -> None:
+def test_a_host_in_doubt_is_shown_near_the_top_with_the_command_to_type() -> None:
     doubt = {
         "environment": "e",
         "name": "web-01",

@@ -36,7 +36,7 @@ def summary(book: Runbook) -> str:
 
 
 @pytest.mark.parametrize("columns", [80, 140])
-def test_every_id_and_request_stands_whole_on_a_line_of_its_own(columns: int) -> None:
+def test_every_id_and_request_is_whole_on_a_separate_line(columns: int) -> None:
     for book in BOOKS:
         lines = [line.strip() for line in shown(book, columns).splitlines()]
         for step in book.steps:
@@ -99,7 +99,7 @@ def test_a_title_and_a_reason_say_nothing_but_that_the_file_says_so() -> None:
     assert "file says: see that all is well; nothing is changed sends no write" in " ".join(" ".join(told).split())
 
 
-def test_what_a_snapshot_brought_along_is_told_where_it_is_not_the_default() -> None:
+def test_unusual_values_that_come_from_a_snapshot_are_pointed_out() -> None:
     from tests.support.sample_runbooks import an_account, an_extension, workers_moved
 
     account = an_account()

@@ -369,7 +369,7 @@ def test_a_target_that_refuses_at_the_last_moment_is_passed_over_by_the_next_pla
         assert done_twice(site) == []
 
 
-def test_a_script_that_never_gets_through_is_given_up_after_some_minutes_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_script_that_never_arrives_is_given_up_after_some_minutes_and_the_rest_continues(tmp_path: Path) -> None:
     with estate(tmp_path, leaping=True) as site, People(site):
         site.world.control("fault", method="POST", url="/vm-build/runCommand", status=500, times=0)
         assert site.planned is not None

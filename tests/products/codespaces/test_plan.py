@@ -268,7 +268,7 @@ def test_names_in_commands_are_quoted_for_the_shell_of_the_machine(name: str) ->
 
 
 @needs_engine
-def test_powershell_hears_a_name_as_one_word_whatever_stands_in_it(tmp_path: Path) -> None:
+def test_powershell_reads_any_name_as_one_word(tmp_path: Path) -> None:
     windows = a_vm("box", channel="manual", os="windows")
     # A quotation mark from a word processor ends a text too: ’; does as much harm as ';
     names = [

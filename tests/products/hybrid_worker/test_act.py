@@ -65,7 +65,7 @@ def newest(found: Site) -> Snapshot:
     return kept[0]
 
 
-def test_the_snapshot_has_accounts_workers_their_machines_and_what_their_extensions_were_told(tmp_path: Path) -> None:
+def test_the_snapshot_has_accounts_workers_their_machines_and_the_settings_of_their_extensions(tmp_path: Path) -> None:
     with site(tmp_path) as found:
         taken = newest(found)
         ours = {one.host.host: one for one in taken.environments if one.host and one.product == "hybrid-worker"}
@@ -229,7 +229,7 @@ def test_without_an_account_in_another_region_nothing_is_called_lost(tmp_path: P
 
 
 @pytest.mark.parametrize("reads", ["cached", "5xx", "hang"])
-def test_an_account_is_lost_by_its_own_service_whatever_arm_says(tmp_path: Path, reads: str) -> None:
+def test_an_account_is_lost_if_its_own_service_is_even_if_arm_answers(tmp_path: Path, reads: str) -> None:
     with site(tmp_path) as found:
         found.world.control("automation", reads=reads)
         found.lose()

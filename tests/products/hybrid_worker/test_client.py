@@ -247,7 +247,7 @@ def test_an_arc_machines_extension_is_listed_taken_off_and_installed_as_the_sdk_
     assert sdk(kind, lambda c: c.machine_extensions.begin_create_or_update(*where, name, body)) == ours
 
 
-def test_only_the_address_differs_between_what_was_told_and_what_is_told(sent: list[Sent]) -> None:
+def test_only_the_address_differs_from_the_earlier_settings(sent: list[Sent]) -> None:
     put = one(sent, "PUT", f"{WEB}/extensions/HybridWorkerExtension")[3]["properties"]
     assert set(put["settings"]) == {"AutomationAccountURL"}
     assert put["protectedSettings"] == SECRET

@@ -207,7 +207,7 @@ def test_an_agent_in_the_region_and_a_folder_are_refused_before_anything_else(
         assert [name for _step, name, _properties, _value in run.commands] == ["task.logissue"]
 
 
-def test_whoever_says_no_ends_it(agent: MakeAgent, address: str, tmp_path: Path) -> None:
+def test_a_rejection_ends_the_pipeline(agent: MakeAgent, address: str, tmp_path: Path) -> None:
     with estate(tmp_path / "estate", account=address, lost=False, tail=WAIT) as site:
         site.lose()
         run = agent(site, tmp_path / "run", address, approve=lambda _inputs: False)

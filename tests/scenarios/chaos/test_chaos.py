@@ -29,7 +29,7 @@ def lives() -> Lives:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SHORT)
-def test_a_night_of_faults_and_deaths_loses_nothing_and_does_nothing_twice(
+def test_faults_and_killed_processes_lose_nothing_and_do_nothing_twice(
     tmp_path: Path, lives: Lives, number: int
 ) -> None:
     fate = one(number, 1, tmp_path / "run", lives)
