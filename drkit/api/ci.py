@@ -16,7 +16,7 @@ from drkit.api.plan import Planned
 from drkit.api.status import RunStatus
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.model.estate import region_name
-from drkit.model.runbook import Kind
+from drkit.model.runbook import RunbookKind
 from drkit.planning import handover
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def open_runs(context: Context) -> list[RunStatus]:
 
 
 def open_like(
-    context: Context, *, kind: Kind, graceful_from: str = "", source_run: str = ""
+    context: Context, *, kind: RunbookKind, graceful_from: str = "", source_run: str = ""
 ) -> tuple[str, Planned] | None:
     """The newest open run of that kind (and from that region, if one is given) and its runbook, or None."""
     region = region_name(graceful_from)

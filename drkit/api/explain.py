@@ -17,9 +17,9 @@ from drkit.model.estate import Assessment
 from drkit.model.ids import ArmId
 from drkit.planning import explain as explain_
 from drkit.planning.explain import Explanation, PlanExplanation
-from drkit.planning.transparency import ROWS, Outcome
+from drkit.planning.transparency import ROWS, VerdictOutcome
 
-VERDICTS = (*get_args(Outcome), *dict.fromkeys(row.reason for row in ROWS if row.reason))
+VERDICTS = (*get_args(VerdictOutcome), *dict.fromkeys(row.reason for row in ROWS if row.reason))
 
 
 def explain(context: Context, name: str) -> Explanation | PlanExplanation:

@@ -21,7 +21,7 @@ from drkit.model.estate import Assessment, Snapshot, region_name
 from drkit.model.guards import failed_guards
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord
-from drkit.model.runbook import Kind, Runbook, Takeover
+from drkit.model.runbook import Runbook, RunbookKind, Takeover
 from drkit.model.summary import Described, described
 from drkit.planning import failover, leftovers, recovery_point, replicas
 from drkit.planning.runbook_builder import Provenance
@@ -51,7 +51,7 @@ class Planned:
 def plan(
     context: Context,
     *,
-    kind: Kind | None = None,
+    kind: RunbookKind | None = None,
     graceful_from: str = "",
     snapshot: str | None = None,
     assessment: str | None = None,

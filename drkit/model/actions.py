@@ -17,7 +17,7 @@ from msgspec import Meta
 from drkit.errors import FileError
 from drkit.model.ids import ArmId
 from drkit.model.operation import Request
-from drkit.model.runbook import Effect, Kind, Runbook, Step
+from drkit.model.runbook import Effect, Runbook, RunbookKind, Step
 from drkit.model.settings import Settings
 
 MOST_FAULTS = 5
@@ -155,7 +155,7 @@ def needed(subject: str, signal: str, expected: Any = ANY) -> Needed:
 class Occasion:
     """What a runbook is for: its kind, whether it moves away from what is lost, and the plans in it that are verified, in lower case."""
 
-    kind: Kind
+    kind: RunbookKind
     lost: bool
     verified: frozenset[str]
 

@@ -8,13 +8,22 @@ from urllib.parse import unquote, urlsplit
 from drkit.model.actions import Tables, every_request
 from drkit.model.ids import ArmId
 from drkit.model.operation import bare
-from drkit.model.runbook import DELETING_KINDS, NEVER_FORCED, OF_CLEANUP, WRITES, GuardResult, Kind, Runbook, Step
+from drkit.model.runbook import (
+    DELETING_KINDS,
+    NEVER_FORCED,
+    OF_CLEANUP,
+    WRITES,
+    GuardResult,
+    Runbook,
+    RunbookKind,
+    Step,
+)
 from drkit.model.settings import Settings
 
 
 def check_steps(
     *,
-    kind: Kind,
+    kind: RunbookKind,
     steps: Sequence[Step],
     source_plans: Collection[str],
     lost_regions: Collection[str],

@@ -13,7 +13,7 @@ from drkit.model import suggest
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Environment, Leftover
 
-Kind = Literal["failover", "repair", "failback", "cleanup"]
+RunbookKind = Literal["failover", "repair", "failback", "cleanup"]
 Effect = Literal["create", "register", "release", "disable", "verify", "wait", "ask", "delete"]
 Criticality = Literal["critical", "optional"]
 MARKERS = frozenset({"runbook/1", "runbook/2"})
@@ -144,7 +144,7 @@ class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     drkit: Literal["runbook/1", "runbook/2"] = "runbook/2"
     environments: tuple[Affected, ...] = ()
     guards: tuple[GuardResult, ...] = ()
-    kind: Kind
+    kind: RunbookKind
     leftovers: tuple[Leftover, ...] = msgspec.field(name="leaves_behind", default=())
     unchanged: tuple[LeftAlone, ...] = msgspec.field(name="left_alone", default=())
     lost_regions: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from drkit.model.estate import (
     Snapshot,
 )
 from drkit.model.ids import ArmId
-from drkit.model.runbook import Affected, Kind, LeftAlone
+from drkit.model.runbook import Affected, LeftAlone, RunbookKind
 from drkit.planning.proposal import Item, spare_names
 from drkit.planning.reasons import NO_TARGET, PlanStanding, Reason, ReasonCode
 
@@ -258,7 +258,9 @@ def offered(
     return remaining, offers
 
 
-def other_kind(decisions: Sequence[Decided], belongs: Kind, plan: Plan, finding: PlanFinding | None) -> list[LeftAlone]:
+def other_kind(
+    decisions: Sequence[Decided], belongs: RunbookKind, plan: Plan, finding: PlanFinding | None
+) -> list[LeftAlone]:
     """What a runbook of another kind says of the environments of a plan; ``belongs``: the kind that deals with them."""
     changing = [decision for decision in decisions if decision.disposition != "leave"]
     if not changing:

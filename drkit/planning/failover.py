@@ -12,7 +12,7 @@ from drkit.errors import RefusedError
 from drkit.model.estate import Assessment, Carried, Environment, EnvironmentKey, Host, HostFinding, Plan, PlanFinding
 from drkit.model.estate import Snapshot as Snapshot
 from drkit.model.ids import ArmId
-from drkit.model.runbook import Kind, Runbook
+from drkit.model.runbook import Runbook, RunbookKind
 from drkit.model.settings import Settings
 from drkit.planning import replicas
 from drkit.planning.dispositions import (
@@ -42,7 +42,7 @@ def recovery_runbook(
     products: Mapping[str, Proposer],
     provenance: Provenance,
     *,
-    kind: Kind | None = None,
+    kind: RunbookKind | None = None,
     graceful_from: str = "",
     force: Mapping[str, str] | None = None,
     made: Mapping[str, str] | None = None,
@@ -79,7 +79,7 @@ def recovery_runbook(
             builder.leave_alone(plan.id, plan.name, state_in_words(finding), "drkit plan")
             continue
         decisions = estate.decide(plan)
-        belongs: Kind = "failover" if plan.key in estate.leaving else "repair"
+        belongs: RunbookKind = "failover" if plan.key in estate.leaving else "repair"
         if belongs != builder.kind:
             builder.unchanged.extend(other_kind(decisions, belongs, plan, finding))
         elif plan.product not in products:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from drkit.model.actions import Actions
 from drkit.model.estate import Environment, Host, Leftover, Plan, RoleAssignment
 from drkit.model.ids import ArmId
-from drkit.model.runbook import Affected, Kind, LeftAlone, Step
+from drkit.model.runbook import Affected, LeftAlone, RunbookKind, Step
 from drkit.model.settings import Settings
 
 TAG_SOURCE = "drkit-source"
@@ -74,7 +74,7 @@ class Proposal:
     that an earlier run left behind under the target, id -> name.
     """
 
-    kind: Kind
+    kind: RunbookKind
     plan: Plan
     target: Target | None
     items: Sequence[Item]

@@ -15,7 +15,7 @@ from drkit.errors import RefusedError, UsageError
 from drkit.model import actions, guards, runbook, suggest
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Leftover, Plan
-from drkit.model.runbook import Affected, Kind, LeftAlone, Runbook, Step, Takeover
+from drkit.model.runbook import Affected, LeftAlone, Runbook, RunbookKind, Step, Takeover
 from drkit.model.settings import Settings
 from drkit.planning.placement import group_steps
 from drkit.planning.proposal import Chain, Proposal, Proposed, Proposer, Target
@@ -49,7 +49,7 @@ class RunbookBuilder:
     ``avoided_regions``: those that nothing is written to. ``lost_regions``: those that the runbook says are lost.
     """
 
-    kind: Kind
+    kind: RunbookKind
     provenance: Provenance
     settings: Settings
     products: Mapping[str, Proposer]

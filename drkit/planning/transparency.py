@@ -24,15 +24,16 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
-HostKind = Literal["azure-vm", "arc", "physical"]
+from drkit.model.estate import HostKind
+
 Arm = Literal["unreachable", "found", "gone", "none"]
 Comparison = Literal["unknown", "same", "different"]
-Event = Literal["none", "freeze", "reboot-same-host", "reboot-other-host"]
-Successor = Literal["none", "moved", "proved", "name-only", "drill"]
-Health = Literal["unknown", "ok", "down", "down-within-grace", "stopped"]
+PlatformEvent = Literal["none", "freeze", "reboot-same-host", "reboot-other-host"]
+Succession = Literal["none", "moved", "proved", "name-only", "drill"]
+HostHealth = Literal["unknown", "ok", "down", "down-within-grace", "stopped"]
 Probe = Literal["none", "up", "down"]
-Region = Literal["ok", "claimed", "observed", "both"]
-Outcome = Literal[
+RegionLoss = Literal["ok", "claimed", "observed", "both"]
+VerdictOutcome = Literal[
     "no-failover", "transparent", "transparent-with-interruption",
     "re-register", "host-lost", "region-lost", "undetermined",
 ]  # fmt: skip
@@ -48,12 +49,12 @@ DOMAINS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
         "boot": get_args(Comparison),
         "physical_host": get_args(Comparison),
         "os_disk": get_args(Comparison),
-        "event": get_args(Event),
+        "event": get_args(PlatformEvent),
         "ephemeral_os_disk": (False, True),
-        "successor": get_args(Successor),
-        "health": get_args(Health),
+        "successor": get_args(Succession),
+        "health": get_args(HostHealth),
         "probe": get_args(Probe),
-        "region": get_args(Region),
+        "region": get_args(RegionLoss),
         "arc_cloned": (False, True),
     }
 )
@@ -94,12 +95,12 @@ class Signals:
     boot: Comparison = "unknown"
     physical_host: Comparison = "unknown"
     os_disk: Comparison = "unknown"
-    event: Event = "none"
+    event: PlatformEvent = "none"
     ephemeral_os_disk: bool = False
-    successor: Successor = "none"
-    health: Health = "unknown"
+    successor: Succession = "none"
+    health: HostHealth = "unknown"
     probe: Probe = "none"
-    region: Region = "ok"
+    region: RegionLoss = "ok"
     arc_cloned: bool = False
     evidence: tuple[Any, ...] = ()
 
@@ -120,7 +121,7 @@ class Verdict:
     words of ``NOTES`` in their order, ``evidence`` that of the signals.
     """
 
-    outcome: Outcome
+    outcome: VerdictOutcome
     confidence: Confidence
     rule: int
     reason: str = ""
@@ -133,7 +134,7 @@ class Row(NamedTuple):
 
     number: int
     when: str
-    outcome: Outcome
+    outcome: VerdictOutcome
     reason: str
     evidence: str
 
@@ -195,7 +196,7 @@ class _Rule(NamedTuple):
     number: int
     when: str
     holds: _Test
-    outcome: Outcome
+    outcome: VerdictOutcome
     confidence: Confidence | _Test
     reason: str
     evidence: str

@@ -16,7 +16,7 @@ from drkit.model.answers import reading_azure
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Reading
 from drkit.model.ids import ArmId
-from drkit.planning.transparency import Event
+from drkit.planning.transparency import PlatformEvent
 
 if TYPE_CHECKING:
     from drkit.providers.session import Session
@@ -55,15 +55,17 @@ WARNING += ("VirtualMachinePossiblyDegradedDueToHardwareFailure", "AccelnetUnhea
 WARNING += ("VirtualMachinePossiblyDegradedDueToHardwareFailureWithRedeployDeadline",)
 OTHER = ("VirtualMachineConfigurationUpdated", "VirtualMachineFailedToSecureBoot", "VirtualMachineProvisioningTimedOut")
 
-_CLASSES: tuple[tuple[Event, tuple[str, ...]], ...] = (
+_CLASSES: tuple[tuple[PlatformEvent, tuple[str, ...]], ...] = (
     ("freeze", FREEZE),
     ("reboot-same-host", (*SAME_HOST, *RESTARTED)),
     ("reboot-other-host", OTHER_HOST),
     ("none", (*STOPPED, *WARNING, *OTHER)),
 )
-EVENTS: Mapping[str, Event] = MappingProxyType({name.lower(): event for event, names in _CLASSES for name in names})
+EVENTS: Mapping[str, PlatformEvent] = MappingProxyType(
+    {name.lower(): event for event, names in _CLASSES for name in names}
+)
 """Annotation name in lower case -> event. One of Microsoft's pages prints a name without its prefix: see ``event_named``."""
-_WEIGHT: tuple[Event, ...] = ("none", "freeze", "reboot-same-host", "reboot-other-host")
+_WEIGHT: tuple[PlatformEvent, ...] = ("none", "freeze", "reboot-same-host", "reboot-other-host")
 
 CHANGES = """healthresourcechanges
 | where properties.targetResourceType =~ 'microsoft.resourcehealth/resourceannotations'
@@ -77,7 +79,7 @@ CURRENT = """healthresources
 | project id, properties"""
 
 
-def event_named(name: str) -> Event:
+def event_named(name: str) -> PlatformEvent:
     """The event that an annotation reports; ``none`` for an unknown annotation."""
     key = name.lower()
     return EVENTS.get(key) or EVENTS.get(f"virtualmachine{key}") or "none"
@@ -203,7 +205,7 @@ def since(readings: Sequence[Reading], start: str) -> list[Reading]:
     return [reading for reading in readings if reading.time > start]
 
 
-def strongest(readings: Sequence[Reading]) -> tuple[Event, Reading | None]:
+def strongest(readings: Sequence[Reading]) -> tuple[PlatformEvent, Reading | None]:
     """The weightiest event among these annotations, and the latest annotation of it; ``none`` and None when there is none."""
     best: Reading | None = None
     for reading in readings:

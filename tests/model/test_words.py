@@ -11,7 +11,7 @@ import pytest
 
 from drkit.model import words
 from drkit.model.estate import PlanState
-from drkit.planning.transparency import Outcome
+from drkit.planning.transparency import VerdictOutcome
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,7 +25,7 @@ def listed(page: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `([\w-]+)` \| (.+?) \|", "".join(tables), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("table", "names"), [(words.VERDICTS, Outcome), (words.PLAN_STATES, PlanState)])
+@pytest.mark.parametrize(("table", "names"), [(words.VERDICTS, VerdictOutcome), (words.PLAN_STATES, PlanState)])
 def test_every_name_has_words(table: Mapping[str, str], names: object) -> None:
     assert set(table) == set(get_args(names))
 

@@ -27,7 +27,7 @@ from drkit.model.runbook import WRITES, Affected, Runbook, Step
 from drkit.model.settings import HostSettings, RunSettings
 from drkit.planning.dispositions import ACTING, TABLE, disposition
 from drkit.planning.proposal import TAG_SOURCE
-from drkit.planning.transparency import ROWS, Outcome
+from drkit.planning.transparency import ROWS, VerdictOutcome
 from tests.support.builders import (
     LOST,
     OTHER,
@@ -52,7 +52,7 @@ KINDS: tuple[str, ...] = get_args(EnvironmentKind)
 REASONS = sorted({row.reason for row in ROWS if row.reason})
 CARRIES = ("no-registration", "unlisted", "another-registration")
 VERDICTS = [
-    *(word for word in get_args(Outcome) if word != "undetermined"),
+    *(word for word in get_args(VerdictOutcome) if word != "undetermined"),
     *REASONS,
     "no-host",
     "proved-successor",
@@ -796,7 +796,7 @@ def test_the_same_estate_in_any_order_gives_the_same_bytes(data: st.DataObject) 
         assert book.encode(make(shuffled, told, kind=kind)) == book.encode(make(snapshot, assessment, kind=kind))
 
 
-FATES = [(word, "") for word in get_args(Outcome) if word != "undetermined"] + [
+FATES = [(word, "") for word in get_args(VerdictOutcome) if word != "undetermined"] + [
     ("undetermined", word) for word in REASONS
 ]
 

@@ -16,9 +16,9 @@ from drkit.planning.transparency import (
     DOMAINS,
     NOTES,
     ROWS,
-    Outcome,
     Signals,
     Verdict,
+    VerdictOutcome,
     judge,
     lower_confidence,
     with_notes,
@@ -426,7 +426,7 @@ def test_every_default_is_the_first_of_its_domain() -> None:
 
 def test_rows_are_numbered_in_order_and_only_the_undetermined_have_a_reason_each_its_own() -> None:
     assert [row.number for row in ROWS] == list(range(1, 34))
-    assert all(row.outcome in get_args(Outcome) and row.when for row in ROWS)
+    assert all(row.outcome in get_args(VerdictOutcome) and row.when for row in ROWS)
     reasons = [row.reason for row in ROWS if row.outcome == "undetermined"]
     assert all(reasons)
     assert len(set(reasons)) == len(reasons)

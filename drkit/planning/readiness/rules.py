@@ -10,7 +10,7 @@ from drkit.planning.readiness import dependency_rules, estate_rules, governance_
 from drkit.planning.readiness.values import Seen, reported
 
 EXPLAINED = frozenset({"offer", "sku", "quota", "provider", "target"})
-Word = Literal["ok", "error", "warning", "unknown"]
+RuleState = Literal["ok", "error", "warning", "unknown"]
 
 RULES: dict[str, str] = {
     "snapshot": "the snapshot is there, young, complete and plausible",
@@ -56,13 +56,13 @@ _APPLIED: tuple[Callable[[Seen], Iterator[Finding]], ...] = (
 )
 
 
-def judge(seen: Seen) -> tuple[list[Finding], dict[str, Word]]:
+def judge(seen: Seen) -> tuple[list[Finding], dict[str, RuleState]]:
     """Every finding, the gravest first; and, for each rule, the gravest it found, or ``ok``."""
     findings = reported(finding for rule in _APPLIED for finding in rule(seen))
     explained = {finding.region for finding in findings if finding.severity == "error" and finding.rule in EXPLAINED}
     # A consequence is not told beside its cause.
     findings = [finding for finding in findings if finding.rule != "runbook" or finding.region not in explained]
-    words: dict[str, Word] = dict.fromkeys(RULES, "ok")
+    words: dict[str, RuleState] = dict.fromkeys(RULES, "ok")
     for finding in reversed(findings):
         words[finding.rule] = finding.severity
     return findings, words

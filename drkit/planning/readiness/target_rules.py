@@ -33,7 +33,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Obstacle:
     """One thing in the way in one target region: rule, what, remedy; ``sure``: seen, else it could not be read."""
 
     rule: str
@@ -132,31 +132,33 @@ def offers(seen: Seen) -> Iterator[Finding]:
     """
     every = wanted(seen)
     several = len({request.subscription for request in every}) > 1
-    dark: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
+    dark: dict[tuple[str, str], list[tuple[str, Obstacle]]] = {}
     for request in every:
         regions = candidates(request, seen)
-        faults = {region: list(_faults(request, region, facts_of(request, region, seen), seen)) for region in regions}
-        stuck = all(any(fault.sure for fault in some) for some in faults.values())
-        for region, some in faults.items():
+        obstacles = {
+            region: list(_obstacles(request, region, facts_of(request, region, seen), seen)) for region in regions
+        }
+        stuck = all(any(obstacle.sure for obstacle in some) for some in obstacles.values())
+        for region, some in obstacles.items():
             facts = facts_of(request, region, seen)
             whose = f"{request.product.name} from {request.region}{f' (subscription {request.subscription})' if several else ''}"
-            for fault in some:
-                if not fault.sure:
-                    dark.setdefault((fault.rule, region), []).append((whose, fault))
+            for obstacle in some:
+                if not obstacle.sure:
+                    dark.setdefault((obstacle.rule, region), []).append((whose, obstacle))
                     continue
                 yield finding(
-                    fault.rule,
+                    obstacle.rule,
                     "error" if stuck else "warning",
                     region,
-                    f"{whose} to {region}: {fault.what}",
-                    fault.remedy,
+                    f"{whose} to {region}: {obstacle.what}",
+                    obstacle.remedy,
                     key=f"{request.product.name} {request.subscription} {request.region}",
                     region=request.region,
-                    evidence=[_told(fault, request, region, seen), *(facts.readings if facts else ())],
+                    evidence=[_reading_of(obstacle, request, region, seen), *(facts.readings if facts else ())],
                 )
     for (rule, region), unseen in sorted(dark.items()):
         more = f"; and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
-        what = "; ".join(f"{whose}: {fault.what}" for whose, fault in unseen[:NAMED])
+        what = "; ".join(f"{whose}: {obstacle.what}" for whose, obstacle in unseen[:NAMED])
         reading = seen.here(region, rule, UNKNOWN, "the product's own look at the target region")
         evidence = [
             reading,
@@ -175,8 +177,8 @@ def offers(seen: Seen) -> Iterator[Finding]:
         yield finding("capacity", "unknown", "targets", what, remedy, evidence=[nobody])
 
 
-def _told(fault: Fault, request: Wanted, region: str, seen: Seen) -> Reading:
-    """What was read of the target region that the fault rests on."""
+def _reading_of(obstacle: Obstacle, request: Wanted, region: str, seen: Seen) -> Reading:
+    """What was read of the target region that the obstacle rests on."""
     facts = facts_of(request, region, seen)
     value = (
         {"offer": facts.offered, "provider": facts.provider, "sku": facts.skus, "quota": facts.cores_left}
@@ -184,7 +186,7 @@ def _told(fault: Fault, request: Wanted, region: str, seen: Seen) -> Reading:
         else {}
     )
     return seen.here(
-        region, fault.rule, value.get(fault.rule), f"{request.product.name}: its look at the target region"
+        region, obstacle.rule, value.get(obstacle.rule), f"{request.product.name}: its look at the target region"
     )
 
 
@@ -194,51 +196,53 @@ def facts_of(request: Wanted, region: str, seen: Seen) -> TargetFacts | None:
     return next((fact for fact in seen.targets if (fact.product, fact.subscription.lower(), fact.region) == key), None)
 
 
-def _faults(request: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> Iterator[Fault]:
+def _obstacles(request: Wanted, region: str, facts: TargetFacts | None, seen: Seen) -> Iterator[Obstacle]:
     product, elsewhere = request.product, "choose another target region"
     if product.regions and region not in product.regions:
-        yield Fault("offer", f"it is offered in {', '.join(product.regions)} only", elsewhere)
+        yield Obstacle("offer", f"it is offered in {', '.join(product.regions)} only", elsewhere)
         return
     if facts is None:
-        yield Fault("offer", "nothing could be read of it", "see that drkit may read the subscription", sure=False)
+        yield Obstacle("offer", "nothing could be read of it", "see that drkit may read the subscription", sure=False)
         return
     if facts.answering is False:
-        yield Fault("offer", "its service does not answer there now", elsewhere)
+        yield Obstacle("offer", "its service does not answer there now", elsewhere)
     if facts.offered is False:
-        yield Fault("offer", "the plan's type is not offered there", elsewhere)
+        yield Obstacle("offer", "the plan's type is not offered there", elsewhere)
     elif facts.offered is None:
-        yield Fault(
+        yield Obstacle(
             "offer", "whether the plan's type is offered there is not known", "see the provider's list", sure=False
         )
     if not facts.provider:
-        yield Fault("provider", "whether the provider is registered is not known", "grant Reader", sure=False)
+        yield Obstacle("provider", "whether the provider is registered is not known", "grant Reader", sure=False)
     elif facts.provider.lower() != "registered":
         names = sorted({plan.id.split("/providers/")[-1].split("/")[0] for plan in request.plans})
-        yield Fault(
+        yield Obstacle(
             "provider",
             f"the provider is {facts.provider} in subscription {request.subscription}",
             f"az provider register --subscription {shlex.quote(request.subscription)} --namespace {shlex.quote(names[0])}",
         )
-    yield from _rooms(request, facts, seen)
+    yield from _capacity(request, facts, seen)
 
 
-def _rooms(request: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
+def _capacity(request: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Obstacle]:
     environments = [environment for plan in request.plans for environment in seen.environments(plan)]
     need = request.product.need(environments)
     if need.skus and facts.skus is None:
-        yield Fault(
+        yield Obstacle(
             "sku", f"whether {', '.join(sorted(need.skus))} is offered is not known", "see the service", sure=False
         )
     elif missing := sorted(need.skus - set(facts.skus or ())):
-        yield Fault(
+        yield Obstacle(
             "sku", f"it does not offer {', '.join(missing)}", "choose another target region, or other machine types"
         )
     if need.cores and facts.cores_left is None:
-        yield Fault(
+        yield Obstacle(
             "quota", f"{need.cores} cores are needed, and how many are left is not known", "see the quota", sure=False
         )
     elif need.cores and facts.cores_left is not None and need.cores > facts.cores_left:
-        yield Fault("quota", f"{need.cores} cores are needed, {facts.cores_left} are left", "ask for more quota there")
+        yield Obstacle(
+            "quota", f"{need.cores} cores are needed, {facts.cores_left} are left", "ask for more quota there"
+        )
     existing = [
         plan for plan in request.plans
         if any(stand_in.region == facts.region for stand_in in request.product.stand_ins(plan, _others(plan, seen), seen.settings))
@@ -246,15 +250,17 @@ def _rooms(request: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Fault]:
     new = len(request.plans) - len(existing)
     limit, used = request.product.plan_limit(seen.settings), facts.plans_in_subscription
     if new and limit and used is None:
-        yield Fault("quota", f"{new} plans are needed, and how many there are is not known", "grant Reader", sure=False)
+        yield Obstacle(
+            "quota", f"{new} plans are needed, and how many there are is not known", "grant Reader", sure=False
+        )
     elif new and limit and used is not None and used + new > limit:
-        yield Fault(
+        yield Obstacle(
             "quota",
             f"{new} more plans are needed, and the subscription has {used} of {limit}",
             "free some, or ask for more",
         )
     for refusal in facts.refusals[:1]:
-        yield Fault("quota", f"an earlier run was refused: {refusal}", "ask for more quota there")
+        yield Obstacle("quota", f"an earlier run was refused: {refusal}", "ask for more quota there")
 
 
 def machines(seen: Seen) -> Iterator[Finding]:
