@@ -271,7 +271,7 @@ def test_a_runbook_made_of_too_little_says_so(tmp_path: Path) -> None:
     (folder / "assessments/000002.json").write_text(json.dumps(blind))
     told = drkit("plan", "--json", cwd=tmp_path, DRKIT_CLOUD=ready).json
     assert (told["runbook"]["steps"], len(told["warnings"])) == ([], 1)
-    assert "could not tell" in told["warnings"][0]
+    assert "does not know the state" in told["warnings"][0]
 
 
 def test_messages_are_json() -> None:
