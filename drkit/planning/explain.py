@@ -29,11 +29,11 @@ WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
         ("arm", "none"): "Resource Manager knows nothing of it, and never did",
         ("instance_id", "unknown"): "its vmId cannot be compared",
         ("instance_id", "same"): "its vmId is the same",
-        ("instance_id", "different"): "its vmId is another",
+        ("instance_id", "different"): "its vmId is different",
         ("os_id", "unknown"): "its machine-id and SSH host keys cannot be compared",
         ("os_id", "same"): "its machine-id or SSH host keys are the same",
-        ("os_id", "different"): "its machine-id or SSH host keys are others",
-        ("registration", "unknown"): "nobody vouches for its registration",
+        ("os_id", "different"): "its machine-id or SSH host keys are different",
+        ("registration", "unknown"): "whether its registration is still valid is not known",
         ("registration", "same"): "its registration answers",
         ("registration", "different"): "it has another registration, or the service does not know its own",
         ("boot", "unknown"): "whether it restarted is not known",
@@ -41,33 +41,33 @@ WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
         ("boot", "different"): "it has restarted",
         ("physical_host", "unknown"): "its physical host cannot be compared",
         ("physical_host", "same"): "its physical host is the same",
-        ("physical_host", "different"): "its physical host is another",
+        ("physical_host", "different"): "its physical host is different",
         ("os_disk", "unknown"): "its OS disk cannot be compared",
         ("os_disk", "same"): "its OS disk is the same",
-        ("os_disk", "different"): "its OS disk is another",
-        ("event", "none"): "the platform tells of nothing done to it",
-        ("event", "freeze"): "the platform tells of a pause",
-        ("event", "reboot-same-host"): "the platform tells of a restart",
-        ("event", "reboot-other-host"): "the platform tells of a restart on another physical host",
+        ("os_disk", "different"): "its OS disk is different",
+        ("event", "none"): "the platform reports no event",
+        ("event", "freeze"): "the platform reports a pause",
+        ("event", "reboot-same-host"): "the platform reports a restart",
+        ("event", "reboot-other-host"): "the platform reports a restart on another physical host",
         ("ephemeral_os_disk", False): "its OS disk is kept when it moves",
         ("ephemeral_os_disk", True): "its OS disk is ephemeral: wiped when it moves",
-        ("successor", "none"): "no other machine carries on for it",
+        ("successor", "none"): "no other machine has taken over from it",
         ("successor", "moved"): "the same machine has another ARM id",
-        ("successor", "proved"): "another machine carries on for it",
+        ("successor", "proved"): "another machine has taken over from it",
         ("successor", "name-only"): "another machine looks like it, without proof",
         ("successor", "drill"): "a test failover made a copy of it",
-        ("health", "unknown"): "the platform does not say how it is",
-        ("health", "ok"): "the platform calls it available",
-        ("health", "down"): "the platform calls it unavailable, past the grace",
-        ("health", "down-within-grace"): "the platform calls it unavailable, within the grace",
+        ("health", "unknown"): "the platform does not report its health",
+        ("health", "ok"): "the platform reports it as available",
+        ("health", "down"): "the platform has reported it as unavailable for longer than the grace time",
+        ("health", "down-within-grace"): "the platform reports it as unavailable, for less than the grace time",
         ("health", "stopped"): "it was stopped on purpose",
         ("probe", "none"): "it was not probed",
         ("probe", "up"): "the probe answered",
         ("probe", "down"): "the probe got no answer",
-        ("region", "ok"): "its region is well",
-        ("region", "claimed"): "its region is said to be lost, and our own machines there are well",
-        ("region", "observed"): "most of our machines in its region are down, and nobody says so",
-        ("region", "both"): "most of our machines in its region are down, and its loss is claimed",
+        ("region", "ok"): "its region is healthy",
+        ("region", "claimed"): "somebody says that its region is lost, but your machines in that region are healthy",
+        ("region", "observed"): "most of your machines in its region are down, and nobody says that the region is lost",
+        ("region", "both"): "most of your machines in its region are down, and somebody says that the region is lost",
         ("arc_cloned", False): "Arc knows of no clone",
         ("arc_cloned", True): "Arc says that it was cloned",
     }
@@ -77,7 +77,7 @@ ARC_WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
     {
         ("instance_id", "unknown"): "its hardware id cannot be compared",
         ("instance_id", "same"): "its hardware id is the same",
-        ("instance_id", "different"): "its hardware id is another",
+        ("instance_id", "different"): "its hardware id is different",
         ("health", "ok"): "its agent is connected",
         ("health", "down"): "its agent is disconnected",
     }
@@ -85,43 +85,59 @@ ARC_WORDS: Mapping[tuple[str, Any], str] = MappingProxyType(
 VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         "no-failover": "nothing happened to it",
-        "transparent": "it moved or stood still, and its environment noticed nothing",
-        "transparent-with-interruption": "it restarted, and its registration still stands",
-        "re-register": "what the service knows is not this machine any more: register it again",
-        "host-lost": "it is lost, and its region is not",
+        "transparent": "it moved or was paused, and its environment did not notice",
+        "transparent-with-interruption": "it restarted, and its registration is still valid",
+        "re-register": "it is no longer the machine that the service knows: register it again",
+        "host-lost": "it is lost, but its region is not",
         "region-lost": "it is lost with its region",
-        "undetermined": "nothing may be done on what is known",
+        "undetermined": "what is known is not enough to decide",
     }
 )
 TO_DO: Mapping[str, str] = MappingProxyType(
     {
         "no-failover": "Nothing.",
         "transparent": "Nothing. Long network sessions may have been cut by the pause; clocks set themselves.",
-        "transparent-with-interruption": "Nothing for the registration. Look whether what ran on it was started again.",
-        "re-register": "`drkit plan` writes the steps that register it again, with the plan it has if that plan is well.",
+        "transparent-with-interruption": "Nothing for the registration. Check that the programs on it were started again.",
+        "re-register": "`drkit plan` writes the steps that register it again, with its own plan if that plan is healthy.",
         "host-lost": "Recover the machine first (Azure Backup, Site Recovery, or start it elsewhere); then "
-        "`drkit assess`, and `drkit plan` registers what came of it.",
-        "region-lost": "`drkit plan` writes the way to another region; read it before you approve it.",
-        "blind": "Look at your own network and sign-in first; then `drkit assess` again, from elsewhere if need be.",
-        "contradictory": "It answers, and Resource Manager says it is gone: look where it was moved to, and with whose "
-        "rights you look.",
-        "disk-replaced": "Find out whether its disk was restored or made anew; then `drkit assess` with a probe.",
-        "guest-or-network": "The platform sees nothing wrong: look at its own system, its console, its network.",
-        "health-unknown": "`drkit assess` again in 10 minutes; run the probe by hand: `drkit probe-script`.",
-        "identity-unknown": "Nothing identifies it: run the probe by hand (`drkit probe-script`), then `drkit assess`.",
-        "in-progress": "Wait until the grace is over: Azure first tries the same node, then another one. Then "
+        "`drkit assess`, and `drkit plan` registers the recovered machine.",
+        "region-lost": "`drkit plan` writes the runbook that moves to another region; read it before you approve it.",
+        "blind": "Look at your own network and sign-in first; then `drkit assess` again, if necessary from another network.",
+        "contradictory": "It answers, but Resource Manager says that it does not exist: find out where it was moved to, and "
+        "whether your identity may read it there.",
+        "disk-replaced": "Find out whether its disk was restored or replaced by a new one; then `drkit assess` with a probe.",
+        "guest-or-network": "The platform reports no fault: check its operating system, its console and its network.",
+        "health-unknown": "`drkit assess` again in 10 minutes, or run the probe by hand: `drkit probe-script`.",
+        "identity-unknown": "drkit could not identify it: run the probe by hand (`drkit probe-script`), then `drkit assess`.",
+        "in-progress": "Wait until the grace time is over: Azure first tries the same node, then another one. Then "
         "`drkit assess`.",
-        "no-witness": "Only a person or a probe can tell: `drkit probe-script` prints the probe, and "
-        "`drkit assess --probe-output FOLDER` takes what it printed.",
-        "region-suspected": "`drkit watch` asks Microsoft's word again every 5 minutes, for an hour; if you know that "
+        "no-witness": "Only a person or a probe can find out: `drkit probe-script` prints the probe, and "
+        "`drkit assess --probe-output FOLDER` reads its output.",
+        "region-suspected": "`drkit watch` checks Microsoft's reports every 5 minutes, for an hour; if you know that "
         "the region is lost: `drkit assess --declare-lost REGION --reason TEXT`.",
         "stale": "Resource Manager's answer may be old: `drkit assess` again in 5 minutes.",
         "stopped": "Ask who stopped it. Nothing is registered again for a machine that was stopped on purpose.",
         "two-alive": "Two machines have one identity: stop one of them, then `drkit assess`.",
-        "unregistered": "Its Arc object is gone, which says nothing of the machine: onboard it again, or probe it by hand.",
+        "unregistered": "Its Arc resource is gone, which says nothing about the machine: connect it to Arc again, or probe it by hand.",
     }
 )
 """What to do by outcome, or by reason where the outcome is undetermined."""
+
+OTHER_READINGS: Mapping[tuple[str, Any], str] = MappingProxyType(
+    {
+        ("claimed", True): "somebody says that its region is lost",
+        ("claimed", False): "nobody says that its region is lost",
+        ("service", "yes"): "its regional service answers",
+        ("service", "no"): "its regional service does not answer",
+        ("control", "yes"): "the same service in another region answers",
+        ("control", "no"): "the same service in another region does not answer either",
+        ("listing", "yes"): "its environments can be listed",
+        ("listing", "no"): "its environments cannot be listed",
+        ("arm", "found"): "Resource Manager has it",
+        ("arm", "gone"): "Resource Manager says that it does not exist",
+    }
+)
+"""A field of ``PlanSignals`` and a value that it could have had, in words."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -235,7 +251,7 @@ def _known(finding: HostFinding) -> tuple[Signals, Row]:
     if row is None or odd or finding.outcome not in VERDICTS:
         why = "; ".join(odd) or f"rule {finding.rule}, {finding.outcome}"
         raise RefusedError(
-            f"the assessment says of it what no table of drkit has: {why}",
+            f"the assessment has values for it that drkit does not know: {why}",
             where=finding.host,
             remedy="`drkit assess` again",
         )
@@ -247,9 +263,9 @@ def _to_do(finding: HostFinding, carried: Sequence[Carried], in_doubt: Sequence[
     if in_doubt:
         return f"{in_doubt[0][1][:1].upper()}{in_doubt[0][1][1:]}."
     if any(registration.another for registration in carried):
-        return "Ask whose registration it carries: drkit writes over nobody's."
+        return "Find out whose registration it has: drkit overwrites nobody's registration."
     if carried and finding.outcome in MACHINE_PRESENT:
-        return "`drkit plan --kind repair` writes the steps that register it again, with its plan where that answers."
+        return "`drkit plan --kind repair` writes the steps that register it again, with its own plan, if that plan answers."
     return TO_DO[finding.reason or finding.outcome]
 
 
@@ -330,34 +346,36 @@ def noticed(finding: HostFinding, before: Baseline) -> tuple[str, ...]:
         detail = dict(part.partition("=")[::2] for part in lengths[-1].detail.split())
         notices.append(
             f"it was down for about {int(lengths[-1].value) // 60} min, "
-            f"between {detail.get('from', '')[11:16]} and {_next_minute(detail.get('to', ''))} UTC by the platform's count"
+            f"between {detail.get('from', '')[11:16]} and {_next_minute(detail.get('to', ''))} UTC, as the platform measured it"
         )
     if not alive:
         return tuple(notices)
     if finding.outcome == "transparent":
         notices.append("a pause of seconds (live migration: typically under 5, an update of the host: under 10)")
     if signals["boot"] == "different":
-        notices.append("it restarted: what ran in memory, and every connection, is gone")
+        notices.append("it restarted: what was in memory, and every connection, is gone")
     moved = signals["event"] == "reboot-other-host" or (signals["boot"], signals["physical_host"]) == (
         "different",
         "different",
     )
     if moved:
-        notices.append("its temporary disk is empty: it stands on another physical host")
+        notices.append("its temporary disk is empty: it is on another physical host")
     if any(
         reading.signal in ("operation", "annotation") and "dealloc" in str(reading.value).lower()
         for reading in finding.readings
     ):
-        notices.append("a dynamic public address may be another: it was deallocated")
+        notices.append("a dynamic public address may have changed: the machine was deallocated")
     if "state-rolled-back" in finding.notes:
-        notices.append("its files are as of the restore point: what was written since is gone")
+        notices.append("its files are those of the restore point: everything written since then is gone")
     if signals["os_id"] == "different":
-        notices.append("its system is a new one, or was given new SSH host keys: clients will warn of another machine")
+        notices.append("it has a new operating system or new SSH host keys: SSH clients will warn about a changed host")
     if finding.successor:
-        notices.append(f"another machine carries on: {finding.successor}")
+        notices.append(f"another machine has taken over: {finding.successor}")
     notices.extend(_addresses(before, finding.found))
     if "moved" in finding.notes and finding.found:
-        notices.append(f"its ARM id is {finding.found.id} now: grants and alerts on the old id are not with it")
+        notices.append(
+            f"its ARM id is {finding.found.id} now: role assignments and alerts on the old id do not apply to it"
+        )
     return tuple(notices)
 
 
@@ -372,7 +390,7 @@ def _next_minute(text: str) -> str:
 def _addresses(before: Baseline, now: Host | None) -> list[str]:
     old, new = before.guest, now.baseline.guest if now else None
     if old and new and old.macs and new.macs and not set(old.macs) & set(new.macs):
-        return ["its MAC address is another, and its private and public addresses may be"]
+        return ["its MAC address has changed, and its private and public addresses may have changed"]
     return []
 
 
@@ -385,10 +403,10 @@ def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base
     }
     advice = finding.advice
     to_do = {
-        "lost": "`drkit plan` writes the way to another region; read it before you approve it.",
+        "lost": "`drkit plan` writes the runbook that moves to another region; read it before you approve it.",
         "answering": "Nothing.",
-        "degraded": "Its service answers: look at the environments that do not, or ask the service, before moving anything.",
-        "gone": "It was deleted, not lost: restore it, or make another by hand.",
+        "degraded": "Its service answers: check the environments that do not answer, or ask the service, before you move anything.",
+        "gone": "It was deleted, not lost: restore it, or create another one by hand.",
     }
     return PlanExplanation(
         subject=subject.id,
@@ -416,7 +434,7 @@ def explain_plan(finding: PlanFinding, subject: Plan, assessed: Assessment, base
         ),
         to_do=to_do.get(
             finding.state,
-            "`drkit watch` looks again; if you know that the region is lost: "
+            "`drkit watch` checks again; if you know that the region is lost: "
             "`drkit assess --declare-lost REGION --reason TEXT`.",
         ),
         assessed=assessed.taken,
@@ -434,22 +452,12 @@ def _plan_otherwise(finding: PlanFinding, subject: Plan, assessed: Assessment) -
         elif name not in values and reading.value in ("yes", "no", "unknown"):
             values["service"] = reading.value
     values["claimed"] = any(claim.region == subject.region for claim in assessed.claims)
-    asked: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-        ("claimed", (True, False), "its region's loss is claimed"),
-        ("service", ("yes", "no"), "its regional service answers"),
-        ("control", ("yes", "no"), "the same service in another region answers"),
-        ("listing", ("yes", "no"), "its environments can be listed"),
-        ("arm", ("found", "gone"), "Resource Manager has it"),
-    )
     changes = []
-    for name, allowed, text in asked:
-        for value in allowed:
-            if value == values.get(name):
-                continue
+    for (name, value), text in OTHER_READINGS.items():
+        if value != values.get(name):
             state, _ = plan_state(PlanSignals(**(values | {name: value})))
             if state != finding.state:
-                no = value in (False, "no", "gone")
-                changes.append(f"{state}: if it were {'not ' if no else ''}so that {text}")
+                changes.append(f"{state}, if {text}")
     return tuple(changes)
 
 

@@ -65,14 +65,14 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "moved": "the same machine has another ARM id",
         "drill-copy": "a test failover made a copy of it",
         "name-only-successor": "another machine looks like it, without proof",
-        "region-claimed": "its region is said to be lost, by Microsoft or a declaration",
-        "region-suspected": "most of our hosts in its region are down, and nobody has said so yet",
-        "identity-differs": "it is lost, and what was read of its identity differs too",
-        "sources-disagree": "it answers though called unhealthy, or never rebooted though a reboot was seen",
-        "state-rolled-back": "its disk was restored: what was written since the restore point is gone",
+        "region-claimed": "Microsoft or a person says that its region is lost",
+        "region-suspected": "most of your hosts in its region are down, and nobody says that the region is lost",
+        "identity-differs": "it is lost, and its identity differs too",
+        "sources-disagree": "it answers but is reported as unhealthy, or it did not restart although a restart was reported",
+        "state-rolled-back": "its disk was restored: everything written since the restore point is gone",
         "zone": "its peers in the zone are down too",
         "provisional": "the event is too recent for the slower sources",
-        "old-probe": "what was read inside it is old, so the verdict is one level less sure",
+        "old-probe": "the output of its probe is old, so the confidence is one level lower",
     }
 )
 """Every word a verdict's ``notes`` may hold, in their order -> what it means."""

@@ -94,7 +94,7 @@ async def test_a_plan_is_explained(tmp_path: Path) -> None:
     assert "nobody claims that its region is lost" in text
     assert assessed.taken[:16].replace("T", " ") in text
     for one in found.otherwise:
-        assert one.partition(":")[0] in {plan_state.__name__, "degraded", "unreachable", "lost", "gone", "unknown"}
+        assert one.partition(",")[0] in {plan_state.__name__, "degraded", "unreachable", "lost", "gone", "unknown"}
 
 
 async def test_an_environment_s_name_means_its_host(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_somebody_elses_registration_goes_to_a_person(site: Site) -> None:
     assert any(theirs.url in one.reason for one in planned.runbook.unchanged)
     told = explain.explain(site.context, "web-01")
     assert isinstance(told, Explanation)
-    assert told.to_do == "Ask whose registration it carries: drkit writes over nobody's."
+    assert told.to_do == "Find out whose registration it has: drkit overwrites nobody's registration."
 
 
 def unlisted(site: Site, machine: str) -> None:
