@@ -178,7 +178,7 @@ class Drill:
         if self.story.stories:
             self.line("Then: " + "; ".join(str(story["tells"]).split(";")[0] for story in self.story.stories) + ".", 0)
         self.line(
-            f"{self.region} is lost; {MINUTES_AGO} minutes later somebody looks (Microsoft confirmed it after {ANNOUNCED_AFTER}).",
+            f"{self.region} is lost; {MINUTES_AGO} minutes later somebody looks (Microsoft spoke after {ANNOUNCED_AFTER}).",
             0,
         )
 
@@ -191,7 +191,7 @@ class Drill:
             self.line(f"advice: {lost[0].advice.advice}; {lost[0].advice.reason}")
         verdicts: dict[str, list[str]] = {}
         for finding in assessed.hosts:
-            verdicts.setdefault(words.verdict(finding.outcome, finding.reason), []).append(finding.key.name)
+            verdicts.setdefault(words.plain(finding.outcome, finding.reason), []).append(finding.key.name)
         rows = [
             (verdict, len(names), _some(names, self.columns - 44))
             for verdict, names in sorted(verdicts.items(), key=lambda item: item[0])

@@ -38,6 +38,12 @@ def verdict(name: str, reason: str = "") -> str:
     return _both(name, VERDICTS.get(name.partition(" (")[0], ""), reason)
 
 
+def plain(name: str, reason: str = "") -> str:
+    """``must be registered again``, without the name of the verdict: for a picture of the whole, not for a command."""
+    words = VERDICTS.get(name, name)
+    return f"{words} ({reason})" if reason else words
+
+
 def plan_state(name: str) -> str:
     """``gone: deleted``; a name that is its own word stays alone."""
     return _both(name, PLAN_STATES.get(name, ""))

@@ -40,5 +40,6 @@ def test_a_name_is_shown_beside_its_words() -> None:
     assert words.verdict("undetermined", "stopped") == "undetermined (stopped): cannot be decided"
     assert words.verdict("undetermined (stopped)") == "undetermined (stopped): cannot be decided"
     assert words.verdict("no-host") == "no-host"
+    assert words.plain("undetermined", "stopped") == "cannot be decided (stopped)"
     assert words.plan_state("gone") == "gone: deleted"
     assert words.plan_state("lost") == "lost"

@@ -152,7 +152,9 @@ def steady(output: str) -> list[str]:
     kept = [
         line
         for line in masked.splitlines()
-        if re.match(r"\$ |  (host-|no-fail|re-reg|region-|transp|undet|auto-|plan-|vso-)", line)
+        if re.match(
+            r"\$ |  (unaffected|failed over|restarted|must be|lost |lost with|cannot be|auto-|plan-|vso-)", line
+        )
     ]
     return [*kept, *re.findall(r"\d+ of \d+ environments recovered", masked)]
 
