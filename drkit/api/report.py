@@ -53,7 +53,7 @@ def owners(context: Context, run: str = "latest") -> tuple[str, list[owner_notic
     """The run's name, the notice to each owner, and whether the run was on a simulator. Errors as ``report``."""
     run_status = status.status(context, run)
     looked = _planned_on(context, Snapshot, run_status.runbook.snapshot_digest)
-    notices = owner_notices.letters(run_status.runbook, run_status.state, looked.taken if looked else "")
+    notices = owner_notices.owner_notices(run_status.runbook, run_status.state, looked.taken if looked else "")
     return run_status.run, notices, run_status.runbook.cloud.simulated
 
 

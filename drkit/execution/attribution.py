@@ -26,38 +26,38 @@ STATES = frozenset({"answers"})
 
 def unnamed(conditions: Iterable[Precondition], observation: Observation) -> list[str]:
     """The ARM ids among what differs of which nothing says who changed them."""
-    found = {one.subject.lower(): one.subject for one in conditions if one.signal not in STATES}
-    return [subject for key, subject in found.items() if _arm(subject) and not observation.changed.get(key)]
+    subjects = dict.fromkeys(ArmId(condition.subject) for condition in conditions if condition.signal not in STATES)
+    return [subject for subject in subjects if _in_a_group(subject) and not observation.changed.get(subject)]
 
 
 async def named(context: StepContext, subjects: Iterable[str]) -> dict[str, str]:
-    """Lower-cased id -> who changed it or what is below it last, when and how; empty where the log does not tell."""
-    told: dict[str, str] = {}
+    """Id -> who changed it or what is below it last, when and how; empty where the log does not tell."""
+    changes: dict[str, str] = {}
     now = context.clock.now()
     for subject in subjects:
         subscription, group = ArmId(subject).subscription, ArmId(subject).resource_group
         try:
             with context.azure.budget(attempts=1, seconds=SECONDS), reading_azure(subject):
                 events = await context.azure.monitor.activity(subscription, now - BACK, now, group=group)
-                told[subject.lower()] = next((said for one in events if (said := change_of(one, subject))), "")
+                said = (change_of(event, subject) for event in events)
+                changes[ArmId(subject)] = next((change for change in said if change), "")
         except CloudError:
-            told[subject.lower()] = ""
-    return told
+            changes[ArmId(subject)] = ""
+    return changes
 
 
 def change_of(event: Mapping[str, Any], subject: str) -> str:
     """The event in words, when it is a change of the subject or of what is below it that was not refused; else empty."""
-    at, operation = _text(event.get("resourceId")).lower(), _text(event.get("operationName"))
+    at, operation = ArmId(_text(event.get("resourceId"))), _text(event.get("operationName"))
     who, when = _text(event.get("caller")), _text(event.get("eventTimestamp"))
-    own = subject.lower().rstrip("/")
-    if not who or not (at == own or at.startswith(f"{own}/")) or _text(event.get("status")).lower() == "failed":
+    if not who or not at.within(subject) or _text(event.get("status")).lower() == "failed":
         return ""
     if not operation.lower().endswith(CHANGES) or operation.lower().endswith(READING):
         return ""
     return f"{who}{f' at {when}' if when else ''}, by {operation}"
 
 
-def _arm(subject: str) -> bool:
+def _in_a_group(subject: str) -> bool:
     return subject.startswith("/subscriptions/") and bool(ArmId(subject).resource_group)
 
 

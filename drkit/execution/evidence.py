@@ -10,6 +10,7 @@ import msgspec
 
 from drkit.model.estate import Assessment
 from drkit.model.guards import aims_at_lost
+from drkit.model.ids import ArmId
 from drkit.model.run import Record
 from drkit.model.runbook import Runbook
 
@@ -26,8 +27,8 @@ def gather(book: Runbook, records: Sequence[Record], assessed: Assessment | None
     titles = {step.id: step.title for step in book.steps}
     return {
         "decision": decision(book, assessed),
-        "approvals": [{"time": one.time, **one.data} for one in records if one.kind == "approved"],
-        "events": [event(one, titles) for one in records if one.kind in EVENTS],
+        "approvals": [{"time": record.time, **record.data} for record in records if record.kind == "approved"],
+        "events": [event(record, titles) for record in records if record.kind in EVENTS],
         "cost": cost(records),
         "untouched": untouched(book, records),
         "notes": list(book.notes),
@@ -43,19 +44,20 @@ def decision(book: Runbook, assessed: Assessment | None) -> dict[str, Any]:
     """What it was decided on: each source plan's state with its reason and advice, the claims, and what claimed nothing."""
     if assessed is None:
         return {"known": False}
-    told = [
+    sources = {ArmId(plan) for plan in book.source_plans}
+    plans = [
         {**msgspec.to_builtins(finding), "readings": len(finding.readings)}
         for finding in assessed.plans
-        if not book.source_plans or any(finding.key == one for one in book.source_plans)
+        if not sources or finding.key in sources
     ]
     regions = set(book.lost_regions) | set(book.source_plans.values())
     return {
         "known": True,
         "assessed": assessed.taken,
-        "plans": told,
-        "claims": [msgspec.to_builtins(one) for one in assessed.claims if not regions or one.region in regions],
-        "statements": [msgspec.to_builtins(one) for one in assessed.statements],
-        "verdicts": dict(Counter(one.outcome for one in assessed.hosts)),
+        "plans": plans,
+        "claims": [msgspec.to_builtins(claim) for claim in assessed.claims if not regions or claim.region in regions],
+        "statements": [msgspec.to_builtins(statement) for statement in assessed.statements],
+        "verdicts": dict(Counter(host.outcome for host in assessed.hosts)),
         "unread": list(assessed.unread),
     }
 
@@ -88,18 +90,18 @@ def _control(data: Mapping[str, Any]) -> str:
 
 def cost(records: Sequence[Record]) -> dict[str, Any]:
     """Calls, throttles and waits, summed over the processes that came to an end; the others took their counts with them."""
-    counted = [dict(one.data.get("evidence") or {}) for one in records if one.kind == "ended"]
+    counted = [dict(record.data.get("evidence") or {}) for record in records if record.kind == "ended"]
     calls: Counter[str] = Counter()
-    for one in counted:
-        calls.update({kind: int(number) for kind, number in (one.get("calls") or {}).items()})
-    begun = sum(one.kind in ("started", "taken-over") for one in records)
+    for counts in counted:
+        calls.update({kind: int(number) for kind, number in (counts.get("calls") or {}).items()})
+    begun = sum(record.kind in ("started", "taken-over") for record in records)
     return {
         "calls": dict(calls),
-        "throttled": sum(int(one.get("throttled", 0)) for one in counted),
-        "retries": sum(int(one.get("retries", 0)) for one in counted),
-        "sent_bytes": sum(int(one.get("sent_bytes", 0)) for one in counted),
-        "received_bytes": sum(int(one.get("received_bytes", 0)) for one in counted),
-        "waited_seconds": round(sum(float(one.get("waited_seconds", 0.0)) for one in counted), 3),
+        "throttled": sum(int(counts.get("throttled", 0)) for counts in counted),
+        "retries": sum(int(counts.get("retries", 0)) for counts in counted),
+        "sent_bytes": sum(int(counts.get("sent_bytes", 0)) for counts in counted),
+        "received_bytes": sum(int(counts.get("received_bytes", 0)) for counts in counted),
+        "waited_seconds": round(sum(float(counts.get("waited_seconds", 0.0)) for counts in counted), 3),
         "processes": begun,
         "uncounted": max(0, begun - len(counted)),
     }
@@ -108,10 +110,10 @@ def cost(records: Sequence[Record]) -> dict[str, Any]:
 def untouched(book: Runbook, records: Sequence[Record]) -> dict[str, Any]:
     """That nothing was written to what is lost: every request that was announced, and how many of them aimed there."""
     announced = [
-        (str(one.get("method", "")), str(one.get("target", "")))
+        (str(request.get("method", "")), str(request.get("target", "")))
         for record in records
         if record.kind == "intent"
-        for one in record.data.get("requests", ())
+        for request in record.data.get("requests", ())
     ]
     aimed = [f"{method} {target}" for method, target in announced if aims_at_lost(book, target)]
     return {"regions": list(book.lost_regions), "announced": len(announced), "aimed_there": aimed}

@@ -21,20 +21,20 @@ RUN_TAG, STEP_TAG = "drkit-run", "drkit-step"
 
 def kinds(book: Runbook) -> list[tuple[str, str]]:
     """Subscription and resource type of what a runbook creates in its targets, and of the plans there that it uses, each once."""
-    found: dict[tuple[str, str], None] = {}
+    created: dict[tuple[str, str], None] = {}
     plans = {kind.lower() for plan in book.source_plans if (kind := _kind(plan))}
     for step in book.steps:
         used = [value for value in step.inputs.values() if isinstance(value, str) and _kind(value).lower() in plans]
         for target in (*([step.target] if step.effect == "create" else []), *(used if step.effect in WRITES else [])):
             if kind := _kind(target):
-                found[(ArmId(target).subscription, kind)] = None
-    return list(found)
+                created[(ArmId(target).subscription, kind)] = None
+    return list(created)
 
 
 def _kind(arm_id: str) -> str:
     """The resource type that an ARM id begins with below its group; empty where it has none."""
-    parts = arm_id.strip("/").split("/")
-    return f"{parts[5]}/{parts[6]}" if len(parts) >= 8 and parts[4].lower() == "providers" else ""
+    parts = ArmId(arm_id).parts
+    return ArmId(arm_id).resource_type if len(parts) >= 8 and parts[4].lower() == "providers" else ""
 
 
 async def refuse(
@@ -49,15 +49,15 @@ async def refuse(
     be looked at.
     """
     await _marks(context, ours, say, products)
-    sources = {plan.lower() for plan in context.runbook.source_plans}
+    sources = {ArmId(plan) for plan in context.runbook.source_plans}
     for subscription, kind in kinds(context.runbook):
         try:
             with reading_azure(f"/subscriptions/{subscription}"):
                 listed = await context.azure.resources.list_resources(subscription, kind)
                 made = [
-                    (str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, "")), str(one.get("id", "")))
-                    for one in listed
-                    if str((tags := one.get("tags") or {}).get(TAG_SOURCE, "")).lower() in sources
+                    (str(tags.get(RUN_TAG, "")), str(tags.get(STEP_TAG, "")), str(resource.get("id", "")))
+                    for resource in listed
+                    if ArmId(str((tags := resource.get("tags") or {}).get(TAG_SOURCE, ""))) in sources
                 ]
         except CloudError as error:
             say(f"whether another store's run is under way could not be looked for in {subscription}: {error.what}")
@@ -65,7 +65,7 @@ async def refuse(
         for run, step, arm_id in made:
             if run and not ours(run, step):
                 raise RefusedError(
-                    f"was made by {run} of another store for a plan that this runbook moves; stores know of each other by such tags only",
+                    f"was made by {run} of another store for a plan that this runbook moves; only such tags tell stores of each other",
                     where=arm_id,
                     remedy=f"make sure that run is over; then `drkit resume {context.run}`, where each step looks before it acts",
                 )
@@ -87,11 +87,11 @@ async def _marks(
             continue
         try:
             with reading_azure(name):
-                found = await product.marks(steps, context)
+                marks = await product.marks(steps, context)
         except CloudError as error:
             say(f"whether another store's run is under way could not be looked for: {error.what}")
             continue
-        for step_id, what in found:
+        for step_id, what in marks:
             if not ours("", step_id):
                 raise RefusedError(
                     f"{what}, and no run of this store did that: another store's run moves it, or has moved it",

@@ -8,32 +8,32 @@ from drkit.execution.results import Outcome, outcomes
 from drkit.model.clock import parse_time
 from drkit.model.ids import ArmId
 from drkit.model.run import RunState
-from drkit.model.runbook import Runbook
+from drkit.model.runbook import Runbook, Step
 
 NOBODY = ""
-LATER = "It stayed where it was, and may come back with its region."
+LATER = "That work is still where it was, and may come back with its region."
 MISSING = {
-    "pushed": "Only what was changed{since} and not pushed. Everything before that was pushed.",
+    "pushed": "Only changes made{since} that were not pushed. Everything before that was pushed.",
     "unpushed": f"Work that was not pushed: there was some{{seen}}. {LATER}",
-    "unknown": f"Whatever was not pushed: whether there was any is not known. {LATER}",
+    "unknown": f"Work that was not pushed, if there was any: drkit does not know. {LATER}",
 }
 ON_HOST = "Nothing: the machine and its disks are what they were."
 HAS_NOT_MOVED = {
-    "needs_person": "has not moved yet: somebody must do something first",
+    "needs_person": "has not moved yet: a person must do something first",
     "waiting": "has not moved yet",
     "lost": "could not be brought back",
 }
 MEANWHILE = {
-    "needs_person": "Please answer to whoever runs the recovery: they cannot finish this without you.",
-    "waiting": "Nothing now. Whoever runs the recovery tells you when it has moved.",
-    "lost": "Work from your last push elsewhere; it is looked at again when its machine or its region returns.",
+    "needs_person": "Please answer the people who run the recovery: they cannot finish this without you.",
+    "waiting": "Nothing now. The people who run the recovery will tell you when it has moved.",
+    "lost": "Work from your last push elsewhere. drkit looks at this environment again when its machine or its region returns.",
 }
 
 
 class EnvironmentNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment, as its owner is told of it. ``id``: as it was known before.
+    """What an owner is told of one environment. ``id``: as it was known before.
 
-    ``address``: plan, its region, resource group and subscription, and the name and id it answers to now; empty: unchanged.
+    ``address``: plan, its region, resource group and subscription, and the name and id that the environment has now; empty: unchanged.
     """
 
     id: str
@@ -46,56 +46,58 @@ class EnvironmentNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnerNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one owner is told. ``owner``: as the service names them; empty: nobody is known."""
+    """Everything that one owner is told. ``owner``: as the service names them; empty: the owner is not known."""
 
     owner: str
     environments: tuple[EnvironmentNotice, ...]
 
 
-def letters(book: Runbook, state: RunState, seen: str = "") -> list[OwnerNotice]:
-    """One for each owner of an affected environment, by owner; those of nobody last.
+def owner_notices(book: Runbook, state: RunState, seen: str = "") -> list[OwnerNotice]:
+    """One for each owner of an affected environment, in the order of owners; last the one for environments without a known owner.
 
     ``seen``: when the snapshot that the runbook was planned on was taken (RFC 3339), where that is known.
     """
-    told: dict[str, list[EnvironmentNotice]] = {}
-    for one in outcomes(book, state):
-        told.setdefault(one.owner, []).append(_told(one, book, state, seen))
-    order = sorted(told, key=lambda owner: (owner == NOBODY, owner.lower()))
-    return [OwnerNotice(owner=owner, environments=tuple(told[owner])) for owner in order]
+    notices: dict[str, list[EnvironmentNotice]] = {}
+    for outcome in outcomes(book, state):
+        notices.setdefault(outcome.owner, []).append(_notice(outcome, book, state, seen))
+    order = sorted(notices, key=lambda owner: (owner == NOBODY, owner.lower()))
+    return [OwnerNotice(owner=owner, environments=tuple(notices[owner])) for owner in order]
 
 
-def _told(one: Outcome, book: Runbook, state: RunState, seen: str) -> EnvironmentNotice:
-    old, on_host = ArmId(one.plan).name, bool(one.host)
-    missing = "" if on_host and one.ending != "lost" else _missing(one, seen)
-    if one.ending != "recovered":
-        what = f"{one.name} of {old} {HAS_NOT_MOVED[one.ending]} ({one.detail})."
-        return _letter(one, what, MEANWHILE[one.ending], missing=missing)
-    address = _address(one, book, state)
+def _notice(outcome: Outcome, book: Runbook, state: RunState, seen: str) -> EnvironmentNotice:
+    name, old, on_host = outcome.name, ArmId(outcome.plan).name, bool(outcome.host)
+    missing = "" if on_host and outcome.ending != "lost" else _missing(outcome, seen)
+    if outcome.ending != "recovered":
+        what = f"{name} of {old} {HAS_NOT_MOVED[outcome.ending]} ({outcome.detail})."
+        return _notice_of(outcome, what, MEANWHILE[outcome.ending], missing=missing)
+    address = _address(outcome, book, state)
     if not address:
-        what = f"{one.name} of {old} was not moved: {one.detail}."
-        return _letter(one, what, "Look whether you find your work there. If not, answer to whoever runs the recovery.")
-    named, plan = address["name"], ArmId(address["plan"]).name
-    again = "was registered again" if on_host else "was made again from its repository"
-    if ArmId(address["plan"]) == one.plan:
-        do = "Nothing: it answers where it did." if named == one.name else f"Use {named} instead of {one.name}."
-        return _letter(one, f"{one.name} {again} in {old}, where it was.", do, address, ON_HOST if on_host else missing)
-    return _letter(
-        one,
-        f"{one.name} {again}: it is {named} in {plan} now, in {address['region']}. Before, it was in {old}.",
-        f"Use {named} in {plan} instead of {one.name} in {old}"
-        + ("." if on_host else ", look whether your last commits are there, and push often."),
+        what = f"{name} of {old} was not moved: {outcome.detail}."
+        do = "Check that you find your work there. If not, answer the people who run the recovery."
+        return _notice_of(outcome, what, do)
+    missing = ON_HOST if on_host else missing
+    now, plan = address["name"], ArmId(address["plan"]).name
+    again = "was registered again" if on_host else "was created again from its repository"
+    if ArmId(address["plan"]) == outcome.plan:
+        do = "Nothing: it has the address that it had." if now == name else f"Use {now} instead of {name}."
+        return _notice_of(outcome, f"{name} {again} in {old}, where it was.", do, address, missing)
+    return _notice_of(
+        outcome,
+        f"{name} {again}: it is {now} in {plan} now, in {address['region']}. Before, it was in {old}.",
+        f"Use {now} in {plan} instead of {name} in {old}"
+        + ("." if on_host else ", check that your last commits are there, and push often."),
         address,
-        ON_HOST if on_host else missing,
+        missing,
     )
 
 
-def _letter(
-    one: Outcome, what: str, do: str, address: dict[str, str] | None = None, missing: str = ""
+def _notice_of(
+    outcome: Outcome, what: str, do: str, address: dict[str, str] | None = None, missing: str = ""
 ) -> EnvironmentNotice:
     return EnvironmentNotice(
-        id=one.environment,
-        environment=one.name,
-        ending=one.ending,
+        id=outcome.environment,
+        environment=outcome.name,
+        ending=outcome.ending,
         what=what,
         address=address or {},
         missing=missing,
@@ -103,40 +105,36 @@ def _letter(
     )
 
 
-def _missing(one: Outcome, seen: str) -> str:
+def _missing(outcome: Outcome, seen: str) -> str:
     seen = f"{parse_time(seen):%Y-%m-%d %H:%M} UTC" if seen else ""
-    return MISSING[one.data_at_risk].format(
+    return MISSING[outcome.data_at_risk].format(
         since=f" after {seen}" if seen else " since it was last looked at",
         seen=f" at {seen}" if seen else " when it was last looked at",
     )
 
 
-def _address(one: Outcome, book: Runbook, state: RunState) -> dict[str, str]:
-    """Where it answers now: the plan its last step verified it under, that plan's region, its name and id there."""
-    final = next(
-        (
-            step
-            for step in book.steps
-            if step.environment == one.environment and step.effect == "verify" and step.id == _final(one, book)
-        ),
-        None,
-    )
-    if final is None:
+def _address(outcome: Outcome, book: Runbook, state: RunState) -> dict[str, str]:
+    """Where it is now: the plan under which its last step verified it, that plan's region, its name and id there."""
+    proof = _proof(outcome, book)
+    if proof is None:
         return {}
-    known = state.of(final.id).data
-    plan = str(known.get("plan") or final.inputs.get("plan") or final.inputs.get("account") or "")
+    known = state.of(proof.id).data
+    plan = str(known.get("plan") or proof.inputs.get("plan") or proof.inputs.get("account") or "")
     if not plan:
         return {}
-    found = {
+    address = {
         "plan": plan,
-        "region": final.region,
+        "region": proof.region,
         "resource_group": ArmId(plan).resource_group,
         "subscription": ArmId(plan).subscription,
-        "name": str(known.get("name") or one.name),
+        "name": str(known.get("name") or outcome.name),
         "id": str(known.get("id") or ""),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in address.items() if value}
 
 
-def _final(one: Outcome, book: Runbook) -> str:
-    return next((affected.final for affected in book.environments if affected.environment == one.environment), "")
+def _proof(outcome: Outcome, book: Runbook) -> Step | None:
+    """The verification that proves an environment recovered; None if its last step is no verification."""
+    last = next((item.final for item in book.environments if item.environment == outcome.environment), "")
+    verifications = (step for step in book.steps if step.effect == "verify" and step.environment == outcome.environment)
+    return next((step for step in verifications if step.id == last), None)

@@ -47,14 +47,14 @@ def estimate(book: Runbook, state: RunState, concurrency: int) -> Progress:
             held[step.id] = "asked" if own == "asked" else "stopped"
         elif own not in ("done", "skipped") and inherited:
             held[step.id] = "stopped" if "stopped" in inherited else "asked"
-    left = [step for step in book.steps if status[step.id] in ("pending", "open") and step.id not in held]
-    machine = [step for step in left if step.effect not in PEOPLE]
+    unfinished = [step for step in book.steps if status[step.id] in ("pending", "open") and step.id not in held]
+    machine = [step for step in unfinished if step.effect not in PEOPLE]
     least, most = _range(machine, book, state, concurrency)
     return Progress(
         total=len(book.steps),
-        done=sum(one in ("done", "skipped") for one in status.values()),
-        under_way=sum(one == "open" for one in status.values()),
-        asked=sum(one == "asked" for one in status.values()),
+        done=sum(word in ("done", "skipped") for word in status.values()),
+        under_way=sum(word == "open" for word in status.values()),
+        asked=sum(word == "asked" for word in status.values()),
         behind=sum(word == "asked" and status[step] != "asked" for step, word in held.items()),
         stopped=sum(word == "stopped" for word in held.values()),
         least=least,
@@ -62,10 +62,12 @@ def estimate(book: Runbook, state: RunState, concurrency: int) -> Progress:
     )
 
 
-def _range(left: Sequence[Step], book: Runbook, state: RunState, concurrency: int) -> tuple[float | None, float | None]:
-    if not left:
+def _range(
+    steps: Sequence[Step], book: Runbook, state: RunState, concurrency: int
+) -> tuple[float | None, float | None]:
+    if not steps:
         return 0.0, 0.0
-    forecast = forecast_seconds(left, concurrency)
+    forecast = forecast_seconds(steps, concurrency)
     ratios = [ratio for step in book.steps if (ratio := _ratio(step, state)) is not None]
     if len(ratios) < MEASURED:
         return None, None

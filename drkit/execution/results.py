@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from drkit.model.clock import parse_time
+from drkit.model.ids import ArmId
 from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Affected, Runbook, Step
 from drkit.model.summary import effects
@@ -48,11 +49,17 @@ def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
     for step in runbook.steps:
         if step.environment:
             chains.setdefault(step.environment, []).append(state.of(step.id))
-    doubts = {one.environment: one for one in handover.in_doubt(runbook, state)}
-    moved = {one.environment: one for one in leftovers.moved(runbook, state)}
+    doubts = {doubt.environment: doubt for doubt in handover.in_doubt(runbook, state)}
+    moved = {item.environment: item for item in leftovers.moved(runbook, state)}
     return [
-        _outcome(one, state, chains.get(one.environment, []), doubts.get(one.environment), moved.get(one.environment))
-        for one in runbook.environments
+        _outcome(
+            affected,
+            state,
+            chains.get(affected.environment, []),
+            doubts.get(affected.environment),
+            moved.get(affected.environment),
+        )
+        for affected in runbook.environments
     ]
 
 
@@ -129,71 +136,71 @@ class IdentityChange(msgspec.Struct, frozen=True):
 
 def identities(runbook: Runbook, state: RunState) -> list[IdentityChange]:
     """Every identity that a run re-made or left, old and new, and each grant that must be made again."""
-    found = []
+    changes = []
     for step in runbook.steps:
-        told, known = step.inputs.get("identity"), state.of(step.id)
-        if isinstance(told, Mapping) and known.status == "done":
-            found.append(_change(step, told, str(known.data.get("principal") or "")))
-    return found
+        identity, known = step.inputs.get("identity"), state.of(step.id)
+        if isinstance(identity, Mapping) and known.status == "done":
+            changes.append(_change(step, identity, str(known.data.get("principal") or "")))
+    return changes
 
 
-def _change(step: Step, told: Mapping[str, Any], now: str) -> IdentityChange:
-    was, plan = str(told.get("was") or ""), str(told.get("plan", ""))
+def _change(step: Step, identity: Mapping[str, Any], now: str) -> IdentityChange:
+    was, plan = str(identity.get("was") or ""), str(identity.get("plan", ""))
     gone = step.effect == "delete"
     commands = []
-    for grant in told.get("grants") or ():
+    for grant in identity.get("grants") or ():
         verb = ["delete", "--assignee", was] if gone else ["create", "--assignee-object-id", now or "NEW-PRINCIPAL"]
         more = [] if gone else ["--assignee-principal-type", "ServicePrincipal"]
         commands.append(_az(*verb, *more, "--role", str(grant["role"]), "--scope", str(grant["scope"])))
-    for grant in told.get("on_plan") or ():
+    for grant in identity.get("on_plan") or ():
         scope = str(grant["scope"])
-        place = step.target if scope.lower() == plan.lower() else step.target.split("/providers/")[0]
+        place = step.target if ArmId(scope) == plan else step.target.split("/providers/")[0]
         commands.append(
             _az("create", "--assignee", str(grant["principal"]), "--role", str(grant["role"]), "--scope", place)
         )
-    if told.get("unread"):
+    if identity.get("unread"):
         commands.append(f"az role assignment list --all --assignee {shlex.quote(was)}")
-    return IdentityChange(plan, was, "" if gone else step.target, now, tuple(commands), bool(told.get("unread")))
+    return IdentityChange(plan, was, "" if gone else step.target, now, tuple(commands), bool(identity.get("unread")))
 
 
 def _az(*words: str) -> str:
     return shlex.join(["az", "role", "assignment", *words])
 
 
-def numbers(found: list[Outcome]) -> dict[str, int]:
+def numbers(outcomes: list[Outcome]) -> dict[str, int]:
     """``total`` and how many of each ending; ``total`` is their sum."""
-    counts: dict[str, int] = {"total": len(found)}
+    counts: dict[str, int] = {"total": len(outcomes)}
     for ending in ENDINGS:
-        counts[ending] = sum(one.ending == ending for one in found)
+        counts[ending] = sum(outcome.ending == ending for outcome in outcomes)
     return counts
 
 
-def recovery_seconds(found: list[Outcome], since: str) -> float | None:
+def recovery_seconds(outcomes: list[Outcome], since: str) -> float | None:
     """From the outage's first sign to the last environment recovered, in seconds; None when either is not known."""
-    times = [parse_time(one.at) for one in found if one.at]
+    times = [parse_time(outcome.at) for outcome in outcomes if outcome.at]
     if not since or not times:
         return None
     return (max(times) - parse_time(since)).total_seconds()
 
 
 def objective_met(
-    found: list[Outcome], since: str, objective_seconds: float
+    outcomes: list[Outcome], since: str, objective_seconds: float
 ) -> Literal["met", "missed", "open", "unknown"]:
     """Whether the recovery time objective held. ``open``: what is back came in time, and something is not back.
 
     ``unknown``: neither a first sign nor a time of recovery is known.
     """
-    took = recovery_seconds(found, since)
+    took = recovery_seconds(outcomes, since)
     if took is not None and took > objective_seconds:
         return "missed"
-    if any(one.ending != "recovered" for one in found):
+    if any(outcome.ending != "recovered" for outcome in outcomes):
         return "open"
     return "unknown" if took is None else "met"
 
 
-def at_risk(one: Outcome) -> bool:
+def at_risk(outcome: Outcome) -> bool:
     """Whether work of an environment may be missing: it was not all pushed, and no machine of its own still holds it."""
-    return one.data_at_risk != "pushed" and (not one.host or one.ending == "lost")
+    return outcome.data_at_risk != "pushed" and (not outcome.host or outcome.ending == "lost")
 
 
 def report(
@@ -208,8 +215,8 @@ def report(
     objective_minutes: float,
 ) -> dict[str, Any]:
     """Everything a report shows, as plain values; views only set it."""
-    found = outcomes(runbook, state)
-    seconds = recovery_seconds(found, since)
+    ends = outcomes(runbook, state)
+    seconds = recovery_seconds(ends, since)
     return {
         "drkit": "report/1",
         "simulated": runbook.cloud.simulated,
@@ -225,21 +232,21 @@ def report(
         "approved_how": state.approved_how,
         "lost_regions": list(runbook.lost_regions),
         "target_regions": runbook.target_regions,
-        "environments": numbers(found),
+        "environments": numbers(ends),
         "rto_seconds": seconds,
         "objective_seconds": objective_minutes * 60,
-        "objective": objective_met(found, since, objective_minutes * 60),
+        "objective": objective_met(ends, since, objective_minutes * 60),
         "since": since,
         "work_at_risk": {
-            risk: sum(at_risk(one) and one.data_at_risk == risk for one in found) for risk in ("unpushed", "unknown")
+            risk: sum(at_risk(end) and end.data_at_risk == risk for end in ends) for risk in ("unpushed", "unknown")
         },
         "outcomes": [
             {
-                **msgspec.to_builtins(one),
-                "work_at_risk": at_risk(one),
-                "recovery_seconds": recovery_seconds([one], since),
+                **msgspec.to_builtins(end),
+                "work_at_risk": at_risk(end),
+                "recovery_seconds": recovery_seconds([end], since),
             }
-            for one in found
+            for end in ends
         ],
         "effects": effects(runbook.steps),
         "steps": [
@@ -261,21 +268,21 @@ def report(
             }
             for step in runbook.steps
         ],
-        "identities": [msgspec.to_builtins(one) for one in identities(runbook, state)],
+        "identities": [msgspec.to_builtins(change) for change in identities(runbook, state)],
         "in_doubt": [
             {
-                "environment": one.environment,
-                "name": one.name,
-                "host": one.host,
-                "plan": one.plan,
-                "detail": one.words,
-                "next": handover.remedy((one,), run),
+                "environment": doubt.environment,
+                "name": doubt.name,
+                "host": doubt.host,
+                "plan": doubt.plan,
+                "detail": doubt.words,
+                "next": handover.remedy((doubt,), run),
             }
-            for one in (*handover.in_doubt(runbook, state), *handover.by_hand(runbook, state))
+            for doubt in (*handover.in_doubt(runbook, state), *handover.by_hand(runbook, state))
         ],
-        "deferred": [msgspec.to_builtins(one) for one in state.deferred.values()],
-        "left_alone": [msgspec.to_builtins(one) for one in runbook.unchanged],
-        "guards": [msgspec.to_builtins(one) for one in runbook.guards],
+        "deferred": [msgspec.to_builtins(deferred) for deferred in state.deferred.values()],
+        "left_alone": [msgspec.to_builtins(unchanged) for unchanged in runbook.unchanged],
+        "guards": [msgspec.to_builtins(guard) for guard in runbook.guards],
         "evidence": state.evidence,
         "ignored": {"number": state.ignored_number, "last": list(state.ignored)},
         "journal": {"records": state.count, "head": state.head},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from drkit.model.ids import ArmId
 from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Runbook, Step
 from drkit.planning import handover, leftovers
@@ -15,14 +16,12 @@ NAMED = 3
 
 
 def startable(runbook: Runbook, state: RunState) -> list[Step]:
-    """Steps not begun whose whole ground is done (their needs, and what those rest on), in the runbook's order.
+    """Pending steps whose needs are done, however far back, in the runbook's order; earlier waves of a plan go first.
 
-    A plan's earlier waves go first.
-
-    The whole ground: a person may say they are ready before the steps that lead to that question are done. A need on
-    another environment's step is order and no ground: it is met as well once that step can no longer come to run by itself,
-    unless it failed or what it rests on did. One goes first so that a mistake is made once: until it is taken again, or
-    skipped by somebody, those behind it wait.
+    However far back: a person may say that they are ready before the steps that lead to that question are done. A need inside the
+    same environment, or on a step of the plan, must be done. A need on another environment's step only orders: it is met, too, once
+    that step can no longer run by itself, unless it or something that it rests on failed. So a first environment that failed holds
+    back the others until somebody retries or skips its step, and a mistake is made once.
     """
     ready: list[Step] = []
     fronts: dict[str, int] = {}
@@ -61,22 +60,22 @@ def startable(runbook: Runbook, state: RunState) -> list[Step]:
 
 
 def rests_on(step: Step, need: Step) -> bool:
-    """Whether a need is the ground of a step. One environment only goes before another."""
+    """Whether a step rests on a need. A step of another environment only goes before it."""
     return not step.environment or not need.environment or step.environment == need.environment
 
 
 def _all_needs(step: Step, runbook: Runbook) -> list[Step]:
     """All that a step rests on, however far back."""
-    by_id = {one.id: one for one in runbook.steps}
-    found: dict[str, Step] = {}
+    by_id = {other.id: other for other in runbook.steps}
+    needs: dict[str, Step] = {}
     stack = [step]
     while stack:
-        one = stack.pop()
-        for need in (by_id[name] for name in one.needs):
-            if need.id not in found and rests_on(one, need):
-                found[need.id] = need
+        current = stack.pop()
+        for need in (by_id[name] for name in current.needs):
+            if need.id not in needs and rests_on(current, need):
+                needs[need.id] = need
                 stack.append(need)
-    return list(found.values())
+    return list(needs.values())
 
 
 def _obstacles(step: Step, runbook: Runbook, state: RunState, kinds: set[str]) -> list[Step]:
@@ -120,14 +119,14 @@ def ending(runbook: Runbook, state: RunState, *, held: bool = False) -> Ending:
     While a host is in doubt it is never one of the first two, and the reason says which host, and what to type unless a process
     holds the run (``held``). An aborted run names those that a person registered by hand too.
     """
-    found = _ending(runbook, state)
+    end = _ending(runbook, state)
     doubt = handover.in_doubt(runbook, state)
     if state.aborted and (by_hand := handover.by_hand(runbook, state)):
-        found = Ending(found.outcome, f"{found.reason}; {handover.doubts_in_words(by_hand, state.run, held=held)}")
+        end = Ending(end.outcome, f"{end.reason}; {handover.doubts_in_words(by_hand, state.run, held=held)}")
     if not doubt:
-        return found
-    outcome = "failed" if found.outcome.startswith("succeeded") else found.outcome
-    return Ending(outcome, f"{found.reason}; {handover.doubts_in_words(doubt, state.run, held=held)}")
+        return end
+    outcome = "failed" if end.outcome.startswith("succeeded") else end.outcome
+    return Ending(outcome, f"{end.reason}; {handover.doubts_in_words(doubt, state.run, held=held)}")
 
 
 def _ending(runbook: Runbook, state: RunState) -> Ending:
@@ -179,24 +178,24 @@ def _ending(runbook: Runbook, state: RunState) -> Ending:
 def _under_way(runbook: Runbook, state: RunState) -> str:
     """What an aborted run left in flight, and what looks it up; empty when nothing is. A chain in doubt has words of its own."""
     chains = tidying(runbook, state)
-    found = [step.title for step in runbook.steps if state.of(step.id).status == "open" and step.id not in chains]
-    if not found:
+    titles = [step.title for step in runbook.steps if state.of(step.id).status == "open" and step.id not in chains]
+    if not titles:
         return ""
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    looks = f"`drkit resume {state.run}` looks {'it' if len(found) == 1 else 'them'} up"
-    return f"; still under way: {', '.join(found[:NAMED])}{more}; {looks}"
+    more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
+    looks = f"`drkit resume {state.run}` looks {'it' if len(titles) == 1 else 'them'} up"
+    return f"; still under way: {', '.join(titles[:NAMED])}{more}; {looks}"
 
 
 def _back(runbook: Runbook, state: RunState) -> str:
     """That a plan which is left answers again, and the ways on; empty when none does."""
     for step in runbook.steps:
-        lost = any(one.signal == "answers" and one.expected == "no" for one in step.preconditions)
+        lost = any(condition.signal == "answers" and condition.expected == "no" for condition in step.preconditions)
         if lost and state.of(step.id).status == "drifted" and "answers" in state.of(step.id).data.get("drift", ()):
             run = state.run
             way = f"; `drkit assess`, then `drkit failback {run}` brings back what it moved"
             back = way if leftovers.moved(runbook, state) else ""
             return (
-                f"{_short(step.plan)} answers again, so what was not begun is left: `drkit abort {run} --reason TEXT`, "
+                f"{ArmId(step.plan).name} answers again, so what was not begun is left: `drkit abort {run} --reason TEXT`, "
                 f"then `drkit resume {run}` closes it{back}; when it is lost again, `drkit resume {run}` goes on"
             )
     return ""
@@ -204,13 +203,13 @@ def _back(runbook: Runbook, state: RunState) -> str:
 
 def _short_of(runbook: Runbook, state: RunState, excused: Collection[str]) -> str:
     """Why the minimum share can no longer be reached, with nothing left under way; empty while it can."""
-    finals = [one.final for one in runbook.environments if one.final]
-    left = sum(final not in excused for final in finals)
-    if not finals or left >= state.minimum_share * len(finals):
+    finals = [affected.final for affected in runbook.environments if affected.final]
+    possible = sum(final not in excused for final in finals)
+    if not finals or possible >= state.minimum_share * len(finals):
         return ""
     if any(state.of(step.id).status == "open" for step in runbook.steps):
         return ""
-    return f"at most {left} of {len(finals)} environments can come up, and {state.minimum_share:.0%} must"
+    return f"at most {possible} of {len(finals)} environments can come up, and {state.minimum_share:.0%} must"
 
 
 def _failed_first(runbook: Runbook, state: RunState) -> Step | None:
@@ -233,10 +232,6 @@ def _unfinished_elsewhere(runbook: Runbook, state: RunState) -> bool:
         if status == "pending" and not blocked_by(step, runbook, state):
             return True
     return False
-
-
-def _short(subject: str) -> str:
-    return subject.rstrip("/").rsplit("/", 1)[-1]
 
 
 def reopenable(state: StepState) -> bool:

@@ -1,4 +1,4 @@
-"""Opens a run, or one that was left, and carries it out under its locks, its guard and its signals."""
+"""Opens a new run, or resumes one, and carries it out under its locks, its guard and its signals."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def begin(
 
 
 async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
-    """Go on with a run that was left, however it was left."""
+    """Continue a run that no process holds, however the last one ended."""
     nap = InterruptibleClock(clock)
     with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
         async with job.store.open_journal(run, clock) as journal:
@@ -98,7 +98,7 @@ async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
 
 
 async def _note_remarks(job: Job, journal: HeldJournal) -> None:
-    """What was unusual when locks were taken is kept with the run, and shown."""
+    """Journal and show what was unusual when locks were taken."""
     for text in (*job.store.taken_remarks(), *journal.remarks):
         await journal.append("control", data={"what": "noted", "reason": text})
         job.show(Event("note", None, text))
@@ -165,7 +165,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, re
 
 
 async def _look_elsewhere(job: Job, journal: HeldJournal, context: StepContext) -> None:
-    """RefusedError, once, when another store's run is seen; it is journaled, so that whoever saw to that run can go on with this one."""
+    """RefusedError, once, when another store's run is seen. It is journaled, so that a person who looked at that run can resume."""
     try:
         await other_runs.refuse(
             context,
@@ -182,12 +182,12 @@ def _began(store: RunStore, this: str) -> Callable[[str, str], bool]:
     @cache
     def intended() -> frozenset[str]:
         """The steps that any other run of this store recorded its intent of."""
-        found: set[str] = set()
+        steps: set[str] = set()
         for run in store.runs():
             if run != this:
                 with suppress(DrkitError):
-                    found.update(name for name, known in store.state(run).steps.items() if known.intended)
-        return frozenset(found)
+                    steps.update(name for name, known in store.state(run).steps.items() if known.intended)
+        return frozenset(steps)
 
     def began(run: str, step: str) -> bool:
         if not run:
@@ -209,7 +209,7 @@ def guard_of(job: Job, journal: HeldJournal) -> Guard:
         if step is None:
             return ()
         known = actions.announced(step, job.tables, arm, job.settings)
-        return [one for one in permitted() if any(same.covers(one.method, one.target) for same in known)]
+        return [request for request in permitted() if any(row.covers(request.method, request.target) for row in known)]
 
     def deletes(url: str) -> bool:
         step = acting()
@@ -263,7 +263,7 @@ def check_guards(job: Job) -> None:
     changed = actions.differences(book, job.tables, job.settings)
     if changed:
         raise RefusedError(
-            f"drkit.toml says otherwise than what was approved: {'; '.join(changed[:5])}",
+            f"drkit.toml differs from what was approved: {'; '.join(changed[:5])}",
             where=job.settings.path or "drkit.toml",
             remedy="set it back there, or `drkit plan` again, and approve that",
         )

@@ -48,10 +48,10 @@ def socket_path(store: Path, run: str) -> Path:
 def _private(folder: Path) -> bool:
     """Whether it is a folder of this user's that nobody else may open."""
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _is_me(connection: Any) -> bool:
@@ -138,7 +138,7 @@ def ask(path: Path, run: str, holder: str) -> list[dict[str, Any]]:
             remedy=f"run this command there as the same user, or `drkit resume {run}` here if nobody holds it",
         ) from error
     try:
-        found = msgspec.json.decode(content or b"[]", type=list[Shown])
+        codes = msgspec.json.decode(content or b"[]", type=list[Shown])
     except msgspec.DecodeError:
-        found = []
-    return [msgspec.structs.asdict(one) for one in found]
+        codes = []
+    return [msgspec.structs.asdict(shown) for shown in codes]

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class StepFailedError(DrkitError):
     """A step ended badly, and it is known how.
 
-    ``code`` is Azure's or the product's word; ``again``: a retry may help; ``reopen``: steps to be taken anew before this one.
-    ``settled``: nothing that this attempt began is still under way, so the next attempt may begin afresh (default: unless
-    ``again``); otherwise the next one goes on under the same nonce.
+    ``code`` is Azure's or the product's word; ``again``: a retry may help; ``reopen``: steps to be done again before this one.
+    ``settled``: nothing that this attempt began is still under way, so the next attempt may begin again from the start (default: unless
+    ``again``); otherwise the next one continues under the same nonce.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen just before a step: ``done`` says how it is already done (empty: it is not), ``readings`` feed the preconditions.
+    """What was seen just before a step: ``done`` says how it is done already (empty: it is not); ``readings`` answer the preconditions.
 
-    ``changed``: id in lower case -> who changed that last and when, in words; empty where ARM did not tell.
+    ``changed``: id in lower case -> who changed that last and when, in words; empty if ARM does not tell.
     """
 
     done: str = ""
@@ -129,7 +129,7 @@ class StepContext:
     scripts: host_scripts.Scripts = field(default_factory=host_scripts.common)
 
     def nonce(self, step: str, attempt: int | None = None) -> str:
-        """32 hexadecimal digits, the same for one attempt at one step of one run in whatever process; nobody else can know them."""
+        """32 hexadecimal digits, the same for one attempt at one step of one run, in every process; nobody else can know them."""
         number = self.attempt if attempt is None else attempt
         salted = f"{self.salt}/" if self.salt else ""
         return hashlib.sha256(f"{salted}{self.run}/{step}/{number}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What most products answer to most questions, to begin a new one with (docs/writing-a-product.md)."""
+"""What most products have in common, to begin a new one with (docs/writing-a-product.md)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from drkit.errors import CloudError
 from drkit.model.answers import reading_azure
 from drkit.model.clock import Clock
 from drkit.model.estate import LISTING, Capture, Environment, Plan, Reading, RoleAssignment, Snapshot
+from drkit.model.ids import ArmId
 from drkit.model.operation import Operation
 from drkit.model.runbook import Step
 from drkit.model.settings import Settings, Table
@@ -36,43 +37,43 @@ async def polled(step: Step, operation: Operation, context: StepContext, done: s
 
 
 def made_by(step: Step, context: StepContext) -> dict[str, str]:
-    """The tags on whatever drkit makes: which run made it, at which step, under which fencing token."""
+    """The tags on everything that drkit makes: which run made it, at which step, under which fencing token."""
     return {"drkit-run": context.run, "drkit-step": step.id, "drkit-epoch": str(context.epoch)}
 
 
 def granted(plan: Plan, assignments: Sequence[Mapping[str, Any]]) -> tuple[RoleAssignment, ...]:
     """What was granted on a plan and on its group, of the role assignments listed there."""
-    group, grants = plan.id.lower().split("/providers/")[0], []
+    scopes, grants = {plan.key, plan.key.group}, []
     for item in assignments:
         properties = item.get("properties") or {}
         scope = str(properties.get("scope", ""))
-        if scope.lower() in (plan.id.lower(), group):
-            role = str(properties.get("roleDefinitionId", "")).rsplit("/", 1)[-1]
+        if ArmId(scope) in scopes:
+            role = ArmId(str(properties.get("roleDefinitionId", ""))).name
             grants.append(RoleAssignment(scope, role, str(properties.get("principalId", ""))))
     return tuple(grants)
 
 
 def each(items: Iterable[Any], understand: Callable[[Any], Environment | None]) -> tuple[list[Environment], list[str]]:
-    """The environments among listed items, and why others could not be read: one that cannot be costs no other one."""
-    found: list[Environment] = []
+    """The environments among listed items, and why others could not be read: one that cannot be read costs no other."""
+    environments: list[Environment] = []
     faults: list[str] = []
     for item in items:
         try:
             with reading_azure():
-                one = understand(item)
+                environment = understand(item)
         except CloudError as error:
             faults.append(error.what)
             continue
-        found += [one] if one else []
-    return found, faults
+        environments += [environment] if environment else []
+    return environments, faults
 
 
 def unlisted(plan: str, source: str, now: str, faults: Sequence[str]) -> tuple[Capture, ...]:
     """That some of a plan's environments could not be read, if so; those that are not among the others are not gone then."""
     if not faults:
         return ()
-    told = f"{len(faults)} could not be read: {'; '.join(dict.fromkeys(faults))}"
-    return (Capture(f"{plan}{LISTING}", source, "partial", now, told[:1000]),)
+    detail = f"{len(faults)} could not be read: {'; '.join(dict.fromkeys(faults))}"
+    return (Capture(f"{plan}{LISTING}", source, "partial", now, detail[:1000]),)
 
 
 class NoSettings(Table, frozen=True):

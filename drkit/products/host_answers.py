@@ -94,7 +94,7 @@ def answer(step: Step, stdout: str, kind: Kind) -> dict[str, Any]:
     )
 
 
-def silent(found: Sequence[Reached], urls: Sequence[str]) -> list[str]:
+def silent(results: Sequence[Reached], urls: Sequence[str]) -> list[str]:
     """Those of the URLs that a script was to ask which did not answer it, in the words of who asked."""
-    answered = {one.url for one in found if one.http}
+    answered = {reached.url for reached in results if reached.http}
     return [url for url in urls if url not in answered]

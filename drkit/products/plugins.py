@@ -34,7 +34,7 @@ class Fault:
     def __str__(self) -> str:
         return (
             f"product {self.name!r} of the distribution {self.distribution} cannot be used: {self.what} "
-            f"(mend it, or `pip uninstall {self.distribution}`)"
+            f"(repair it, or `pip uninstall {self.distribution}`)"
         )
 
 
@@ -52,7 +52,7 @@ def found(entries: tuple[EntryPoint, ...], taken: tuple[str, ...]) -> Others:
     products: dict[str, Product] = {}
     faults: list[Fault] = []
     for entry in sorted(entries, key=lambda entry: (entry.name, _distribution(entry))):
-        rivals = [_distribution(one) for one in entries if one.name == entry.name and one is not entry]
+        rivals = [_distribution(other) for other in entries if other.name == entry.name and other is not entry]
         try:
             product = _made(entry, taken, rivals)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it does when it is loaded, it is its own fault
@@ -85,7 +85,7 @@ def _made(entry: EntryPoint, taken: Collection[str], rivals: Collection[str]) ->
         raise _UnfitError(
             "it declares no `actions`, so nothing would bind what its steps do (docs/writing-a-product.md, The table of actions)"
         )
-    if not isinstance(product.actions, Mapping) or not all(isinstance(one, Action) for one in product.actions.values()):
+    if not isinstance(product.actions, Mapping) or not all(isinstance(row, Action) for row in product.actions.values()):
         raise _UnfitError(
             "its `actions` is no table of drkit.model.actions.Action: what its steps do would not be bound to anything"
         )
@@ -112,5 +112,6 @@ def _members() -> set[str]:
     names: set[str] = set()
     for base in Product.__mro__:
         if base.__module__.startswith("drkit."):
-            names |= {one for one in (*vars(base), *vars(base).get("__annotations__", ())) if not one.startswith("_")}
+            members = (*vars(base), *vars(base).get("__annotations__", ()))
+            names |= {member for member in members if not member.startswith("_")}
     return names

@@ -85,7 +85,7 @@ def test_an_owner_hears_since_when_something_may_be_missing(contexts: dict[str, 
     told = report.owners(a_run(tmp_path, "seen", 1, 0, smoothly))[1]
     assert "since it was last looked at" in told[0].environments[0].missing
     standing = status.status(contexts["a smooth run"])
-    told = owner_notices.letters(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
+    told = owner_notices.owner_notices(standing.runbook, standing.state, "2026-03-01T07:00:00Z")
     assert "after 2026-03-01 07:00 UTC" in told[0].environments[0].missing
 
 

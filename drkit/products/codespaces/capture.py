@@ -72,11 +72,11 @@ class Survey:
                         captures.append(Capture(subject, "ARM: plan", "failed", now, str(error)))
                         continue
                     parts.append(await self._plan(azure, plan, own.service, health, clock, now))
-                told = f"{odd} of {len(found)} plans could not be read" if odd else ""
-                captures.append(Capture(url, "ARM: plans", "partial" if odd else "complete", now, told))
+                detail = f"{odd} of {len(found)} plans could not be read" if odd else ""
+                captures.append(Capture(url, "ARM: plans", "partial" if odd else "complete", now, detail))
         return Captured(
             tuple(plan for part in parts for plan in part.plans),
-            tuple(one for part in parts for one in part.environments),
+            tuple(environment for part in parts for environment in part.environments),
             (*captures, *(capture for part in parts for capture in part.captures)),
         )
 
@@ -97,9 +97,9 @@ class Survey:
                 listed = await wire.listed(azure, self.tokens, plan.id, plan.region, service)
         except CloudError as error:
             return Captured((plan,), (), (Capture(plan.id, source, "failed", now, str(error)),))
-        found, faults = each(listed, lambda raw: _environment(raw, plan))
+        environments, faults = each(listed, lambda raw: _environment(raw, plan))
         state = Capture(plan.id, source, "partial" if trouble else "complete", now, trouble)
-        return Captured((plan,), tuple(found), (state, *unlisted(plan.id, source, now, faults)))
+        return Captured((plan,), tuple(environments), (state, *unlisted(plan.id, source, now, faults)))
 
     async def _grants(self, azure: Session, plan: Plan) -> tuple[tuple[RoleAssignment, ...], str]:
         try:
@@ -200,10 +200,10 @@ class Survey:
 
 
 def _environment(raw: Mapping[str, Any], plan: Plan) -> Environment:
-    found = wire.environment_of(raw, plan)
-    if found is None:
+    environment = wire.environment_of(raw, plan)
+    if environment is None:
         raise UnreachableError("it has no id", where=plan.id)
-    return found
+    return environment
 
 
 def _cores_left(environment: Mapping[str, Any]) -> int | None:

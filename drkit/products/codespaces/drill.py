@@ -15,9 +15,9 @@ class CodespacesRehearsal:
     """What the drill asks of this product."""
 
     def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        plans = [one for one in snapshot.plans if one.product == NAME]
-        ours = [one for one in snapshot.environments if one.product == NAME]
-        owners = sorted({one.owner for one in ours if one.owner})
+        plans = [plan for plan in snapshot.plans if plan.product == NAME]
+        ours = [environment for environment in snapshot.environments if environment.product == NAME]
+        owners = sorted({environment.owner for environment in ours if environment.owner})
         people = {owner: f"person{number}" for number, owner in enumerate(owners)}
         resources = []
         for plan in plans:
@@ -25,10 +25,13 @@ class CodespacesRehearsal:
             resources.append(made | ({"sku": plan.sku} if plan.sku else {}))
         return {
             "resources": resources,
-            "environments": [_environment(one, snapshot) for one in ours],
-            "people": [{"owner": one, "name": people[one], "ready_after": 60, "signs_in_after": 60} for one in owners],
+            "environments": [_environment(environment, snapshot) for environment in ours],
+            "people": [
+                {"owner": owner, "name": people[owner], "ready_after": 60, "signs_in_after": 60} for owner in owners
+            ],
             "on_hosts": {
-                host.id: _on_host([one for one in ours if _is_on(one, host.id)], people) for host in snapshot.hosts
+                host.id: _on_host([environment for environment in ours if _is_on(environment, host.id)], people)
+                for host in snapshot.hosts
             },
         }
 
@@ -59,33 +62,35 @@ def _is_on(environment: Environment, host: str) -> bool:
 
 def _on_host(mine: Sequence[Environment], people: Mapping[str, str]) -> dict[str, Any]:
     accounts, registrations, folders = {}, [], []
-    for one in mine:
-        link = one.host
-        user = (link.user if link else "") or people.get(one.owner, "user")
-        accounts[user] = {"home": f"/home/{user}", "person": one.owner}
+    for environment in mine:
+        link = environment.host
+        user = (link.user if link else "") or people.get(environment.owner, "user")
+        accounts[user] = {"home": f"/home/{user}", "person": environment.owner}
         path = (link.path if link else "") or f"/home/{user}/.vsonline/environment.json"
-        registrations.append({"id": one.id, "user": user, "path": path})
-        folders.append((link.workspace if link else "") or one.workspace or f"/home/{user}")
+        registrations.append({"id": environment.id, "user": user, "path": path})
+        folders.append((link.workspace if link else "") or environment.workspace or f"/home/{user}")
     return {"accounts": accounts, "registrations": registrations, "folders": folders}
 
 
-def _environment(one: Environment, snapshot: Snapshot) -> dict[str, Any]:
+def _environment(environment: Environment, snapshot: Snapshot) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "id": one.id,
-        "friendlyName": one.name,
-        "planId": one.plan,
-        "ownerId": one.owner,
-        "type": "cloudEnvironment" if one.kind == "managed" else "staticEnvironment",
-        "state": one.state or "Available",
-        "lastUsed": one.last_used or snapshot.taken,
+        "id": environment.id,
+        "friendlyName": environment.name,
+        "planId": environment.plan,
+        "ownerId": environment.owner,
+        "type": "cloudEnvironment" if environment.kind == "managed" else "staticEnvironment",
+        "state": environment.state or "Available",
+        "lastUsed": environment.last_used or snapshot.taken,
     }
-    if one.kind == "managed":
-        moniker = f"{one.repository}/tree/{one.branch}" if one.branch else one.repository
+    if environment.kind == "managed":
+        moniker = (
+            f"{environment.repository}/tree/{environment.branch}" if environment.branch else environment.repository
+        )
         made |= {
             "seed": {"type": "git", "moniker": moniker},
-            "skuName": one.sku or "standardLinux",
-            "autoShutdownDelayMinutes": one.settings.get("autoShutdownDelayMinutes", 30),
+            "skuName": environment.sku or "standardLinux",
+            "autoShutdownDelayMinutes": environment.settings.get("autoShutdownDelayMinutes", 30),
         }
-        if one.data_at_risk != "unknown":
-            made["hasUnpushedGitChanges"] = one.data_at_risk == "unpushed"
+        if environment.data_at_risk != "unknown":
+            made["hasUnpushedGitChanges"] = environment.data_at_risk == "unpushed"
     return made

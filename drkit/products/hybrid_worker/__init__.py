@@ -64,12 +64,12 @@ class HybridWorker(ByAction):
         return Endpoint(plan.region, str(plan.properties.get("automationHybridServiceUrl", "")))
 
     def controls(self, plan: Plan, plans: Sequence[Plan], settings: Settings) -> Sequence[Endpoint]:
-        """Accounts of other regions, one a region: without any there is nothing to compare with."""
-        found: dict[str, Endpoint] = {}
-        for one in plans:
-            if one.product == self.name and one.region != plan.region:
-                found.setdefault(one.region, self.endpoint(one, settings))
-        return list(found.values())
+        """One account of each other region; without any there is nothing to compare with."""
+        endpoints: dict[str, Endpoint] = {}
+        for account in plans:
+            if account.product == self.name and account.region != plan.region:
+                endpoints.setdefault(account.region, self.endpoint(account, settings))
+        return list(endpoints.values())
 
     def registration_path(self, settings: Settings) -> str:
         return ""

@@ -30,8 +30,8 @@ DELETED_API = "2024-10-23"
 TOGETHER = 8
 
 
-def _same(one: str, other: str) -> bool:
-    return one.rstrip("/").lower() == other.rstrip("/").lower()
+def _same(address: str, other: str) -> bool:
+    return address.rstrip("/").lower() == other.rstrip("/").lower()
 
 
 def _fit(plan: Plan) -> Plan:
@@ -58,15 +58,15 @@ class Survey:
                 continue
             # Those of a lost region may all hang; they need not do so one after the other.
             limit = asyncio.Semaphore(TOGETHER)
-            told = [self._limited(limit, azure, item, groups, settings, clock) for item in listed]
-            read_ = await asyncio.gather(*told)
+            readings = [self._limited(limit, azure, item, groups, settings, clock) for item in listed]
+            read_ = await asyncio.gather(*readings)
             odd = sum(not part.plans for part in read_)
             why = f"{odd} of {len(listed)} accounts could not be read" if odd else ""
             state = Capture(url, "ARM: Automation accounts", "partial" if odd else "complete", now, why)
             parts += [Captured(captures=(state,)), *read_]
         return Captured(
             tuple(plan for part in parts for plan in part.plans),
-            tuple(one for part in parts for one in part.environments),
+            tuple(worker for part in parts for worker in part.environments),
             tuple(capture for part in parts for capture in part.captures),
         )
 
@@ -111,26 +111,26 @@ class Survey:
         try:
             there = health.value == "yes"
             with azure.budget(attempts=2 if there else 1, seconds=20 if there else 8), reading_azure(account):
-                plan, found, faults = await self._workers(azure, plan, clock, own.last_seen_minutes)
+                plan, workers, faults = await self._workers(azure, plan, clock, own.last_seen_minutes)
         except CloudError as error:
             return Captured((plan,), (), (Capture(account, source, "failed", now, str(error)),))
-        alive = any(one.state == "Available" for one in found)
+        alive = any(worker.state == "Available" for worker in workers)
         if health.value != "yes" and not alive:
             why = f"its regional service does not answer ({health.detail}), and no worker was seen of late"
-            return Captured((plan,), tuple(found), (Capture(account, source, "failed", now, why),))
+            return Captured((plan,), tuple(workers), (Capture(account, source, "failed", now, why),))
         trouble: list[str] = []
-        if found or plan.properties.get("workerGroups") or plan.tags.get(TAG_TARGET):
+        if workers or plan.properties.get("workerGroups") or plan.tags.get(TAG_TARGET):
             plan = await self._held(azure, plan, trouble)
-            found = [await self._extension(azure, one, url, trouble) for one in found]
+            workers = [await self._extension(azure, worker, url, trouble) for worker in workers]
         plan = await self._held_by(azure, await self._grants(azure, plan, trouble))
         state = Capture(account, source, "partial" if trouble else "complete", now, "; ".join(dict.fromkeys(trouble)))
-        return Captured((plan,), tuple(found), (state, *unlisted(plan.id, source, now, faults)))
+        return Captured((plan,), tuple(workers), (state, *unlisted(plan.id, source, now, faults)))
 
     async def _workers(
         self, azure: Session, plan: Plan, clock: Clock, fresh: float
     ) -> tuple[Plan, list[Environment], list[str]]:
         """The plan with its groups, its workers, and why others could not be read."""
-        found: list[Environment] = []
+        workers: list[Environment] = []
         faults: list[str] = []
         groups: dict[str, str] = {}
         for group in await wire.below(azure, plan.id, "hybridRunbookWorkerGroups"):
@@ -140,10 +140,10 @@ class Survey:
                 await wire.workers(azure, plan.id, name),
                 lambda item, name=name: wire.environment_of(item, plan, name, None, clock.now(), fresh),  # type: ignore[misc]
             )
-            found += some
+            workers += some
             faults += odd
         properties = {**plan.properties, "workerGroups": groups} if groups else plan.properties
-        return msgspec.structs.replace(plan, properties=properties), found, faults
+        return msgspec.structs.replace(plan, properties=properties), workers, faults
 
     async def _held(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         """The names of what the account holds; modules that every account has are left out."""
@@ -163,22 +163,22 @@ class Survey:
                 holds[kind] = sorted(names)
         return msgspec.structs.replace(plan, properties={**plan.properties, "holds": holds})
 
-    async def _extension(self, azure: Session, one: Environment, url: str, trouble: list[str]) -> Environment:
+    async def _extension(self, azure: Session, worker: Environment, url: str, trouble: list[str]) -> Environment:
         """The worker with what its machine's extension was told. One that names another account, or none, reports here no more."""
-        machine = one.host.host if one.host else ""
+        machine = worker.host.host if worker.host else ""
         try:
             with reading_azure(machine):
                 held = [item for item in await wire.extensions(azure, machine) if wire.is_worker_extension(item)]
                 here = any(_same(wire.url_of(item), url) for item in held)
-                kept = {"extension": wire.recorded(held[0])} if held else {}
+                recorded = {"extension": wire.recorded(held[0])} if held else {}
         except CloudError as error:
-            trouble.append(f"the extensions of {one.name} could not be read: {error}")
-            return one
+            trouble.append(f"the extensions of {worker.name} could not be read: {error}")
+            return worker
         carries: dict[str, str] = {}
         if url and not here:
             carries = {pure.CARRIES: next((name for item in held if (name := wire.url_of(item))), pure.NONE)}
-        state = "Unavailable" if one.state == "Available" and carries else one.state
-        return msgspec.structs.replace(one, state=state, settings={**one.settings, **kept, **carries})
+        state = "Unavailable" if worker.state == "Available" and carries else worker.state
+        return msgspec.structs.replace(worker, state=state, settings={**worker.settings, **recorded, **carries})
 
     async def _grants(self, azure: Session, plan: Plan, trouble: list[str]) -> Plan:
         try:

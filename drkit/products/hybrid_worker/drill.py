@@ -18,32 +18,32 @@ class HybridWorkerRehearsal:
     """What the drill asks of this product."""
 
     def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        accounts = [one for one in snapshot.plans if one.product == NAME]
+        accounts = [plan for plan in snapshot.plans if plan.product == NAME]
         on_hosts: dict[str, Any] = {}
-        for one in snapshot.environments:
-            held = one.settings.get("extension") if one.product == NAME else None
-            if held and one.host:
-                on_hosts[one.host.host] = {"extensions": [_extension(held)], "vm": {"identity": True}}
-        found = {one.id: stand_ins(one, accounts, Settings()) for one in accounts}
-        replicas = {one: others[0].id for one, others in found.items() if len(others) == 1}
+        for worker in snapshot.environments:
+            held = worker.settings.get("extension") if worker.product == NAME else None
+            if held and worker.host:
+                on_hosts[worker.host.host] = {"extensions": [_extension(held)], "vm": {"identity": True}}
+        candidates = {account.id: stand_ins(account, accounts, Settings()) for account in accounts}
+        replicas = {account: others[0].id for account, others in candidates.items() if len(others) == 1}
         return {
-            "automation": [_account(one, snapshot) for one in accounts],
+            "automation": [_account(account, snapshot) for account in accounts],
             "on_hosts": on_hosts,
             "settings": {"replicas": replicas} if replicas else {},
         }
 
     def settings(self, hints: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, str]]:
         """A rehearsal's machines have no protected settings but those that its seed tells of."""
-        told = hints.get("protected_settings") or {}
-        names = {host: f"DRKIT_DRILL_PROTECTED_{number}" for number, host in enumerate(told)}
+        protected = hints.get("protected_settings") or {}
+        names = {host: f"DRKIT_DRILL_PROTECTED_{number}" for number, host in enumerate(protected)}
         lines = [f"[products.{NAME}]", 'protected_settings = "none"']
         if replicas := hints.get("replicas"):
             lines += ["", f"[products.{NAME}.replicas]"]
-            lines += [f"{json.dumps(one)} = {json.dumps(other)}" for one, other in replicas.items()]
+            lines += [f"{json.dumps(account)} = {json.dumps(other)}" for account, other in replicas.items()]
         if names:
             lines += ["", f"[products.{NAME}.protected]"]
             lines += [f"{json.dumps(host)} = {json.dumps(f'env:{name}')}" for host, name in names.items()]
-        return [*lines, ""], {names[host]: json.dumps(value) for host, value in told.items()}
+        return [*lines, ""], {names[host]: json.dumps(value) for host, value in protected.items()}
 
     def by_hand(self, step: Step, environment: Environment) -> Sequence[tuple[str, Mapping[str, Any]]]:
         return ()
@@ -51,7 +51,7 @@ class HybridWorkerRehearsal:
 
 def _account(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
     groups = dict(plan.properties.get("workerGroups") or {})
-    mine = [one for one in snapshot.environments if one.plan.lower() == plan.id.lower() and one.host]
+    workers = [worker for worker in snapshot.environments if worker.plan_key == plan.id and worker.host]
     url = str(plan.properties.get("automationHybridServiceUrl", ""))
     made: dict[str, Any] = {
         "id": plan.id,
@@ -64,9 +64,9 @@ def _account(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
                 "name": name,
                 "credential": credential,
                 "workers": [
-                    {"id": one.id, "machine": one.host.host}
-                    for one in mine
-                    if one.host and str(one.settings.get("group", "")).lower() == name.lower()
+                    {"id": worker.id, "machine": worker.host.host}
+                    for worker in workers
+                    if worker.host and str(worker.settings.get("group", "")).lower() == name.lower()
                 ],
             }
             for name, credential in groups.items()
