@@ -14,6 +14,7 @@ ASPECTS = {
     "cli/test_bad_input.py": "every command, given bad input",
     "cli/test_errors.py": "every command, when it fails",
     "cli/test_every_command.py": "the list of commands that other tests go through",
+    "cli/test_examples.py": "the examples in the help of every command",
     "cli/test_forecast.py": "what several commands print",
     "cli/test_help.py": "the help of every command",
     "providers/test_bounded_waits.py": "every wait that an answer of Azure asks for",
