@@ -125,7 +125,7 @@ def overview(context: Context) -> list[str]:
         return [
             *lines,
             "no snapshot yet",
-            "next: `drkit snapshot`, or `drkit drill` to see the whole way on an embedded Azure",
+            "next: `drkit snapshot`, or `drkit drill` to see the whole way on a simulated Azure",
         ]
     now = context.clock.now()
     lines.append(f"snapshot {newest[0].generation} is {clouds.age_text(parse_time(newest[0].taken), now)} old")

@@ -22,7 +22,7 @@ async def drill(
     verbose: bool = False,
     returning: bool = False,
 ) -> dict[str, Any]:
-    """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
+    """Lose a region on a simulated Azure and recover from it; returns what ``drkit drill --json`` prints.
 
     ``returning``: afterwards the region comes back, and drkit fails back to it. ``estate``: a snapshot or seed of your own.
     ``folder``: where the files of the drill go (default: a new temporary folder). ``keep`` leaves the simulator running until a

@@ -1,4 +1,4 @@
-"""The drill: loses a region of an embedded Azure and walks the whole way back, telling each command and what came of it.
+"""The drill: loses a region of a simulated Azure and walks the whole way back, telling each command and what came of it.
 
 It speaks to the simulator's control interface as the world does (disaster, people, somebody else), and to drkit as an
 operator does. What it claims at the end is read from the simulator's record, not from drkit.

@@ -1,4 +1,4 @@
-"""Serves the embedded Azure. With ``simulate`` and ``drill``, the only importer of ``drkit.simulator``."""
+"""Serves the simulated Azure. With ``simulate`` and ``drill``, the only importer of ``drkit.simulator``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def simulate(
     leash: bool = False,
     serving: Callable[[dict[str, Any]], None] = lambda _facts: None,
 ) -> int:
-    """Serve the embedded Azure on loopback until SIGINT or SIGTERM; returns 0.
+    """Serve the simulated Azure on loopback until SIGINT or SIGTERM; returns 0.
 
     ``estate``: a simulator's seed or a snapshot (default: the sample of that ``seed``). ``ready``: where to write, once it
     serves, what a program needs to use it; ``serving`` gets the same. ``leash``: end with standard input too, which ends when
@@ -101,7 +101,7 @@ async def happen(cloud: Cloud, *, lose: str = "", restore: str = "", minutes_ago
     """
     if not cloud.simulated:
         raise RefusedError(
-            f"{cloud.name} is no embedded Azure: nothing is lost or restored there",
+            f"{cloud.name} is not a simulator: nothing is lost or restored there",
             remedy="name a simulator's ready file with --cloud, or in DRKIT_CLOUD",
         )
     facts = {"control": cloud.control, "ca_bundle": cloud.ca_bundle}
@@ -273,7 +273,7 @@ async def drill(
     verbose: bool = False,
     returning: bool = False,
 ) -> dict[str, Any]:
-    """Lose a region on an embedded Azure and recover from it; returns what ``drkit drill --json`` prints.
+    """Lose a region on a simulated Azure and recover from it; returns what ``drkit drill --json`` prints.
 
     ``presenter`` gives what is said and kept its looks.
     ``returning``: then the region comes back, and everybody goes home. ``estate``: a snapshot or seed of your own; ``folder``:
@@ -310,7 +310,7 @@ async def drill(
         result = await _walk(place, facts, region, story, say, presenter, verbose, returning=returning)
         if keep:
             _stop_by_signal(process)
-            kept(result, ["The embedded Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
+            kept(result, ["The simulated Azure stays up until Ctrl-C. See for yourself:", *exports(facts, str(ready))])
             await process.wait()
         return result
     finally:
@@ -356,7 +356,7 @@ async def _walk(
         settings.load(place / "drkit.toml", tables()), Store(place / "store"), lambda: cloud, loopback_only=True
     )
     speed = facts["clock"]["speed"]
-    say(f"A drill on an embedded Azure (SIMULATED, {speed:g}x); its files, and where to type:")
+    say(f"A drill on a simulated Azure (SIMULATED, {speed:g}x); its files, and where to type:")
     say(f"  cd {shlex.quote(str(place))}; export DRKIT_CLOUD=cloud.json")
     async with _control_session(facts["ca_bundle"]) as http:
         walk = Drill(
@@ -378,7 +378,7 @@ async def _wait_ready(process: asyncio.subprocess.Process, ready: Path) -> dict[
                 if process.stderr and process.returncode is not None
                 else "too slow"
             )
-            raise CloudError(f"the embedded Azure did not start: {error.strip()}", remedy="`drkit simulate` shows why")
+            raise CloudError(f"the simulated Azure did not start: {error.strip()}", remedy="`drkit simulate` shows why")
         await asyncio.sleep(0.02)
     facts: dict[str, Any] = json.loads(files.read(ready, own=True))
     return facts

@@ -1,4 +1,4 @@
-"""Plays a named story on an embedded Azure: snapshot, what happens minute by minute, and what ``assess`` says meanwhile.
+"""Plays a named story on a simulated Azure: snapshot, what happens minute by minute, and what ``assess`` says meanwhile.
 
 One process holds the simulator and drkit, and both read one clock, which advances when something waits and at the story's
 own steps. So half an hour takes a second, everything is said at the same moment each time, and all of it still passes

@@ -27,7 +27,7 @@ PLAN_STATES: Mapping[str, str] = MappingProxyType(
         "unreachable": "does not answer, no claim",
         "lost": "lost",
         "gone": "deleted",
-        "unknown": "nothing answers",
+        "unknown": "cannot be decided",
     }
 )
 """Of a plan."""

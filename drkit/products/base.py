@@ -181,7 +181,7 @@ class Actor(Protocol):
 
 
 class Rehearsal(Protocol):
-    """A product's part in a drill: its estate for the embedded Azure, and what people do there by hand."""
+    """A product's part in a drill: its estate for the simulated Azure, and what people do there by hand."""
 
     def seed(self, snapshot: Snapshot) -> Mapping[str, Any]:
         """What a captured estate puts into a simulator's seed: lists by key; ``on_hosts``: host id -> what its entry gains."""

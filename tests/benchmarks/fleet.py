@@ -1,6 +1,6 @@
 """How many calls, and seconds, assessing a fleet takes: ``python -m tests.benchmarks.fleet [HOSTS] [CHANGED]``.
 
-A fleet of VMs on the embedded Azure, nothing happened to it; then to some of them something did.
+A fleet of VMs on the simulated Azure, nothing happened to it; then to some of them something did.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def test_a_region_is_lost_and_comes_back(bare: Here, tmp_path: Path) -> None:
 def test_only_an_embedded_azure_loses_regions_on_command(bare: Here) -> None:
     done = bare("simulate", "--lose", "westeurope")
     assert done.code == 4
-    assert "no embedded Azure" in done.err
+    assert "is not a simulator" in done.err
 
 
 def test_one_thing_happens_at_a_time(bare: Here) -> None:

@@ -1,4 +1,4 @@
-"""The ready file of an embedded Azure holds secrets and the address of its control interface: for its user alone."""
+"""The ready file of a simulated Azure holds secrets and the address of its control interface: for its user alone."""
 
 from __future__ import annotations
 

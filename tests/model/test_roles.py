@@ -1,4 +1,4 @@
-"""The roles: least privilege, held against what the embedded Azure asks for."""
+"""The roles: least privilege, held against what the simulated Azure asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host whose release has left, in real processes on the embedded Azure: whatever happens next, it is registered, or said to be not."""
+"""A host whose release has left, in real processes on the simulated Azure: whatever happens next, it is registered, or said to be not."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _one(notice: OwnerNotice, run: str, *, simulated: bool) -> str:
         f"To: {safe(notice.owner) or NOBODY}",
         f"Subject: {mark}what {run} did to {plural(len(notice.environments), 'environment')} of yours",
         "",
-        *(["This was an exercise on an embedded Azure. Nothing real was moved.", ""] if simulated else []),
+        *(["This was an exercise on a simulated Azure. Nothing real was moved.", ""] if simulated else []),
     ]
     for environment in notice.environments:
         lines += [*_told(environment), ""]

@@ -1,4 +1,4 @@
-"""Codespaces, its part in a drill: a captured estate for the embedded Azure, and people at their machines."""
+"""Codespaces, its part in a drill: a captured estate for the simulated Azure, and people at their machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hybrid workers, their part in a drill: a captured estate for the embedded Azure, and where its protected settings are."""
+"""Hybrid workers, their part in a drill: a captured estate for the simulated Azure, and where its protected settings are."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Fate:
 
 @dataclass
 class Cloud:
-    """The embedded Azure in a process of its own (``tests.scenarios.fuzz.cloud``)."""
+    """The simulated Azure in a process of its own (``tests.scenarios.fuzz.cloud``)."""
 
     folder: Path
     process: subprocess.Popen[str]
@@ -91,7 +91,7 @@ def cloud(folder: Path) -> Iterator[Cloud]:
     try:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
-            raise SystemExit("the embedded Azure does not come up")
+            raise SystemExit("the simulated Azure does not come up")
         yield Cloud(folder, process, json.loads((folder / "ready.json").read_text("utf-8")))
     finally:
         assert process.stdin is not None

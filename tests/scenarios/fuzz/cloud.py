@@ -1,4 +1,4 @@
-"""The embedded Azure of a fuzz run, in a process of its own: its answers go through what the case at hand makes of them.
+"""The simulated Azure of a fuzz run, in a process of its own: its answers go through what the case at hand makes of them.
 
 ``python -m tests.scenarios.fuzz.cloud FOLDER`` serves until its standard input is closed. In FOLDER: ``ready.json``; ``case`` is read
 before each answer (empty: answers stay as they are); ``secrets`` and ``strayed`` are written: the tokens that were given,

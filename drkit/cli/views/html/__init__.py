@@ -56,7 +56,7 @@ def _top(run_report: Mapping[str, Any]) -> Element:
     sentence += f", in {targets}" if targets else ""
     top = el("header")
     if run_report["simulated"]:
-        top.append(el("p", "SIMULATED: an exercise on an embedded Azure. Nothing real was moved.", class_="simulated"))
+        top.append(el("p", "SIMULATED: an exercise on a simulated Azure. Nothing real was moved.", class_="simulated"))
     top.append(el("p", f"drkit report of a {run_report['kind']}", class_="soft"))
     top.append(el("h1", f"{run_report['run']}: ", word(run_report["outcome"])))
     reason = str(run_report["reason"])
