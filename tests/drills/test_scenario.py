@@ -29,7 +29,7 @@ from drkit.simulator.core.routing import routes
 from drkit.store.store import Store
 from tests.drills import asked_routes
 from tests.project import pages
-from tests.support import chromium, permissions
+from tests.support import chromium, forked, permissions
 from tests.support import command_line as cli_support
 from tests.support.patience import PATIENCE
 
@@ -60,10 +60,7 @@ WIDTHS = (360, 768, 900, 1440)
 
 def drill(folder: Path, *arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": str(columns), "DRKIT_CLOUD": "/nowhere/cloud.json"}
-    return subprocess.run(
-        [sys.executable, "-m", "drkit", "drill", "--store", str(folder), *arguments],
-        capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False,
-    )  # fmt: skip
+    return forked.run(["drill", "--store", str(folder), *arguments], cwd=Path.cwd(), env=environment)
 
 
 def found_in(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -127,17 +127,13 @@ def kept(folder: Path) -> dict[str, bytes]:
 
 
 class Cloud:
-    """``drkit simulate`` in a process of its own."""
+    """``drkit simulate`` in a separate process."""
 
     def __init__(self, folder: Path, *words: str, speed: float = 60.0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.ready = folder / "ready.json"
-        self.process = subprocess.Popen(
-            command("simulate", "--speed", str(speed), "--ready", str(self.ready), *words),
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+        self.process = forked.Command(
+            ["simulate", "--speed", str(speed), "--ready", str(self.ready), *words], cwd=folder, env=environment()
         )
         try:
             until = time.monotonic() + PATIENCE
@@ -169,9 +165,9 @@ class Cloud:
 
     def stop(self) -> int:
         """SIGTERM; its exit status."""
-        self.process.terminate()
-        self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate()
+        return self.process.wait()
 
 
 def settings(*, channels: bool = True, more: str = "") -> str:
