@@ -1,4 +1,4 @@
-"""What holds for every test: no network but loopback, nobody's own settings, no silent skips in CI."""
+"""Rules for every test: no network except loopback, no settings of the user, no silent skips in CI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOREIGN = ("DRKIT_", "TF_BUILD", "AZURE_", "AZURESUBSCRIPTION_", "IDENTITY_", "M
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-# How long an example takes says how busy the machine is, and nothing of what it shows.
+# The time of an example depends on how busy the machine is, so there is no deadline.
 hypothesis_settings.register_profile("drkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("drkit")
 
@@ -43,7 +43,7 @@ class Connected(pytest_socket.SocketConnectBlockedError):
 
 
 def is_local(host: object) -> bool:
-    """Whether a name or address leads no further than this machine."""
+    """Whether a name or address is of this machine."""
     text = host.decode("ascii", "replace") if isinstance(host, bytes | bytearray) else host
     if text in (None, "", "localhost") or (isinstance(text, str) and text.endswith(".localhost")):
         return True
@@ -64,13 +64,13 @@ def is_address(host: object) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that take longest begin first."""
+    """Begin with the modules that take longest."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
 def blocked_attempts() -> list[str]:
-    """Where tests tried to go; whatever stands here fails the test, also when its code swallowed the error."""
+    """Addresses that tests tried to reach; each fails its test, even if the code swallowed the error."""
     return []
 
 
@@ -127,7 +127,7 @@ def ungranted() -> Iterator[list[str]]:
     stop = Simulator.stop
 
     async def stopping(self: Simulator) -> None:
-        # The tests of what lies below drkit's commands ask for what no command asks for.
+        # Tests of the layers below drkit's commands send requests that no command sends.
         test = os.environ.get("PYTEST_CURRENT_TEST", "")
         if test.startswith("tests/providers/test_blob") or not test.startswith(
             ("tests/providers/", "tests/simulator/")

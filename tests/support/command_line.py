@@ -1,4 +1,4 @@
-"""The real command line: in a process of its own, or in this one where that is equal; and an estate to try it on."""
+"""The real command line, in a separate process or in this one, and an estate to try it on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TARGETS = ("westus2", "eastus")
 
 @dataclass(frozen=True)
 class Done:
-    """What a command came to."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -67,7 +67,7 @@ def command(*words: str) -> list[str]:
 
 
 def drkit(*words: str, cwd: Path, **more: str) -> Done:
-    """A process of its own, until it ends."""
+    """Run a command in a separate process."""
     done = forked.run(words, cwd=cwd, env=environment(**more))
     return checked(Done(done.returncode, done.stdout, done.stderr))
 
@@ -87,7 +87,7 @@ class Here:
         self.folder, self._patch, self._capture, self.ready = folder, patch, capture, ready
 
     def __call__(self, *words: str) -> Done:
-        """The word DIGEST stands for the digest of the newest runbook."""
+        """The word DIGEST is replaced by the digest of the newest runbook."""
         self._patch.chdir(self.folder)
         put = {"DIGEST": newest(self.folder)}
         self._patch.setattr(sys, "argv", ["drkit", *(put.get(word, word) for word in words)])

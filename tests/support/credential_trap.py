@@ -1,4 +1,4 @@
-"""Who lies in wait for credentials: an HTTPS server that notes all it is sent, and an ``az`` that gives tokens away."""
+"""Traps for credentials: an HTTPS server that notes all it receives, and an ``az`` that gives tokens away."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def wrapped(context: ssl.SSLContext, server: ThreadingHTTPServer) -> Any:
 
 
 def az(folder: Path) -> Path:
-    """A folder with a program ``az`` that gives a token for whatever it is asked, and notes that it was."""
+    """A folder with a program ``az`` that gives a token for every request, and notes the request."""
     folder.mkdir(parents=True, exist_ok=True)
     answer = json.dumps(
         {"accessToken": f"{TOKEN}@", "expires_on": 4102444800, "expiresOn": "2100-01-01 00:00:00.000000"}

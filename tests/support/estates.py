@@ -172,7 +172,7 @@ workspace = "/home/dev/{BY_HAND}"
 
 @dataclass(frozen=True)
 class Leaping(simulated.SimulatedClock):
-    """A clock of this process alone, for simulator and drkit at once: it runs, and whoever waits makes it leap ahead."""
+    """A clock of this process alone, for the simulator and drkit: it runs, and each wait makes it leap ahead."""
 
     leapt: list[float] = field(default_factory=lambda: [0.0])
     leaps: list[tuple[datetime, float]] = field(default_factory=list)
@@ -523,7 +523,7 @@ def lost_writes(record: Sequence[Json]) -> list[str]:
 
 
 class Crowd(threading.Thread):
-    """Everybody who takes part in a run of a site: whatever waits for a person is given to ``_asked``, until it was said once."""
+    """Everybody who takes part in a run of a site: each step that waits for a person is given to ``_asked`` until it is answered."""
 
     pace = 0.05
 

@@ -1,4 +1,4 @@
-"""How long a test waits for what must come. Only something that hangs takes so long, however busy the machine is."""
+"""How many seconds a test waits for something that must happen. Only a hang takes that long, even on a busy machine."""
 
 from __future__ import annotations
 

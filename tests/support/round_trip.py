@@ -23,7 +23,7 @@ def ignored(_event: Event) -> None:
 
 
 class Judged(dict[str, Any]):
-    """Environments, or workers, of the world: what is deleted while nothing stands elsewhere in its stead is noted."""
+    """Environments, or workers, of the world: notes each one that is deleted while nothing elsewhere replaces it."""
 
     def __init__(self, world: Any, held: dict[str, Any], faults: list[str]) -> None:
         super().__init__(held)
@@ -126,7 +126,7 @@ def unfinished(site: Site) -> list[tuple[str, str, str]]:
 
 
 def estate_of(site: Site, also: Callable[[Json], Json] = lambda _state: {}) -> Json:
-    """What exists in the world: all that a round trip must leave as it was. Ids that a service gives anew are left out."""
+    """What exists in the world: all that a round trip must not change. Ids that a service gives to a new object are left out."""
     state = site.world.view("state")
     names = {one["id"]: (one["name"], one["plan"].rsplit("/", 1)[-1]) for one in state["environments"]}
     return {

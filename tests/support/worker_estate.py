@@ -40,7 +40,7 @@ def url(name: str) -> str:
 
 
 def installed(account: str = "auto-we", **more: Any) -> dict[str, Any]:
-    """An extension that stands on a host of the seed."""
+    """An extension on a host of the seed."""
     settings = {"AutomationAccountURL": url(account)}
     return {"name": NAME, "publisher": PUBLISHER, "type": "HybridWorkerForLinux", "settings": settings, **more}
 
