@@ -1,4 +1,4 @@
-"""What carries out steps, kept from ending a run by an answer that is not of the documented shape."""
+"""Actors whose errors are always drkit's own, so that an answer of an undocumented shape does not end a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drkit.products.base import Actor, Observation, Result, StepContext, StepFai
 
 @dataclass(frozen=True)
 class Contained:
-    """An actor that raises errors of drkit's only: of a look UnreadableError, of a deed UnknownFateError, since it was sent."""
+    """An actor that raises only errors of drkit's: UnreadableError if a look fails, UnknownFateError if an act fails after it was sent."""
 
     actor: Actor
 

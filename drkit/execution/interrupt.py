@@ -1,4 +1,4 @@
-"""A clock that a signal interrupts: whoever asked to leave does not wait for what sleeps."""
+"""A clock that a signal interrupts, so that a person who asked the process to leave does not wait for its sleeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drkit.model.clock import Clock, StoppedError
 
 
 class InterruptibleClock:
-    """A clock whose waits end at once, with StoppedError, when ``stop`` is called: nobody sits out a long Retry-After.
+    """A clock whose waits end at once, with StoppedError, when ``stop`` is called, so that nobody waits for a long Retry-After.
 
     Requests under way are not cut off; only what sleeps between them is.
     """
@@ -19,7 +19,7 @@ class InterruptibleClock:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Wake whatever sleeps."""
+        """End every wait."""
         self._stopped.set()
 
     def stopped(self) -> bool:

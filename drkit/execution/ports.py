@@ -1,4 +1,4 @@
-"""What carrying out needs of a store and of its journals: the folder store and the account's both are such (decision 0010)."""
+"""What a run needs of a store and of its journals. The store in a folder and the one in an account both have it (decision 0010)."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class HeldJournal(Journal, Protocol):
 
 
 class Inbox(Protocol):
-    """What other processes say to a run."""
+    """The messages that other processes leave for a run."""
 
     def inbox(self, run: str, known: Collection[str] = ()) -> list[Received]:
         """What was left for a run, oldest first, without the files of these names."""
         ...
 
     def obeyed(self, path: Path) -> None:
-        """A message was journaled: it need not be read again."""
+        """Remove a message that was journaled."""
         ...
 
     def set_aside(self, path: Path) -> None:
-        """What the run ignores goes out of its way."""
+        """Move a message that the run ignores out of its inbox."""
         ...
 
 
@@ -60,7 +60,7 @@ class RunStore(Inbox, Protocol):
         ...
 
     def taken_remarks(self) -> list[str]:
-        """What was unusual when locks were taken, in words; each is told once."""
+        """What was unusual when locks were taken, in words; each is given once."""
         ...
 
     def open_journal(self, run: str, clock: Clock) -> HeldJournal:
@@ -72,5 +72,5 @@ class RunStore(Inbox, Protocol):
         ...
 
     def state(self, run: str) -> RunState:
-        """Where a run stands."""
+        """The state of a run, as its journal has it."""
         ...

@@ -37,7 +37,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def estimate(book: Runbook, state: RunState, concurrency: int) -> Progress:
-    """Where the run stands. What waits for people, or rests on what failed, is counted apart and takes no time here."""
+    """How far the run is. What waits for people, or rests on what failed, is counted apart and takes no time here."""
     status = {step.id: state.of(step.id).status for step in book.steps}
     held: dict[str, str] = {}
     for step in book.steps:

@@ -15,9 +15,9 @@ from drkit.model.runbook import Affected, Runbook, Step
 from drkit.model.summary import effects
 from drkit.planning import handover, leftovers
 
-Ending = Literal["recovered", "needs_person", "waiting", "lost"]
-ENDINGS: tuple[Ending, ...] = ("recovered", "needs_person", "waiting", "lost")
-FIXED: Mapping[str, Ending] = {
+EnvironmentEnding = Literal["recovered", "needs_person", "waiting", "lost"]
+ENDINGS: tuple[EnvironmentEnding, ...] = ("recovered", "needs_person", "waiting", "lost")
+FIXED: Mapping[str, EnvironmentEnding] = {
     "already": "recovered",
     "offered": "recovered",
     "lost": "lost",
@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True):
     name: str
     owner: str
     plan: str
-    ending: Ending
+    ending: EnvironmentEnding
     detail: str
     data_at_risk: str
     verdict: str = ""
@@ -70,7 +70,7 @@ def _outcome(
     doubt: handover.InDoubt | None,
     moved: leftovers.MovedEnvironment | None,
 ) -> Outcome:
-    ending: Ending
+    ending: EnvironmentEnding
     detail, at, now = affected.reason, "", ""
     if not affected.final:
         ending = FIXED.get(affected.disposition, "waiting")
@@ -101,7 +101,7 @@ def _outcome(
     )
 
 
-def _unfinished(steps: list[StepState]) -> tuple[Ending, str]:
+def _unfinished(steps: list[StepState]) -> tuple[EnvironmentEnding, str]:
     for status, ending in (
         ("skipped", "needs_person"),
         ("failed", "needs_person"),

@@ -107,7 +107,7 @@ def idle_without(runbook: Runbook, state: RunState, skipped: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run stands: the outcome if it ended now, and why."""
+    """The outcome that a run would have if it ended now, and why."""
 
     outcome: str
     reason: str

@@ -16,7 +16,7 @@ from drkit.model.host_scripts import Scripts
 from drkit.products.base import Actor, Product, ReadsByPost, RunsScripts
 
 if TYPE_CHECKING:
-    from drkit.products.plugins import Fault
+    from drkit.products.plugins import PluginFault
     from drkit.providers.guard import ReadingPosts
 
 GROUP = "drkit.products"
@@ -35,7 +35,7 @@ def registry() -> dict[str, Product]:
     return {**own, **_others(own)[0]}
 
 
-def faults() -> tuple[Fault, ...]:
+def faults() -> tuple[PluginFault, ...]:
     """What other distributions bring that cannot be used, and why. The rest is there all the same."""
     return _others(_own())[1]
 
@@ -45,13 +45,13 @@ def _own() -> dict[str, Product]:
     return {product.name: product for product in made}
 
 
-def _others(own: dict[str, Product]) -> tuple[dict[str, Product], tuple[Fault, ...]]:
+def _others(own: dict[str, Product]) -> tuple[dict[str, Product], tuple[PluginFault, ...]]:
     """The products of other distributions, and what of theirs cannot be used."""
     if not _entries():
         return {}, ()
     from drkit.products import plugins
 
-    others = plugins.found(_entries(), (*own, SHARED))
+    others = plugins.discover(_entries(), (*own, SHARED))
     return others.products, others.faults
 
 

@@ -17,7 +17,7 @@ from drkit.products.base import StepFailedError
 MOST = 4096
 """Characters of a line: Azure keeps so many of a run command's output, and a script prints fewer."""
 LINES = 100
-Kind = Literal["reach", "release", "register", "watch", "restore"]
+ScriptKind = Literal["reach", "release", "register", "watch", "restore"]
 Word = Annotated[str, Meta(pattern="^[a-z-]{1,24}$")]
 Id = Annotated[str, Meta(pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", max_length=36)]
 Text = Annotated[str, Meta(max_length=1024)]
@@ -30,13 +30,13 @@ class Reached(msgspec.Struct):
     http: int | None = None
 
 
-class Reach(msgspec.Struct):
+class ReachAnswer(msgspec.Struct):
     """``reach/1``."""
 
     results: list[Reached] | None = None
 
 
-class Release(msgspec.Struct):
+class ReleaseAnswer(msgspec.Struct):
     """``release/1``."""
 
     state: Word
@@ -46,14 +46,14 @@ class Release(msgspec.Struct):
     again: bool = False
 
 
-class Register(msgspec.Struct):
+class RegisterAnswer(msgspec.Struct):
     """``register/1``."""
 
     state: Word
     again: bool = False
 
 
-class Watch(msgspec.Struct):
+class WatchAnswer(msgspec.Struct):
     """``watch/1``."""
 
     state: Literal["running", "exited", "absent"]
@@ -65,19 +65,19 @@ class Watch(msgspec.Struct):
     id: Id | None = None
 
 
-class Restore(msgspec.Struct):
+class RestoreAnswer(msgspec.Struct):
     """``restore/1``."""
 
     state: Word
     id: Id | None = None
 
 
-KINDS: Mapping[Kind, type[msgspec.Struct]] = {
-    "reach": Reach, "release": Release, "register": Register, "watch": Watch, "restore": Restore,
+KINDS: Mapping[ScriptKind, type[msgspec.Struct]] = {
+    "reach": ReachAnswer, "release": ReleaseAnswer, "register": RegisterAnswer, "watch": WatchAnswer, "restore": RestoreAnswer,
 }  # fmt: skip
 
 
-def answer(step: Step, stdout: str, kind: Kind) -> dict[str, Any]:
+def answer(step: Step, stdout: str, kind: ScriptKind) -> dict[str, Any]:
     """The object that a script of that kind printed last; StepFailedError when there is none of its shape."""
     for line in reversed(stdout.rstrip()[-MOST * 4 :].splitlines()[-LINES:]):
         if not line.startswith("{") or len(line) > MOST:

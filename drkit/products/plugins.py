@@ -24,7 +24,7 @@ MOST = 300
 
 
 @dataclass(frozen=True)
-class Fault:
+class PluginFault:
     """An entry point that cannot be used: of which distribution, and why."""
 
     name: str
@@ -39,28 +39,28 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Others:
+class Plugins:
     """What other distributions bring."""
 
     products: dict[str, Product] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[PluginFault, ...] = ()
 
 
 @cache
-def found(entries: tuple[EntryPoint, ...], taken: tuple[str, ...]) -> Others:
+def discover(entries: tuple[EntryPoint, ...], taken: tuple[str, ...]) -> Plugins:
     """The products of these entry points; ``taken``: names that none of them may have. Each is loaded once a process."""
     products: dict[str, Product] = {}
-    faults: list[Fault] = []
+    faults: list[PluginFault] = []
     for entry in sorted(entries, key=lambda entry: (entry.name, _distribution(entry))):
         rivals = [_distribution(other) for other in entries if other.name == entry.name and other is not entry]
         try:
             product = _made(entry, taken, rivals)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it does when it is loaded, it is its own fault
             what = str(error) if isinstance(error, _UnfitError) else f"{type(error).__name__}: {error}"
-            faults.append(Fault(entry.name[:MOST], _distribution(entry), what[:MOST]))
+            faults.append(PluginFault(entry.name[:MOST], _distribution(entry), what[:MOST]))
         else:
             products[product.name] = product
-    return Others(products, tuple(faults))
+    return Plugins(products, tuple(faults))
 
 
 class _UnfitError(Exception):

@@ -13,7 +13,7 @@ import pytest
 
 from drkit.model.runbook import Step
 from drkit.products.base import StepFailedError
-from drkit.products.host_answers import KINDS, Kind, Reached, answer, silent
+from drkit.products.host_answers import KINDS, Reached, ScriptKind, answer, silent
 from drkit.simulator.hosts import scripts
 from drkit.simulator.hosts.scripts import ScriptOutput
 from tests.scenarios.test_hostile_names import CONTROL
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 STEP = cast("Step", SimpleNamespace(id="codespaces:x:release"))
 ID = "1d2c3b4a-0001-4000-8000-00000000aaaa"
-GOOD: Mapping[Kind, dict[str, Any]] = {
+GOOD: Mapping[ScriptKind, dict[str, Any]] = {
     "reach": {"results": [{"url": "https://a", "http": 200}]},
     "release": {"state": "released", "id": ID, "rc": 0, "backup": "/var/lib/drkit/x/registration", "again": False},
     "register": {"state": "started", "again": True},
     "watch": {"state": "exited", "rc": 1, "code": "ABCD", "codes": 2, "url": "https://a", "already": ID, "error": "no", "id": None},
     "restore": {"state": "restored", "id": ID},
 }  # fmt: skip
-ODD: Mapping[Kind, tuple[dict[str, Any], ...]] = {
+ODD: Mapping[ScriptKind, tuple[dict[str, Any], ...]] = {
     "reach": ({"results": "all"}, {"results": [1]}, {"results": [{"http": 200}]}, {"results": [{"url": "a", "http": "yes"}]}),
     "release": ({"state": 1}, {"id": "x"}, {"id": ID + "\n"}, {"rc": "0"}, {"again": 1}, {"backup": "x" * 2000}, {"state": "re leased"}),
     "register": ({"state": None}, {"state": ["started"]}, {"state": "x" * 30}),
@@ -46,7 +46,7 @@ def line(kind: str, value: Mapping[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_answer_has_the_shape_of_its_script(kind: Kind) -> None:
+def test_an_answer_has_the_shape_of_its_script(kind: ScriptKind) -> None:
     good = GOOD[kind]
     noise = "##vso[task.complete]\n\x1b[2J\n{\n"
     for stdout in (line(kind, good), noise + line(kind, good) + "\n", "x" * 1_000_000 + "\n" + line(kind, good)):

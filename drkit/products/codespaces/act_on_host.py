@@ -36,7 +36,7 @@ AGAIN_SECONDS = 15.0
 AGAIN_MINUTES = 10.0
 WRITING = ("codespaces_release", "codespaces_restore")
 ROOT_WRITES = ("0.1",)
-"""Versions whose scripts write as root where a registration outside a home lies (see docs/host-scripts.md)."""
+"""Versions whose scripts write as root on a registration outside a home (see docs/host-scripts.md)."""
 NO_ENVIRONMENT = str(UUID(int=0))
 RELEASED = {
     "released": "the old registration is released",
@@ -223,7 +223,7 @@ class Release(HostHandler):
         raise StepFailedError(faults.get(state, f"answered {state!r}"), where=step.target, code=f"Release-{state}")
 
     async def _moved(self, step: Step, registration: str, context: StepContext) -> str:
-        """That the registration on a host is the one that this runbook is to bring about, whoever did it; empty when it is not."""
+        """That the registration on a host is the one that this runbook is to bring about, no matter who did it; empty when it is not."""
         register = next((other for other in context.runbook.steps if other.inputs.get("released_by") == step.id), None)
         ours = await self.listings.ours(register, context) if register is not None else None
         if ours is None or str(ours.get("id", "")).lower() != registration.lower():

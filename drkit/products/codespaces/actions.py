@@ -48,7 +48,7 @@ ENVIRONMENT = NAME
 PlanId = Annotated[str, Meta(pattern=rf"(?i)^{PLAN}\Z")]
 HealthUrl = Annotated[str, Meta(pattern=r"^https://[A-Za-z0-9.-]+/health\Z", max_length=300)]
 Names = Annotated[tuple[str, ...], Meta(min_length=1, max_length=2)]
-Kind = Literal["managed", "self-hosted"]
+EnvironmentKind = Literal["managed", "self-hosted"]
 
 
 class PlanProperties(Inputs, frozen=True):
@@ -70,7 +70,7 @@ class PlanBody(Inputs, frozen=True):
     identity: SystemAssigned | None = None
 
 
-class CreatePlan(Inputs, frozen=True):
+class CreatePlanInputs(Inputs, frozen=True):
     body: PlanBody
     source: PlanId
 
@@ -113,18 +113,18 @@ class Named(Placed, frozen=True):
     stale: tuple[str, ...] = ()
 
 
-class Create(Named, frozen=True, kw_only=True):
+class CreateInputs(Named, frozen=True, kw_only=True):
     kind: Literal["managed"]
     body: EnvironmentBody
 
 
-class Verify(Named, frozen=True, kw_only=True):
-    kind: Kind
+class VerifyInputs(Named, frozen=True, kw_only=True):
+    kind: EnvironmentKind
     minutes: Minutes
     stands: bool = False
 
 
-class ByHand(Placed, frozen=True):
+class ByHandInputs(Placed, frozen=True):
     commands: tuple[str, ...]
     see_first: tuple[str, ...]
     host: str
@@ -139,23 +139,23 @@ class OnHost(Inputs, frozen=True):
     environment: Segment
 
 
-class Reach(OnHost, frozen=True):
+class ReachInputs(OnHost, frozen=True):
     script: Literal["reach"]
     urls: tuple[HealthUrl, ...]
 
 
-class Ready(Inputs, frozen=True):
+class ReadyInputs(Inputs, frozen=True):
     owner: str
     host: str
 
 
-class Release(OnHost, frozen=True):
+class ReleaseInputs(OnHost, frozen=True):
     script: Literal["codespaces_release"]
     timeout: Annotated[float, Meta(ge=0, le=24 * 3600)]
     move_aside: bool
 
 
-class Left(Inputs, frozen=True):
+class OldRecord(Inputs, frozen=True):
     """The record that a host leaves while its plan answers."""
 
     plan: PlanId
@@ -163,7 +163,7 @@ class Left(Inputs, frozen=True):
     id: Segment
 
 
-class Register(OnHost, frozen=True):
+class RegisterInputs(OnHost, frozen=True):
     script: Literal["codespaces_register"]
     plan: PlanId
     region: Region
@@ -175,7 +175,7 @@ class Register(OnHost, frozen=True):
     released_by: str
     sign_in_minutes: Minutes
     stale: tuple[str, ...] = ()
-    left: Left | None = None
+    left: OldRecord | None = None
 
 
 class Elsewhere(Inputs, frozen=True):
@@ -186,13 +186,13 @@ class Elsewhere(Inputs, frozen=True):
     id: Segment
 
 
-class Delete(Placed, frozen=True):
-    kind: Kind
+class DeleteInputs(Placed, frozen=True):
+    kind: EnvironmentKind
     elsewhere: Elsewhere
     minutes: Minutes
 
 
-class DeletePlan(Inputs, frozen=True):
+class DeletePlanInputs(Inputs, frozen=True):
     plan: PlanId
     region: Region
     source_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]*\Z")]
@@ -303,7 +303,7 @@ def _delete_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
     yield needed(step.plan, "answers", "yes")
     yield needed(step.target, "record")
     yield needed(str(step.inputs["elsewhere"]["id"]), "stands", "yes")
-    # Work that was never pushed may go where whoever approves reads why; a machine that answers never.
+    # Work that was never pushed may be deleted if the approver can read why; a machine that answers never.
     if step.inputs["kind"] == "self-hosted":
         yield needed(step.target, "idle", True)
 
@@ -318,7 +318,7 @@ ACTIONS: Actions = {
     "create-plan": Action(
         "create",
         PLAN,
-        CreatePlan,
+        CreatePlanInputs,
         ("PUT",),
         on_target("PUT"),
         body_made("plan"),
@@ -327,14 +327,14 @@ ACTIONS: Actions = {
     ),
     "verify-plan": Action("verify", PLAN, Identified, check=_plan_verified, bound=_replica, required=home_required),
     "create": Action(
-        "create", ENVIRONMENT, Create, ("POST",), _creates, _made, bound=_service, required=still_required
+        "create", ENVIRONMENT, CreateInputs, ("POST",), _creates, _made, bound=_service, required=still_required
     ),
-    "verify": Action("verify", ENVIRONMENT, Verify, check=_placed, bound=_service),
-    "by-hand": Action("ask", ENVIRONMENT, ByHand, check=_by_hand, bound=_service, required=still_required),
+    "verify": Action("verify", ENVIRONMENT, VerifyInputs, check=_placed, bound=_service),
+    "by-hand": Action("ask", ENVIRONMENT, ByHandInputs, check=_by_hand, bound=_service, required=still_required),
     "reach": Action(
         "verify",
         VM,
-        Reach,
+        ReachInputs,
         ("POST",),
         run_command("host"),
         _on_host,
@@ -342,11 +342,11 @@ ACTIONS: Actions = {
         channel="host",
         required=_same_host,
     ),
-    "ready": Action("ask", ENVIRONMENT, Ready),
+    "ready": Action("ask", ENVIRONMENT, ReadyInputs),
     "release": Action(
         "release",
         ENVIRONMENT,
-        Release,
+        ReleaseInputs,
         ("POST",),
         run_command("host"),
         _on_host,
@@ -357,7 +357,7 @@ ACTIONS: Actions = {
     "register": Action(
         "register",
         ENVIRONMENT,
-        Register,
+        RegisterInputs,
         ("POST",),
         run_command("host"),
         _registers,
@@ -366,13 +366,20 @@ ACTIONS: Actions = {
         required=_register_required,
     ),
     "delete": Action(
-        "delete", ENVIRONMENT, Delete, ("POST", "DELETE"), _deletes, _deleted, bound=_service, required=_delete_required
+        "delete",
+        ENVIRONMENT,
+        DeleteInputs,
+        ("POST", "DELETE"),
+        _deletes,
+        _deleted,
+        bound=_service,
+        required=_delete_required,
     ),
-    "verify-elsewhere": Action("verify", ENVIRONMENT, Delete, check=_deleted, bound=_service),
+    "verify-elsewhere": Action("verify", ENVIRONMENT, DeleteInputs, check=_deleted, bound=_service),
     "delete-plan": Action(
         "delete",
         PLAN,
-        DeletePlan,
+        DeletePlanInputs,
         ("DELETE",),
         on_target("DELETE"),
         _plan_deleted,

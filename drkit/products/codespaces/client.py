@@ -98,7 +98,7 @@ async def healthy(azure: Session, region: str, service: str, clock: Clock) -> Re
 
 
 async def answers(azure: Session, region: str, url: str, clock: Clock) -> Reading:
-    """The same of a URL that stands for the region's service. What another host says, to which it sends on, is not its word."""
+    """The same of a URL of the region's service. A redirect to another host is not that service's answer."""
     now = rfc3339(clock.now())
     try:
         with azure.budget(attempts=1, seconds=5):

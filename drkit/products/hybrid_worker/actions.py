@@ -75,7 +75,7 @@ class GroupBody(Inputs, frozen=True):
     properties: GroupProperties | None = None
 
 
-class CreateGroup(Inputs, frozen=True):
+class CreateGroupInputs(Inputs, frozen=True):
     body: GroupBody
 
 
@@ -98,7 +98,7 @@ class AccountBody(Inputs, frozen=True):
     identity: SystemAssigned | None = None
 
 
-class CreateAccount(Inputs, frozen=True):
+class CreateAccountInputs(Inputs, frozen=True):
     body: AccountBody
     source: AccountId
 
@@ -138,7 +138,7 @@ class Extension(Inputs, frozen=True):
     tags: dict[str, str] | None = None
 
 
-class Worker(Inputs, frozen=True):
+class WorkerInputs(Inputs, frozen=True):
     """Which machine, in which group of which account, as which worker; ``source_url``: the service of the account that is left."""
 
     account: AccountId
@@ -148,31 +148,31 @@ class Worker(Inputs, frozen=True):
     source_url: ServiceUrl
 
 
-class Add(Worker, frozen=True):
+class AddInputs(WorkerInputs, frozen=True):
     if_refused: Literal["stop", "extension-first"]
 
 
-class Reach(Worker, frozen=True):
+class ReachInputs(WorkerInputs, frozen=True):
     account_step: str
 
 
-class Release(Worker, frozen=True):
+class ReleaseInputs(WorkerInputs, frozen=True):
     extension: Extension
     protected: Source
     account_step: str
 
 
-class Register(Release, frozen=True):
+class RegisterInputs(ReleaseInputs, frozen=True):
     added_by: str
 
 
-class Verify(Worker, frozen=True):
+class VerifyInputs(WorkerInputs, frozen=True):
     after: str
     added_by: str
     minutes: Minutes
 
 
-class ByHand(Inputs, frozen=True):
+class ByHandInputs(Inputs, frozen=True):
     commands: tuple[str, ...]
     see_first: tuple[str, ...]
     host: str
@@ -187,7 +187,7 @@ class Elsewhere(Inputs, frozen=True):
     id: Segment
 
 
-class Delete(Inputs, frozen=True):
+class DeleteInputs(Inputs, frozen=True):
     account: AccountId
     machine: MachineId
     addresses: dict[str, ServiceUrl]
@@ -195,16 +195,16 @@ class Delete(Inputs, frozen=True):
     minutes: Minutes
 
 
-class VerifyElsewhere(Delete, frozen=True):
+class VerifyElsewhereInputs(DeleteInputs, frozen=True):
     after: str
 
 
-class DeleteGroup(Inputs, frozen=True):
+class DeleteGroupInputs(Inputs, frozen=True):
     account: AccountId
     addresses: dict[str, ServiceUrl]
 
 
-class DeleteAccount(DeleteGroup, frozen=True):
+class DeleteAccountInputs(DeleteGroupInputs, frozen=True):
     identity: Identity | None = None
 
 
@@ -303,11 +303,11 @@ def _allowed(words: Sequence[str]) -> bool:
         return True
     if words[:3] not in (["az", "vm", "extension"], ["az", "connectedmachine", "extension"]):
         return False
-    told = dict(pairwise(words))
+    options = dict(pairwise(words))
     if words[3:4] == ["delete"]:
-        return told.get("-n") in TYPES | {"HybridWorkerExtension"}
-    kinds = {told.get("--type", told.get("-n"))}
-    return words[3:4] in (["set"], ["create"]) and told.get("--publisher") == PUBLISHER and kinds <= TYPES
+        return options.get("-n") in TYPES | {"HybridWorkerExtension"}
+    kinds = {options.get("--type", options.get("-n"))}
+    return words[3:4] in (["set"], ["create"]) and options.get("--publisher") == PUBLISHER and kinds <= TYPES
 
 
 def _record_deleted(step: Step, around: Around) -> Iterable[str]:
@@ -441,20 +441,33 @@ def _account_required(step: Step, occasion: Occasion) -> Iterable[Needed]:
 
 ACTIONS: Actions = {
     "create-plan": Action(
-        "create", ACCOUNT, CreateAccount, ("PUT",), on_target("PUT"), body_made("account"), required=creation_required
+        "create",
+        ACCOUNT,
+        CreateAccountInputs,
+        ("PUT",),
+        on_target("PUT"),
+        body_made("account"),
+        required=creation_required,
     ),
     "verify-plan": Action("verify", ACCOUNT, Identified, bound=_replica, required=home_required),
     "create-group": Action(
-        "create", WORKER_GROUP, CreateGroup, ("PUT",), on_target("PUT"), _group_made, required=still_required
+        "create", WORKER_GROUP, CreateGroupInputs, ("PUT",), on_target("PUT"), _group_made, required=still_required
     ),
-    "add": Action("create", NAME, Add, ("PUT",), _adds, _is_worker, required=still_required),
+    "add": Action("create", NAME, AddInputs, ("PUT",), _adds, _is_worker, required=still_required),
     "reach": Action(
-        "verify", VM, Reach, ("POST",), run_command("machine"), _reached, channel="machine", required=_reach_required
+        "verify",
+        VM,
+        ReachInputs,
+        ("POST",),
+        run_command("machine"),
+        _reached,
+        channel="machine",
+        required=_reach_required,
     ),
     "release": Action(
         "release",
         NAME,
-        Release,
+        ReleaseInputs,
         ("DELETE",),
         _releases,
         _extension_held,
@@ -466,7 +479,7 @@ ACTIONS: Actions = {
     "register": Action(
         "register",
         NAME,
-        Register,
+        RegisterInputs,
         ("PUT",),
         _registers,
         _installed,
@@ -475,17 +488,29 @@ ACTIONS: Actions = {
         _named,
         required=_register_required,
     ),
-    "verify": Action("verify", NAME, Verify, check=_verified),
-    "verify-again": Action("verify", NAME, Verify, check=_verified),
-    "by-hand": Action("ask", NAME, ByHand, check=_by_hand),
+    "verify": Action("verify", NAME, VerifyInputs, check=_verified),
+    "verify-again": Action("verify", NAME, VerifyInputs, check=_verified),
+    "by-hand": Action("ask", NAME, ByHandInputs, check=_by_hand),
     "delete": Action(
-        "delete", RECORD, Delete, ("DELETE",), on_target("DELETE"), _record_deleted, required=_delete_required
+        "delete", RECORD, DeleteInputs, ("DELETE",), on_target("DELETE"), _record_deleted, required=_delete_required
     ),
-    "verify-elsewhere": Action("verify", NAME, VerifyElsewhere, check=_seen_elsewhere),
+    "verify-elsewhere": Action("verify", NAME, VerifyElsewhereInputs, check=_seen_elsewhere),
     "delete-group": Action(
-        "delete", WORKER_GROUP, DeleteGroup, ("DELETE",), on_target("DELETE"), _part_deleted, required=_group_required
+        "delete",
+        WORKER_GROUP,
+        DeleteGroupInputs,
+        ("DELETE",),
+        on_target("DELETE"),
+        _part_deleted,
+        required=_group_required,
     ),
     "delete-plan": Action(
-        "delete", ACCOUNT, DeleteAccount, ("DELETE",), on_target("DELETE"), _part_deleted, required=_account_required
+        "delete",
+        ACCOUNT,
+        DeleteAccountInputs,
+        ("DELETE",),
+        on_target("DELETE"),
+        _part_deleted,
+        required=_account_required,
     ),
 }

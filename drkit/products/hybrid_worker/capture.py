@@ -164,7 +164,7 @@ class Survey:
         return msgspec.structs.replace(plan, properties={**plan.properties, "holds": holds})
 
     async def _extension(self, azure: Session, worker: Environment, url: str, trouble: list[str]) -> Environment:
-        """The worker with what its machine's extension was told. One that names another account, or none, reports here no more."""
+        """The worker with the settings of its machine's extension. With another account's extension, or none, it no longer reports here."""
         machine = worker.host.host if worker.host else ""
         try:
             with reading_azure(machine):

@@ -36,7 +36,7 @@ ASSETS = (
     "python3Packages",
 )
 KEPT = ("automationHybridServiceUrl", "publicNetworkAccess", "disableLocalAuth", "sku", "encryption")
-# Of an extension: what ARM tells of its state, and not what it was told.
+# Properties of an extension that are its state, and not its configuration.
 TOLD = frozenset({"provisioningState", "instanceView", "protectedSettings"})
 ANY_ANSWER = tuple(range(400, 600))
 
@@ -62,8 +62,8 @@ async def answers(azure: Session, region: str, url: str, clock: Clock) -> Readin
             response = await azure.rest.request("GET", url, anonymous=True, allow=ANY_ANSWER, plain=True)
     except CloudError as error:
         # An answer that the pipeline makes an error of is an answer all the same; being sent elsewhere is none of its own.
-        told = "yes" if error.status and not 300 <= error.status < 400 else "no"
-        return Reading(region, "service", told, url, now, error.what)
+        answered = "yes" if error.status and not 300 <= error.status < 400 else "no"
+        return Reading(region, "service", answered, url, now, error.what)
     return Reading(region, "service", "yes", url, now, f"HTTP {response.status}")
 
 
@@ -92,7 +92,7 @@ async def workers(azure: Session, account_id: str, group: str) -> list[dict[str,
 async def worker_of(
     azure: Session, account_id: str, group: str, machine: str, known: str = ""
 ) -> dict[str, Any] | None:
-    """The worker of a group that stands for that machine. ``known``: the id that drkit would have given it.
+    """The worker of a group for that machine. ``known``: the id that drkit would have given it.
 
     ARM may answer a list from a cache, so that what was made a moment ago is missing: it is asked for by its id then.
     """
@@ -164,7 +164,7 @@ def is_worker_extension(item: Mapping[str, Any]) -> bool:
 
 
 def recorded(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An extension as it was asked for: what installs it again. Protected settings are never told."""
+    """The configuration of an extension, which installs it again. ARM never returns protected settings."""
     properties = {key: value for key, value in (item.get("properties") or {}).items() if key not in TOLD}
     kept: dict[str, Any] = {"name": str(item.get("name", "")), "properties": properties}
     return kept | {key: item[key] for key in ("location", "tags") if item.get(key)}
@@ -201,7 +201,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
 def environment_of(
     item: Mapping[str, Any], plan: Plan, group: str, held: Mapping[str, Any] | None, now: datetime, fresh_minutes: float
 ) -> Environment:
-    """A worker from its wire form, with its machine and what its extension was told. UnreachableError when it names no machine."""
+    """A worker from its wire form, with its machine and the settings of its extension. UnreachableError when it names no machine."""
     properties = item.get("properties") or {}
     machine, seen = properties.get("vmResourceId") or "", str(properties.get("lastSeenDateTime") or "")
     if not isinstance(machine, str):
