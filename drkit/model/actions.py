@@ -51,7 +51,7 @@ class SystemAssigned(Inputs, frozen=True):
 
 
 class Identity(Inputs, frozen=True):
-    """Whose identity ends with a plan, and what it was granted: told in the report, and sent nowhere."""
+    """Whose identity ends with a plan, and what it was granted: for the report, and sent nowhere."""
 
     plan: str
     was: str
@@ -166,14 +166,14 @@ class Occasion:
         return cls(book.kind, book.kind == "failover" and bool(book.lost_regions), frozenset(verified))
 
     def still(self, step: Step) -> Iterable[Needed]:
-        """That the plan left is lost still; on the way back, that the plan gone back to answers still."""
+        """That the plan that is left is still lost; in a failback, that the plan gone back to still answers."""
         if self.kind == "failback":
             yield Needed(self.verified, "answers", "yes")
         elif self.lost:
             yield needed(step.plan, "answers", "no")
 
     def home(self, step: Step) -> Iterable[Needed]:
-        """On the way back, that the plan gone back to answers still."""
+        """In a failback, that the plan gone back to still answers."""
         return self.still(step) if self.kind == "failback" else ()
 
 

@@ -25,7 +25,7 @@ OF_CLEANUP: frozenset[str] = frozenset({"delete", "verify", "wait", "ask"})
 
 
 class Precondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was observed and must still hold just before the step: of whom, which signal, its value, and who read it."""
+    """What was observed and must still hold just before the step: the subject, the signal, its value, and the source that read it."""
 
     subject: str
     signal: str
@@ -132,7 +132,7 @@ class Takeover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Runbook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An ordered graph of steps. ``rebases``: the run whose rest this is; ``source_run``: the run that it mirrors or cleans up after.
 
-    ``settings``: what drkit.toml said of things that change what the steps do, by the place in it; a run refuses to go on where it
+    ``settings``: what drkit.toml said of things that change what the steps do, by the place in it; a run refuses to continue where it
     says otherwise. ``target_plans``: source plan -> what takes over from it. ``runbook/1`` has neither.
 
     ``leftovers``: what is deferred to a cleanup once the steps that prove it superfluous are done.
@@ -210,18 +210,18 @@ def decode(content: bytes, where: str) -> Runbook:
         kind = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = "is empty" if not content.strip() else f"is not JSON: {error}"
-        raise FileError(what, where=where, remedy="write it anew with `drkit plan`") from error
+        raise FileError(what, where=where, remedy="`drkit plan` writes a new one") from error
     marker = kind.get("drkit") if isinstance(kind, dict) else None
     if not isinstance(marker, str) or marker not in MARKERS:
-        raise FileError(*_wrong_marker(marker, "runbook"), where=where, remedy="write it anew with `drkit plan`")
+        raise FileError(*_wrong_marker(marker, "runbook"), where=where, remedy="`drkit plan` writes a new one")
     try:
         runbook = msgspec.json.decode(content, type=Runbook)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise FileError(
-            f"breaks the schema of a runbook: {error}", where=where, remedy="write it anew with `drkit plan`"
+            f"breaks the schema of a runbook: {error}", where=where, remedy="`drkit plan` writes a new one"
         ) from error
     if marker == "runbook/1" and (runbook.settings or runbook.target_plans):
-        raise FileError("is a runbook/1 with keys of runbook/2", where=where, remedy="write it anew with `drkit plan`")
+        raise FileError("is a runbook/1 with keys of runbook/2", where=where, remedy="`drkit plan` writes a new one")
     if (known := encode(runbook)) != content and not (
         msgspec.json.encode(kind, order="sorted") + b"\n" == content
         and _says_no_other(kind, msgspec.json.decode(known))
@@ -233,14 +233,14 @@ def decode(content: bytes, where: str) -> Runbook:
         )
     faults = [*faults_of(runbook.steps), *_guard_faults(runbook)]
     if faults:
-        raise FileError("; ".join(faults), where=where, remedy="write it anew with `drkit plan`")
+        raise FileError("; ".join(faults), where=where, remedy="`drkit plan` writes a new one")
     return runbook
 
 
 def _says_no_other(written: Any, whole: Any) -> bool:
     """Whether values are those of the whole runbook, fields left out that were unknown when it was written.
 
-    A drkit that was brought up to date in the middle of a night goes on with what was approved before.
+    A drkit that is upgraded in the middle of an outage continues with what was approved before.
     """
     if isinstance(written, dict) and isinstance(whole, dict):
         return all(key in whole and _says_no_other(value, whole[key]) for key, value in written.items())
@@ -270,7 +270,7 @@ def faults_of(steps: Sequence[Step]) -> list[str]:
 
 
 def _guard_faults(book: Runbook) -> list[str]:
-    """What its guards say that no planner writes: who approves would read that one passed where it was forced."""
+    """What its guards say that no planner writes: the approver would read that a guard passed where it was forced."""
     faults = []
     for number, guard in enumerate(book.guards):
         if guard.name not in GUARDS or guard.name in {earlier.name for earlier in book.guards[:number]}:

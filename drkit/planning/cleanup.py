@@ -33,7 +33,7 @@ def cleanup_runbook(
 ) -> Runbook:
     """The cleanup after ``provenance.run``, and after the runs that it replaced.
 
-    ``deferred`` is what of its records is open still, ``made`` what it created itself.
+    ``deferred``: which of its leftovers are still there. ``made``: what it created itself.
 
     ``discard``: names or ids of environments whose unpushed work may go, with the reason. UsageError for one that is none of these.
     """

@@ -188,7 +188,7 @@ def affected_without_target(decision: Decided) -> Affected:
 def already(
     decisions: Sequence[Decided], replacements: Sequence[Plan], assessment: Assessment, names: Collection[str]
 ) -> tuple[list[Decided], list[Affected]]:
-    """Environments that already answer under a plan that takes over from theirs: done, whoever did it.
+    """Environments that already answer under a plan that takes over from theirs: nothing is left to do for them.
 
     ``replacements``: those plans. ``names``: those that environments of the old plan have, in lower case. Where the product names
     the host, it must be the same one.
@@ -253,7 +253,7 @@ def offered(
         if other is None:
             remaining.append(decision)
             continue
-        why = f"{other.name} of the same owner, repository and branch stands in {healthy[other.plan_key]}"
+        why = f"{other.name} of the same owner, repository and branch is in {healthy[other.plan_key]}"
         offers.append(_affected(decision, "offered", why))
     return remaining, offers
 

@@ -253,7 +253,7 @@ def _why(plan: Plan, takeover: Plan | None, settings: Settings, made: Mapping[st
         return "an earlier run made it, as its journal says"
     tags = {key: value for key, value in sorted(takeover.tags.items()) if key in (TAG_SOURCE, TAG_TARGET)}
     listed = ", ".join(f"{key} = {value}" for key, value in tags.items())
-    return f"by its tags alone ({listed}), which anybody has set who may write to it: a candidate, for whoever approves to name"
+    return f"by its tags alone ({listed}), which anyone with write access to it can set: a candidate, which the approver must name"
 
 
 def _check_targets(settings: Settings, lost_regions: Collection[str], graceful_from: str) -> None:

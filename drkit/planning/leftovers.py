@@ -19,7 +19,7 @@ from drkit.model.runbook import Runbook
 class MovedEnvironment:
     """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on.
 
-    ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``final``: the step that tells.
+    ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``final``: the step that proved it.
     """
 
     environment: str

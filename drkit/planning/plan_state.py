@@ -31,7 +31,7 @@ class PlanSignals:
 
     ``heard``: what the hosts' own reports to a plan say while its service does not answer drkit: ``since`` it went silent they
     went on; ``before`` that only; ``open``: too early to tell. Empty where hosts do not report, or it answers. ``heard_at``: the last of
-    them; ``settled_at``: when it can be told. Times are RFC 3339.
+    them; ``settled_at``: when it will be known. Times are RFC 3339.
     """
 
     service: Answer = "unknown"

@@ -182,7 +182,7 @@ class Proposed:
 
 
 def record_behind(product: str, record: str, item: Item, plan: Plan, final: str) -> Leftover:
-    """An environment's record that stays behind under a plan once ``final`` is done."""
+    """An environment's record that stays behind under a plan once the step ``final`` is done."""
     return Leftover(
         id=record,
         product=product,

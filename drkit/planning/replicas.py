@@ -1,4 +1,4 @@
-"""Which plan may take over from a lost one: named in drkit.toml, made by drkit, or a candidate that only a tag speaks for. Pure."""
+"""Which plan may take over from a lost one: named in drkit.toml, made by drkit, or a candidate that only a tag names. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def targets(book: Runbook) -> dict[str, Takeover]:
 
 
 def candidates(book: Runbook, settings: Settings, made: Mapping[str, str]) -> dict[str, Takeover]:
-    """Those of ``targets`` that neither drkit.toml nor a journal speaks for.
+    """Those of ``targets`` that neither drkit.toml nor a journal names.
 
     ``made``: what journals say drkit made, plan -> source plan, in lower case.
     """
@@ -66,7 +66,7 @@ def refusal(takeovers: Mapping[str, Takeover], missing: Iterable[str], command: 
     listed = "; ".join(f"{plan} for {takeovers[plan].plan} ({takeovers[plan].why})" for plan in rest)
     lines = ", ".join(line(plan, takeovers[plan]) for plan in rest)
     return RefusedError(
-        f"neither drkit.toml nor a journal speaks for what takes over: {listed}",
+        f"neither drkit.toml nor a journal names what takes over: {listed}",
         where=where,
         remedy=f"where that is the one you mean, name it: `{command} {options(rest)}`, or, before planning, `replicas = {lines}` "
         "under [products.NAME] in drkit.toml",

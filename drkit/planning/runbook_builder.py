@@ -155,7 +155,7 @@ def tables_of(products: Mapping[str, Proposer]) -> actions.Tables:
 
 
 def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> Proposed:
-    """A proposal without what its product's table does not allow: that is left alone with the reason, and the rest goes on."""
+    """A proposal without what its product's table forbids: the runbook leaves that alone, with the reason, and keeps the rest."""
     tables = tables_of(products)
     faults = actions.faults(proposed.plan_steps, tables)
     if faults:

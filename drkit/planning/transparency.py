@@ -342,7 +342,7 @@ def _after_first(signals: Signals, trusted: bool) -> _View:
         read["successor"] = "none"
     if signals.probe != "up":
         for name in ("os_id", "boot", "physical_host"):
-            if read[name] == "same":  # said before it fell silent; a difference said then still stands
+            if read[name] == "same":  # read before it fell silent; a difference read then still counts
                 read[name] = "unknown"
     return _View(**read, trusted=trusted)
 

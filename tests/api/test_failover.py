@@ -399,7 +399,7 @@ def test_names_of_others_are_harmless_on_the_path(tmp_path: Path) -> None:
 def test_what_only_a_tag_speaks_for_is_named_by_its_whole_id(tmp_path: Path) -> None:
     with workers.site(tmp_path, "", leaping=True) as found:
         found.lose()
-        with pytest.raises(RefusedError, match="a journal speaks for") as refused:
+        with pytest.raises(RefusedError, match="a journal names") as refused:
             go(found, Script(), yes=True)
         assert f"drkit failover --yes --target {workers.REPLICA}" in refused.value.remedy
         with pytest.raises(RefusedError, match="is not approved") as refused:

@@ -483,7 +483,7 @@ def test_an_approval_counts_only_where_it_names_what_only_a_tag_speaks_for(bench
 
 def test_yes_asks_for_it_by_name_too(bench: Make) -> None:
     made = of_a_candidate(bench(a_step("a")))
-    with pytest.raises(RefusedError, match="a journal speaks for"):
+    with pytest.raises(RefusedError, match="a journal names"):
         asked(made, yes=True)
     with pytest.raises(RefusedError, match="does not move to"):
         asked(made, yes=True, targets=("/another",))

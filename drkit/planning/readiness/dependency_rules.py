@@ -1,4 +1,4 @@
-"""Rule: nothing that drkit needs on the night lives in a region that may be the one to go. Pure."""
+"""Rule: nothing that drkit needs in an outage is in a region that may be lost. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from drkit.planning.readiness.values import UNKNOWN, Seen, finding
 
 REMEDY = {
     "state store": "keep it in an account elsewhere: [bicep/] makes one; move what it holds with azcopy, then change --store",
-    "this machine": "run drkit from an agent pool, or a laptop, that stands elsewhere",
+    "this machine": "run drkit from an agent pool, or a laptop, in another region",
     "identity": "make one elsewhere, and grant it the same roles beforehand: role assignments may take hours",
 }
 ELSE = "make one in another region, and name that in drkit.toml"
@@ -23,13 +23,13 @@ def places(seen: Seen) -> Iterator[Finding]:
         what, name = str(reading.detail).partition(": ")[0] or "it", ArmId(reading.subject).name
         if reading.value == UNKNOWN:
             problem = reading.detail.partition(": ")[2]
-            text = f"where {_called(what, name)} stands is not known{f': {problem}' if problem else ''}"
+            text = f"the region of {_called(what, name)} is not known{f': {problem}' if problem else ''}"
             yield finding("place", "unknown", reading.subject, text, _how(what), key=what, evidence=[reading])
         elif reading.value in seen.protected:
-            yield from _inside(reading, what, name, str(reading.value), "stands")
+            yield from _inside(reading, what, name, str(reading.value), "is")
         group = seen.one("needs-group", reading.subject)
         if group is not None and group.value in seen.protected and group.value != reading.value:
-            yield from _inside(group, what, name, str(group.value), "lies in a resource group whose metadata is")
+            yield from _inside(group, what, name, str(group.value), "is in a resource group whose metadata is")
     for reading in seen.all("isolation"):
         if str(reading.value).lower() == "regional":
             name = ArmId(reading.subject).name

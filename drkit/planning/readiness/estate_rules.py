@@ -227,13 +227,13 @@ def people(seen: Seen) -> Iterator[Finding]:
 
 
 def groups_of_hosts(seen: Seen) -> Iterator[Finding]:
-    """No host that stands elsewhere lies in a resource group of a protected region: writes to it may fail with that region."""
+    """No host outside a protected region is in a resource group of that region: writes to the host may fail with the region."""
     wanted = linked_hosts(seen) or list(seen.snapshot.hosts if seen.snapshot else ())
     taken = seen.snapshot.taken if seen.snapshot else ""
     for host in wanted:
         if host.group_region in seen.protected and host.region != host.group_region:
             what = (
-                f"{host.name} stands in {host.region or 'another place'}, but its resource group's metadata is in "
+                f"{host.name} is in {host.region or 'another place'}, but its resource group's metadata is in "
                 f"{host.group_region}: while that region is down, ARM may refuse every write to it, and nothing can be registered there"
             )
             read = Reading(host.id, "group-location", host.group_region, "ARM: resource groups", taken)

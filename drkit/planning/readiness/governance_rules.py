@@ -16,7 +16,7 @@ PROBE = "Microsoft.Compute/virtualMachines/runCommand/action"
 
 
 def within(path: str, scope: str) -> bool:
-    """Whether a path is the scope, or lies below it."""
+    """Whether a path is the scope or is below it."""
     return f"{path.rstrip('/')}/".lower().startswith(f"{scope.rstrip('/')}/".lower())
 
 
@@ -47,9 +47,9 @@ def permissions(seen: Seen) -> Iterator[Finding]:
     writes = [write for _, write in seen.writes()]
     if not writes:
         return
-    told = {write: _allowed(write, seen) for write in writes}
+    verdicts = {write: _allowed(write, seen) for write in writes}
     acts = "operator" in seen.settings.check.roles
-    if not acts and (seen.settings.check.roles or not any(told.values())):
+    if not acts and (seen.settings.check.roles or not any(verdicts.values())):
         unread = next((one for one in seen.all("permissions") if one.value == UNKNOWN), None)
         what = (
             "the identity that ran this check may make none of the calls that a runbook would make: whether the one that acts may is "
@@ -61,11 +61,11 @@ def permissions(seen: Seen) -> Iterator[Finding]:
         )
         return
     missing: dict[tuple[str, str], list[Write]] = {}
-    for write, allowed in told.items():
+    for write, allowed in verdicts.items():
         if allowed is not True:
             missing.setdefault((write.action, write.group), []).append(write)
     for (action, scope), some in sorted(missing.items()):
-        blind = all(told[write] is None for write in some)
+        blind = all(verdicts[write] is None for write in some)
         evidence = _read(some[:1], seen)
         subjects = ", ".join(dict.fromkeys(write.path.rsplit("/", 1)[-1] for write in some[:NAMED]))
         how = "whether it is allowed is not known" if blind else "not allowed"
@@ -118,7 +118,7 @@ def reading(seen: Seen) -> Iterator[Finding]:
                 "warning",
                 scope.subject,
                 what,
-                "grant drkit's role planner there; without it that is unknown on the night as well",
+                "grant drkit's role planner there; without it that is unknown in an outage as well",
                 key="planner",
                 evidence=[scope],
             )
@@ -173,7 +173,7 @@ def locks(seen: Seen) -> Iterator[Finding]:
             continue
         kinds = ", ".join(sorted({write.action for _, write in stopped}))
         what = f"a {one.value} lock{f' ({one.detail})' if one.detail else ''} at {one.subject} would stop {len(stopped)} calls: {kinds}"
-        remedy = "take it off beforehand, or say in the guide for the night who may: an operator's role rarely may"
+        remedy = "remove it beforehand, or say in your outage guide who may: an operator's role rarely may"
         regions = sorted({region for region, _ in stopped})
         yield finding(
             "lock", "error", one.subject, what, remedy, key=str(one.value), region=",".join(regions), evidence=[one]

@@ -29,7 +29,7 @@ RULES: dict[str, str] = {
     "permission": "the identity may make each call a runbook would make",
     "lock": "no lock is in the way",
     "policy": "no policy that denies is in the way",
-    "place": "nothing that drkit needs stands in a protected region",
+    "place": "nothing that drkit needs is in a protected region",
     "group-place": "no resource group that must be written to has its metadata in a protected region",
     "runbook": "there would be a runbook for the loss of each protected region",
     "forecast": "recovery fits in the recovery time objective",
@@ -60,7 +60,7 @@ def judge(seen: Seen) -> tuple[list[Finding], dict[str, RuleState]]:
     """Every finding, the gravest first; and, for each rule, the gravest it found, or ``ok``."""
     findings = reported(finding for rule in _APPLIED for finding in rule(seen))
     explained = {finding.region for finding in findings if finding.severity == "error" and finding.rule in EXPLAINED}
-    # A consequence is not told beside its cause.
+    # A consequence is not reported beside its cause.
     findings = [finding for finding in findings if finding.rule != "runbook" or finding.region not in explained]
     words: dict[str, RuleState] = dict.fromkeys(RULES, "ok")
     for finding in reversed(findings):

@@ -17,7 +17,7 @@ from drkit.planning.reasons import is_no_target
 
 NAMED = 3
 CAPACITY = (
-    "whether there will be room on the night is not known: quota is a limit on what you may use, not a promise of capacity, and "
+    "whether there will be room in an outage is not known: quota is a limit on what you may use, not a promise of capacity, and "
     "everybody moves at once"
 )
 
@@ -173,7 +173,7 @@ def offers(seen: Seen) -> Iterator[Finding]:
     if places := sorted({region for request in wanted(seen) for region in candidates(request, seen)}):
         what = f"{', '.join(places)}: {CAPACITY}"
         remedy = "a warm plan or a capacity reservation, where it matters"
-        nobody = seen.here("targets", "capacity", UNKNOWN, "nothing of Azure's tells it beforehand")
+        nobody = seen.here("targets", "capacity", UNKNOWN, "Azure does not say beforehand")
         yield finding("capacity", "unknown", "targets", what, remedy, evidence=[nobody])
 
 
@@ -266,7 +266,7 @@ def _capacity(request: Wanted, facts: TargetFacts, seen: Seen) -> Iterator[Obsta
 def machines(seen: Seen) -> Iterator[Finding]:
     """The sizes of the machines in a protected region exist in the target regions, and there is quota for them.
 
-    drkit makes no machines: it is for whoever would.
+    drkit makes no machines: the finding is for the people who would.
     """
     sizes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for reading in seen.all("vm-size"):
@@ -294,7 +294,7 @@ def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str
     if missing:
         machines_ = sum(len(some[size]) for size in missing)
         what = f"{target} does not offer {', '.join(missing)} to this subscription; {machines_} machines of {region} have them"
-        remedy = "drkit makes no machines; whoever would make them anew there needs another size, or Microsoft's leave"
+        remedy = "drkit makes no machines; to make them again there needs another size, or Microsoft's permission"
         yield finding("sku", "warning", target, what, remedy, key=key, region=region, evidence=[offered])
     need = sum(int(offered.value.get(size.lower(), 0)) * len(ids) for size, ids in some.items())
     if cores is None or not isinstance(cores.value, dict):
@@ -306,7 +306,7 @@ def _sizes(region: str, target: str, subscription: str, some: dict[str, list[str
     available = int(cores.value["limit"]) - int(cores.value["used"])
     if need > available:
         what = f"the machines of {region} would need {need} cores in {target}; quota leaves {available}"
-        remedy = "ask for more regional vCPU quota there, if they are to be made anew there"
+        remedy = "ask for more regional vCPU quota there, if they are to be made again there"
         yield finding("quota", "warning", target, what, remedy, key=key, region=region, evidence=[cores])
 
 

@@ -65,7 +65,7 @@ class Write:
 class Projection:
     """What drkit would do if a region were lost now: the runbook, or why there is none, and its writes in ARM.
 
-    ``candidates``: what it would move to though neither drkit.toml nor a journal speaks for it, by ARM id.
+    ``candidates``: what it would move to though neither drkit.toml nor a journal names it, by ARM id.
     """
 
     region: str
@@ -150,7 +150,7 @@ def finding(
     owner: str = "",
     evidence: Iterable[Reading] = (),
 ) -> Finding:
-    """A finding whose id is made of its rule, subject and ``key``: what tells it from others of the same two."""
+    """A finding whose id is made of its rule, subject and ``key``: which distinguishes it from others of the same rule and subject."""
     parts = [rule, subject.rstrip("/").lower(), *([key.lower()] if key else [])]
     return Finding(
         id="|".join(parts),
