@@ -14,7 +14,7 @@ from drkit.api import assess
 from drkit.api import plan as plan_
 from drkit.api.context import Context, reading_session
 from drkit.errors import CloudError, CredentialError, ForbiddenError, RefusedError, UsageError
-from drkit.model import estate, files, limits, runbook, suggest
+from drkit.model import arm_limits, estate, files, runbook, suggest
 from drkit.model.clock import rfc3339
 from drkit.model.estate import Assessment, Reading, Snapshot, TargetFacts, region_name
 from drkit.model.ids import ArmId
@@ -246,9 +246,9 @@ class Reader:
         return readiness.writes_of(step.id, requests, self.context.cloud.arm, step.environment)
 
     def _forecast(self, region: str, book: Runbook, writes: Sequence[Write]) -> Forecast:
-        by: dict[tuple[str, limits.OperationKind], int] = {}
+        by: dict[tuple[str, arm_limits.OperationKind], int] = {}
         for write in writes:
-            key: tuple[str, limits.OperationKind] = (
+            key: tuple[str, arm_limits.OperationKind] = (
                 write.subscription,
                 "delete" if write.method == "DELETE" else "write",
             )
@@ -267,7 +267,7 @@ class Reader:
             decision_seconds=self.settings.advice.decision_minutes * 60,
             step_seconds=forecast_seconds(book.steps, self.settings.run.concurrency),
             bucket_seconds=max(
-                (limits.drain_seconds(count, operation) for (_, operation), count in by.items()), default=0.0
+                (arm_limits.drain_seconds(count, operation) for (_, operation), count in by.items()), default=0.0
             ),
             requests=total,
             objective_seconds=self.settings.objectives.recovery_time_minutes * 60,

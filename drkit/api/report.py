@@ -7,7 +7,7 @@ from typing import Any
 from drkit.api import status
 from drkit.api.context import Context
 from drkit.errors import DrkitError
-from drkit.execution import evidence, owner_notices, results
+from drkit.execution import owner_notices, report_evidence, results
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.summary import described
 from drkit.products import actions
@@ -43,7 +43,7 @@ def report(context: Context, run: str = "latest") -> dict[str, Any]:
         }
     return {
         **value,
-        **evidence.gather(
+        **report_evidence.gather(
             run_status.runbook, run_status.records, _planned_on(context, Assessment, run_status.runbook.of_assessment)
         ),
     }

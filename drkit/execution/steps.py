@@ -24,7 +24,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.execution import attribution, drift
+from drkit.execution import drift, drift_author
 from drkit.execution.actors import Contained
 from drkit.execution.events import Event
 from drkit.execution.intent import intending
@@ -176,14 +176,14 @@ class StepRunner:
     async def _drifted_off(self, step: Step, error: RegisteredElsewhereError) -> None:
         """Another registration is on the host: nothing is written over it, and who put it there is named where Azure tells."""
         host = ArmId(step.host)
-        changes = await attribution.named(self.context, [host]) if host.subscription else {}
+        changes = await drift_author.named(self.context, [host]) if host.subscription else {}
         by = f"; changed by {changes[host]}" if changes.get(host) else "; Azure does not tell by whom"
         await self._drifted(step, max(1, self.state.of(step.id).attempt), f"{error}{by}", another=error.another)
 
     async def _with_names(self, step: Step, context: StepContext, observation: Observation) -> list[str]:
         """What differs, in words, with who changed it as far as Azure tells."""
-        asked = attribution.unnamed(drift.differing(step.preconditions, observation), observation)
-        changes = await attribution.named(context, asked) if asked else {}
+        asked = drift_author.unnamed(drift.differing(step.preconditions, observation), observation)
+        changes = await drift_author.named(context, asked) if asked else {}
         return drift.compare(step.preconditions, replace(observation, changed={**observation.changed, **changes}))
 
     async def _look(self, step: Step, product: Actor, context: StepContext, *, maybe_sent: bool) -> Observation:

@@ -29,7 +29,7 @@ from azure.core.pipeline.policies import AsyncHTTPPolicy
 from drkit.errors import NO_AUTHORITY, CredentialError, DrkitError, GuardError, NoAuthorityError
 from drkit.model.cloud import Cloud, named_authority
 from drkit.model.operation import bare
-from drkit.providers.bodies import PackedError, TooLongError
+from drkit.providers.answer_size import PackedError, TooLongError
 from drkit.providers.error_mapping import chain, from_exception
 from drkit.providers.redact import Redactor
 

@@ -11,13 +11,13 @@ import requests
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
-from drkit.providers import bodies
+from drkit.providers import answer_size
 from drkit.providers.proxies import check_proxies, proxy_of
 from drkit.providers.transport import LONGEST_NAP, check_certificates
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Asks for plain answers, and reads no more of one than ``bodies.MOST`` bytes."""
+    """Asks for plain answers, and reads no more of one than ``answer_size.MOST`` bytes."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         """The answer, its body not read yet. PackedError for one that is packed."""
@@ -26,8 +26,8 @@ class BoundedAdapter(HTTPAdapter):
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in ("", "identity"):
             response.close()
-            raise bodies.PackedError(encoding)
-        response.raw = bodies.BoundedRaw(response.raw)
+            raise answer_size.PackedError(encoding)
+        response.raw = answer_size.BoundedRaw(response.raw)
         return response
 
 

@@ -29,7 +29,7 @@ from drkit.errors import (
     UnreachableError,
 )
 from drkit.model.operation import bare
-from drkit.providers.bodies import PackedError, TooLongError
+from drkit.providers.answer_size import PackedError, TooLongError
 from drkit.providers.redact import Redactor
 
 GONE_CODES = frozenset({"resourcenotfound", "resourcegroupnotfound"})

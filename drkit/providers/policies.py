@@ -15,8 +15,8 @@ from azure.core.pipeline.policies import AsyncHTTPPolicy
 
 from drkit.errors import GuardError
 from drkit.model.answers import cleaned
+from drkit.model.arm_limits import OperationKind
 from drkit.model.clock import Clock
-from drkit.model.limits import OperationKind
 from drkit.model.log import FIELDS
 from drkit.model.operation import bare
 from drkit.providers.auth import ANONYMOUS, OWN_TOKEN, AuthPolicy

@@ -40,9 +40,9 @@ from drkit.version import __version__
 
 if TYPE_CHECKING:
     from drkit.providers.compute import Compute
-    from drkit.providers.graph import Graph
     from drkit.providers.health import Health
     from drkit.providers.monitor import Monitor
+    from drkit.providers.resource_graph import Graph
     from drkit.providers.resources import Resources
     from drkit.providers.rest import Rest
 
@@ -200,7 +200,7 @@ class Session:
     @property
     def graph(self) -> Graph:
         """Resource Graph."""
-        from drkit.providers.graph import Graph
+        from drkit.providers.resource_graph import Graph
 
         return self._wrapper("graph", Graph)
 

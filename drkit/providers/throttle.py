@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drkit.errors import ThrottledError
+from drkit.model.arm_limits import LIMITS, OperationKind
 from drkit.model.clock import Clock
-from drkit.model.limits import LIMITS, OperationKind
 from drkit.providers.counters import Counters
 
 _REMAINING = "x-ms-ratelimit-remaining-{scope}-{operation}s"

@@ -20,7 +20,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from drkit.errors import CredentialError, FileError, GuardError
 from drkit.model import files
 from drkit.model.operation import bare
-from drkit.providers.bodies import BoundedResponse
+from drkit.providers.answer_size import BoundedResponse
 from drkit.providers.counters import Counters
 from drkit.providers.proxies import check_proxies, proxy_of
 

@@ -12,9 +12,9 @@ from drkit.model.estate import Host, Reading
 from drkit.model.ids import ArmId
 from drkit.planning.transparency import Verdict
 from drkit.survey import activity_log, availability_metric, health
+from drkit.survey.baseline_comparison import HostObservation
 from drkit.survey.context import SurveyContext
 from drkit.survey.draft import AssessmentDraft
-from drkit.survey.host_signals import HostObservation
 from drkit.survey.successors import HostSuccessor
 
 MOST = 50

@@ -13,10 +13,10 @@ from drkit.model.estate import Assessment, Claim, Host, HostFinding, Reading
 from drkit.model.ids import ArmId
 from drkit.planning import transparency
 from drkit.survey import (
+    baseline_comparison,
     capture,
     health,
     host_details,
-    host_signals,
     host_sources,
     machines,
     probe,
@@ -123,14 +123,14 @@ def _facts(survey: SurveyContext, draft: AssessmentDraft, sources: host_sources.
 def _judge(host: Host, facts: _Facts, survey: SurveyContext, draft: AssessmentDraft) -> JudgedHost:
     observation = _observe(host, facts, draft)
     verdict = transparency.judge(
-        host_signals.signals(host, observation), trust_registration=survey.settings.assess.trust_registration
+        baseline_comparison.signals(host, observation), trust_registration=survey.settings.assess.trust_registration
     )
     if host.key in facts.zones and verdict.outcome in ("host-lost", "undetermined"):
         verdict = transparency.with_notes(verdict, "zone")
     return JudgedHost(host, observation, verdict, facts.successors.get(host.key), facts.current_ids[host.key])
 
 
-def _observe(host: Host, facts: _Facts, draft: AssessmentDraft) -> host_signals.HostObservation:
+def _observe(host: Host, facts: _Facts, draft: AssessmentDraft) -> baseline_comparison.HostObservation:
     sources, key = facts.sources, host.key
     current_id = facts.current_ids[key]
     successor = facts.successors.get(key)
@@ -143,7 +143,7 @@ def _observe(host: Host, facts: _Facts, draft: AssessmentDraft) -> host_signals.
     annotations = vm_annotations.since(
         sorted(annotations, key=_time), host.baseline.guest_time or host.baseline.arm_time
     )
-    return host_signals.HostObservation(
+    return baseline_comparison.HostObservation(
         arm=_arm_of(host, machine, sources.missing),
         current=machine.host if machine else moved,
         health=facts.healths[key],
@@ -200,7 +200,7 @@ def _health(host: Host, current_id: ArmId, sources: host_sources.Sources, survey
     reading = sources.availability.get(current_id)
     by_customer = health.by_customer(reading) if reading else False
     unavailable = reading is not None and str(reading.value).lower() == "unavailable"
-    return host_signals.health_of(
+    return baseline_comparison.health_of(
         reading,
         by_customer=by_customer,
         since=health.since(reading) if reading else "",
@@ -231,7 +231,7 @@ def _regions(
         control = any(not all(flags) for other, flags in down_flags.items() if other != region) or any(
             reading.value == "yes" for (_, endpoint), reading in draft.services.items() if endpoint.region != region
         )
-        observed, reason = host_signals.observed_regions(
+        observed, reason = baseline_comparison.observed_regions(
             {region: down_flags[region]},
             control=control,
             min_hosts=survey.settings.assess.region_min_hosts,
@@ -290,7 +290,7 @@ def _machine_readings(host: Host, sources: host_sources.Sources, current_id: Arm
         value = arm.instance_id if arm else "not found" if why.startswith("gone") else "not seen"
         parts = (
             [f"was {old.instance_id}"]
-            if arm and old and not host_signals.same_uuid(arm.instance_id, old.instance_id)
+            if arm and old and not baseline_comparison.same_uuid(arm.instance_id, old.instance_id)
             else []
         )
         parts += [f"power {shown.power}"] if shown and host.kind == "azure-vm" else [] if shown else [why]
@@ -362,7 +362,7 @@ def _finding(
         verdict = transparency.with_notes(verdict, "provisional")
     if observation.probe and observation.probe.stale:
         verdict = transparency.with_notes(transparency.lower_confidence(verdict), "old-probe")
-    if host_signals.contradicted(observation):
+    if baseline_comparison.contradicted(observation):
         verdict = transparency.with_notes(verdict, "sources-disagree")
     current = machine.host if machine else None
     if successor and successor.kind in ("moved", "proved"):
@@ -376,7 +376,7 @@ def _finding(
         rule=verdict.rule,
         reason=verdict.reason,
         notes=verdict.notes,
-        signals=host_signals.builtins(host_signals.signals(host, observation)),
+        signals=baseline_comparison.builtins(baseline_comparison.signals(host, observation)),
         readings=readings,
         successor=successor.host.id if successor and successor.kind == "proved" else "",
         found=current,

@@ -16,7 +16,7 @@ import pytest
 
 from drkit.model import host_scripts
 from drkit.model.estate import Baseline, GuestIdentity, Host
-from drkit.survey.host_signals import HostObservation, signals
+from drkit.survey.baseline_comparison import HostObservation, signals
 from drkit.survey.probe import ProbeResult, parse, registrations_parameter
 from tests.model.host_folder import MOST, key_blob, metadata_service
 from tests.support.patience import PATIENCE

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drkit.model import limits, runbook
+from drkit.model import arm_limits, runbook
 from drkit.model.clock import rfc3339
 from drkit.model.cloud import CloudMark
 from drkit.model.estate import Environment, Plan, Reading, Snapshot
@@ -241,8 +241,8 @@ def test_a_target_region_is_protected_only_if_something_lives_there() -> None:
 
 @given(st.integers(0, 100_000), st.sampled_from(["read", "write", "delete"]))
 def test_a_bucket_takes_what_it_holds_at_once_and_the_rest_at_its_rate(requests: int, operation: Any) -> None:
-    capacity, rate = limits.LIMITS[operation]
-    seconds = limits.drain_seconds(requests, operation)
+    capacity, rate = arm_limits.LIMITS[operation]
+    seconds = arm_limits.drain_seconds(requests, operation)
     assert seconds >= 0
     assert capacity + seconds * rate >= requests - 1e-6
     assert (seconds == 0) is (requests <= capacity)
@@ -256,7 +256,7 @@ def test_an_objective_that_azures_buckets_do_not_allow_is_found(writes: int, imp
         environments=writes,
         decision_seconds=0.0,
         step_seconds=60.0,
-        bucket_seconds=limits.drain_seconds(writes, "write"),
+        bucket_seconds=arm_limits.drain_seconds(writes, "write"),
         requests={"write": writes},
         objective_seconds=600.0,
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drkit.errors import ThrottledError
-from drkit.model.limits import LIMITS
+from drkit.model.arm_limits import LIMITS
 from drkit.providers.counters import Counters
 from drkit.providers.throttle import Bucket, BucketKey, Throttle
 from tests.support.https_server import FakeClock

@@ -12,7 +12,7 @@ from drkit.errors import UnreachableError
 from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning.claims import read_claims
-from drkit.providers import graph
+from drkit.providers import resource_graph
 from drkit.survey import (
     activity_log,
     availability_metric,
@@ -320,7 +320,7 @@ def test_a_region_is_known_by_its_id_where_its_name_is_missing() -> None:
 
 
 def test_the_published_table_is_read_as_objects() -> None:
-    rows = graph.rows(example("resource_graph_basic_query.json"))
+    rows = resource_graph.rows(example("resource_graph_basic_query.json"))
     assert [row["name"] for row in rows][:2] == ["myNetworkInterface", "myVnet"]
 
 
@@ -332,7 +332,7 @@ def test_a_malformed_row_names_no_impacted_machine(row: Any) -> None:
 @pytest.mark.parametrize("body", [None, 7, {}, {"data": None}, {"data": {"rows": []}}, []])
 def test_an_answer_that_is_not_a_table_is_refused(body: Any) -> None:
     with pytest.raises(UnreachableError):
-        graph.rows(body)
+        resource_graph.rows(body)
 
 
 @pytest.mark.parametrize(

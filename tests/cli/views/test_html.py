@@ -214,7 +214,7 @@ def plain() -> dict[str, Any]:
         a_snapshot([plan], [managed("api", plan)]),
         an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),)),
     )
-    from drkit.execution import evidence, results
+    from drkit.execution import report_evidence, results
     from drkit.model.run import RunState, StepState
 
     assessed = an_assessment([state_of(plan, "lost")], [], [facts()], claims=(a_claim(),))
@@ -237,7 +237,7 @@ def plain() -> dict[str, Any]:
         "notes": ["note"],
         "scripts": {"name": "digest"},
     }
-    return {**found, **evidence.gather(book, [], assessed), **msgspec.to_builtins(more)}
+    return {**found, **report_evidence.gather(book, [], assessed), **msgspec.to_builtins(more)}
 
 
 def with_text(value: Any, bad: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drkit.errors import NoAuthorityError, UnknownFateError, UnreachableError
-from drkit.providers import bodies
+from drkit.providers import answer_size
 from drkit.providers.blocking import BlockingTransport
 from drkit.providers.session import Session
 from tests.support.https_server import REGION_HOST, SUB, Answer, Server
@@ -22,7 +22,7 @@ LIMIT = 100_000
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MOST", LIMIT)
+    monkeypatch.setattr(answer_size, "MOST", LIMIT)
 
 
 def deflated(content: bytes) -> bytes:
@@ -81,7 +81,8 @@ async def test_an_authority_that_answers_too_much_gives_no_token(server: Server,
 
 
 @pytest.mark.parametrize(
-    ("how", "error"), [("plain", bodies.TooLongError), ("gzip", bodies.PackedError), ("an error", bodies.PackedError)]
+    ("how", "error"),
+    [("plain", answer_size.TooLongError), ("gzip", answer_size.PackedError), ("an error", answer_size.PackedError)],
 )
 async def test_the_blocking_client_has_the_same_limit(server: Server, how: str, error: type[Exception]) -> None:
     """The store and the credential it signs in with. It asks for plain answers, so that a packed one is none."""
@@ -108,8 +109,8 @@ def test_a_compression_bomb_is_unpacked_in_small_parts() -> None:
     assert len(bomb) < 400_000
     tracemalloc.start()
     try:
-        with pytest.raises(bodies.TooLongError, match="when it is unpacked"):
-            bodies.check_unpacked(bomb, "gzip", 128 * 2**20)
+        with pytest.raises(answer_size.TooLongError, match="when it is unpacked"):
+            answer_size.check_unpacked(bomb, "gzip", 128 * 2**20)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drkit.errors import UnreachableError
-from drkit.providers.graph import SECONDS
+from drkit.providers.resource_graph import SECONDS
 from drkit.providers.session import Session
 from drkit.survey import activity_log, health, vm_annotations
 from tests.support.https_server import Answer, FakeClock, Seen, Server

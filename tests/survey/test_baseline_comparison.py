@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drkit.model.estate import ArmIdentity, Baseline, GuestIdentity, Host, Reading, Registration
 from drkit.planning.transparency import DOMAINS, Signals
-from drkit.survey.host_signals import HostObservation, builtins, health_of, observed_regions, same_uuid, signals
+from drkit.survey.baseline_comparison import HostObservation, builtins, health_of, observed_regions, same_uuid, signals
 from drkit.survey.probe import ProbeResult
 
 TIME = "2026-03-01T08:00:00Z"
