@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from drkit import products
-from drkit.api import trust
+from drkit.api import trusted_hosts
 from drkit.errors import FileError, UsageError
 from drkit.model import actions
 from drkit.model import cloud as clouds
@@ -155,9 +155,9 @@ def _check_found(settings: Settings) -> None:
     if settings.cloud.ca_bundle:
         strange.append(("cloud.ca_bundle", str(Path(settings.beside(settings.cloud.ca_bundle)).absolute())))
     if strange:
-        trusted = trust.load(trust.place())
+        trusted = trusted_hosts.load(trusted_hosts.place())
         if not trusted.holds(Path(settings.path).absolute().parent):
-            trust.refuse(settings.path, [named for named in strange if named[1] not in trusted.hosts], trusted)
+            trusted_hosts.refuse(settings.path, [named for named in strange if named[1] not in trusted.hosts], trusted)
 
 
 def _named_part(settings: Settings, part: str) -> str:

@@ -19,8 +19,8 @@ from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
 from drkit.planning import handover
 from drkit.store.records import Message, message_fault, who
-from drkit.store.verify import Verified
-from drkit.store.verify import verify as verify_bytes
+from drkit.store.verify_journal import Verified
+from drkit.store.verify_journal import verify as verify_bytes
 
 
 def answer(context: Context, run: str, step: str, text: str = "done") -> str:

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from drkit.errors import DrkitError, IntegrityError, RefusedError
-from drkit.execution import other_runs, schedule
+from drkit.execution import other_stores, schedule
 from drkit.execution.events import Event
 from drkit.execution.intent import acting, permitted
 from drkit.execution.interrupt import InterruptibleClock
@@ -167,7 +167,7 @@ async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, re
 async def _look_elsewhere(job: Job, journal: HeldJournal, context: StepContext) -> None:
     """RefusedError, once, when another store's run is seen. It is journaled, so that a person who looked at that run can resume."""
     try:
-        await other_runs.refuse(
+        await other_stores.refuse(
             context,
             _began(job.store, journal.run),
             lambda text: job.show(Event("note", None, text)),

@@ -27,7 +27,7 @@ from drkit.providers import blob_store
 from drkit.providers.blob_journal import BlobJournal, segment, whole
 from drkit.store.records import Approval, Declaration, Message
 from drkit.store.store import lock_name
-from drkit.store.verify import verify
+from drkit.store.verify_journal import verify
 from tests.model.test_runbook import a_runbook, a_step
 from tests.store.test_journal import Still
 from tests.support import azurite

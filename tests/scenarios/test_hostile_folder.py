@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.test_trust import found_files
+from tests.api.test_trusted_hosts import found_files
 from tests.support import credential_trap as catcher
 from tests.support.command_line import Done, Here, environment
 from tests.support.credential_trap import Catcher

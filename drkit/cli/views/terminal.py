@@ -28,7 +28,7 @@ from drkit.planning import handover, leftovers
 
 if TYPE_CHECKING:
     from drkit.api.status import RunStatus
-    from drkit.store.verify import Verified
+    from drkit.store.verify_journal import Verified
 
 COLOURS = {
     "lost": "bold red", "host-lost": "red", "region-lost": "red", "re-register": "yellow", "undetermined": "magenta",

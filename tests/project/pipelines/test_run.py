@@ -13,7 +13,7 @@ from azure.storage.blob import BlobLeaseClient
 
 from drkit.api import plan
 from drkit.providers import blob_store
-from drkit.store.verify import verify
+from drkit.store.verify_journal import verify
 from tests.project.pipelines.agent import Agent, kill
 from tests.project.pipelines.expand import MAIN, expand, files
 from tests.project.pipelines.expressions import WrongError

@@ -13,7 +13,7 @@ from drkit.api import apply, assess, capture, plan
 from drkit.api.context import Context
 from drkit.api.plan import candidates
 from drkit.errors import RefusedError
-from drkit.execution import other_runs
+from drkit.execution import other_stores
 from drkit.store.store import Store
 from tests.support import round_trip as returning
 from tests.support import workers
@@ -45,7 +45,7 @@ def test_a_run_of_another_store_in_the_target_stops_ours_before_its_first_write(
 
 def test_what_a_runbook_creates_is_looked_for_once_a_subscription_and_type(tmp_path: Path) -> None:
     with estate(tmp_path) as site:
-        assert other_runs.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
+        assert other_stores.kinds(site.book) == [(SUBSCRIPTION, "Microsoft.VSOnline/plans")]
 
 
 def elsewhere(site: Site, folder: Path) -> Context:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import trust
+from drkit.api import trusted_hosts
 from drkit.api.context import desk, store_address
 from drkit.errors import CredentialError, FileError, RefusedError, UsageError
 from drkit.model import cloud as clouds
@@ -196,9 +196,9 @@ def test_a_list_with_faults_is_refused_and_none_is_needed_where_nothing_is_stran
 
 def test_where_the_list_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert trust.place({}) == tmp_path / ".config" / "drkit" / "trusted.toml"
-    assert trust.place({"XDG_CONFIG_HOME": "relative"}) == trust.place({})
-    assert trust.place({"XDG_CONFIG_HOME": "/etc/mine"}) == Path("/etc/mine/drkit/trusted.toml")
+    assert trusted_hosts.place({}) == tmp_path / ".config" / "drkit" / "trusted.toml"
+    assert trusted_hosts.place({"XDG_CONFIG_HOME": "relative"}) == trusted_hosts.place({})
+    assert trusted_hosts.place({"XDG_CONFIG_HOME": "/etc/mine"}) == Path("/etc/mine/drkit/trusted.toml")
 
 
 def test_no_list_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,9 +210,9 @@ def test_no_list_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setenv("HOME", ".")
-    assert trust.load(trust.place({})).hosts == frozenset()
+    assert trusted_hosts.load(trusted_hosts.place({})).hosts == frozenset()
     monkeypatch.setattr(Path, "expanduser", homeless)
-    assert trust.load(trust.place({})).hosts == frozenset()
+    assert trusted_hosts.load(trusted_hosts.place({})).hosts == frozenset()
 
 
 # hosts of the named clouds

@@ -15,7 +15,7 @@ from drkit.model.run import GENESIS, Record
 from drkit.model.settings import Settings
 from drkit.store.journal import seal
 from drkit.store.store import Store
-from drkit.store.verify import verify
+from drkit.store.verify_journal import verify
 from tests.store.test_journal import RUN, made
 from tests.support.command_line import drkit
 
