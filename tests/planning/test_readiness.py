@@ -219,14 +219,14 @@ def test_unpushed_work_is_found_exactly_when_it_is_older_than_the_objective(risk
 # --- protected regions
 
 
-def plan(region: str, name: str = "one") -> Plan:
+def plan_in(region: str, name: str = "one") -> Plan:
     return Plan(
         id=f"{PLAN}-{name}", product="codespaces", name=name, region=region, subscription="s", resource_group="dr"
     )
 
 
 def test_a_target_region_is_protected_only_if_something_lives_there() -> None:
-    there = Snapshot(cloud=MARK, taken=rfc3339(NOW), plans=(plan("westeurope"), plan("eastus", "spare")))
+    there = Snapshot(cloud=MARK, taken=rfc3339(NOW), plans=(plan_in("westeurope"), plan_in("eastus", "spare")))
     own = Settings(targets=["eastus"])
     assert protected_regions(there, own) == ("westeurope",)
     lived = msgspec.structs.replace(
