@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drkit.api import report, status
 from drkit.api.context import Context
-from drkit.cli.views import owner_notices as letters_view
+from drkit.cli.views import notice_layout as letters_view
 from drkit.execution import owner_notices
 from tests.support.builders import LOST, OTHER, SUBSCRIPTION, TARGET
 from tests.support.command_line import Here

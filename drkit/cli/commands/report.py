@@ -29,7 +29,7 @@ def report(
     """Report what a run did and what happened to each environment. --out report.html writes evidence."""
     from drkit.api import ci, plan
     from drkit.api import report as api
-    from drkit.cli.views import json, owner_notices
+    from drkit.cli.views import json, notice_layout
 
     wanted = _wanted(form, out, json=common.json, markdown=markdown, owners=owners)
     if digest is not None:
@@ -37,7 +37,7 @@ def report(
     if owners:
         name, notices, simulated = api.owners(common.context(), run)
         value: dict[str, Any] = json.owner_notices(name, notices, simulated=simulated)
-        text = owner_notices.text(notices, name, simulated=simulated)
+        text = notice_layout.text(notices, name, simulated=simulated)
     else:
         value = api.report(common.context(), run)
         text = "" if wanted in ("text", "json") else _rendered(value, wanted)
