@@ -90,7 +90,7 @@ def _channels(snapshot: Snapshot) -> list[str]:
     kinds = Counter(host.kind for host in snapshot.hosts)
     channels = ", ".join(f"{number} of kind {kind}" for kind, number in sorted(kinds.items())) or "none"
     return [
-        f"# Hosts found: {channels}. Without a channel nothing is run on a host, and what only the inside tells is unknown.",
+        f"# Hosts found: {channels}. Without a channel nothing is run on a host, and what can be read only inside it is unknown.",
         "# A probe needs the role for run commands; it runs drkit's own small script and changes nothing.",
         "[channels]",
         '#azure_vm = "run-command"',

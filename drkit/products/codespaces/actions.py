@@ -273,7 +273,7 @@ def _plan_deleted(step: Step, around: Around) -> Iterable[str]:
 def _plan_verified(step: Step, around: Around) -> Iterable[str]:
     identity = step.inputs.get("identity")
     if identity and str(identity["plan"]).lower() != step.plan.lower():
-        yield "it tells of the identity of another plan"
+        yield "it names the identity of another plan"
 
 
 def _service(step: Step, settings: Settings) -> dict[str, str]:

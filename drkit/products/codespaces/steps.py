@@ -1,4 +1,4 @@
-"""Codespaces, the pure half: the steps that managed and self-hosted environments share, and what stands in them."""
+"""Codespaces, the pure half: the steps that managed and self-hosted environments share, and what they hold."""
 
 from __future__ import annotations
 

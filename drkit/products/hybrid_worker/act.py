@@ -234,7 +234,7 @@ class Release(MachineHandler):
         # What cannot be installed again is not removed.
         machine.protected_settings(str(inputs["protected"]), context)
         if not _address(step, context):
-            raise StepFailedError("the account that takes over tells no address", where=step.id, code="NoAddress")
+            raise StepFailedError("the account that takes over gives no address", where=step.id, code="NoAddress")
         extension = await machine.extension_of(step, context)
         machine.refuse_another(step, extension)
         if extension is not None and machine.state_of(extension) == "deleting":

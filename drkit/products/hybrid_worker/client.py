@@ -51,11 +51,11 @@ async def answers(azure: Session, region: str, url: str, clock: Clock) -> Readin
     now = rfc3339(clock.now())
     if not url:
         return Reading(
-            region, "service", "unknown", "Automation: regional service", now, "the account tells no address"
+            region, "service", "unknown", "Automation: regional service", now, "the account gives no address"
         )
     if not is_service(url):
         return Reading(
-            region, "service", "unknown", url[:200], now, "the account tells an address that is not Automation's"
+            region, "service", "unknown", url[:200], now, "the account gives an address that is not Automation's"
         )
     try:
         with azure.budget(attempts=1, seconds=5):

@@ -212,7 +212,7 @@ def _chain(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
             steps = _steps(proposal, item, account, groups)
     environment = item.environment
     remedy = {
-        "lost": "; until it stands again in a healthy region",
+        "lost": "; until it is in a healthy region again",
         "start": "; start it, then assess and plan again",
         "wait": "; assess again in a few minutes",
     }.get(item.disposition, "")
@@ -239,7 +239,7 @@ def _in_the_way(proposal: Proposal, item: Item) -> str:
         return "only Azure VMs and Arc machines have extensions"
     dead = {region for region in (host.region, host.group_region) if region in proposal.avoid_regions}
     if dead:
-        return f"its machine or its resource group stands in {', '.join(sorted(dead))}: ARM could not install the extension again"
+        return f"its machine or its resource group is in {', '.join(sorted(dead))}: ARM could not install the extension again"
     return ""
 
 
@@ -324,7 +324,7 @@ def _steps(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         action="release",
         target=environment.id,
         title=f"take the extension of {plan.name} off {host.name}",
-        reason=f"{item.reason}; what it was told is in this runbook, to be installed again ({tried})",
+        reason=f"{item.reason}; its settings are in this runbook, to be installed again ({tried})",
         effect="release",
         estimate=Estimate(9, 60.0),
         needs=(steps[-1].id,),
@@ -484,7 +484,7 @@ def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -
     lines += [
         "",
         "# Which account takes over from which. One that has the tag drkit-target = true, and is not named here, is used",
-        "# only where whoever approves the runbook names it too: `drkit approve DIGEST --target ARM_ID`.",
+        "# only if the person who approves the runbook names it too: `drkit approve DIGEST --target ARM_ID`.",
     ]
     lines.append(f"#[products.{NAME}.replicas]")
     for plan in ours:
@@ -550,9 +550,7 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
             if principal
             else "az role assignment list --all"
         )
-        why = (
-            f"its identity ({identity['type']}) is not carried over: what it was granted, {target.plan_name} needs anew"
-        )
+        why = f"its identity ({identity['type']}) is not carried over: {target.plan_name} needs its grants again"
         left.append(LeftAlone(plan.id, plan.name, why, ask))
     return left + granted_again(proposal)
 

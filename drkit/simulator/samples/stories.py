@@ -108,7 +108,7 @@ _ALL = (
     ),
     HostStory(
         "host update by freeze",
-        "Its host is updated while it stands still.",
+        "Its host is updated while the machine is paused.",
         (_host(2, "freeze", "it is paused for an update of its host"),),
         _verdict("transparent", 25, "medium"),
     ),
@@ -118,7 +118,7 @@ _ALL = (
         (_host(4, "storage-blip", "its storage is away for two minutes", minutes=2),),
         _verdict("transparent", 25, "medium", "", "sources-disagree"),
     ),
-    # it started anew, and is what it was
+    # it started again, and is what it was
     HostStory(
         "healing",
         "Its node failed; the platform started it on another one.",
@@ -161,7 +161,7 @@ _ALL = (
     ),
     HostStory(
         "restore in place",
-        "Backup replaced its disk by an older one, on which the same registration stands.",
+        "Backup replaced its disk by an older one, which holds the same registration.",
         (_host(5, "restore_in_place", "its disk is restored from a backup", by="Azure Backup"),),
         _verdict(REBOOTED, 23, "medium", "", "state-rolled-back"),
     ),
@@ -200,7 +200,7 @@ _ALL = (
     HostStory(
         "recreated under the old name",
         "The ARM id is the old one and nothing else is.",
-        (_host(5, "recreate", "it is deleted and made anew under its name", by="ada@contoso.com"),),
+        (_host(5, "recreate", "it is deleted and created again under its name", by="ada@contoso.com"),),
         _verdict(WIPED, 10),
     ),
     HostStory(
@@ -362,7 +362,7 @@ _ALL = (
     HostStory(
         "notice about management operations",
         "An Informational event is no claim.",
-        (_announce("Microsoft tells of slow management operations", level="Informational"),),
+        (_announce("Microsoft reports slow management operations", level="Informational"),),
         _same(),
     ),
     HostStory(

@@ -134,7 +134,7 @@ def test_what_is_lost_or_whose_group_is_lost_is_not_released(tmp_path: Path) -> 
         assert actions(book, STRAY) == []
         told = {one.host: one for one in book.environments}
         assert told[STRAY].disposition == "wait"
-        assert "resource group stands in westeurope" in told[STRAY].reason
+        assert "resource group is in westeurope" in told[STRAY].reason
 
 
 def test_the_runbook_lists_what_the_other_account_lacks_and_which_records_go_stale(tmp_path: Path) -> None:
