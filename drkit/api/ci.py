@@ -17,7 +17,7 @@ from drkit.api.status import RunStatus
 from drkit.errors import LockedError, RefusedError, UsageError
 from drkit.model.estate import region_name
 from drkit.model.runbook import RunbookKind
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 
 if TYPE_CHECKING:
     from drkit.execution.events import Event
@@ -82,7 +82,7 @@ def open_runs(context: Context) -> list[RunStatus]:
     return [
         run
         for run in status.runs(context)
-        if run.open and (not history.over(run.state) or handover.in_doubt(run.runbook, run.state))
+        if run.open and (not history.over(run.state) or hosts_in_doubt.in_doubt(run.runbook, run.state))
     ]
 
 

@@ -17,7 +17,7 @@ from drkit.model.clock import parse_time, rfc3339
 from drkit.model.estate import Assessment
 from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 from drkit.store.records import Message, message_fault, who
 from drkit.store.verify_journal import Verified
 from drkit.store.verify_journal import verify as verify_bytes
@@ -86,7 +86,7 @@ def _tell(context: Context, run: str, what: str, step: str, text: str) -> str:
     history.not_replaced(context, name)
     if closed(book, state):
         raise RefusedError(f"{name} has ended: {state.aborted or state.outcome}", remedy=f"`drkit report {name}`")
-    if what == "skip" and (why := handover.refusal(book, state, asked)):
+    if what == "skip" and (why := hosts_in_doubt.refusal(book, state, asked)):
         raise RefusedError(
             why,
             where=asked.id,
@@ -173,7 +173,7 @@ def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None
         *(f"drifted: {step.title}: {state.of(step.id).detail}" for step in drifted),
     )
     graceful = "" if book.kind != "failover" or book.lost_regions else next(iter(book.source_plans.values()), "")
-    doubts = handover.in_doubt(book, state)
+    doubts = hosts_in_doubt.in_doubt(book, state)
 
     def fits(made: Runbook) -> None:
         if not made.steps:
@@ -186,7 +186,7 @@ def rebase(context: Context, run: str, *, force: Mapping[str, str] | None = None
         missed = [doubt for doubt in doubts if ArmId(doubt.host) not in registered]
         if missed:
             raise RefusedError(
-                f"{'; '.join(doubt.words for doubt in missed[: handover.NAMED])}; and the new runbook would not register it again",
+                f"{'; '.join(doubt.words for doubt in missed[: hosts_in_doubt.NAMED])}; and the new runbook would not register it again",
                 remedy=f"`drkit resume {name}` finishes it first",
             )
 

@@ -20,14 +20,14 @@ from drkit.api.loop import run as to_its_end
 from drkit.api.plan import Planned
 from drkit.api.status import RunStatus
 from drkit.errors import DrkitError, RefusedError
-from drkit.execution import schedule
+from drkit.execution import run_outcome, schedule
 from drkit.model import estate, files
 from drkit.model.clock import parse_time
 from drkit.model.cloud import age_text
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook, Step
-from drkit.planning import handover, replicas
+from drkit.planning import hosts_in_doubt, replicas
 from drkit.store.records import who
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def begin(context: Context) -> ResumePoint:
     for run in reversed(runs):
         if run.book.kind != "failover" or run.book.cloud != ours or run.run in replaced:
             continue
-        if schedule.ending(run.book, run.state).outcome == "partial":
+        if run_outcome.ending(run.book, run.state).outcome == "partial":
             return ResumePoint("resume", run.run, run.state.runbook, tuple(notes))
     return _planned(context, {run.state.runbook for run in runs}, tuple(notes))
 
@@ -456,7 +456,7 @@ class _Path:
             "Whoever is ready signs in with a code that appears here; elsewhere on this machine, in another terminal:"
         )
         self.talk.say(f"`drkit status {applied.run} --show-code`.")
-        self.talk.say(f"From another terminal: {handover.asked(run.runbook, run.state)}.")
+        self.talk.say(f"From another terminal: {hosts_in_doubt.asked(run.runbook, run.state)}.")
         while True:
             said = self.talk.ask(f"Who is ready, or what is done? Numbers, or `{ALL}`; Enter leaves it for later")
             try:

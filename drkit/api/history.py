@@ -9,7 +9,7 @@ from drkit.errors import RefusedError
 from drkit.model.ids import ArmId
 from drkit.model.run import RunRecord, RunState
 from drkit.model.runbook import Runbook
-from drkit.planning import handover, leftovers
+from drkit.planning import hosts_in_doubt, leftovers
 
 AFRESH = "`drkit assess`, then `drkit plan` registers it again"
 
@@ -39,19 +39,19 @@ def chain(context: Context, run: str) -> tuple[RunRecord, ...]:
     return tuple(linked)
 
 
-def in_doubt(context: Context) -> list[tuple[handover.InDoubt, str]]:
+def in_doubt(context: Context) -> list[tuple[hosts_in_doubt.InDoubt, str]]:
     """Hosts that a run released or a person registered by hand, and that no run has proved to be registered since.
 
     Each with what the latest of these runs knows, and the command to type.
     """
-    doubts: dict[ArmId, tuple[handover.InDoubt, str]] = {}
+    doubts: dict[ArmId, tuple[hosts_in_doubt.InDoubt, str]] = {}
     runs = context.store.run_records()
     gone = replaced(runs)
     for run in runs:
-        for host in handover.proved(run.book, run.state):
+        for host in hosts_in_doubt.proved(run.book, run.state):
             doubts.pop(ArmId(host), None)
-        for doubt in (*handover.in_doubt(run.book, run.state), *handover.by_hand(run.book, run.state)):
-            doubts[ArmId(doubt.host)] = (doubt, AFRESH if run.run in gone else handover.remedy((doubt,), run.run))
+        for doubt in (*hosts_in_doubt.in_doubt(run.book, run.state), *hosts_in_doubt.by_hand(run.book, run.state)):
+            doubts[ArmId(doubt.host)] = (doubt, AFRESH if run.run in gone else hosts_in_doubt.remedy((doubt,), run.run))
     return list(doubts.values())
 
 

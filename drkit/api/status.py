@@ -15,7 +15,7 @@ from drkit.model.clock import parse_time
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.run import Record, RunState, disbelieve, fold
 from drkit.model.runbook import Runbook
-from drkit.planning import handover, leftovers
+from drkit.planning import hosts_in_doubt, leftovers
 
 DONE = ("succeeded", "succeeded-with-exceptions")
 
@@ -66,7 +66,7 @@ def _or_replaced(run_status: RunStatus, gone: Mapping[str, str]) -> RunStatus:
 
 def _status_of(context: Context, name: str) -> RunStatus | None:
     """The status of a run, or None when it never began."""
-    from drkit.execution import schedule
+    from drkit.execution import run_outcome
 
     records = context.store.records(name)
     state = fold(records)
@@ -74,11 +74,11 @@ def _status_of(context: Context, name: str) -> RunStatus | None:
         return None
     shown = show_of(context, state.runbook)
     disbelieve(state, shown.runbook.asking)
-    ending = schedule.ending(shown.runbook, state)
+    ending = run_outcome.ending(shown.runbook, state)
     since = str(records[0].data.get("since", ""))
     held = "" if ending.outcome in DONE else context.store.holder(name)
     if held:
-        ending = schedule.ending(shown.runbook, state, held=True)
+        ending = run_outcome.ending(shown.runbook, state, held=True)
     return RunStatus(
         name, state, shown.runbook, shown.digest, ending.outcome, ending.reason, since, tuple(records), held
     )
@@ -87,7 +87,7 @@ def _status_of(context: Context, name: str) -> RunStatus | None:
 def closed(book: Runbook, state: RunState) -> bool:
     """Whether a run has ended for good: everything is done, or it was aborted, with nothing under way and no host in doubt."""
     given_up = state.outcome and state.aborted and not state.under_way
-    return state.outcome in DONE or bool(given_up and not handover.in_doubt(book, state))
+    return state.outcome in DONE or bool(given_up and not hosts_in_doubt.in_doubt(book, state))
 
 
 def begun(context: Context, run: str) -> RunState:
@@ -141,7 +141,7 @@ def overview(context: Context) -> list[str]:
             statuses.append(run_status)
     gone = {run_status.runbook.rebases: run_status.run for run_status in statuses if run_status.runbook.rebases}
     for run_status in statuses:
-        doubt = handover.in_doubt(run_status.runbook, run_status.state)
+        doubt = hosts_in_doubt.in_doubt(run_status.runbook, run_status.state)
         if (
             run_status.run not in gone
             and run_status.outcome not in DONE

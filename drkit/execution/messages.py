@@ -8,7 +8,7 @@ from drkit.execution import schedule
 from drkit.execution.events import Event
 from drkit.execution.open_run import OpenRun
 from drkit.execution.ports import Inbox
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 from drkit.store.records import ABOUT_STEPS, Message, Received, claimed_name
 
 CONTROLS = {"pause": "paused", "unpause": "unpaused", "abort": "aborted"}
@@ -109,10 +109,10 @@ class Messages:
         run = self.run
         step = run.runbook.step(step_id)
         left_out = [*schedule.idle_without(run.runbook, run.state, step_id), step_id]
-        if not handover.refusal(run.runbook, run.state, step):
+        if not hosts_in_doubt.refusal(run.runbook, run.state, step):
             # A release that has not left yet does not leave now. What it may have sent meanwhile is seen after that.
             await self.cancel(left_out)
-        if why := handover.refusal(run.runbook, run.state, step):
+        if why := hosts_in_doubt.refusal(run.runbook, run.state, step):
             await run.journal.append(
                 "control", step=step_id, data={"what": "ignored", "message": "skip", "reason": why, **said}
             )

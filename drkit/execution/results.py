@@ -13,7 +13,7 @@ from drkit.model.ids import ArmId
 from drkit.model.run import RunState, StepState
 from drkit.model.runbook import Affected, Runbook, Step
 from drkit.model.summary import effects
-from drkit.planning import handover, leftovers
+from drkit.planning import hosts_in_doubt, leftovers
 
 EnvironmentEnding = Literal["recovered", "needs_person", "waiting", "lost"]
 ENDINGS: tuple[EnvironmentEnding, ...] = ("recovered", "needs_person", "waiting", "lost")
@@ -49,7 +49,7 @@ def outcomes(runbook: Runbook, state: RunState) -> list[Outcome]:
     for step in runbook.steps:
         if step.environment:
             chains.setdefault(step.environment, []).append(state.of(step.id))
-    doubts = {doubt.environment: doubt for doubt in handover.in_doubt(runbook, state)}
+    doubts = {doubt.environment: doubt for doubt in hosts_in_doubt.in_doubt(runbook, state)}
     moved = {item.environment: item for item in leftovers.moved(runbook, state)}
     return [
         _outcome(
@@ -67,7 +67,7 @@ def _outcome(
     affected: Affected,
     state: RunState,
     steps: list[StepState],
-    doubt: handover.InDoubt | None,
+    doubt: hosts_in_doubt.InDoubt | None,
     moved: leftovers.MovedEnvironment | None,
 ) -> Outcome:
     ending: EnvironmentEnding
@@ -276,9 +276,9 @@ def report(
                 "host": doubt.host,
                 "plan": doubt.plan,
                 "detail": doubt.words,
-                "next": handover.remedy((doubt,), run),
+                "next": hosts_in_doubt.remedy((doubt,), run),
             }
-            for doubt in (*handover.in_doubt(runbook, state), *handover.by_hand(runbook, state))
+            for doubt in (*hosts_in_doubt.in_doubt(runbook, state), *hosts_in_doubt.by_hand(runbook, state))
         ],
         "deferred": [msgspec.to_builtins(deferred) for deferred in state.deferred.values()],
         "left_alone": [msgspec.to_builtins(unchanged) for unchanged in runbook.unchanged],

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from drkit.execution import schedule
+from drkit.execution import run_outcome, schedule
 from drkit.execution.events import Event
 from drkit.execution.messages import Messages
 from drkit.execution.open_run import OpenRun
@@ -51,7 +51,7 @@ class Runner:
         """The run so far."""
         return self.journal.state
 
-    async def run(self, *, resumed: bool = False) -> schedule.Ending:
+    async def run(self, *, resumed: bool = False) -> run_outcome.Ending:
         """Until everything is settled, waits for a person longer than allowed, or ``stop`` says so.
 
         ``resumed``: messages left for the run are obeyed first, then what failed or had drifted is looked at again.
@@ -70,7 +70,7 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
             raise
-        return schedule.ending(self.runbook, self.state)
+        return run_outcome.ending(self.runbook, self.state)
 
     async def _loop(self, *, patient: bool) -> None:
         """``patient``: the end of a pause is waited for; a run that was paused before this process took it up is left paused."""

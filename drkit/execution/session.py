@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from drkit.errors import DrkitError, IntegrityError, RefusedError
-from drkit.execution import other_stores, schedule
+from drkit.execution import other_stores, run_outcome
 from drkit.execution.events import Event
 from drkit.execution.intent import acting, permitted
 from drkit.execution.interrupt import InterruptibleClock
@@ -64,7 +64,7 @@ class Job:
 
 async def begin(
     job: Job, run: str, clock: Clock, started: Mapping[str, Any], approved: Mapping[str, Any]
-) -> schedule.Ending:
+) -> run_outcome.Ending:
     """Carry a runbook out as a new run. A signal is heard from before its first record on."""
     nap = InterruptibleClock(clock)
     with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
@@ -82,7 +82,7 @@ async def begin(
             return await _hold(job, journal, nap, resumed=False)
 
 
-async def resume(job: Job, run: str, clock: Clock) -> schedule.Ending:
+async def resume(job: Job, run: str, clock: Clock) -> run_outcome.Ending:
     """Continue a run that no process holds, however the last one ended."""
     nap = InterruptibleClock(clock)
     with _signals(nap.stop), job.store.lock_plans(list(job.runbook.source_plans), run, rfc3339(clock.now())):
@@ -104,7 +104,7 @@ async def _note_remarks(job: Job, journal: HeldJournal) -> None:
         job.show(Event("note", None, text))
 
 
-async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, resumed: bool) -> schedule.Ending:
+async def _hold(job: Job, journal: HeldJournal, clock: InterruptibleClock, *, resumed: bool) -> run_outcome.Ending:
     def state_of(step: str) -> Mapping[str, Any]:
         return journal.state.of(step).data
 

@@ -1,12 +1,12 @@
 """What the planners share: where a runbook comes from, what it collects until it is complete, and what lets it pass. Pure.
 
-The waves in which environments follow each other are arranged here, a canary first. What a product proposes is held against its table
-of actions, and the whole against the guards.
+``waves`` arranges the environments, a canary first. What a product proposes is held against its table of actions, and the whole
+against the guards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -19,6 +19,7 @@ from drkit.model.runbook import Affected, LeftAlone, Runbook, RunbookKind, Step,
 from drkit.model.settings import Settings
 from drkit.planning.placement import group_steps
 from drkit.planning.proposal import Chain, Proposal, Proposed, Proposer, Target
+from drkit.planning.waves import waves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,28 +126,6 @@ class RunbookBuilder:
             target_regions=self.target_regions,
         )
         return guarded(book, self.products, self.settings, self.avoided_regions, force or {}, recorded)
-
-
-def waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
-    """One first, then more: the first chain that needs no person goes alone, the rest in waves behind it."""
-    first = next((chain for chain in chains if chain.steps and not chain.needs_person), None)
-    sizes = list(settings.run.waves) or [1]
-    waved: list[Chain] = []
-    number, room = 2, sizes[1] if len(sizes) > 1 else sizes[-1]
-    order = ([first] if first else []) + [chain for chain in chains if chain is not first]
-    for chain in order:
-        if chain is first or not chain.steps:
-            waved.append(replace(chain, steps=tuple(msgspec.structs.replace(step, wave=1) for step in chain.steps)))
-            continue
-        if room == 0:
-            number += 1
-            room = sizes[min(number - 1, len(sizes) - 1)]
-        room -= 1
-        steps = [msgspec.structs.replace(step, wave=number) for step in chain.steps]
-        if first is not None:
-            steps[0] = msgspec.structs.replace(steps[0], needs=(*steps[0].needs, first.affected.final))
-        waved.append(replace(chain, steps=tuple(steps)))
-    return waved
 
 
 def tables_of(products: Mapping[str, Proposer]) -> actions.Tables:

@@ -29,7 +29,7 @@ from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
 from drkit.planning import plan_state, recovery_point
 from drkit.planning.advice import move_minutes, wait_or_move
-from drkit.planning.claims import read_claims
+from drkit.planning.outage_claims import read_claims
 from drkit.products.base import Endpoint, Product
 from drkit.survey import (
     capture,

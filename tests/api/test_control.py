@@ -13,7 +13,7 @@ import pytest
 from drkit.api import control
 from drkit.api.context import Context
 from drkit.errors import LockedError, RefusedError, UsageError
-from drkit.execution import schedule
+from drkit.execution import run_outcome
 from drkit.model import runbook
 from drkit.model.clock import SystemClock, rfc3339
 from drkit.model.estate import Assessment, Reading
@@ -223,7 +223,7 @@ def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome
     state.minimum_share = share
     for number in range(4):
         state.of(f"s{number}").status = "skipped" if number < 2 else "done"
-    found = schedule.ending(msgspec.structs.replace(made.book, environments=affected), state)
+    found = run_outcome.ending(msgspec.structs.replace(made.book, environments=affected), state)
     assert found.outcome == outcome
 
 

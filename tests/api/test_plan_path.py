@@ -19,7 +19,7 @@ from tests.scenarios import earlier_stores
 from tests.support.command_line import environment
 from tests.support.patience import PATIENCE
 
-MOST = 33
+MOST = 34
 TRACE = """
 import atexit, json, os, sys
 

@@ -25,7 +25,7 @@ from drkit.errors import (
     UnknownFateError,
     UnreachableError,
 )
-from drkit.execution import schedule
+from drkit.execution import run_outcome
 from drkit.execution.events import Event
 from drkit.execution.intent import permitted
 from drkit.execution.interrupt import InterruptibleClock
@@ -132,10 +132,12 @@ class Bench:
         self.clock = QuickClock()
         self.shown: list[Event] = []
 
-    def go(self, actor: Scripted, *, resumed: bool = False, wait: float = 0.0, stop: bool = False) -> schedule.Ending:
+    def go(
+        self, actor: Scripted, *, resumed: bool = False, wait: float = 0.0, stop: bool = False
+    ) -> run_outcome.Ending:
         return asyncio.run(self._go(actor, resumed, wait, stop))
 
-    async def _go(self, actor: Scripted, resumed: bool, wait: float, stop: bool) -> schedule.Ending:
+    async def _go(self, actor: Scripted, resumed: bool, wait: float, stop: bool) -> run_outcome.Ending:
         async with self.store.open_journal(RUN, self.clock) as journal:
             nap = InterruptibleClock(cast("Clock", self.clock))
             if stop:

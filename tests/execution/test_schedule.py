@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkit.execution import schedule
-from drkit.execution.schedule import blocked_by, ending, reopenable, startable
+from drkit.execution import run_outcome, schedule
+from drkit.execution.run_outcome import ending
+from drkit.execution.schedule import blocked_by, reopenable, startable
 from drkit.model.run import RunState, StepState, StepStatus
 from drkit.model.runbook import Runbook, Step
-from drkit.planning.handover import in_doubt
+from drkit.planning.hosts_in_doubt import in_doubt
 from tests.model.test_runbook import a_runbook, a_step
 from tests.support.builders import a_plan, a_vm, hosted, managed, one_lost
 
@@ -164,7 +165,7 @@ def test_when_the_first_fails_the_others_wait_so_that_a_mistake_is_made_once(ste
     well: dict[str, StepStatus] = {"plan": "done", "first:create": "done"}
     state = standing(**well | {step: "failed"})
     assert ids(startable(CANARY, state)) == []
-    ending = schedule.ending(CANARY, state)
+    ending = run_outcome.ending(CANARY, state)
     assert ending.outcome == "partial"
     assert "skip lets the rest go" in ending.reason
 
@@ -228,7 +229,7 @@ def test_a_failed_critical_step_beside_work_that_could_go_on_is_not_the_end() ->
 def test_an_aborted_run_failed_with_the_reason_given() -> None:
     state = standing(plan="done")
     state.aborted = "aborted by ada: wrong region"
-    assert ending(WIDE, state) == schedule.Ending("failed", "aborted by ada: wrong region")
+    assert ending(WIDE, state) == run_outcome.Ending("failed", "aborted by ada: wrong region")
 
 
 def test_a_runbook_without_steps_has_succeeded() -> None:

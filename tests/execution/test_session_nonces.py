@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from drkit.execution import schedule
+from drkit.execution import run_outcome
 from drkit.execution import session as execution
 from drkit.model.clock import SystemClock
 from drkit.model.run import RunState
@@ -35,8 +35,8 @@ def begun(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RunState:
     store = Store(folder)
     store.new_run()
 
-    async def nothing(*_words: Any, **_more: Any) -> schedule.Ending:
-        return cast("schedule.Ending", None)
+    async def nothing(*_words: Any, **_more: Any) -> run_outcome.Ending:
+        return cast("run_outcome.Ending", None)
 
     monkeypatch.setattr(execution, "_hold", nothing)
     monkeypatch.setattr(execution, "_note_remarks", nothing)

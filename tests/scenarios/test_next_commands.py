@@ -14,7 +14,7 @@ from drkit.api import cleanup as cleanup_
 from drkit.api import control, failback, status
 from drkit.errors import RefusedError
 from drkit.model.run import RunState, StepState
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 from drkit.simulator.hybrid_worker import model
 from drkit.store.store import Store
 from tests.model.test_runbook import a_runbook, a_step
@@ -209,12 +209,12 @@ def test_a_step_that_finishes_a_release_is_not_offered_to_be_left_out() -> None:
     )
     book = a_runbook(*chain, a_step("other", "ask"))
     state = RunState("run-0001", steps={"release": StepState("done"), "ready": StepState("asked")})
-    assert handover.asked(book, RunState("run-0001")) == ""
-    assert handover.asked(book, state) == "`drkit answer run-0001 STEP` when it is done"
+    assert hosts_in_doubt.asked(book, RunState("run-0001")) == ""
+    assert hosts_in_doubt.asked(book, state) == "`drkit answer run-0001 STEP` when it is done"
     state.steps["other"] = StepState("asked")
-    assert "`drkit skip run-0001 other --reason TEXT`" in handover.asked(book, state)
+    assert "`drkit skip run-0001 other --reason TEXT`" in hosts_in_doubt.asked(book, state)
     state.steps["release"] = StepState("pending")
-    assert "`drkit skip run-0001 STEP --reason TEXT`" in handover.asked(book, state)
+    assert "`drkit skip run-0001 STEP --reason TEXT`" in hosts_in_doubt.asked(book, state)
 
 
 def test_what_is_printed_of_somebody_elses_registration_leaves_it_so_when_typed(site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 from drkit.errors import UnreachableError
 from drkit.model.ids import ArmId
 from drkit.model.settings import Settings
-from drkit.planning.claims import read_claims
+from drkit.planning.outage_claims import read_claims
 from drkit.providers import resource_graph
 from drkit.survey import (
     activity_log,

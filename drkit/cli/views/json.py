@@ -100,7 +100,7 @@ def runs(every: Iterable[RunStatus]) -> dict[str, Any]:
 
 def run_status(run: RunStatus, progress: Progress) -> dict[str, Any]:
     """One run: how far it is, and each step's state."""
-    from drkit.planning import handover
+    from drkit.planning import hosts_in_doubt
 
     return {
         "run": run.run,
@@ -110,7 +110,9 @@ def run_status(run: RunStatus, progress: Progress) -> dict[str, Any]:
         "replaced": run.replaced,
         "runbook": run.digest,
         "in_doubt": [
-            doubt.words for doubts in (handover.in_doubt, handover.by_hand) for doubt in doubts(run.runbook, run.state)
+            doubt.words
+            for doubts in (hosts_in_doubt.in_doubt, hosts_in_doubt.by_hand)
+            for doubt in doubts(run.runbook, run.state)
         ],
         "steps": {step.id: run.state.of(step.id).status for step in run.runbook.steps},
         "progress": progress,

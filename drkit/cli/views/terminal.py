@@ -24,7 +24,7 @@ from drkit.model.runbook import Runbook
 from drkit.model.sign_in import SignIn
 from drkit.model.summary import Described, effects, forecast_seconds
 from drkit.model.text import clock, duration, exact, plural, safe
-from drkit.planning import handover, leftovers
+from drkit.planning import hosts_in_doubt, leftovers
 
 if TYPE_CHECKING:
     from drkit.api.status import RunStatus
@@ -441,13 +441,13 @@ def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str 
     if state.ignored_number:
         parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
         parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
-    doubt = handover.in_doubt(book, state)
-    parts.extend(f"in doubt: {safe(doubted.words)}" for doubted in (*doubt, *handover.by_hand(book, state)))
+    doubt = hosts_in_doubt.in_doubt(book, state)
+    parts.extend(f"in doubt: {safe(doubted.words)}" for doubted in (*doubt, *hosts_in_doubt.by_hand(book, state)))
     if replaced:
         return [*parts, f"next: `drkit status {replaced}`"]
     unsettled = bool(doubt or state.under_way)
     over = bool(state.outcome and state.aborted and not unsettled)
-    if not over and (ways := handover.asked(book, state)):
+    if not over and (ways := hosts_in_doubt.asked(book, state)):
         parts.append(f"next: {ways}")
     if (outcome == "partial" or unsettled) and not held and not over:
         parts.append(f"next: `drkit resume {state.run}`")

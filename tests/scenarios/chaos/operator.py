@@ -12,7 +12,7 @@ from typing import Self
 from drkit.api import control, history, status
 from drkit.api import plan as plan_
 from drkit.errors import DrkitError
-from drkit.planning import handover, leftovers
+from drkit.planning import hosts_in_doubt, leftovers
 from tests.support import round_trip as returning
 from tests.support.estates import Site
 from tests.support.patience import PATIENCE
@@ -127,4 +127,4 @@ def _differing(site: Site, serving: dict[str, list[str]]) -> list[str]:
 
 
 def _hosts(standing: status.RunStatus) -> set[str]:
-    return {one.host.lower() for one in handover.in_doubt(standing.runbook, standing.state)}
+    return {one.host.lower() for one in hosts_in_doubt.in_doubt(standing.runbook, standing.state)}

@@ -14,7 +14,7 @@ from typing import Self
 
 from drkit.api import control, status
 from drkit.errors import DrkitError
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 from tests.scenarios.chaos.grounds import Ground
 from tests.support.estates import Site, spilt, wait_for
 from tests.support.kill_points import place_of
@@ -115,7 +115,9 @@ class Elsewhere:
         """
         state = self.site.state
         said = status.status(self.site.context, self.site.run).reason
-        begun = [doubt for doubt in handover.in_doubt(self.site.book, state) if doubt.begun and not doubt.registered]
+        begun = [
+            doubt for doubt in hosts_in_doubt.in_doubt(self.site.book, state) if doubt.begun and not doubt.registered
+        ]
         return bool(state.aborted) and (
             (bool(state.under_way) and "still under way" in said)
             or (self.endless and bool(begun) and all(doubt.words in said for doubt in begun))

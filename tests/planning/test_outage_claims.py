@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drkit.model.clock import parse_time
-from drkit.planning.claims import read_claims
+from drkit.planning.outage_claims import read_claims
 from drkit.planning.recovery_point import cutoff
 
 EXAMPLE = Path(__file__).parents[3] / "shared/data/examples/servicehealth_events_list_by_subscription.json"

@@ -16,7 +16,7 @@ from drkit.model.estate import Reading
 from drkit.model.operation import Operation
 from drkit.model.run import Record, RunState, StepState, StepStatus, fold
 from drkit.model.runbook import Precondition, Step
-from drkit.planning import handover
+from drkit.planning import hosts_in_doubt
 from drkit.products.base import Observation, RegisteredElsewhereError, Result, StepFailedError
 from tests.execution.test_runner import NOBODY, Bench, Make, QuickClock, Scripted, bench, host_chain
 from tests.model.test_runbook import a_step
@@ -45,7 +45,7 @@ def saying(made: Bench, what: str, step: str = "", *, answer: Any = None) -> Cal
 
 
 def doubts(made: Bench) -> list[str]:
-    return [one.words for one in handover.in_doubt(made.book, made.state)]
+    return [one.words for one in hosts_in_doubt.in_doubt(made.book, made.state)]
 
 
 # --- a skip ------------------------------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def by_hand() -> tuple[Step, ...]:
 
 
 def unproved(made: Bench) -> list[str]:
-    return [doubt.words for doubt in handover.by_hand(made.book, made.state)]
+    return [doubt.words for doubt in hosts_in_doubt.by_hand(made.book, made.state)]
 
 
 def test_a_host_that_a_person_registered_and_nothing_proved_is_named_where_its_run_was_aborted(bench: Make) -> None:
@@ -371,14 +371,14 @@ def test_a_host_that_a_person_registered_and_nothing_proved_is_named_where_its_r
     made.say("answer", "by-hand")
     assert made.go(Scripted(verify__verify=[StepFailedError("not listed")]), resumed=True).outcome == "partial"
     assert unproved(made) == ["e was registered by hand, as a person answered, and is not proved to serve"]
-    (doubt,) = handover.by_hand(made.book, made.state)
-    assert handover.remedy((doubt,), "run-0001") == "`drkit resume run-0001` looks again"
+    (doubt,) = hosts_in_doubt.by_hand(made.book, made.state)
+    assert hosts_in_doubt.remedy((doubt,), "run-0001") == "`drkit resume run-0001` looks again"
     made.say("abort", "")
     ending = made.go(Scripted(), resumed=True)
     assert ending.outcome == "failed"
     assert "e was registered by hand" in ending.reason
     assert "`drkit assess`, then `drkit plan` asks for it again" in ending.reason
-    assert handover.in_doubt(made.book, made.state) == (), "the run is over, and carries out nothing for it"
+    assert hosts_in_doubt.in_doubt(made.book, made.state) == (), "the run is over, and carries out nothing for it"
 
 
 def test_a_host_that_is_proved_or_was_there_already_is_named_by_nobody(bench: Make) -> None:
@@ -406,4 +406,4 @@ def test_a_step_that_was_never_begun_is_in_none(bench: Make) -> None:
     for status in never:
         state = made.state
         state.steps["release"] = StepState(status)
-        assert handover.in_doubt(made.book, state) == ()
+        assert hosts_in_doubt.in_doubt(made.book, state) == ()
