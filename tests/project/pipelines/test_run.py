@@ -191,7 +191,7 @@ def judge(*agents: Agent) -> None:
 
 @pytest.mark.parametrize(
     ("stands", "folder", "said"),
-    [(REGION, False, "which is to be recovered from"), ("West Europe", False, "stands in westeurope"),
+    [(REGION, False, "which is to be recovered from"), ("West Europe", False, "is in westeurope"),
      ("northeurope", True, "a journal that dies with its agent")],
 )  # fmt: skip
 def test_an_agent_in_the_region_and_a_folder_are_refused_before_anything_else(
