@@ -13,7 +13,6 @@ from drkit.model import log
 
 if TYPE_CHECKING:
     from drkit.api.context import Context
-    from drkit.api.status import RunStatus
 
 PROGRESS_SECONDS = 20.0
 """Between two lines that say how far a run is."""
@@ -63,25 +62,12 @@ def listener(
     return on_event
 
 
-def status_parts(run_status: RunStatus) -> list[Any]:
-    """A run for people."""
-    parts: list[Any] = views().status(
-        run_status.runbook,
-        run_status.state,
-        run_status.outcome,
-        run_status.reason,
-        run_status.held,
-        run_status.replaced,
-    )
-    return parts
-
-
 def tell_applied(common: Common, context: Context, applied: Any) -> int:
     """Print how a run ended; returns the exit code."""
-    from drkit.api import status
-    from drkit.cli.views import json
+    from drkit.api import status as api
+    from drkit.cli.views import json, status
 
-    run_status = status.status(context, applied.run)
-    common.tell(lambda: json.applied(applied), lambda: status_parts(run_status))
+    run_status = api.status(context, applied.run)
+    common.tell(lambda: json.applied(applied), lambda: status.of(run_status))
     common.pipe(lambda view: view.ended(applied.outcome, applied.reason, applied.run))
     return int(applied.exit_code)

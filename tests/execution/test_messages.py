@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from drkit.api import control, status
-from drkit.cli.views import terminal
+from drkit.cli.views import status as status_view
 from drkit.errors import UsageError
 from drkit.execution import results
 from drkit.model.runbook import Affected
@@ -72,7 +72,7 @@ def test_what_a_run_does_not_understand_is_ignored_journaled_and_named(
     assert why in said
     assert noted(made) == [f"ignored {said}"]
     assert made.store.inbox(RUN) == []
-    shown = "\n".join(str(part) for part in terminal.status(made.book, made.state, "succeeded", ""))
+    shown = "\n".join(str(part) for part in status_view.parts(made.book, made.state, "succeeded", ""))
     assert "1 message ignored" in shown
     assert why[:60] in shown
 
@@ -150,7 +150,7 @@ def test_what_is_done_by_a_word_is_shown_as_said(bench: Make) -> None:
     made.say("answer", "b", "done")
     made.go(Scripted(), resumed=True)
     standing = status.status(context_of(made), RUN)
-    shown = "\n".join(str(part) for part in terminal.status(standing.runbook, standing.state, standing.outcome, ""))
+    shown = "\n".join(str(part) for part in status_view.parts(standing.runbook, standing.state, standing.outcome, ""))
     assert "1 done, 1 said" in shown
     found = results.report(
         RUN, standing.runbook, "", standing.state, outcome="", reason="", since="", objective_minutes=1

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from drkit.cli.views import terminal
+from drkit.cli.views import status
 from drkit.errors import RefusedError
 from drkit.execution import sign_in_codes
 from drkit.model import cloud as clouds
@@ -118,7 +118,7 @@ async def test_the_holder_shows_its_codes_to_its_own_user(short: Path) -> None:
         assert holder.show("b", SignIn(warning="names no page"))
         found = await asyncio.to_thread(sign_in_codes.ask, path, "run-0001", "me")
     assert [(one["step"], one["code"]) for one in found] == [("a", "ABCD1234E"), ("b", "")]
-    assert [line.partition(":")[0] for line in terminal.codes(found)] == ["a", "b"]
+    assert [line.partition(":")[0] for line in status.codes(found)] == ["a", "b"]
     assert not path.exists()
 
 

@@ -19,15 +19,12 @@ from drkit.cli.views.sentences import measured
 from drkit.model import words
 from drkit.model.estate import Assessment, Snapshot
 from drkit.model.ids import ArmId
-from drkit.model.run import RunState
 from drkit.model.runbook import Runbook
-from drkit.model.sign_in import SignIn
 from drkit.model.summary import Described, effects, forecast_seconds
 from drkit.model.text import clock, duration, exact, plural, safe
-from drkit.planning import hosts_in_doubt, leftovers
+from drkit.planning import leftovers
 
 if TYPE_CHECKING:
-    from drkit.api.status import RunStatus
     from drkit.store.verify_journal import Verified
 
 COLOURS = {
@@ -415,66 +412,6 @@ def event(kind: str, step_id: str, text: str) -> str:
     return f"{SIGNS.get(kind, kind):>8}  {safe(step_id, 60)}  {safe(text, 220)}"
 
 
-def status(book: Runbook, state: RunState, outcome: str, reason: str, held: str = "", replaced: str = "") -> list[Any]:
-    """A run: its steps by state, who must do what, and what to type.
-
-    ``held``: who holds the run now. ``replaced``: the run that carries out the rest of this one.
-    """
-    is_now = f"under way, held by {safe(held)}" if held else outcome
-    parts: list[Any] = [f"{mark(book.cloud.simulated)}{state.run}: {is_now} ({safe(reason)})"]
-    counts = Counter(state.of(step.id).word for step in book.steps)
-    parts.append(", ".join(f"{number} {word}" for word, number in sorted(counts.items())))
-    approved = f"approved by {safe(state.approved_by)} ({safe(state.approved_how)})"
-    times = f"{state.resumed + 1} times" if state.resumed else "once"
-    parts.append(f"started {clock(state.started)}, {approved}, held {times}")
-    for step in book.steps:
-        known = state.of(step.id)
-        if known.status in ("pending", "done"):
-            continue
-        # The id is complete on its own line, to be copied for `answer`, `skip` and `retry`.
-        parts.append(Text.assemble((f"{known.status:8}", COLOURS.get(known.status, "")), f"  {safe(step.id)}"))
-        owner = safe(step.inputs.get("owner", "")) if known.status == "asked" else ""
-        words = f"{safe(known.detail or step.title)}{f' ({owner})' if owner else ''}"
-        parts.append(Padding(Text(words, overflow="fold"), (0, 0, 0, 10)))
-        if known.status == "asked":
-            parts.extend(f"    {exact(line)}" for line in step.inputs.get("commands", ()))
-    if state.ignored_number:
-        parts.append(f"{plural(state.ignored_number, 'message')} ignored; the last of them:")
-        parts.extend(f"    {safe(text, 200)}" for text in state.ignored[-5:])
-    doubt = hosts_in_doubt.in_doubt(book, state)
-    parts.extend(f"in doubt: {safe(doubted.words)}" for doubted in (*doubt, *hosts_in_doubt.by_hand(book, state)))
-    if replaced:
-        return [*parts, f"next: `drkit status {replaced}`"]
-    unsettled = bool(doubt or state.under_way)
-    over = bool(state.outcome and state.aborted and not unsettled)
-    if not over and (ways := hosts_in_doubt.asked(book, state)):
-        parts.append(f"next: {ways}")
-    if (outcome == "partial" or unsettled) and not held and not over:
-        parts.append(f"next: `drkit resume {state.run}`")
-    elif outcome.startswith("succeeded"):
-        parts.append(f"next: `drkit report {state.run}`")
-    elif over:
-        parts.append(f"next: `drkit report {state.run}`; for what is left `drkit assess`, then `drkit plan`")
-    return parts
-
-
-def runs(every: Sequence[RunStatus], *, only_open: bool = False) -> list[Any]:
-    """The list of runs."""
-    rows = [
-        (
-            run.run,
-            run.runbook.kind,
-            "under way" if run.held else run.outcome,
-            clock(run.state.started),
-            run.reason,
-        )
-        for run in every
-    ]
-    if not rows:
-        return ["no run is open" if only_open else "no runs yet"]
-    return [table("run", "kind", "outcome", "started", "why", rows=rows, ratios={4: 1})]
-
-
 def verified(journal: Verified, head: str | None) -> list[Any]:
     """What the verification of a journal found. ``head``: the one that was kept elsewhere."""
     parts: list[Any] = [f"{journal.run}: the chain holds: {journal.count} records", f"head {journal.head}"]
@@ -483,14 +420,6 @@ def verified(journal: Verified, head: str | None) -> list[Any]:
     if journal.torn:
         parts.append(f"{journal.torn} bytes of an unfinished record follow; `drkit resume {journal.run}` drops them")
     return parts
-
-
-def codes(every: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Sign-in codes. They came from a host: they are shown, and trusted no further."""
-    lines = [
-        f"{safe(code['step'])}: {safe(SignIn(code['code'], code['url'], code['warning']).words, 400)}" for code in every
-    ]
-    return lines or ["no code now"]
 
 
 def report(run_report: dict[str, Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from drkit.cli.views import json as json_view
-from drkit.cli.views import markdown, terminal
+from drkit.cli.views import markdown, status, terminal
 from drkit.errors import CloudError, UsageError
 from drkit.execution import results
 from drkit.model import runbook, text
@@ -149,9 +149,9 @@ def everything(bad: str) -> dict[str, list[Any]]:
         "assessment": terminal.assessment(assessment, ".drkit/x.json"),
         "planned": terminal.planned(book, "d" * 64, ".drkit/x.json", [bad], concurrency=8),
         "show": terminal.show(book, "d" * 64, ".drkit/x.json", told(book), concurrency=8),
-        "status": terminal.status(book, state, "partial", bad),
+        "status": status.parts(book, state, "partial", bad),
         "report": terminal.report(reported(bad)),
-        "codes": terminal.codes([{"step": bad, "url": bad, "code": bad, "warning": ""}]),
+        "codes": status.codes([{"step": bad, "url": bad, "code": bad, "warning": ""}]),
     }
 
 
@@ -187,7 +187,7 @@ def test_an_assessment_that_could_read_nothing_does_not_say_that_nothing_is_lost
 
 def test_a_run_held_once_is_said_so() -> None:
     book = estate()[2]
-    assert "held once" in terminal.render(*terminal.status(book, RunState(), "partial", ""), columns=80)
+    assert "held once" in terminal.render(*status.parts(book, RunState(), "partial", ""), columns=80)
 
 
 def test_a_markup_name_is_shown_letter_by_letter() -> None:
@@ -205,7 +205,7 @@ def test_a_command_to_copy_is_neither_cut_nor_wrapped_nor_tidied() -> None:
     state = RunState(run="run-0001", steps={step.id: StepState(status="asked")})
     for parts in (
         terminal.show(book, "d" * 64, "x", told(book), concurrency=8),
-        terminal.status(book, state, "partial", "r"),
+        status.parts(book, state, "partial", "r"),
     ):
         assert f"    {command}" in terminal.render(*parts, columns=80).splitlines()
 
