@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from drkit.api.control import verify as verify
     from drkit.api.explain import explain as explain
     from drkit.api.failback import failback as failback
-    from drkit.api.failover import failover as failover
+    from drkit.api.guided_failover import failover as failover
     from drkit.api.init import init as init
     from drkit.api.plan import Planned as Planned
     from drkit.api.plan import approve as approve
@@ -77,7 +77,7 @@ _PLACES = {
     "api.control": ("abort", "answer", "pause", "rebase", "retry", "skip", "unpause", "verify"),
     "api.explain": ("explain",),
     "api.failback": ("failback",),
-    "api.failover": ("failover",),
+    "api.guided_failover": ("failover",),
     "api.init": ("init",),
     "api.plan": ("Planned", "approve", "plan", "show"),
     "api.probe_script": ("ProbeScript", "probe_script"),

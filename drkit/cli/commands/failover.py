@@ -84,7 +84,7 @@ def failover(
     wait_minutes: float | None, out: str | None, called_as: str,
 ) -> int:  # fmt: skip
     """Guide you through an outage: check, assess, plan, decide, apply, report. Continues where it stopped."""
-    from drkit.api import failover as api
+    from drkit.api import guided_failover as api
     from drkit.api import plan
     from drkit.cli.views import html, json
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from drkit.api.check import Checked
-from drkit.api.failover import STAGES, Waiting
+from drkit.api.guided_failover import STAGES, Waiting
 from drkit.api.plan import Planned
 from drkit.cli.views import terminal
 from drkit.model.estate import Assessment, Snapshot

@@ -15,7 +15,7 @@ from drkit.errors import CloudError, DrkitError
 if TYPE_CHECKING:
     from drkit.api.apply import Applied
     from drkit.api.check import Checked
-    from drkit.api.failover import Ended
+    from drkit.api.guided_failover import Ended
     from drkit.api.plan import Planned
     from drkit.api.status import RunStatus
     from drkit.execution.owner_notices import OwnerNotice
@@ -72,7 +72,7 @@ def shown(runbook: Planned, candidates: Sequence[str]) -> dict[str, Any]:
 
 
 def checked(check: Checked) -> Any:
-    """Findings; with ``--if-lost`` also the runbook that there would be."""
+    """Findings, with the fields of ``drkit.model.readiness.Readiness``; with ``--if-lost`` also the runbook that there would be."""
     if check.runbook is None:
         return check.readiness
     return {

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from drkit.api import apply, control, failover, plan
-from drkit.api.failover import Ended, ResumePoint, Waiting
+from drkit.api import apply, control, guided_failover, plan
+from drkit.api.guided_failover import Ended, ResumePoint, Waiting
 from drkit.cli.views import failover as view
 from drkit.cli.views import terminal
 from drkit.errors import RefusedError
@@ -46,7 +46,7 @@ class Script:
         self.stages: list[str] = []
 
     def stage(self, number: int, title: str) -> None:
-        assert list(failover.STAGES.values())[number - 1] == title
+        assert list(guided_failover.STAGES.values())[number - 1] == title
         self.stages.append(title)
 
     def say(self, text: str) -> None:
@@ -85,14 +85,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def go(site: Site, talk: Script, **options: Any) -> Ended:
-    return failover.failover(site.context, talk, **options)
+    return guided_failover.failover(site.context, talk, **options)
 
 
 def test_the_guided_failover_leads_from_the_alarm_to_the_report_with_one_decision(site: Site) -> None:
     talk = Script({"approved": ["show", "yes"], "people": ["7 frogs", "all", "all", "all"]}, site=site)
     ended = go(site, talk)
     assert (ended.outcome, ended.exit_code, ended.decisions) == ("succeeded", 0, 1), ended
-    assert talk.stages == list(failover.STAGES.values())
+    assert talk.stages == list(guided_failover.STAGES.values())
     kinds = [kind for kind, _ in talk.shown]
     assert kinds.index("Checked") < kinds.index("Assessment") < kinds.index("Planned") < kinds.index("dict")
     assert ("Planned", True) in talk.shown  # shown whole when asked for
@@ -122,11 +122,11 @@ def test_without_a_terminal_it_stops_before_the_approval_and_continues_after_it(
         go(site, Script())
     shown = plan.show(site.context)
     plan.approve(site.context, shown.digest)
-    assert failover.begin(site.context) == ResumePoint("apply", digest=shown.digest)
+    assert guided_failover.begin(site.context) == ResumePoint("apply", digest=shown.digest)
     talk = Script()
     ended = go(site, talk)
     assert (ended.digest, ended.outcome, ended.exit_code, talk.asked) == (shown.digest, "partial", 3, [])
-    assert failover.begin(site.context) == ResumePoint("resume", ended.run, ended.digest)
+    assert guided_failover.begin(site.context) == ResumePoint("resume", ended.run, ended.digest)
     assert any("drkit status run-0001" in line for line in talk.said)
     # a person comes, and it goes on with the run, deciding nothing any more
     person = Script({"people": ["all", "all", "all"]}, site=site)
@@ -151,7 +151,7 @@ def test_another_approver_is_waited_for_with_the_same_runbook(site: Site) -> Non
         with pytest.raises(RefusedError, match="somebody other than the person who carries it out"):
             go(site, Script({}), yes=yes)
         digest = plan.show(site.context).digest
-        assert failover.begin(site.context) == ResumePoint("approval", digest=digest)
+        assert guided_failover.begin(site.context) == ResumePoint("approval", digest=digest)
     assert len(list((site.store.folder / "state/runbooks").glob("*.json"))) == 1
 
 
@@ -173,14 +173,14 @@ def test_a_run_that_another_run_replaced_is_not_continued(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     control.abort(site.context, first.run, "given up")
     asyncio.run(apply.resume(site.context, first.run))
-    assert failover.begin(site.context).at == "look"
+    assert guided_failover.begin(site.context).at == "look"
 
 
 def test_a_journal_that_cannot_be_read_is_said_and_stops_nothing(site: Site) -> None:
     first = go(site, Script({}), yes=True)
     path = site.store.journal_path(first.run)
     path.write_bytes(path.read_bytes().replace(b"started", b"stArted", 1))
-    found = failover.begin(site.context)
+    found = guided_failover.begin(site.context)
     assert found.at == "look"
     assert "run-0001" in found.notes[0]
 
@@ -229,12 +229,12 @@ def test_without_a_snapshot_one_is_taken_first(site: Site) -> None:
 
 def test_numbers_choose_and_nothing_else_does() -> None:
     offered = [Waiting(number, None) for number in (1, 2, 3)]  # type: ignore[arg-type]
-    assert [one.number for one in failover.chosen("3, 1 3", offered)] == [3, 1]
-    assert [one.number for one in failover.chosen(" ALL ", offered)] == [1, 2, 3]
-    assert failover.chosen("", offered) == []
+    assert [one.number for one in guided_failover.chosen("3, 1 3", offered)] == [3, 1]
+    assert [one.number for one in guided_failover.chosen(" ALL ", offered)] == [1, 2, 3]
+    assert guided_failover.chosen("", offered) == []
     for text in ("4", "0", "-1", "1-3", "all 1", "²"):
         with pytest.raises(RefusedError, match="is none of them"):
-            failover.chosen(text, offered)
+            guided_failover.chosen(text, offered)
 
 
 # a stranger at a terminal
@@ -314,7 +314,7 @@ def test_the_guided_failover_recovers_at_a_terminal_although_it_is_killed_midway
     seat.until(r"Type `yes` to approve it")
     decisions += 1
     before = seat.text
-    for stage in list(failover.STAGES.values())[:5]:
+    for stage in list(guided_failover.STAGES.values())[:5]:
         assert stage in before
     assert "SIMULATED" in before
     assert re.search(r"never\s+pushed", before)
