@@ -9,8 +9,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from drkit.errors import RefusedError
-from drkit.model.estate import Assessment, Carried, Environment, EnvironmentKey, Host, HostFinding, Plan, PlanFinding
-from drkit.model.estate import Snapshot as Snapshot
+from drkit.model.estate import (
+    Assessment,
+    Carried,
+    Environment,
+    EnvironmentKey,
+    Host,
+    HostFinding,
+    Plan,
+    PlanFinding,
+    Snapshot,
+)
 from drkit.model.ids import ArmId
 from drkit.model.runbook import Runbook, RunbookKind
 from drkit.model.settings import Settings

@@ -47,7 +47,8 @@ class Provenance:
 class RunbookBuilder:
     """Collects the parts of one runbook, and makes it, past its guards.
 
-    ``avoided_regions``: those that nothing is written to. ``lost_regions``: those that the runbook says are lost.
+    ``avoided_regions``: those that nothing is written to. ``lost_regions``: those that the runbook says are lost. ``groups``: the ids
+    of the steps that make resource groups.
     """
 
     kind: RunbookKind
@@ -67,6 +68,7 @@ class RunbookBuilder:
     source_plans: dict[str, str] = field(default_factory=dict)
     target_regions: dict[str, str] = field(default_factory=dict)
     takeovers: dict[str, Takeover] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
 
     def leave_alone(self, subject: str, name: str, reason: str, remedy: str = "") -> None:
         """Say of something that was considered why nothing is done about it, and what would change that."""
@@ -76,8 +78,10 @@ class RunbookBuilder:
         """Let ``target`` take over from ``source``, in a resource group that is made if need be."""
         self.target_regions[source.id] = target.region
         self.takeovers[source.id] = Takeover(target.plan_id, why)
-        known = {step.id for step in self.steps}
-        self.steps.extend(step for step in group_steps(target) if step.id not in known)
+        for step in group_steps(target):
+            if step.id not in self.groups:
+                self.groups.add(step.id)
+                self.steps.append(step)
 
     def propose(self, proposal: Proposal, plan: Plan) -> Proposed:
         """Take in the steps that the product of ``plan`` proposes, in waves, without those that its table does not allow.
