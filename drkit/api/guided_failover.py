@@ -163,7 +163,9 @@ def stakes(book: Runbook) -> list[str]:
     created = sum(step.effect == "create" for step in book.steps)
     asks = sum(step.effect == "ask" for step in book.steps)
     risk = [
-        environment for environment in book.environments if environment.data_at_risk != "none" and environment.final
+        environment
+        for environment in book.environments
+        if environment.data_at_risk != "none" and environment.proof_step
     ]
     lost = ", ".join(book.lost_regions) or "no region"
     sentences = [

@@ -22,7 +22,7 @@ class DeferredLeftovers:
         for leftover in self.runbook.leftovers:
             if ArmId(leftover.id) in state.deferred:
                 continue
-            proofs = [self._proof(step) for step in leftover.finals]
+            proofs = [self._proof(step) for step in leftover.proof_steps]
             if not all(proofs):
                 continue
             now = dict(state.of(proofs[-1]).data) if leftover.kind == "record" and proofs else {}
@@ -49,4 +49,6 @@ def verifications_of(runbook: Runbook) -> dict[str, list[str]]:
     for step in runbook.steps:
         if step.environment and step.effect == "verify":
             verifications.setdefault(step.environment, []).append(step.id)
-    return {item.final: verifications.get(item.environment, []) for item in runbook.environments if item.final}
+    return {
+        item.proof_step: verifications.get(item.environment, []) for item in runbook.environments if item.proof_step
+    }

@@ -135,6 +135,6 @@ def _address(outcome: Outcome, book: Runbook, state: RunState) -> dict[str, str]
 
 def _proof(outcome: Outcome, book: Runbook) -> Step | None:
     """The verification that proves an environment recovered; None if its last step is no verification."""
-    last = next((item.final for item in book.environments if item.environment == outcome.environment), "")
+    last = next((item.proof_step for item in book.environments if item.environment == outcome.environment), "")
     verifications = (step for step in book.steps if step.effect == "verify" and step.environment == outcome.environment)
     return next((step for step in verifications if step.id == last), None)

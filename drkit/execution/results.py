@@ -72,10 +72,10 @@ def _outcome(
 ) -> Outcome:
     ending: EnvironmentEnding
     detail, at, now = affected.reason, "", ""
-    if not affected.final:
+    if not affected.proof_step:
         ending = FIXED.get(affected.disposition, "waiting")
     else:
-        final = state.of(affected.final)
+        final = state.of(affected.proof_step)
         if final.status == "done":
             ending, detail, at = "recovered", final.detail, final.ended
             now = str(final.data.get("name", ""))
@@ -85,7 +85,7 @@ def _outcome(
                 ending, detail = "needs_person", f"{doubt.words}; {detail}"
             elif moved is not None:
                 # It was seen to serve elsewhere, and something more was to be done for it.
-                detail, now = f"{state.of(moved.final).detail}; {detail}", moved.now_name
+                detail, now = f"{state.of(moved.proof_step).detail}; {detail}", moved.now_name
     return Outcome(
         affected.environment,
         affected.name,

@@ -113,7 +113,7 @@ def _back(runbook: Runbook, state: RunState) -> str:
 
 def _short_of(runbook: Runbook, state: RunState, excused: Collection[str]) -> str:
     """Why the minimum share can no longer be reached, with nothing left under way; empty while it can."""
-    finals = [affected.final for affected in runbook.environments if affected.final]
+    finals = [affected.proof_step for affected in runbook.environments if affected.proof_step]
     possible = sum(final not in excused for final in finals)
     if not finals or possible >= state.minimum_share * len(finals):
         return ""

@@ -202,7 +202,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a runbook leaves behind: its id, under which plan, and the steps (``finals``) that prove it is no longer needed there.
+    """What a runbook leaves behind: its id, under which plan, and the steps (``proof_steps``) that prove it is no longer needed there.
 
     ``record``: an environment's old record; ``plan``, ``part`` (of a plan) and ``group``: what drkit made for a while. ``source``:
     the plan it was made for.
@@ -214,7 +214,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     plan: str
     region: str
-    finals: tuple[str, ...]
+    proof_steps: tuple[str, ...] = msgspec.field(name="finals")
     environment: str = ""
     host: str = ""
     source: str = ""

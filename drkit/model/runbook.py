@@ -64,7 +64,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One affected environment and what the runbook does for it; ``final`` is the step that proves it recovered."""
+    """One affected environment and what the runbook does for it; ``proof_step`` is the step that proves it recovered."""
 
     environment: str
     name: str
@@ -75,7 +75,7 @@ class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     data_at_risk: str
     verdict: str = ""
     host: str = ""
-    final: str = ""
+    proof_step: str = msgspec.field(name="final", default="")
 
     @classmethod
     def of(
@@ -87,7 +87,7 @@ class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         plan: str = "",
         verdict: str = "",
         host: str = "",
-        final: str = "",
+        proof_step: str = "",
     ) -> Affected:
         """What a runbook says of an environment; ``plan``: the plan it is dealt with under, when not its own."""
         return cls(
@@ -100,7 +100,7 @@ class Affected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             data_at_risk=environment.data_at_risk,
             verdict=verdict,
             host=host,
-            final=final,
+            proof_step=proof_step,
         )
 
 

@@ -64,10 +64,10 @@ def failback_runbook(
             builder.leave_alone(home.id, home.name, f"drkit knows no product {home.product!r}")
             continue
         proposed = builder.propose(_proposal(home, replacement, own_items, builder), home)
-        finals = tuple(chain.affected.final for chain in proposed.chains if chain.affected.final)
+        finals = tuple(chain.affected.proof_step for chain in proposed.chains if chain.affected.proof_step)
         if finals:
             builder.leftovers.extend(
-                msgspec.structs.replace(leftover, finals=finals)
+                msgspec.structs.replace(leftover, proof_steps=finals)
                 for leftover in made
                 if leftover.kind != "group" and replacement.key == leftover.plan
             )
@@ -76,10 +76,10 @@ def failback_runbook(
         builder.takeovers[replacement.id] = Takeover(
             home.id, f"{provenance.run} moved its environments away from there"
         )
-    finals = tuple(environment.final for environment in builder.affected if environment.final)
+    finals = tuple(environment.proof_step for environment in builder.affected if environment.proof_step)
     if finals:
         builder.leftovers.extend(
-            msgspec.structs.replace(leftover, finals=finals) for leftover in made if leftover.kind == "group"
+            msgspec.structs.replace(leftover, proof_steps=finals) for leftover in made if leftover.kind == "group"
         )
     return builder.runbook(recorded=recorded)
 

@@ -116,7 +116,7 @@ def _by_hand(steps: Sequence[Step], names: dict[str, str], state: RunState) -> I
 
 def proved(book: Runbook, state: RunState) -> frozenset[str]:
     """The hosts that a run proved to be registered: the last step of their environment, or any proof after a registration, is done."""
-    finals = {affected.final for affected in book.environments if affected.final}
+    finals = {affected.proof_step for affected in book.environments if affected.proof_step}
     begun: set[str] = set()
     hosts: set[str] = set()
     for step in book.steps:

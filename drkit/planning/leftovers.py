@@ -19,7 +19,7 @@ from drkit.model.runbook import Runbook
 class MovedEnvironment:
     """An environment that a run moved: which it was and under which plan, which it is now, and the machine it runs on.
 
-    ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``final``: the step that proved it.
+    ``settled``: the run did all that it was to do for it, so what it left behind is recorded. ``proof_step``: the step that proved it.
     """
 
     environment: str
@@ -29,7 +29,7 @@ class MovedEnvironment:
     now_name: str
     now_plan: str
     host: str
-    final: str
+    proof_step: str
     settled: bool = True
 
     @property
@@ -77,7 +77,7 @@ def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
     moves = []
     for affected in book.environments:
         proof = proofs.get(affected.environment)
-        if not affected.final or proof is None:
+        if not affected.proof_step or proof is None:
             continue
         data = state.of(proof).data
         moves.append(
@@ -89,8 +89,8 @@ def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
                 now_name=str(data.get("name", "")),
                 now_plan=str(data["plan"]),
                 host=affected.host,
-                final=proof,
-                settled=state.of(affected.final).status == "done",
+                proof_step=proof,
+                settled=state.of(affected.proof_step).status == "done",
             )
         )
     return moves
@@ -98,7 +98,7 @@ def moved(book: Runbook, state: RunState) -> list[MovedEnvironment]:
 
 def _proofs(book: Runbook, state: RunState) -> dict[str, str]:
     """Environment -> the last step done for it that saw it serve, and read under which plan and by which id."""
-    finals = {affected.final: affected.environment for affected in book.environments}
+    finals = {affected.proof_step: affected.environment for affected in book.environments}
     proofs: dict[str, str] = {}
     for step in book.steps:
         environment = finals.get(step.id) or (step.environment if step.effect == "verify" else "")
@@ -128,7 +128,7 @@ def made(record: RunRecord) -> list[Leftover]:
                 name=ArmId(step.target).name,
                 plan="/".join(step.target.split("/")[:9]) if kind != "group" else "",
                 region=step.region,
-                finals=(),
+                proof_steps=(),
                 source=record.run if kind == "group" else step.plan,
             )
         )

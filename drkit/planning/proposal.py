@@ -190,7 +190,7 @@ def record_behind(product: str, record: str, item: Item, plan: Plan, final: str)
         name=item.environment.name,
         plan=plan.id,
         region=plan.region,
-        finals=(final,),
+        proof_steps=(final,),
         environment=item.environment.id,
         host=item.host.id if item.host else "",
     )

@@ -157,7 +157,7 @@ def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> P
 def _waiting(chain: Chain, why: str) -> Chain:
     """A chain without steps; its environment waits."""
     affected = msgspec.structs.replace(
-        chain.affected, disposition="wait", reason=f"{chain.affected.reason}; {why}", final=""
+        chain.affected, disposition="wait", reason=f"{chain.affected.reason}; {why}", proof_step=""
     )
     return Chain(affected, (), needs_person=False)
 

@@ -28,6 +28,6 @@ def waves(chains: Sequence[Chain], settings: Settings) -> list[Chain]:
         room -= 1
         steps = [msgspec.structs.replace(step, wave=number) for step in chain.steps]
         if first is not None:
-            steps[0] = msgspec.structs.replace(steps[0], needs=(*steps[0].needs, first.affected.final))
+            steps[0] = msgspec.structs.replace(steps[0], needs=(*steps[0].needs, first.affected.proof_step))
         waved.append(replace(chain, steps=tuple(steps)))
     return waved

@@ -216,7 +216,10 @@ def test_a_limited_number_of_steps_runs_at_a_time_in_one_subscription(bench: Mak
 def test_a_run_that_skips_too_much_has_failed(bench: Make, share: float, outcome: str) -> None:
     made = bench(*(a_step(f"s{number}", environment=f"e{number}") for number in range(4)))
     affected = tuple(
-        Affected(environment=f"e{number}", name="", plan="", owner="", disposition="new", reason="", data_at_risk="", final=f"s{number}")
+        Affected(
+            environment=f"e{number}", name="", plan="", owner="", disposition="new", reason="", data_at_risk="",
+            proof_step=f"s{number}",
+        )
         for number in range(4)
     )  # fmt: skip
     state = made.state

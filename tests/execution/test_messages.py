@@ -163,7 +163,7 @@ def test_a_word_for_a_verification_in_an_older_journal_is_not_believed(bench: Ma
     made = bench(*host_chain())
     whole = Affected(
         environment="e", name="e", plan="", owner="", disposition="reregister", reason="", data_at_risk="none",
-        final="verify",
+        proof_step="verify",
     )  # fmt: skip
     made.book = msgspec.structs.replace(made.book, environments=(whole,))
     begun(made, Scripted())

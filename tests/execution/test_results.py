@@ -54,7 +54,7 @@ MADE = make(
 )
 
 
-def an_affected(disposition: str = "new-plan", final: str = "verify", name: str = "e") -> Affected:
+def an_affected(disposition: str = "new-plan", proof_step: str = "verify", name: str = "e") -> Affected:
     return Affected(
         environment=name,
         name=name,
@@ -63,7 +63,7 @@ def an_affected(disposition: str = "new-plan", final: str = "verify", name: str 
         disposition=disposition,
         reason="because",
         data_at_risk="unpushed",
-        final=final,
+        proof_step=proof_step,
     )
 
 
@@ -119,7 +119,7 @@ def test_a_problem_of_another_environment_does_not_count() -> None:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_one_without_steps_ends_as_its_disposition_says(word: str) -> None:
-    found = one(an_affected(word, final=""))
+    found = one(an_affected(word, proof_step=""))
     assert found.ending in ENDINGS
     assert found.detail == "because"
     if word in ("already", "offered"):
@@ -134,7 +134,7 @@ def test_one_without_steps_ends_as_its_disposition_says(word: str) -> None:
 
 def test_every_disposition_without_steps_has_its_ending() -> None:
     assert set(FIXED) <= set(WORDS)
-    assert {found.disposition for found in MADE.environments if not found.final} <= set(FIXED)
+    assert {found.disposition for found in MADE.environments if not found.proof_step} <= set(FIXED)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

@@ -374,7 +374,7 @@ def test_a_journal_that_names_a_path_for_its_runbook_is_refused(tmp_path: Path) 
 def test_what_was_recorded_badly_of_one_environment_leaves_that_one_alone_and_no_other() -> None:
     bad = managed("bad", a_plan(), settings={"gitConfig": None, "autoShutdownDelayMinutes": "soon"})
     book = one_lost(managed("api", a_plan()), bad)
-    assert {one.name: bool(one.final) for one in book.environments} == {"api": True, "bad": False}
+    assert {one.name: bool(one.proof_step) for one in book.environments} == {"api": True, "bad": False}
     waits = next(one for one in book.environments if one.name == "bad")
     assert "what was recorded of it cannot be carried out" in waits.reason
     assert broken(book) == []

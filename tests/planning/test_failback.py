@@ -83,7 +83,7 @@ def items_of(given_cases: list[Case]) -> list[Deferred]:
         old = old_of(number, case)
         left = Leftover(
             id=old.id, product="codespaces", kind="record", name=old.name, plan=HOME.id, region=HOME.region,
-            finals=("f",), environment=old.id,
+            proof_steps=("f",), environment=old.id,
         )  # fmt: skip
         if case.deferred:
             found.append(Deferred(behind=left, run="run-0001", when="t", now=f"new-{number}", now_plan=STAY.id))
@@ -159,7 +159,7 @@ def test_a_failback_deletes_only_recorded_records_of_hosts_and_releases_after_re
     moved = [
         MovedEnvironment(
             environment=old_of(number, case).id, name=f"e{number}", plan=HOME.id, now=f"new-{number}", now_name=f"e{number}",
-            now_plan=STAY.id, host=BOX.id if case.kind == "self-hosted" else "", final="f",
+            now_plan=STAY.id, host=BOX.id if case.kind == "self-hosted" else "", proof_step="f",
         )
         for number, case in enumerate(given_cases)
     ]  # fmt: skip
@@ -215,7 +215,14 @@ def test_what_was_deleted_or_came_back_is_open_no_more(story: list[tuple[str, st
         book = a_runbook()
         if what == "defer":
             left = Leftover(
-                id=name, product="p", kind="record", name=name, plan="/home", region="r", finals=(), environment=name
+                id=name,
+                product="p",
+                kind="record",
+                name=name,
+                plan="/home",
+                region="r",
+                proof_steps=(),
+                environment=name,
             )
             state.deferred[name] = Deferred(behind=left, run=run, when="t")
             expected.add((run, name))
@@ -226,7 +233,7 @@ def test_what_was_deleted_or_came_back_is_open_no_more(story: list[tuple[str, st
         else:
             affected = Affected(
                 environment="x", name="x", plan="/stay", owner="", disposition="new-plan", reason="", data_at_risk="pushed",
-                final="f",
+                proof_step="f",
             )  # fmt: skip
             book = a_runbook(a_step("f", "verify"), kind="failback", environments=(affected,))
             state.steps["f"] = StepState("done", data={"id": name, "plan": "/home", "name": name})

@@ -171,7 +171,7 @@ def test_a_self_hosted_environment_of_a_lost_plan(found: dict[str, Any], word: s
     )
     assert affected(made, "web").disposition == word
     assert actions(made, one) == expected
-    assert affected(made, "web").final == (steps_of(made, one)[-1].id if expected else "")
+    assert affected(made, "web").proof_step == (steps_of(made, one)[-1].id if expected else "")
 
 
 def test_an_environment_goes_to_the_machine_its_own_was_restored_as() -> None:
@@ -603,7 +603,7 @@ def test_one_goes_first_and_the_rest_waits_for_it_in_growing_waves() -> None:
     made = one_lost(*environments, plan=plan, settings=some_settings(run=RunSettings(waves=[1, 3, 5])))
     waves = [steps_of(made, one)[0].wave for one in environments]
     assert [waves.count(wave) for wave in (1, 2, 3, 4)] == [1, 3, 5, 3]
-    first = affected(made, "e00").final
+    first = affected(made, "e00").proof_step
     for one in environments[1:]:
         assert first in behind(steps_of(made, one)[0], made)
         assert len({step.wave for step in steps_of(made, one)}) == 1
@@ -614,7 +614,7 @@ def test_the_first_is_one_that_needs_no_person() -> None:
     asked, plain = hosted("a", plan, HOST), managed("z", plan)
     made = one_lost(asked, plain, plan=plan, hosts=[HOST])
     assert {step.wave for step in steps_of(made, plain)} == {1}
-    assert affected(made, "z").final in behind(steps_of(made, asked)[0], made)
+    assert affected(made, "z").proof_step in behind(steps_of(made, asked)[0], made)
 
 
 @pytest.mark.parametrize("kind", ["failover", "repair"])
@@ -855,7 +855,7 @@ def test_whatever_was_found_the_runbook_is_sound_and_safe(estate: tuple[Snapshot
     if kind == "failover":
         assert set(named) == {one.id for one in snapshot.environments if states[one.plan] == "lost"}
     for one in made.environments:
-        assert not one.final or made.step(one.final).effect == "verify"
+        assert not one.proof_step or made.step(one.proof_step).effect == "verify"
 
 
 def test_hosts_named_in_settings_are_no_business_of_the_planner() -> None:

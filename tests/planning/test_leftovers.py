@@ -84,7 +84,7 @@ def test_a_runbook_says_what_it_leaves_behind() -> None:
     plan, box = a_plan(), a_vm("box")
     book = one_lost(managed("api", plan), hosted("build", plan, box), plan=plan, hosts=[box])
     assert {(one.name, one.host) for one in book.leftovers} == {("api", ""), ("build", box.id)}
-    assert {one.finals for one in book.leftovers} == {(one.final,) for one in book.environments}
+    assert {one.proof_steps for one in book.leftovers} == {(one.proof_step,) for one in book.environments}
 
 
 OLD, NEW = a_plan("old"), a_plan("new", "eastus", "rg-eus")
@@ -106,7 +106,7 @@ def test_only_what_answers_elsewhere_and_not_here_is_confirmed(
     captured = Captured((OLD, NEW), (was, *now), captures)
     left = Leftover(
         id=was.id, product="codespaces", kind="record", name="api", plan=OLD.id, region="westeurope",
-        finals=("f",), environment=was.id,
+        proof_steps=("f",), environment=was.id,
     )  # fmt: skip
     book = a_runbook(a_step("f", "verify"), leftovers=(left,))
     state = RunState(run="run-0001", steps={"f": StepState("done")})

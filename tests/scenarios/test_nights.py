@@ -95,7 +95,7 @@ def test_after_apply_it_proposes_only_what_was_skipped(tmp_path: Path) -> None:
         assert {one.name for one in left.environments if one.disposition == "already"} == {
             "api", "shop", "docs", "build", "rack",
         }  # fmt: skip
-        assert {one.name for one in left.environments if one.final} == {"bench"}
+        assert {one.name for one in left.environments if one.proof_step} == {"bench"}
         assert all(step.environment or step.effect == "verify" for step in left.steps)
 
 

@@ -116,16 +116,16 @@ def cleaned(home: Plan, stay: Plan, old: Environment, now: Environment, record: 
     """A cleanup that deletes one record, what drkit made for it, and the group."""
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{stay.resource_group}"
     behind = Leftover(
-        id=record, product=old.product, kind="record", name=old.name, plan=home.id, region=home.region, finals=(),
+        id=record, product=old.product, kind="record", name=old.name, plan=home.id, region=home.region, proof_steps=(),
         environment=old.id,
     )  # fmt: skip
     made = [
         Leftover(
-            id=stay.id, product=old.product, kind="plan", name=stay.name, plan=stay.id, region=stay.region, finals=(),
+            id=stay.id, product=old.product, kind="plan", name=stay.name, plan=stay.id, region=stay.region, proof_steps=(),
             source=home.id,
         ),
         Leftover(
-            id=group, product="azure", kind="group", name=stay.resource_group, plan="", region=stay.region, finals=(),
+            id=group, product="azure", kind="group", name=stay.resource_group, plan="", region=stay.region, proof_steps=(),
             source="run-0001",
         ),
     ]  # fmt: skip

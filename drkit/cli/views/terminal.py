@@ -207,7 +207,7 @@ def plan_table(book: Runbook) -> Table:
         mine = [environment for environment in book.environments if environment.plan == plan]
         if not mine and book.source_run:
             continue  # the plan that is gone back to
-        counts = Counter(_group(one.disposition, one.final, book) for one in mine)
+        counts = Counter(_group(one.disposition, one.proof_step, book) for one in mine)
         rows.append(
             (
                 ArmId(plan).name,
@@ -298,7 +298,7 @@ def show(
     finals = [
         (environment.name, environment.disposition, environment.reason, environment.data_at_risk)
         for environment in book.environments
-        if not environment.final
+        if not environment.proof_step
     ]
     if finals:
         parts.append(table("environment", "is", "why", "work", rows=finals, ratios={2: 1}))

@@ -178,7 +178,7 @@ def _affected(item: Item, steps: Sequence[Step]) -> Affected:
         item.reason + remedy,
         verdict=item.verdict if item.environment.kind == "self-hosted" else "",
         host=item.host.id if item.host else "",
-        final=steps[-1].id if steps else "",
+        proof_step=steps[-1].id if steps else "",
     )
 
 

@@ -25,7 +25,7 @@ def propose(proposal: Proposal) -> Proposed:
             left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
             chains.append(_chain(proposal, item, item.replacement.id, item.replacement_plan))
-    needs = tuple(chain.affected.final for chain in chains)
+    needs = tuple(chain.affected.proof_step for chain in chains)
     teardown = tuple(_plan(proposal, one, needs) for one in proposal.teardown) if not left else ()
     return Proposed(chains=tuple(chains), unchanged=tuple(left), teardown=teardown)
 
@@ -51,7 +51,7 @@ def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:
         plan=plan.id,
         region=plan.region,
     )
-    affected = Affected.of(environment, item.disposition, item.reason, plan=plan.id, final=verify.id)
+    affected = Affected.of(environment, item.disposition, item.reason, plan=plan.id, proof_step=verify.id)
     return Chain(affected, (delete, verify), needs_person=False)
 
 

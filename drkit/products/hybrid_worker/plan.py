@@ -222,7 +222,7 @@ def _chain(proposal: Proposal, item: Item, account: str, groups: Mapping[str, st
         f"{item.reason}; {why}" if why else item.reason + remedy,
         verdict=item.verdict,
         host=item.host.id if item.host else "",
-        final=steps[-1].id if steps else "",
+        proof_step=steps[-1].id if steps else "",
     )
     # Back on the same account the record is the worker's own, and stays.
     record = record_of(proposal.plan.id, environment)

@@ -23,7 +23,7 @@ def propose(proposal: Proposal) -> Proposed:
             left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
             chains.append(_chain(proposal, item, item.replacement, item.replacement_plan, item.environment.host.host))
-    needs = tuple(chain.affected.final for chain in chains)
+    needs = tuple(chain.affected.proof_step for chain in chains)
     parts = [_close(proposal, one, needs) for one in proposal.teardown if one.kind == "part"]
     plans = [
         _close(proposal, one, (*needs, *(step.id for step in parts))) for one in proposal.teardown if one.kind == "plan"
@@ -77,7 +77,7 @@ def _chain(proposal: Proposal, item: Item, other: Environment, where: Plan, mach
         inputs={**inputs, "after": delete.id},
         **shared,
     )
-    affected = Affected.of(environment, item.disposition, item.reason, plan=plan.id, final=verify.id)
+    affected = Affected.of(environment, item.disposition, item.reason, plan=plan.id, proof_step=verify.id)
     return Chain(affected, (delete, verify), needs_person=False)
 
 

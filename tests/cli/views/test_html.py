@@ -226,7 +226,7 @@ def plain() -> dict[str, Any]:
     found = results.report(
         "run-0001", book, "d" * 64, state, outcome="partial", reason="reason", since="", objective_minutes=240
     )  # fmt: skip
-    behind = Leftover(id="i", product="p", kind="record", name="n", plan="/p", region="r", finals=("f",))
+    behind = Leftover(id="i", product="p", kind="record", name="n", plan="/p", region="r", proof_steps=("f",))
     more = {
         "deferred": [
             Deferred(behind=behind, run="run-0001", when="2026-03-01T08:00:00Z", now="now", now_name="n", now_plan="/q")

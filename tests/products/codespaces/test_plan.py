@@ -311,7 +311,7 @@ NO_STEPS = {"lost": "[[host]]", "start": "start", "wait": "assess again"}
 def test_what_brings_no_steps_says_what_would_help(word: str) -> None:
     (chain,) = proposed(an_item(web(), word, BOX)).chains
     assert chain.steps == ()
-    assert chain.affected.final == ""
+    assert chain.affected.proof_step == ""
     assert NO_STEPS[word] in chain.affected.reason
 
 
