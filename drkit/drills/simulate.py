@@ -389,7 +389,7 @@ def _story(content: dict[str, Any], seed: int, region: str, *, sample: bool) -> 
     parts = [product.rehearsal.settings(hints) for product in registry().values()]
     lines = tuple(line for part, _ in parts for line in part)
     secrets = {name: value for _, part in parts for name, value in part.items()}
-    regions = [one for one in ("eastus", "southeastasia", "westeurope", "westus2") if one != region]
+    regions = [candidate for candidate in ("eastus", "southeastasia", "westeurope", "westus2") if candidate != region]
     whole = sample and region == "westeurope"
     return Story(
         sample_stories(seed) if whole else (), tuple(regions), hints.get("host", []), lines, secrets, disturb=whole

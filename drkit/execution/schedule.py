@@ -83,7 +83,7 @@ def blocked_by(step: Step, runbook: Runbook, state: RunState) -> list[Step]:
 
 def tidying(runbook: Runbook, state: RunState) -> frozenset[str]:
     """The steps that a run which begins nothing new still carries out: those that finish what was begun for a released host."""
-    return frozenset(step for found in hosts_in_doubt.in_doubt(runbook, state) for step in found.left)
+    return frozenset(step for doubt in hosts_in_doubt.in_doubt(runbook, state) for step in doubt.left)
 
 
 def idle_without(runbook: Runbook, state: RunState, skipped: str) -> list[str]:

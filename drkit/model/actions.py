@@ -162,7 +162,7 @@ class Occasion:
     @classmethod
     def of(cls, book: Runbook) -> Occasion:
         """That of a runbook."""
-        verified = (one.target.lower() for one in book.steps if one.effect == "verify" and not one.environment)
+        verified = (step.target.lower() for step in book.steps if step.effect == "verify" and not step.environment)
         return cls(book.kind, book.kind == "failover" and bool(book.lost_regions), frozenset(verified))
 
     def still(self, step: Step) -> Iterable[Needed]:
@@ -380,7 +380,7 @@ def value_in_words(value: Any) -> str:
 
 def bound(book: Runbook, tables: Tables, settings: Settings) -> dict[str, str]:
     """The settings that change what a runbook's steps do: place in drkit.toml -> value, as they are now. No secrets."""
-    own = {one.id.lower(): one.channel for one in settings.hosts if one.id and one.channel}
+    own = {host.id.lower(): host.channel for host in settings.hosts if host.id and host.channel}
     values: dict[str, str] = {}
     if book.kind == "failover":
         for region in sorted(set(book.target_regions.values())):

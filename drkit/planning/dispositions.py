@@ -136,8 +136,8 @@ def decide(
     other = carried.get(environment.key) if finding.outcome in MACHINE_PRESENT else None
     if other is not None and state in REPAIRED:
         if other.another:
-            left = decided("another-registration", host, finding)
-            return replace(left, reason=replace(left.reason, detail=other.another), another=other.another)
+            theirs = decided("another-registration", host, finding)
+            return replace(theirs, reason=replace(theirs.reason, detail=other.another), another=other.another)
         verdict = "unlisted" if other.unlisted else "no-registration"
     else:
         verdict = finding.reason or finding.outcome

@@ -138,7 +138,7 @@ class _Estate:
             environments=environments,
             hosts={host.key: host for host in snapshot.hosts},
             host_findings={finding.key: finding for finding in assessment.hosts},
-            carried={(ArmId(one.plan), ArmId(one.environment)): one for one in assessment.carried},
+            carried={(ArmId(carried.plan), ArmId(carried.environment)): carried for carried in assessment.carried},
         )
 
     def decide(self, plan: Plan) -> list[Decided]:

@@ -144,8 +144,8 @@ def sound(proposed: Proposed, plan: Plan, products: Mapping[str, Proposer]) -> P
     if faults:
         why = f"what was recorded of it cannot be carried out: {'; '.join(faults)}"
         waiting = tuple(_waiting(chain, why) for chain in proposed.chains)
-        left = (*proposed.unchanged, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
-        return replace(proposed, plan_steps=(), chains=waiting, teardown=(), unchanged=left)
+        unchanged = (*proposed.unchanged, LeftAlone(plan.id, plan.name, why, "drkit snapshot, when it is healthy"))
+        return replace(proposed, plan_steps=(), chains=waiting, teardown=(), unchanged=unchanged)
     chains = []
     for chain in proposed.chains:
         faults = actions.faults(chain.steps, tables, beside=proposed.plan_steps)

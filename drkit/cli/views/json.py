@@ -34,7 +34,7 @@ def encode(value: Any) -> str:
     except UnicodeEncodeError:
         # An argument that is not UTF-8; msgspec refuses it, json escapes it.
         text = json.dumps(msgspec.to_builtins(value, enc_hook=_plain), indent=2)
-    return _UNSEEN.sub(lambda found: json.dumps(found.group())[1:-1], text)
+    return _UNSEEN.sub(lambda match: json.dumps(match.group())[1:-1], text)
 
 
 def _plain(value: Any) -> Any:

@@ -136,7 +136,7 @@ def _decision(run_report: dict[str, Any]) -> list[str]:
     items += [f"assumed: {item}" for item in assumed]
     items += [f"not read: {item}" for item in decision["unread"]]
     items += [f"note: {item}" for item in run_report["notes"]]
-    return [*lines, "", *(f"- {escape(one)}" for one in dict.fromkeys(items))]
+    return [*lines, "", *(f"- {escape(item)}" for item in dict.fromkeys(items))]
 
 
 def _approval(run_report: dict[str, Any]) -> list[str]:

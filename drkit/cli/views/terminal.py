@@ -207,7 +207,7 @@ def plan_table(book: Runbook) -> Table:
         mine = [environment for environment in book.environments if environment.plan == plan]
         if not mine and book.source_run:
             continue  # the plan that is gone back to
-        counts = Counter(_group(one.disposition, one.proof_step, book) for one in mine)
+        counts = Counter(_group(affected.disposition, affected.proof_step, book) for affected in mine)
         rows.append(
             (
                 ArmId(plan).name,

@@ -63,7 +63,11 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
     """No environment carries work that nobody pushed for longer than the recovery point objective allows."""
     limit = timedelta(minutes=seen.settings.objectives.recovery_point_minutes)
     dark: dict[str, list[Environment]] = {}
-    risky = [one for one in (seen.snapshot.environments if seen.snapshot else ()) if one.data_at_risk == "unpushed"]
+    risky = [
+        environment
+        for environment in (seen.snapshot.environments if seen.snapshot else ())
+        if environment.data_at_risk == "unpushed"
+    ]
     since_when = rows_since(risky, seen.generations)
     for environment in seen.snapshot.environments if seen.snapshot else ():
         if environment.data_at_risk == "unknown":
@@ -88,7 +92,7 @@ def unpushed(seen: Seen) -> Iterator[Finding]:
             evidence=[source],
         )
     for plan, some in sorted(dark.items()):
-        names = ", ".join(one.name for one in some[:NAMED]) + (
+        names = ", ".join(environment.name for environment in some[:NAMED]) + (
             f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
         )
         what = f"whether there is unpushed work is not known for {len(some)} of its environments: {names}"
@@ -103,16 +107,26 @@ def rows_since(
     """Since when at the latest each environment's work has not been pushed: (product, id) -> its last use, or the first capture of an
     unbroken row that says so. None where neither is known."""
     first: dict[tuple[str, str], str] = {}
-    going = {(one.product, one.id) for one in environments}
+    going = {(environment.product, environment.id) for environment in environments}
     for taken in reversed(generations):
-        held = {(one.product, one.id) for one in taken.environments if one.data_at_risk == "unpushed"}
+        held = {
+            (environment.product, environment.id)
+            for environment in taken.environments
+            if environment.data_at_risk == "unpushed"
+        }
         going &= held
         if not going:
             break
         first.update(dict.fromkeys(going, taken.taken))
-    times = {(one.product, one.id): (first.get((one.product, one.id), ""), one.last_used) for one in environments}
+    times = {
+        (environment.product, environment.id): (
+            first.get((environment.product, environment.id), ""),
+            environment.last_used,
+        )
+        for environment in environments
+    }
     return {
-        key: min((one for text in some if (one := _moment(text)) is not None), default=None)
+        key: min((moment for text in some if (moment := _moment(text)) is not None), default=None)
         for key, some in times.items()
     }
 

@@ -50,7 +50,7 @@ def permissions(seen: Seen) -> Iterator[Finding]:
     verdicts = {write: _allowed(write, seen) for write in writes}
     acts = "operator" in seen.settings.check.roles
     if not acts and (seen.settings.check.roles or not any(verdicts.values())):
-        unread = next((one for one in seen.all("permissions") if one.value == UNKNOWN), None)
+        unread = next((reading for reading in seen.all("permissions") if reading.value == UNKNOWN), None)
         what = (
             "the identity that ran this check may make none of the calls that a runbook would make: whether the one that acts may is "
             f"not known{f' ({unread.detail})' if unread else ''}"
@@ -82,8 +82,10 @@ def permissions(seen: Seen) -> Iterator[Finding]:
 
 def _read(writes: Sequence[Write], seen: Seen) -> list[Reading]:
     """The permissions that were read at scopes of these writes; else that none was."""
-    found = {one.subject: one for write in writes for one in _readings(write, seen) if one is not None}
-    return list(found.values())[:NAMED] or [seen.here("identity", "permissions", UNKNOWN, "none was read")]
+    readings = {
+        reading.subject: reading for write in writes for reading in _readings(write, seen) if reading is not None
+    }
+    return list(readings.values())[:NAMED] or [seen.here("identity", "permissions", UNKNOWN, "none was read")]
 
 
 def _readings(write: Write, seen: Seen) -> list[Reading | None]:
@@ -93,22 +95,22 @@ def _readings(write: Write, seen: Seen) -> list[Reading | None]:
 
 def _allowed(write: Write, seen: Seen) -> bool | None:
     """Whether it is allowed at the resource, its group or its subscription; None where nothing could be read."""
-    read = [one for one in _readings(write, seen) if one is not None and one.value != UNKNOWN]
+    read = [reading for reading in _readings(write, seen) if reading is not None and reading.value != UNKNOWN]
     if not read:
         return None
-    return any(allows(one.value, write.action) for one in read)
+    return any(allows(reading.value, write.action) for reading in read)
 
 
 def reading(seen: Seen) -> Iterator[Finding]:
     """This identity may read what drkit's planner reads, of the kinds there are, and probe where a channel says so."""
     kinds = _namespaces(seen)
-    planner = [one for one in roles.load()["planner"].actions if one.action.split("/")[0].lower() in kinds]
+    planner = [action for action in roles.load()["planner"].actions if action.action.split("/")[0].lower() in kinds]
     for scope in seen.all("permissions"):
         if scope.value == UNKNOWN or len(scope.subject.strip("/").split("/")) != 2:
             continue
-        missing = [one for one in planner if not allows(scope.value, one.action)]
+        missing = [action for action in planner if not allows(scope.value, action.action)]
         if missing:
-            named = ", ".join(f"{one.action} ({one.why})" for one in missing[:NAMED])
+            named = ", ".join(f"{action.action} ({action.why})" for action in missing[:NAMED])
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             what = (
                 f"the identity that ran this check may not read all that drkit does at {scope.subject}: {named}{more}"
@@ -123,18 +125,18 @@ def reading(seen: Seen) -> Iterator[Finding]:
                 evidence=[scope],
             )
     hosts = [
-        one
-        for one in (seen.snapshot.hosts if seen.snapshot else ())
-        if one.channel == "run-command" and one.kind == "azure-vm"
+        host
+        for host in (seen.snapshot.hosts if seen.snapshot else ())
+        if host.channel == "run-command" and host.kind == "azure-vm"
     ]
-    barred = [one for one in hosts if _probes(one.id, seen) is False]
+    barred = [host for host in hosts if _probes(host.id, seen) is False]
     if barred:
-        named = ", ".join(one.name for one in barred[:NAMED])
+        named = ", ".join(host.name for host in barred[:NAMED])
         what = f"drkit.toml has run commands for {len(hosts)} machines, and this identity may not run them on {len(barred)}: {named}"
         remedy = (
             "grant drkit's role prober (or operator) on their groups; without it what only the guest knows is unknown"
         )
-        evidence = [one for one in seen.all("permissions") if one.value != UNKNOWN][:NAMED]
+        evidence = [reading for reading in seen.all("permissions") if reading.value != UNKNOWN][:NAMED]
         yield finding("permission", "warning", "probe", what, remedy, evidence=evidence)
 
 
@@ -142,20 +144,25 @@ def _probes(host: str, seen: Seen) -> bool | None:
     """Whether this identity may probe a machine, as far as scopes above it were read; None where none was."""
     parts = host.strip("/").split("/")
     read = [seen.one("permissions", "/" + "/".join(parts[:count])) for count in (2, 4, 8)]
-    known = [one for one in read if one is not None and one.value != UNKNOWN]
-    return any(allows(one.value, PROBE) for one in known) if known else None
+    known = [reading for reading in read if reading is not None and reading.value != UNKNOWN]
+    return any(allows(reading.value, PROBE) for reading in known) if known else None
 
 
 def _namespaces(seen: Seen) -> set[str]:
     """The resource providers that this estate has to do with, in lower case."""
-    found = {"microsoft.resources", "microsoft.resourcehealth", "microsoft.authorization", "microsoft.resourcegraph"}
+    namespaces = {
+        "microsoft.resources",
+        "microsoft.resourcehealth",
+        "microsoft.authorization",
+        "microsoft.resourcegraph",
+    }
     for plan in seen.snapshot.plans if seen.snapshot else ():
-        found.add(plan.id.lower().split("/providers/")[-1].split("/")[0])
+        namespaces.add(plan.id.lower().split("/providers/")[-1].split("/")[0])
     for host in seen.snapshot.hosts if seen.snapshot else ():
-        found |= {"azure-vm": {"microsoft.compute", "microsoft.insights"}, "arc": {"microsoft.hybridcompute"}}.get(
+        namespaces |= {"azure-vm": {"microsoft.compute", "microsoft.insights"}, "arc": {"microsoft.hybridcompute"}}.get(
             host.kind, set()
         )
-    return found
+    return namespaces
 
 
 # locks
@@ -163,25 +170,33 @@ def _namespaces(seen: Seen) -> set[str]:
 
 def locks(seen: Seen) -> Iterator[Finding]:
     """No lock stops a write that a runbook would make: ReadOnly stops all of them, CanNotDelete stops deletions."""
-    for one in seen.all("lock"):
+    for reading in seen.all("lock"):
         stopped = [
             (region, write)
             for region, write in seen.writes()
-            if within(write.path, one.subject) and (one.value == "ReadOnly" or write.method == "DELETE")
+            if within(write.path, reading.subject) and (reading.value == "ReadOnly" or write.method == "DELETE")
         ]
         if not stopped:
             continue
         kinds = ", ".join(sorted({write.action for _, write in stopped}))
-        what = f"a {one.value} lock{f' ({one.detail})' if one.detail else ''} at {one.subject} would stop {len(stopped)} calls: {kinds}"
+        detail = f" ({reading.detail})" if reading.detail else ""
+        what = f"a {reading.value} lock{detail} at {reading.subject} would stop {len(stopped)} calls: {kinds}"
         remedy = "remove it beforehand, or say in your outage guide who may: an operator's role rarely may"
         regions = sorted({region for region, _ in stopped})
         yield finding(
-            "lock", "error", one.subject, what, remedy, key=str(one.value), region=",".join(regions), evidence=[one]
+            "lock",
+            "error",
+            reading.subject,
+            what,
+            remedy,
+            key=str(reading.value),
+            region=",".join(regions),
+            evidence=[reading],
         )
-    for one in seen.all("locks-unread"):
-        what = f"which locks there are is not known: {one.detail}"
+    for reading in seen.all("locks-unread"):
+        what = f"which locks there are is not known: {reading.detail}"
         remedy = "grant Microsoft.Authorization/locks/read (Reader has it)"
-        yield finding("lock", "unknown", one.subject, what, remedy, evidence=[one])
+        yield finding("lock", "unknown", reading.subject, what, remedy, evidence=[reading])
 
 
 # policies
@@ -190,12 +205,12 @@ def locks(seen: Seen) -> Iterator[Finding]:
 def policies(seen: Seen) -> Iterator[Finding]:
     """No policy that denies stops a create at the targets. One that drkit cannot evaluate is unknown."""
     made = _made(seen)
-    for one in seen.all("policy"):
-        known = one.value if isinstance(one.value, dict) else {}
+    for reading in seen.all("policy"):
+        known = reading.value if isinstance(reading.value, dict) else {}
         here = [item for item in made if _applies(known, item[1].path)]
         if not here or known.get("effect") == "none":
             continue
-        name = str(known.get("name") or one.subject.rsplit("/", 1)[-1])
+        name = str(known.get("name") or reading.subject.rsplit("/", 1)[-1])
         kind = str(known.get("kind", ""))
         listed = {str(value).lower() for value in known.get("values") or ()}
         # All but the last of these look at what has a location and tags: no group, and nothing below another resource.
@@ -205,23 +220,30 @@ def policies(seen: Seen) -> Iterator[Finding]:
             for place in sorted({item[2] for item in held} - allowed):
                 what = f"the policy {name} does not allow {place}; {sum(item[2] == place for item in held)} creations would be refused"
                 remedy = f"add {place} to its allowed locations, or exempt the target groups"
-                yield finding("policy", "error", one.subject, what, remedy, key=place, evidence=[one])
+                yield finding("policy", "error", reading.subject, what, remedy, key=place, evidence=[reading])
         elif kind in ("types", "denied-types"):
             some = held if kind == "types" else [item for item in here if item[1].depth > 4]
             for type_ in sorted({item[1].kind for item in some}):
                 if (type_.lower() in listed) == (kind == "denied-types"):
                     what = f"the policy {name} does not allow {type_}, which a runbook would make"
                     yield finding(
-                        "policy", "error", one.subject, what, "exempt the target groups", key=type_, evidence=[one]
+                        "policy",
+                        "error",
+                        reading.subject,
+                        what,
+                        "exempt the target groups",
+                        key=type_,
+                        evidence=[reading],
                     )
         else:
-            what = f"the policy {name} may deny what a runbook makes; drkit cannot evaluate it{f': {one.detail}' if one.detail else ''}"
+            detail = f": {reading.detail}" if reading.detail else ""
+            what = f"the policy {name} may deny what a runbook makes; drkit cannot evaluate it{detail}"
             remedy = "read its rule against the target plan and group, or try a deployment there"
-            yield finding("policy", "unknown", one.subject, what, remedy, evidence=[one])
-    for one in seen.all("policies-unread"):
-        what = f"which policies are assigned is not known: {one.detail}"
+            yield finding("policy", "unknown", reading.subject, what, remedy, evidence=[reading])
+    for reading in seen.all("policies-unread"):
+        what = f"which policies are assigned is not known: {reading.detail}"
         remedy = "grant Microsoft.Authorization/policyAssignments/read (Reader has it)"
-        yield finding("policy", "unknown", one.subject, what, remedy, evidence=[one])
+        yield finding("policy", "unknown", reading.subject, what, remedy, evidence=[reading])
 
 
 def _made(seen: Seen) -> list[tuple[str, Write, str]]:

@@ -55,12 +55,12 @@ class Survey:
                 url = f"/subscriptions/{subscription}/providers/{kind}"
                 version = wire.API_VERSIONS[kind.split("/")[0].lower()]
                 try:
-                    found = [item async for item in azure.rest.pages(url, {"api-version": version})]
+                    items = [item async for item in azure.rest.pages(url, {"api-version": version})]
                 except CloudError as error:
                     captures.append(Capture(url, "ARM: plans", "failed", now, str(error)))
                     continue
                 odd = 0
-                for item in found:
+                for item in items:
                     try:
                         with reading_azure(url):
                             plan = wire.plan_of(item, groups, now)
@@ -72,7 +72,7 @@ class Survey:
                         captures.append(Capture(subject, "ARM: plan", "failed", now, str(error)))
                         continue
                     parts.append(await self._plan(azure, plan, own.service, health, clock, now))
-                detail = f"{odd} of {len(found)} plans could not be read" if odd else ""
+                detail = f"{odd} of {len(items)} plans could not be read" if odd else ""
                 captures.append(Capture(url, "ARM: plans", "partial" if odd else "complete", now, detail))
         return Captured(
             tuple(plan for part in parts for plan in part.plans),
@@ -145,7 +145,9 @@ class Survey:
             if provider is not None:
                 if registration in ("", "Registered"):
                     registration = provider.registration_state
-                places = next((found for name, found in provider.resource_types.items() if name.lower() == "plans"), ())
+                places = next(
+                    (regions for name, regions in provider.resource_types.items() if name.lower() == "plans"), ()
+                )
                 if places:
                     there = region in {region_name(name) for name in places}
                     offered = there if offered is None else offered and there
@@ -189,7 +191,11 @@ class Survey:
                         if region_name(str(item.get("location", ""))) != region:
                             continue
                         listed = await wire.listed(azure, self.tokens, str(item["id"]), region, service)
-                        left = [one for one in (_cores_left(environment) for environment in listed) if one is not None]
+                        left = [
+                            number
+                            for number in (_cores_left(environment) for environment in listed)
+                            if number is not None
+                        ]
                 except CloudError as error:
                     readings.append(Reading(region, "cores", "unknown", error.where or url, now, str(error)))
                     continue

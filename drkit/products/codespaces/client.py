@@ -119,7 +119,7 @@ async def locations(azure: Session, service: str, clock: Clock) -> list[Reading]
     named = answer.body.get("available") if isinstance(answer.body, dict) else None
     if not isinstance(named, list):
         return [Reading("locations", "status", "unknown", url, now, "the answer holds no list of them")]
-    return [Reading("locations", "status", ", ".join(sorted(region_name(str(one)) for one in named)), url, now)]
+    return [Reading("locations", "status", ", ".join(sorted(region_name(str(name)) for name in named)), url, now)]
 
 
 async def listed(azure: Session, tokens: Tokens, plan_id: str, region: str, service: str) -> list[dict[str, Any]]:
@@ -175,13 +175,13 @@ def environment_of(item: Mapping[str, Any], plan: Plan) -> Environment | None:
     moniker = _text(_any(seed, "moniker", "seedMoniker"))
     repository, _, branch = moniker.partition("/tree/")
     connection = item.get("connection") if isinstance(item.get("connection"), Mapping) else {}
-    kept = {
+    settings = {
         key: item[key]
         for key in ("autoShutdownDelayMinutes", "location", "containerImage", "platform", "recentFolders")
         if item.get(key) is not None
     }
     if isinstance(seed, Mapping) and seed.get("gitConfig"):
-        kept["gitConfig"] = seed["gitConfig"]
+        settings["gitConfig"] = seed["gitConfig"]
     return Environment(
         id=environment_id,
         product=NAME,
@@ -196,7 +196,7 @@ def environment_of(item: Mapping[str, Any], plan: Plan) -> Environment | None:
         workspace=_text(_any(connection, "sessionPath", "connectionSessionPath")),
         data_at_risk=_risk(item),
         last_used=_text(item.get("lastUsed")),
-        settings=kept,
+        settings=settings,
     )
 
 
@@ -252,7 +252,7 @@ def find(
     ``stale``: ids of records that were left behind, and are neither.
     """
     wanted = {name.lower() for name in names}
-    passed = {one.lower() for one in stale}
+    passed = {record.lower() for record in stale}
     ours = other = None
     for item in items:
         if _text(item.get("id")).lower() in passed:

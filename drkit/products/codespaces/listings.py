@@ -73,15 +73,15 @@ class Listings:
 
     async def still_listed(self, step: Step, context: StepContext) -> bool:
         """Whether the plan that a host was released from still lists its record; True if that cannot be read."""
-        left = step.inputs.get("left")
-        if not left:
+        old_plan = step.inputs.get("left")
+        if not old_plan:
             return True
         try:
             with context.azure.budget(attempts=2, seconds=20):
-                environments = await self.by_id(left, context)
+                environments = await self.by_id(old_plan, context)
         except CloudError:
             return True
-        return str(left["id"]).lower() in environments
+        return str(old_plan["id"]).lower() in environments
 
     async def answers(self, plan: str, context: StepContext, now: str) -> Reading:
         """Does a source plan answer again? Its region's service is asked, and then the plan itself through that service."""

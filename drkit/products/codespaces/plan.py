@@ -44,8 +44,11 @@ RISK = {
 
 def need(environments: Sequence[Environment]) -> Need:
     """SKUs and cores of the managed environments among these."""
-    managed = [one for one in environments if one.kind == "managed"]
-    return Need(frozenset(one.sku for one in managed if one.sku), sum(CORES.get(one.sku.lower(), 4) for one in managed))
+    managed = [environment for environment in environments if environment.kind == "managed"]
+    return Need(
+        frozenset(environment.sku for environment in managed if environment.sku),
+        sum(CORES.get(environment.sku.lower(), 4) for environment in managed),
+    )
 
 
 def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> list[Plan]:
@@ -66,8 +69,8 @@ def propose(proposal: Proposal) -> Proposed:
     chains = tuple(_chain(proposal, item, ready) for item in proposal.items)
     used = {str(step.inputs.get("script", "")) for chain in chains for step in chain.steps}
     scripts = {script.name: script.sha256 for script in _scripts()} if used - {""} else {}
-    left = tuple(_not_carried(plan, proposal)) if target and not target.plan_exists else ()
-    return Proposed(plan_steps, chains, left, (), scripts)
+    unchanged = tuple(_not_carried(plan, proposal)) if target and not target.plan_exists else ()
+    return Proposed(plan_steps, chains, unchanged, (), scripts)
 
 
 def _scripts() -> list[HostScript]:
@@ -127,11 +130,11 @@ def _plan_steps(proposal: Proposal, target: Target) -> tuple[Step, ...]:
 
 
 def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
-    left: list[LeftAlone] = []
+    unchanged: list[LeftAlone] = []
     network = plan.properties.get("vnetProperties")
     if isinstance(network, dict) and any(network.values()):
         subnet = next((str(value) for value in network.values() if value), "")
-        left.append(
+        unchanged.append(
             LeftAlone(
                 plan.id,
                 plan.name,
@@ -141,7 +144,7 @@ def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
         )
     encryption = plan.properties.get("encryption")
     if isinstance(encryption, dict) and encryption.get("keySource") == "Microsoft.KeyVault":
-        left.append(
+        unchanged.append(
             LeftAlone(
                 plan.id,
                 plan.name,
@@ -149,7 +152,7 @@ def _not_carried(plan: Plan, proposal: Proposal) -> list[LeftAlone]:
                 "grant the new plan's identity on a key in a healthy region, then set it",
             )
         )
-    return left + granted_again(proposal)
+    return unchanged + granted_again(proposal)
 
 
 def _chain(proposal: Proposal, item: Item, ready: str) -> Chain:

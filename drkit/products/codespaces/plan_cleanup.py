@@ -14,20 +14,20 @@ SERVICE = "environment service"
 
 def propose(proposal: Proposal) -> Proposed:
     """One deletion an old record, then the plan itself where drkit made it."""
-    left: list[LeftAlone] = []
+    unchanged: list[LeftAlone] = []
     chains: list[Chain] = []
     for item in proposal.items:
         if not item.environment.owner:
             why = "its owner is not known, and a record is deleted in its owner's name only"
-            left.append(LeftAlone(item.record_id, item.environment.name, why))
+            unchanged.append(LeftAlone(item.record_id, item.environment.name, why))
         elif item.replacement is None or item.replacement_plan is None:
             why = "what answers in its stead could not be read"
-            left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
+            unchanged.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
             chains.append(_chain(proposal, item, item.replacement.id, item.replacement_plan))
     needs = tuple(chain.affected.proof_step for chain in chains)
-    teardown = tuple(_plan(proposal, one, needs) for one in proposal.teardown) if not left else ()
-    return Proposed(chains=tuple(chains), unchanged=tuple(left), teardown=teardown)
+    teardown = tuple(_plan(proposal, leftover, needs) for leftover in proposal.teardown) if not unchanged else ()
+    return Proposed(chains=tuple(chains), unchanged=tuple(unchanged), teardown=teardown)
 
 
 def _chain(proposal: Proposal, item: Item, other: str, where: Plan) -> Chain:

@@ -114,7 +114,7 @@ def deletion(
     """The deletion of an old record by its id: it is that record, nothing answers to it, its environment answers elsewhere."""
     managed = old.kind == "managed"
     # A self-hosted record that answers is somebody's; unpushed work in a managed one is somebody's too.
-    kept = Precondition(record, "pushed" if managed else "idle", True, "environment service")
+    condition = Precondition(record, "pushed" if managed else "idle", True, "environment service")
     return Step(
         id=f"{NAME}:{slug(old.name, record)}:delete",
         product=NAME,
@@ -135,7 +135,7 @@ def deletion(
         preconditions=(
             Precondition(plan.id, "answers", "yes", "environment service"),
             Precondition(record, "record", old.name, "environment service"),
-            *(() if discard and managed else (kept,)),
+            *(() if discard and managed else (condition,)),
             Precondition(other, "stands", "yes", "environment service"),
         ),
         environment=old.id,

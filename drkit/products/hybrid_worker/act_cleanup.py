@@ -65,14 +65,14 @@ class DeleteRecord(DeletionHandler):
         record = body.get("properties") or {}
         elsewhere = step.inputs["elsewhere"]
         other = ((await _elsewhere(step, context)) or {}).get("properties") or {}
-        found = "yes" if _fresh(other, context) else "no"
+        reports = "yes" if _fresh(other, context) else "no"
         reported = _fresh(record, context) and not _overtaken(record, other)
         seen = str(record.get("lastSeenDateTime") or "never seen")
         return Observation(
             readings=(
                 Reading(step.target, "machine", str(record.get("vmResourceId") or ""), SOURCE, now),
                 Reading(step.target, "idle", not reported, SOURCE, now, seen),
-                Reading(str(elsewhere["id"]), "stands", found, SOURCE, now),
+                Reading(str(elsewhere["id"]), "stands", reports, SOURCE, now),
             )
         )
 

@@ -329,7 +329,7 @@ def _part_deleted(step: Step, around: Around) -> Iterable[str]:
 def _group_made(step: Step, around: Around) -> Iterable[str]:
     account = step.target.rpartition("/hybridRunbookWorkerGroups/")[0].lower()
     verified = (around[need] for need in step.needs if need in around)
-    if not any(one.action == "verify-plan" and one.target.lower() == account for one in verified):
+    if not any(step.action == "verify-plan" and step.target.lower() == account for step in verified):
         yield "its account is not the one that was verified before"
 
 
@@ -346,23 +346,23 @@ def unusual(step: Step) -> list[str]:
     """What of an extension was recorded, is put back, and is not what the documentation installs."""
     held = step.inputs["extension"]
     properties = held["properties"]
-    found = []
+    odd = []
     for key, value in sorted((properties.get("settings") or {}).items()):
         if key != URL:
-            found.append(
+            odd.append(
                 f"the recorded setting {key} = {value_in_words(value)} is put back; the documentation has {URL} alone"
             )
     version = str(properties.get("typeHandlerVersion") or VERSION)
     # Azure may tell the third number too, which is not for an installation to choose.
     if version.split(".")[:2] != VERSION.split("."):
-        found.append(f"version {version}, where the documentation has {VERSION}")
+        odd.append(f"version {version}, where the documentation has {VERSION}")
     usual = {"publisher", "type", "typeHandlerVersion", "settings", "autoUpgradeMinorVersion", "enableAutomaticUpgrade"}
     for key, value in sorted(properties.items()):
         if key not in usual:
-            found.append(f"{key} = {value_in_words(value)}, which the documentation does not have")
+            odd.append(f"{key} = {value_in_words(value)}, which the documentation does not have")
     if held.get("tags"):
-        found.append(f"tags {value_in_words(held['tags'])}")
-    return found
+        odd.append(f"tags {value_in_words(held['tags'])}")
+    return odd
 
 
 def source_of(own: HybridWorkerSettings, machine: str, extension: Mapping[str, Any]) -> str:

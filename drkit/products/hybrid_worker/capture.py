@@ -192,17 +192,17 @@ class Survey:
     async def deleted(self, azure: Session, subscription: str, now: str) -> list[Reading]:
         """Deleted Automation Accounts - List By Subscription: those of the last 30 days, which can be restored."""
         url = f"/subscriptions/{subscription}/providers/{NAMESPACE}/deletedAutomationAccounts"
-        found = []
+        readings = []
         with reading_azure(url):
             async for item in azure.rest.pages(url, {"api-version": DELETED_API}):
                 properties = item.get("properties") or {}
                 old = str(properties.get("automationAccountResourceId") or item.get("id", ""))
                 region = region_name(str(properties.get("location") or item.get("location", "")))
                 when = str(properties.get("deletionTime", ""))
-                found.append(
+                readings.append(
                     Reading(old, "deleted", region, "ARM: deleted Automation accounts", now, f"deleted {when}")
                 )
-        return found
+        return readings
 
     async def _held_by(self, azure: Session, plan: Plan) -> Plan:
         """With what its identity was granted; without, where that cannot be read: it is no part of what recovers the plan."""

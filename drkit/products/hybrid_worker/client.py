@@ -133,9 +133,9 @@ async def permitted(azure: Session, machine: str) -> bool:
     wanted = {f"{kind}/extensions/{verb}".lower() for verb in ("write", "delete")}
     allowed: set[str] = set()
     async for entry in pages:
-        yes = [str(one).lower() for one in entry.get("actions") or ()]
-        no = [str(one).lower() for one in entry.get("notActions") or ()]
-        allowed |= {one for one in wanted if _any(one, yes) and not _any(one, no)}
+        yes = [str(action).lower() for action in entry.get("actions") or ()]
+        no = [str(action).lower() for action in entry.get("notActions") or ()]
+        allowed |= {action for action in wanted if _any(action, yes) and not _any(action, no)}
     return allowed == wanted
 
 
@@ -151,10 +151,10 @@ def _matches(action: str, parts: list[str]) -> bool:
         return False
     at, end = len(parts[0]), len(action) - len(parts[-1])
     for part in parts[1:-1]:
-        found = action.find(part, at, end)
-        if found < 0:
+        place = action.find(part, at, end)
+        if place < 0:
             return False
-        at = found + len(part)
+        at = place + len(part)
     return True
 
 
@@ -166,8 +166,8 @@ def is_worker_extension(item: Mapping[str, Any]) -> bool:
 def recorded(item: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of an extension, which installs it again. ARM never returns protected settings."""
     properties = {key: value for key, value in (item.get("properties") or {}).items() if key not in TOLD}
-    kept: dict[str, Any] = {"name": str(item.get("name", "")), "properties": properties}
-    return kept | {key: item[key] for key in ("location", "tags") if item.get(key)}
+    recorded_fields: dict[str, Any] = {"name": str(item.get("name", "")), "properties": properties}
+    return recorded_fields | {key: item[key] for key in ("location", "tags") if item.get(key)}
 
 
 def url_of(item: Mapping[str, Any]) -> str:
@@ -181,9 +181,9 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
     account_id = str(item.get("id", ""))
     group = ArmId(account_id).resource_group
     tags, properties = item.get("tags"), item.get("properties") or {}
-    kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
+    known = {key: properties[key] for key in KEPT if properties.get(key) is not None}
     if isinstance(item.get("identity"), Mapping):
-        kept["identity"] = item["identity"]
+        known["identity"] = item["identity"]
     return Plan(
         id=account_id,
         product=NAME,
@@ -193,7 +193,7 @@ def plan_of(item: Mapping[str, Any], groups: Mapping[str, str], now: str) -> Pla
         resource_group=group,
         group_region=region_name(groups.get(group.lower(), "")),
         tags={str(key): str(value) for key, value in tags.items()} if isinstance(tags, Mapping) else {},
-        properties=kept,
+        properties=known,
         captured=now,
     )
 

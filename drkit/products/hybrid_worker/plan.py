@@ -76,13 +76,17 @@ def stand_ins(plan: Plan, candidates: Sequence[Plan], settings: Settings) -> lis
 
     Whoever may write to one account may tag it, so a tag wins over no other: of two in one region none is taken.
     """
-    others = [one for one in candidates if one.key != plan.id and one.region != plan.region]
-    near = [one for one in others if one.subscription.lower() == plan.subscription.lower()]
+    others = [candidate for candidate in candidates if candidate.key != plan.id and candidate.region != plan.region]
+    near = [candidate for candidate in others if candidate.subscription.lower() == plan.subscription.lower()]
     made = made_for(plan, near)
     if wanted := replica_of(plan.id, settings_of(settings).replicas):
         # Where the one that is named is not there, drkit makes one, and knows it again.
-        return [one for one in others if one.key == wanted] or made
-    return made + [one for one in near if one.tags.get(TAG_TARGET, "").lower() == "true" and TAG_SOURCE not in one.tags]
+        return [candidate for candidate in others if candidate.key == wanted] or made
+    return made + [
+        candidate
+        for candidate in near
+        if candidate.tags.get(TAG_TARGET, "").lower() == "true" and TAG_SOURCE not in candidate.tags
+    ]
 
 
 def propose(proposal: Proposal) -> Proposed:
@@ -105,13 +109,13 @@ def propose(proposal: Proposal) -> Proposed:
     used = any(step.action == "reach" for chain in chains for step in chain.steps)
     scripts = {"reach": host_scripts.load("reach").sha256} if used else {}
     returning = proposal.kind == "failback"
-    left = [*lacking(proposal), *(() if returning else stale(chains, proposal))] if target else []
+    unchanged = [*lacking(proposal), *(() if returning else stale(chains, proposal))] if target else []
     notes = (
         (f"{plan.name}: its workers {'go back' if returning else 'move'} to {target.plan_name}, which {IS[returning]}",)
         if proposal.existing_target and target
         else ()
     )
-    return Proposed(tuple(plan_steps), chains, tuple(left), notes, scripts)
+    return Proposed(tuple(plan_steps), chains, tuple(unchanged), notes, scripts)
 
 
 # the account
@@ -140,11 +144,13 @@ def _account_steps(proposal: Proposal, account: str, region: str) -> tuple[Step,
     )
     if not made or target is None:
         return (verify,)
-    kept = {key: plan.properties[key] for key in ("publicNetworkAccess", "disableLocalAuth") if key in plan.properties}
+    carried_over = {
+        key: plan.properties[key] for key in ("publicNetworkAccess", "disableLocalAuth") if key in plan.properties
+    }
     body: dict[str, Any] = {
         "location": region,
         "tags": dict(plan.tags),
-        "properties": {"sku": {"name": "Basic"}, **kept},
+        "properties": {"sku": {"name": "Basic"}, **carried_over},
     }
     if "SystemAssigned" in str((plan.properties.get("identity") or {}).get("type", "")):
         body["identity"] = {"type": "SystemAssigned"}
@@ -467,9 +473,9 @@ def _see_first(item: Item) -> list[str]:
 
 def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -> list[str]:
     """What drkit.toml should say of these accounts, with what was found as comments."""
-    ours = [one for one in plans if one.product == NAME]
-    mine = [one for one in environments if one.product == NAME]
-    if not mine:
+    ours = [account for account in plans if account.product == NAME]
+    workers = [environment for environment in environments if environment.product == NAME]
+    if not workers:
         return []
     lines = [
         '# Protected settings of a worker\'s extension cannot be read back. Of each host: "none" when it has none,',
@@ -480,7 +486,9 @@ def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -
         "",
         f"#[products.{NAME}.protected]",
     ]
-    lines += [f'#{json.dumps(one.name)} = "ask"' for one in sorted(mine, key=lambda one: one.name.lower())]
+    lines += [
+        f'#{json.dumps(worker.name)} = "ask"' for worker in sorted(workers, key=lambda worker: worker.name.lower())
+    ]
     lines += [
         "",
         "# Which account takes over from which. One that has the tag drkit-target = true, and is not named here, is used",
@@ -489,7 +497,7 @@ def settings_lines(plans: Sequence[Plan], environments: Sequence[Environment]) -
     lines.append(f"#[products.{NAME}.replicas]")
     for plan in ours:
         others = stand_ins(plan, ours, Settings())
-        if any(one.plan.lower() == plan.id.lower() for one in mine):
+        if any(worker.plan_key == plan.id for worker in workers):
             lines.append(
                 f"#{json.dumps(plan.name)} = {json.dumps(others[0].id if others else 'ARM ID OF THE OTHER ACCOUNT')}"
             )
@@ -505,7 +513,7 @@ def commands(machine: str, held: Mapping[str, Any], account: str) -> list[str]:
     group, short = ArmId(machine).resource_group, machine.rsplit("/", 1)[-1]
     arc = "/microsoft.hybridcompute/" in machine.lower()
     version = str(properties.get("typeHandlerVersion", "")) or "1.1"
-    told = ["--settings", json.dumps(settings, sort_keys=True)]
+    public_settings = ["--settings", json.dumps(settings, sort_keys=True)]
     show = ["az", "resource", "show", "--ids", account, "--query", "properties.automationHybridServiceUrl", "-o", "tsv"]
     where = ["-g", group, "--machine-name" if arc else "--vm-name", short]
     base = ["az", "connectedmachine" if arc else "vm", "extension"]
@@ -513,11 +521,12 @@ def commands(machine: str, held: Mapping[str, Any], account: str) -> list[str]:
     if arc:
         off = [*base, "delete", *where, "-n", name, "--yes", *subscription]
         on = [*base, "create", *where, "-n", name, "--publisher", PUBLISHER, "--type", kind]
-        on += ["--type-handler-version", version, *told, "--protected-settings", "@protected.json", *subscription]
+        on += ["--type-handler-version", version, *public_settings]
+        on += ["--protected-settings", "@protected.json", *subscription]
     else:
         off = [*base, "delete", *where, "-n", name, *subscription]
         on = [*base, "set", *where, "-n", kind, "--extension-instance-name", name, "--publisher", PUBLISHER]
-        on += ["--version", version, *told, "--protected-settings", "@protected.json", *subscription]
+        on += ["--version", version, *public_settings, "--protected-settings", "@protected.json", *subscription]
     return [f"{shlex.join(show)}   # the ADDRESS below", shlex.join(off), shlex.join(on)]
 
 
@@ -527,7 +536,7 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
     if target is None:
         return []
     there = (proposal.existing_target.properties.get("holds") if proposal.existing_target else None) or {}
-    left = []
+    unchanged = []
     for kind, words in CONTENTS.items():
         ours = (plan.properties.get("holds") or {}).get(kind) or ()
         known = {str(name).lower() for name in there.get(kind) or ()}
@@ -538,10 +547,10 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
                 "schedules": "make them again there, and disable them in the account left behind before it starts work again",
                 "jobSchedules": "link them again there",
             }.get(kind, "import them from where they are kept; values of secrets cannot be read back")
-            left.append(LeftAlone(plan.id, plan.name, f"{target.plan_name} lacks {what}", remedy))
+            unchanged.append(LeftAlone(plan.id, plan.name, f"{target.plan_name} lacks {what}", remedy))
     if proposal.kind == "failback":
         # It has its own identity, and its own grants, as before.
-        return left
+        return unchanged
     identity = plan.properties.get("identity") or {}
     if identity.get("type"):
         principal = str(identity.get("principalId", ""))
@@ -551,20 +560,20 @@ def lacking(proposal: Proposal) -> list[LeftAlone]:
             else "az role assignment list --all"
         )
         why = f"its identity ({identity['type']}) is not carried over: {target.plan_name} needs its grants again"
-        left.append(LeftAlone(plan.id, plan.name, why, ask))
-    return left + granted_again(proposal)
+        unchanged.append(LeftAlone(plan.id, plan.name, why, ask))
+    return unchanged + granted_again(proposal)
 
 
 def stale(chains: Sequence[Chain], proposal: Proposal) -> list[LeftAlone]:
     """Records that the lost account will still list when it returns."""
-    left = []
+    unchanged = []
     by_id = {item.environment.id: item.environment for item in proposal.items}
     for chain in chains:
         if not chain.steps:
             continue
         environment = by_id[chain.affected.environment]
         record = record_of(proposal.plan.id, environment)
-        left.append(
+        unchanged.append(
             LeftAlone(
                 record,
                 environment.name,
@@ -574,4 +583,4 @@ def stale(chains: Sequence[Chain], proposal: Proposal) -> list[LeftAlone]:
                 f"az rest --method delete --url {shlex.quote(f'{record}?api-version=2024-10-23')} && drkit assess",
             )
         )
-    return left
+    return unchanged

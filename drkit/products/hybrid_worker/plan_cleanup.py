@@ -15,20 +15,24 @@ RECORD = "ARM: hybrid worker"
 
 def propose(proposal: Proposal) -> Proposed:
     """One deletion an old record, then worker groups and the account itself where drkit made them."""
-    left: list[LeftAlone] = []
+    unchanged: list[LeftAlone] = []
     chains: list[Chain] = []
     for item in proposal.items:
         if item.replacement is None or item.replacement_plan is None or item.environment.host is None:
             why = "what answers in its stead could not be read"
-            left.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
+            unchanged.append(LeftAlone(item.record_id, item.environment.name, why, "drkit assess"))
         else:
             chains.append(_chain(proposal, item, item.replacement, item.replacement_plan, item.environment.host.host))
     needs = tuple(chain.affected.proof_step for chain in chains)
-    parts = [_close(proposal, one, needs) for one in proposal.teardown if one.kind == "part"]
+    parts = [_close(proposal, leftover, needs) for leftover in proposal.teardown if leftover.kind == "part"]
     plans = [
-        _close(proposal, one, (*needs, *(step.id for step in parts))) for one in proposal.teardown if one.kind == "plan"
+        _close(proposal, leftover, (*needs, *(step.id for step in parts)))
+        for leftover in proposal.teardown
+        if leftover.kind == "plan"
     ]
-    return Proposed(chains=tuple(chains), unchanged=tuple(left), teardown=(*parts, *plans) if not left else ())
+    return Proposed(
+        chains=tuple(chains), unchanged=tuple(unchanged), teardown=(*parts, *plans) if not unchanged else ()
+    )
 
 
 def _address(plan: Plan | None) -> str:
@@ -106,7 +110,7 @@ def _close(proposal: Proposal, made: Leftover, needs: tuple[str, ...]) -> Step:
         needs=needs,
         inputs={
             "account": plan.id,
-            "addresses": {one.id.lower(): _address(one) for one in (plan, source) if one},
+            "addresses": {account.id.lower(): _address(account) for account in (plan, source) if account},
             **(_ended(plan) if account else {}),
         },
         preconditions=(

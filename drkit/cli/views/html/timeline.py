@@ -87,7 +87,7 @@ class _Scale:
 
     def ticks(self) -> list[datetime]:
         """At most eight round moments."""
-        minutes = next((one for one in STEPS_MINUTES if self.span / 60 / one <= 8), STEPS_MINUTES[-1])
+        minutes = next((length for length in STEPS_MINUTES if self.span / 60 / length <= 8), STEPS_MINUTES[-1])
         step = minutes * 60
         first = -int(-self.start.timestamp() // step) * step
         return [
