@@ -47,6 +47,8 @@ class Fate:
     """What came of another store's run beside this one; None without one."""
     why: str = ""
     """Of a story that is stuck: where."""
+    paused: bool = False
+    """Whether the second operator's pause was the last word, and nobody took it back."""
 
     @property
     def good(self) -> bool:
@@ -54,11 +56,12 @@ class Fate:
         said = self.operator or {}
         hindered = any(name in FOR_GOOD for name in self.blows) or bool(said.get("abort") or said.get("rebase"))
         ends = {"succeeded", "succeeded-with-exceptions"} | ({"partial", "failed"} if hindered else set())
+        ends |= {"partial"} if self.paused else set()
         return not self.lost and not self.twice and not self.unsaid and self.outcome in ends
 
 
 @dataclass
-class AssessmentDraft:
+class StoryUnderWay:
     """What a blow may use. ``rules``: the simulator's rules by the blow that made them; ``struck``: what they did so far."""
 
     site: Site
@@ -105,74 +108,74 @@ class AssessmentDraft:
             self.rules[blow] = []
 
 
-def _throttled(night: AssessmentDraft) -> None:
+def _throttled(night: StoryUnderWay) -> None:
     night.fault(status=429, code="TooManyRequests", retry_after=night.few(10), nth=night.few(20), times=night.few(25))
 
 
-def _server_errors(night: AssessmentDraft) -> None:
+def _server_errors(night: StoryUnderWay) -> None:
     night.fault(status=night.random.choice((500, 502, 503, 504)), times=night.few(6), **night.request())
 
 
-def _cut_before(night: AssessmentDraft) -> None:
+def _cut_before(night: StoryUnderWay) -> None:
     night.fault(drop="before", times=night.few(3), **night.request())
 
 
-def _cut_after(night: AssessmentDraft) -> None:
+def _cut_after(night: StoryUnderWay) -> None:
     night.fault(drop="after", times=night.few(2), **night.request(besides="GET"))
 
 
-def _truncated(night: AssessmentDraft) -> None:
+def _truncated(night: StoryUnderWay) -> None:
     night.fault(truncate=True, times=night.few(3), **night.request())
 
 
-def _html(night: AssessmentDraft) -> None:
+def _html(night: StoryUnderWay) -> None:
     night.fault(html=True, status=502, times=night.few(3), **night.request())
 
 
-def _slow(night: AssessmentDraft) -> None:
+def _slow(night: StoryUnderWay) -> None:
     night.fault(delay=night.few(25), nth=night.few(5), times=night.few(20))
 
 
-def _operation_fails(night: AssessmentDraft) -> None:
+def _operation_fails(night: StoryUnderWay) -> None:
     method, url = night.ground.operations
     night.fault(
         method=method, url=url, nth=night.few(3), times=1, lro="fail", code="InternalServerError", message="try again"
     )
 
 
-def _operation_never_ends(night: AssessmentDraft) -> None:
+def _operation_never_ends(night: StoryUnderWay) -> None:
     method, url = night.ground.operations
     night.fault(method=method, url=url, nth=night.few(3), times=1, lro="never")
 
 
-def _stale_lists(night: AssessmentDraft) -> None:
+def _stale_lists(night: StoryUnderWay) -> None:
     night.fault(method="GET", url=night.ground.lists, stale=night.random.choice(night.ground.stale), times=0)
 
 
-def _tokens_expire(night: AssessmentDraft) -> None:
+def _tokens_expire(night: StoryUnderWay) -> None:
     night.site.world.control("token", expire=True)
     night.later(0.5, 3, "token", expire=True)
 
 
-def _region_returns(night: AssessmentDraft) -> None:
+def _region_returns(night: StoryUnderWay) -> None:
     night.later(0.5, 6, "restore", region=REGION)
 
 
-def _region_goes(night: AssessmentDraft) -> None:
+def _region_goes(night: StoryUnderWay) -> None:
     night.later(0.5, 4, "lose", region=REGION)
 
 
-def _target_fills(night: AssessmentDraft) -> None:
+def _target_fills(night: StoryUnderWay) -> None:
     kind, limit = night.random.choice(("plans", "environments")), night.random.randint(0, 3)
     night.site.world.control("quota", subscription=SUBSCRIPTION, region=TARGET, kind=kind, limit=limit)
 
 
-def _never_mended(night: AssessmentDraft) -> None:
+def _never_mended(night: StoryUnderWay) -> None:
     method, url = night.ground.needed
     night.fault(method=method, url=url, status=500, times=0)
 
 
-BLOWS: dict[str, Callable[[AssessmentDraft], None]] = {
+BLOWS: dict[str, Callable[[StoryUnderWay], None]] = {
     "429 storm": _throttled,
     "5xx": _server_errors,
     "cut before": _cut_before,
@@ -210,7 +213,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
     fate = Fate(number, blows, ground=ground.name)
     try:
         with ground.site(folder) as site:
-            night = AssessmentDraft(site, story, ground)
+            night = StoryUnderWay(site, story, ground)
             for name in blows:
                 night.blow = name
                 BLOWS[name](night)
@@ -236,6 +239,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
                 fate.unsaid += beside.faults
             if second is not None:
                 fate.operator = dict(second.said)
+                fate.paused = bool(site.run and site.state.paused)
                 # Nobody is lost of whom drkit says that they are; and who was skipped, or left by an abort, is not back.
                 contexts = [site.context, *([beside.site.context] if beside is not None else [])]
                 named = {doubt.host.lower() for context in contexts for doubt, _ in history.in_doubt(context)}
@@ -250,9 +254,7 @@ def one(number: int, seed: int, folder: Path, lives: Lives, *, operator: bool = 
     return fate
 
 
-def _elsewhere(
-    night: AssessmentDraft, blows: tuple[str, ...], lives: Lives, seed: str, folder: Path
-) -> Elsewhere | None:
+def _elsewhere(night: StoryUnderWay, blows: tuple[str, ...], lives: Lives, seed: str, folder: Path) -> Elsewhere | None:
     """Another store beside the site, in some of the stories in which something is lost."""
     story = random.Random(f"{seed}/elsewhere")
     ground = night.ground
@@ -294,7 +296,7 @@ def told(site: Site, blows: tuple[str, ...]) -> dict[str, int]:
 
 def _lived(
     fate: Fate,
-    night: AssessmentDraft,
+    night: StoryUnderWay,
     minutes: float,
     lives: Lives,
     second: Operator | None = None,

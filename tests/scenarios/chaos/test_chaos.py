@@ -66,6 +66,8 @@ def test_the_judge_condemns_what_is_lost_twice_or_stuck() -> None:
     assert not Fate(0, fine, "succeeded", unsaid=["x"]).good
     assert not Fate(0, fine, "failed", operator={"skip": 1}).good, "nobody aborted it"
     assert Fate(0, fine, "failed", operator={"abort": 1}).good
+    assert Fate(0, fine, "partial", operator={"pause": 1}, paused=True).good
+    assert not Fate(0, fine, "partial", operator={"pause": 1}).good, "somebody took the pause back"
     assert Fate(0, fine, "succeeded").good
     assert not Fate(0, fine, "succeeded", lost=["x"]).good
     assert not Fate(0, fine, "succeeded", twice=["x"]).good
